@@ -1,0 +1,355 @@
+"""Checks of arguments: every refusal names the value, the rule it breaks and the cure.
+
+Mechanics of `prinz2004`. The functions also bring the accepted spellings of an argument into the one form that the model uses.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pandas as pd
+
+MAX_DT = 0.25  # ms; above it the staggered scheme loses spikes, see the chapter's section on departures
+TracedError = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
+
+
+def listing(names: Iterable[object]) -> str:
+    """The names for a message, quoted."""
+    return ", ".join(repr(n) for n in names)
+
+
+def closest(name: object, names: Iterable[str]) -> str:
+    """A hint at the name that was probably meant, or nothing."""
+    found = difflib.get_close_matches(str(name), list(names), n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def choice(what: str, value: object, options: Collection[str]) -> None:
+    """Refuse a value that is not among the options."""
+    if value not in options:
+        raise ValueError(f"{what} is {value!r}; it must be one of {listing(options)}.{closest(value, options)}")
+
+
+# ---------------------------------------------------------------- curves
+
+
+def curve_has_no_factor(curve: Any) -> None:
+    """A curve that already is a product cannot take a further term or factor."""
+    if curve.λ != 0 or curve.κ != 1:
+        raise ValueError(f"{curve} is already a product of curves; add to or multiply its factors first, or write a plain function of V.")
+
+
+def curve_is_sigmoid(curve: Any) -> None:
+    """The second factor of a product must be c0 + c1 B(a, k)."""
+    if curve.λ != 0 or curve.κ != 1 or not math.isinf(curve.k2) or curve.a2 != 0:
+        raise ValueError(f"the second factor {curve} is not of the form c0 + c1 B(a, k); write a plain function of V instead.")
+
+
+# ---------------------------------------------------------------- times and solvers
+
+
+def number(what: str, value: Any, unit: str) -> float:
+    """A finite real number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{what} is {value!r}, a {type(value).__name__}; it must be a number in {unit}.")
+    if not math.isfinite(value):
+        raise ValueError(f"{what} is {value}; it must be finite, in {unit}.")
+    return float(value)
+
+
+def times(t: Any, t0: float) -> np.ndarray:
+    """Requested times in ms, shape (time,): finite, strictly increasing, none before t0."""
+    t0 = number("t0", t0, "ms")
+    try:
+        t = np.atleast_1d(np.asarray(t, float))
+    except TracedError:
+        raise TypeError(
+            "t is traced by JAX; the times must be known before compilation. Close over them: jax.jit(lambda p: simulate(p, state, t))."
+        ) from None
+    except (TypeError, ValueError):
+        raise TypeError(f"t is {t!r}; it must be a sequence of times in ms, such as np.arange(0, 1000, 0.5).") from None
+    if t.ndim != 1 or t.size == 0:
+        raise ValueError(f"t has shape {t.shape}; it must be one-dimensional with at least one time in ms, such as np.arange(0, 1000, 0.5).")
+    if not np.isfinite(t).all():
+        raise ValueError(f"t[{int(np.argmin(np.isfinite(t)))}] is {t[~np.isfinite(t)][0]}; all times must be finite. Remove it.")
+    if t[0] < t0:
+        raise ValueError(f"t[0] is {t[0]:g} ms; a run starts at t0 = {t0:g} ms and cannot go back. Drop the earlier times.")
+    if (np.diff(t) <= 0).any():
+        i = int(np.argmax(np.diff(t) <= 0))
+        raise ValueError(f"t[{i}] = {t[i]:g} is followed by {t[i + 1]:g}; times must increase. Sort them and drop repetitions: np.unique(t).")
+    return t
+
+
+def scheme(solver: Any, dt: Any, schemes: Collection[str]) -> float:
+    """The time step in ms, after checking that the solver is known and the step resolves a spike."""
+    dt = number("dt", dt, "ms")
+    if not isinstance(solver, str):
+        if isinstance(solver, type) or not hasattr(solver, "step"):
+            raise TypeError(
+                f"solver is {solver!r}; it must be one of {listing(schemes)}, or an instance of a diffrax solver such as diffrax.Kvaerno5()."
+            )
+        return dt
+    choice("solver", solver, schemes)
+    if dt <= 0:
+        raise ValueError(f"dt is {dt:g} ms; it must be positive. 0.05 suits the staggered scheme, 0.025 is the papers' step.")
+    if dt > MAX_DT:
+        raise ValueError(f"dt is {dt:g} ms; above {MAX_DT:g} ms a spike is not resolved and the schemes lose it. Take a smaller step, such as 0.05.")
+    return dt
+
+
+# ---------------------------------------------------------------- the circuit
+
+
+def populations(pop_sizes: Any) -> dict[str, int]:
+    """Label -> number of cells."""
+    if not isinstance(pop_sizes, Mapping):
+        raise TypeError(f"pop_sizes is {pop_sizes!r}; it must be a mapping from population labels to numbers of cells, such as {{'AB/PD': 1}}.")
+    if not pop_sizes:
+        raise ValueError("pop_sizes is empty; a circuit needs at least one population, such as {'AB/PD': 1}.")
+    for label, size in pop_sizes.items():
+        if not isinstance(label, str) or not label:
+            raise TypeError(f"the population label {label!r} is not a non-empty string; name the population, such as 'LP'.")
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+            raise TypeError(f"population {label!r} has size {size!r}; the size must be a whole number of cells.")
+        if size < 1:
+            raise ValueError(f"population {label!r} has size {size}; it must be at least 1. Leave the population out instead.")
+    return {label: int(size) for label, size in pop_sizes.items()}
+
+
+def cell_type(label: str, named: Mapping[str, str], types: Mapping[str, Any], models: pd.DataFrame) -> tuple[str, str | None]:
+    """Type of a population, and the row of `models` that its label names, if any."""
+    if label in named:
+        choice(f"cell_types[{label!r}]", named[label], types)
+        return named[label], label if label in models.index else None
+    table = {name: (name, None) for name in types}
+    for name, t in types.items():
+        rows = [row for row in models.index if row.startswith(t.models + " ")]
+        table |= {name + row.removeprefix(t.models): (name, row) for row in rows}
+    if label not in table:
+        raise ValueError(
+            f"population {label!r} has no known cell type; labels are {listing(types)}, or one of these with the number of a cell, "
+            f"such as 'LP 4'.{closest(label, table)} For another label say cell_types={{{label!r}: 'LP'}}."
+        )
+    return table[label]
+
+
+def known_labels(what: str, labels: Iterable[Any], known: Collection[str]) -> None:
+    """Refuse labels that the circuit does not have."""
+    for label in labels:
+        if label not in known:
+            raise ValueError(f"{what} names {label!r}; the circuit has {listing(known)}.{closest(label, known)}")
+
+
+def conductances(what: str, values: Any, unit: str) -> np.ndarray:
+    """An array of finite, non-negative conductances."""
+    try:
+        x = np.asarray(values, float)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} is {values!r}; it must consist of numbers in {unit}.") from None
+    if not np.isfinite(x).all():
+        raise ValueError(f"{what} contains {x[~np.isfinite(x)].flat[0]}; conductances must be finite, in {unit}. Fill the gap.")
+    if (x < 0).any():
+        raise ValueError(
+            f"{what} contains {x[x < 0].flat[0]:g} {unit}; conductances must not be negative. An inhibitory synapse inhibits by its "
+            "reversal potential, not by its sign."
+        )
+    return x
+
+
+def membrane_conductances(g_ion: Any, labels: Sequence[str], rows: Sequence[str | None], models: pd.DataFrame) -> np.ndarray:
+    """(population, channel) in mS/cm², from a DataFrame, array or the labels themselves (g_ion=None)."""
+    channels = list(models.columns)
+    if g_ion is None:
+        missing = [label for label, row in zip(labels, rows, strict=True) if row is None]
+        if missing:
+            raise ValueError(f"g_ion is missing and the label {missing[0]!r} does not name a cell; give g_ion, or a label such as '{missing[0]} 1'.")
+        g_ion = models.loc[list(rows)]
+    if isinstance(g_ion, pd.DataFrame):
+        known_labels("a column of g_ion", g_ion.columns, channels)
+        absent = [c for c in channels if c not in g_ion.columns]
+        if absent:
+            raise ValueError(f"g_ion has no column {absent[0]!r}; its columns must be the channels {listing(channels)}. A channel that a cell lacks has 0.")
+        g_ion = g_ion[channels].to_numpy()
+    g = conductances("g_ion", g_ion, "mS/cm²")
+    if g.shape != (len(labels), len(channels)):
+        raise ValueError(
+            f"g_ion has shape {g.shape}; it must have one row for each of the {len(labels)} populations and one column for each of the "
+            f"{len(channels)} channels."
+        )
+    return g
+
+
+class Terminal(NamedTuple):
+    """A presynaptic terminal of a population."""
+
+    label: str
+    population: int
+    transmitter: Any
+
+
+def terminals(labels: Sequence[str], types: Sequence[Any]) -> list[Terminal]:
+    """All terminals; a terminal has its population's label, or its own name where the population has two."""
+    found: list[Terminal] = []
+    for i, (label, t) in enumerate(zip(labels, types, strict=True)):
+        single = len(t.terminals) == 1
+        names = [name for name, _ in t.terminals]
+        taken = {x for j, u in enumerate(types) if j != i for x in (labels[j], *(n for n, _ in u.terminals))}
+        for name, transmitter in t.terminals:
+            clear = label if single else name if not taken & set(names) else f"{label}:{name}"
+            found.append(Terminal(clear, i, transmitter))
+    return found
+
+
+def synapses(gs: Any, labels: Sequence[str], ends: Sequence[Terminal]) -> dict[tuple[str, str], float]:
+    """(terminal label, postsynaptic population) -> nS, from a mapping, a labelled DataFrame or an array (post × pre)."""
+    if isinstance(gs, Mapping):
+        for key in gs:
+            if not (isinstance(key, tuple) and len(key) == 2):
+                raise TypeError(f"the key {key!r} of gs is not a pair; write (presynaptic terminal, postsynaptic population), such as ('AB', 'LP').")
+        pairs = {(pre, post): g for (pre, post), g in gs.items()}
+    else:
+        pairs = synapses_of_matrix(gs, labels, ends)
+    known = [e.label for e in ends]
+    for pre, _ in pairs:
+        two = [e.label for e in ends if labels[e.population] == pre]
+        if pre not in known and two:
+            raise ValueError(f"gs names the presynaptic terminal {pre!r}, but this population releases from {listing(two)}; say which.")
+    known_labels("a presynaptic terminal in gs", (pre for pre, _ in pairs), known)
+    known_labels("a postsynaptic population in gs", (post for _, post in pairs), labels)
+    strengths = [conductances(f"gs[{pair!r}]", g, "nS") for pair, g in pairs.items()]
+    for pair, g in zip(pairs, strengths, strict=True):
+        if g.ndim:
+            raise ValueError(f"gs[{pair!r}] has shape {g.shape}; a synapse has one conductance in nS.")
+    return {pair: float(g) for pair, g in zip(pairs, strengths, strict=True)}
+
+
+def synapses_of_matrix(gs: Any, labels: Sequence[str], ends: Sequence[Terminal]) -> dict[tuple[str, str], float]:
+    """The non-zero entries of a matrix with a row for each postsynaptic and a column for each presynaptic population."""
+    if isinstance(gs, pd.DataFrame):
+        for what, names in (("row", gs.index), ("column", gs.columns)):
+            if names.has_duplicates:
+                raise ValueError(f"gs has the {what} {names[names.duplicated()][0]!r} twice; each population has one. Merge them.")
+        posts, pres, x = list(gs.index), list(gs.columns), conductances("gs", gs.to_numpy(), "nS")
+    else:
+        posts = pres = list(labels)
+        x = conductances("gs", gs, "nS")
+        if x.shape != (len(labels), len(labels)):
+            raise ValueError(
+                f"gs has shape {x.shape}; it must be {len(labels)} × {len(labels)}, a row for each postsynaptic and a column for each presynaptic "
+                f"population, in the order {listing(labels)}."
+            )
+    return {(pres[j], posts[i]): float(x[i, j]) for i, j in zip(*np.nonzero(x), strict=True)}
+
+
+def no_autapse(pre: str, post: str, same: bool, size: int) -> None:
+    """A single cell has no synapse onto itself."""
+    if same and size == 1:
+        raise ValueError(f"gs has a synapse from {pre!r} onto the single cell of {post!r}, onto itself; remove it or enlarge the population.")
+
+
+# ---------------------------------------------------------------- state and input
+
+
+def state(y: Any, like: Any) -> Any:
+    """A state whose fields have the shapes of `like`, finite, with gates in [0, 1] and positive calcium."""
+    if not isinstance(y, tuple) or getattr(y, "_fields", None) != like._fields:
+        raise TypeError(f"state is {type(y).__name__}; it must be a State, such as `result.final_state` or `model.get_thermalization()`.")
+    y = type(like)(*(np.asarray(x) for x in y))
+    for name, x, want in zip(like._fields, y, like, strict=True):
+        if x.shape != want.shape:
+            raise ValueError(f"state.{name} has shape {x.shape}; this circuit needs {want.shape}. Take a state of the same circuit.")
+        if not np.isfinite(x).all():
+            raise ValueError(f"state.{name} contains {x[~np.isfinite(x)].flat[0]}; a start must be finite.")
+        if name in "smh" and ((x < 0) | (x > 1)).any():
+            raise ValueError(f"state.{name} contains {x[(x < 0) | (x > 1)].flat[0]:g}; gates lie between 0 and 1. Clip it.")
+    if (y.Ca <= 0).any():
+        raise ValueError(f"state.Ca contains {y.Ca.min():g} µM; calcium must be positive. At rest it is 0.05 µM.")
+    return y
+
+
+def current(I_ext: Any, labels: Sequence[str], rows: np.ndarray, t: np.ndarray) -> Any:
+    """I_ext as one of: (cell,) array; (times, (time, cell)) pair; function of t with values () or (cell,). In nA."""
+    n_cells, n_pops = len(rows), len(labels)
+    if I_ext is None:
+        return np.zeros(n_cells)
+    if callable(I_ext):
+        return current_function(I_ext, rows, n_pops)
+    if isinstance(I_ext, Mapping):
+        known_labels("I_ext", I_ext, labels)
+        I_ext = [I_ext.get(label, 0.0) for label in labels]
+        return finite("I_ext", I_ext)[rows]
+    if isinstance(I_ext, pd.DataFrame):
+        return current_frame(I_ext, labels, rows)
+    x = finite("I_ext", I_ext)
+    if x.ndim == 0:
+        return np.full(n_cells, float(x))
+    if x.ndim == 1 and len(x) in (n_cells, n_pops) and len(x) == len(t) > 1:
+        raise ValueError(f"I_ext has {len(x)} values, which may be cells or times; give an array of shape (time, cell) or a mapping of populations.")
+    if x.ndim == 1 and len(x) in (n_cells, n_pops):
+        return x if len(x) == n_cells else x[rows]
+    if x.ndim == 1 and len(x) == len(t):
+        return t, np.repeat(x[:, None], n_cells, 1)
+    if x.ndim == 2 and len(x) == len(t) and x.shape[1] in (1, n_cells, n_pops):
+        return t, x if x.shape[1] == n_cells else x[:, rows if x.shape[1] == n_pops else np.zeros(n_cells, int)]
+    raise ValueError(
+        f"I_ext has shape {x.shape}; it must be a number, one value for each of the {n_cells} cells or {n_pops} populations, one for each of the "
+        f"{len(t)} times, or an array (time, cell), in nA. A DataFrame may bring its own times as its index."
+    )
+
+
+def finite(what: str, values: Any) -> np.ndarray:
+    """An array of finite numbers."""
+    try:
+        x = np.asarray(values, float)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} is {values!r}; it must consist of numbers in nA, or be a function of t.") from None
+    if not np.isfinite(x).all():
+        raise ValueError(f"{what} contains {x[~np.isfinite(x)].flat[0]}; all values must be finite, in nA. Fill the gap, with 0 for no input.")
+    return x
+
+
+def current_function(f: Callable[[Any], Any], rows: np.ndarray, n_pops: int) -> Callable[[Any], Any]:
+    """A function of t in ms with one value, or one for each cell or population."""
+    try:
+        shape = jax.eval_shape(f, 0.0).shape
+    except Exception as error:
+        raise TypeError(f"I_ext(t) cannot be traced by JAX: {error}. Write it with jax.numpy, branching by jnp.where.") from error
+    if shape in ((), (len(rows),)):
+        return f
+    if shape == (n_pops,):
+        return lambda t: f(t)[rows]
+    raise ValueError(f"I_ext(t) has shape {shape}; it must return a number, or one for each of the {len(rows)} cells or {n_pops} populations, in nA.")
+
+
+def current_frame(frame: pd.DataFrame, labels: Sequence[str], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A current sampled in time: index in ms, columns populations or (population, number of the cell)."""
+    t = finite("the index of I_ext", frame.index)
+    if len(t) == 0 or (np.diff(t) <= 0).any():
+        raise ValueError("the index of I_ext must be increasing times in ms; sort it: I_ext.sort_index().")
+    number_in_pop = np.concatenate([np.arange(n) for n in np.bincount(rows)])
+    names = [(labels[i], int(j)) for i, j in zip(rows, number_in_pop, strict=True)]
+    x = np.zeros((len(t), len(rows)))
+    for column in frame.columns:
+        mine = [c for c, name in enumerate(names) if column in (name, name[0])]
+        if not mine:
+            raise ValueError(f"I_ext has the column {column!r}; the circuit has the populations {listing(labels)}, with cells such as {names[0]!r}.")
+        x[:, mine] = finite(f"I_ext[{column!r}]", frame[column].to_numpy())[:, None]
+    return t, x
+
+
+def run_is_finite(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
+    """Say where and when a run turned non-finite."""
+    for name, x in zip(y._fields, y, strict=True):
+        bad = ~np.isfinite(x).reshape(len(t), len(index), -1).all(-1)
+        if bad.any():
+            i = int(np.argmax(bad.any(1)))
+            cell = index[int(np.argmax(bad[i]))]
+            raise FloatingPointError(
+                f"{name} of cell {cell} is not finite at t = {t[i]:g} ms" + (f"; it was at {t[i - 1]:g} ms" if i else "")
+                + ". Look at I_ext and at the parameters of this cell; a smaller dt helps only with functions of your own."
+            )

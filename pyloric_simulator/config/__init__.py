@@ -1,0 +1,561 @@
+"""Settings and circuits, read from TOML files with errors that name file and line.
+
+Settings come from the `defaults.toml` beside this module, overridden key by key by one file of
+the user and by an environment variable. A circuit file says which populations there are and how
+strongly they are coupled; what the names in it mean (rows of a table of cells, terminals, names of
+conductances) is for the model to judge, so this module needs nothing of the simulator.
+"""
+
+import difflib
+import json
+import numbers
+import os
+import re
+import sys
+import tomllib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "DEFAULT_CIRCUIT",
+    "MEMORY_STORE",
+    "STORE_VARIABLE",
+    "CircuitSpec",
+    "Settings",
+    "find_circuit",
+    "load_settings",
+    "read_circuit",
+    "store_folder",
+    "write_circuit",
+]
+
+CONFIG_VARIABLE = "PYLORIC_CONFIG"  # environment variable: the user's settings file
+STORE_VARIABLE = "PYLORIC_STORE"  # environment variable: overrides `thermalization_store`
+MEMORY_STORE = "memory"  # `thermalization_store` of a run which leaves no file behind
+DEFAULT_CIRCUIT = "paper"  # short name of the circuit used when none is named
+
+_HERE = Path(__file__).parent
+_USER_SETTINGS = Path("config", "pyloric.toml")  # looked for upwards from the working directory
+_USER_CIRCUITS = Path("config", "circuits")  # likewise
+_SHOWN = 80  # characters; longer values are cut in error messages
+
+
+# ------------------------------------------------------------------------------------ settings
+
+
+class Settings(NamedTuple):
+    """Settings of a run; `load_settings` makes them, `_replace` changes single ones in code."""
+
+    solver: str  # name of the integration scheme; the solvers know which names there are
+    dt: float  # ms, time step; finite and positive
+    precision: str  # floating-point type of the state: "float64" or "float32"
+    thermalization_store: str  # folder of thermalized cells; "" = user cache; "memory" = no files
+    progress: bool  # whether long runs show a progress bar
+
+
+_CHOICES = {"precision": ("float64", "float32")}
+_KINDS = {str: "text in quotes", float: "a number", bool: "true or false, without quotes"}
+
+
+def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
+    """Return the defaults, overridden by the user's settings file and the environment.
+
+    The file is `path`, else the one named by the environment variable PYLORIC_CONFIG, else the
+    first `config/pyloric.toml` in the working directory or one of its parents, else none. It may
+    set any of the keys of `Settings`. PYLORIC_STORE, where set, overrides `thermalization_store`.
+    An environment variable which is empty counts as not set. Files are read on the first call
+    and again only after they changed.
+
+    Raises FileNotFoundError if a file is named but missing, and ValueError, with file and line,
+    if the file is not TOML, has an unknown key, or a value of the wrong type or range.
+    """
+    values = _file_settings(*_stamp(_HERE / "defaults.toml"))
+    user_file = _settings_file(path)
+    if user_file is not None:
+        values = values | _file_settings(*_stamp(user_file))
+    store = os.environ.get(STORE_VARIABLE)
+    if store:
+        values = values | {"thermalization_store": store}
+    return Settings(**values)
+
+
+def store_folder(settings: Settings) -> Path | None:
+    """Return the absolute folder of the store of thermalized cells; None = keep it in memory.
+
+    `~` is expanded and a relative path counts from the working directory (write "./memory" for a
+    folder of that name). The folder is not created. Raises ValueError if `~user` is unknown.
+    """
+    folder = settings.thermalization_store
+    if folder == MEMORY_STORE:
+        return None
+    if not folder:
+        from platformdirs import user_cache_path
+
+        return user_cache_path("pyloric_simulator")
+    try:
+        return Path(folder).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(
+            f"thermalization_store = {_toml(folder)}: ~ must stand for a known home folder; "
+            "write the folder's full path"
+        ) from error
+
+
+def _settings_file(path: str | os.PathLike[str] | None) -> Path | None:
+    named = (os.environ.get(CONFIG_VARIABLE) or None) if path is None else path
+    if named is None:
+        return next(filter(_is_file, _upwards(_USER_SETTINGS)), None)
+    origin = f"environment variable {CONFIG_VARIABLE}" if path is None else "path"
+    return _existing(Path(named).expanduser(), f"the settings file ({origin})")
+
+
+def _stamp(path: Path) -> tuple[Path, int, int]:
+    status = path.stat()
+    return path.absolute(), status.st_mtime_ns, status.st_size
+
+
+@lru_cache
+def _file_settings(path: Path, _mtime_ns: int, _size: int) -> dict[str, Any]:
+    """The checked settings of one file; callers must not change the cached dictionary."""
+    file = _read(path)
+    _check_keys(file, (), optional=Settings._fields)
+    kinds = get_type_hints(Settings)
+    return {key: _setting(file, key, kinds[key]) for key in file.data}
+
+
+def _setting(file: "_File", key: str, kind: type) -> str | float | bool:
+    value = file.data[key]
+    if not (_is_number(value) if kind is float else isinstance(value, kind)):
+        raise file.error((key,), f"{key} must be {_KINDS[kind]}", _like(key, _default(key)))
+    if kind is float and not 0 < value <= sys.float_info.max:
+        raise file.error((key,), f"{key} must be finite and positive", _like(key, _default(key)))
+    choices = _CHOICES.get(key, (value,))
+    if value not in choices:
+        listed = " or ".join(map(_toml, choices))
+        raise file.error((key,), f"{key} must be {listed}", _like(key, _closest(value, choices)))
+    return float(value) if kind is float else value
+
+
+def _default(key: str) -> object:
+    return tomllib.loads((_HERE / "defaults.toml").read_text(encoding="utf-8"))[key]
+
+
+def _like(key: str, value: object) -> str:
+    return f"write e.g. {key} = {_toml(value)}"
+
+
+# ------------------------------------------------------------------------------------ circuits
+
+
+class CircuitSpec(NamedTuple):
+    """What a circuit file says, checked for form only. Populations keep the order of the file."""
+
+    title: str  # one line for people
+    pop_sizes: dict[str, int]  # population -> number of cells
+    cells: dict[str, str | dict[str, float]]  # population -> row name, or conductances in mS/cm²
+    cell_types: dict[str, str]  # population -> cell type, where its label does not tell
+    gs: dict[tuple[str, str], float]  # (presynaptic terminal, postsynaptic population) -> nS
+    ge: float | None  # nS, electrical coupling; None = the model's default
+
+
+def find_circuit(name_or_path: str | os.PathLike[str] = DEFAULT_CIRCUIT) -> Path:
+    """Return the file of a circuit given by path or by short name, e.g. "paper".
+
+    An existing file wins; then `<name>.toml` in the nearest `config/circuits` folder which has it,
+    from the working directory upwards; then the circuits shipped with the package.
+    Raises FileNotFoundError, with the known names, if there is none.
+    """
+    if _is_file(name_or_path):
+        return Path(name_or_path)
+    name = os.fspath(name_or_path).removesuffix(".toml")
+    folders = [*_upwards(_USER_CIRCUITS), _HERE / "circuits"]
+    if Path(name).name == name:  # a path with folders in it is no short name
+        for folder in folders:
+            if _is_file(folder / f"{name}.toml"):
+                return folder / f"{name}.toml"
+    known = sorted({file.stem for folder in folders for file in folder.glob("*.toml")})
+    raise FileNotFoundError(
+        f"circuit {os.fspath(name_or_path)!r}: must be a file or the name of a known circuit; "
+        f"the known names are {', '.join(known) or '(none)'}"
+    )
+
+
+def read_circuit(path: str | os.PathLike[str]) -> CircuitSpec:
+    """Read a circuit file (see the shipped ones for the form; `find_circuit` finds them).
+
+    Raises FileNotFoundError if there is no such file, and ValueError, with file and line, for
+    anything that is not a circuit: broken TOML, unknown, missing or mistyped keys, no population,
+    a size below 1, a negative or non-finite conductance, a synapse onto a missing population or
+    given twice. Whether terminals, rows and names of conductances exist is left to the model.
+    """
+    return _circuit(_read(_existing(Path(path), "the circuit file")))
+
+
+def write_circuit(spec: CircuitSpec, path: str | os.PathLike[str]) -> None:
+    """Write a circuit file from which `read_circuit` returns an equal spec; replaces a file.
+
+    The folder must exist. Raises ValueError, and writes nothing, if the spec breaks a rule of
+    `read_circuit` (the line in the message is that of the file which was not written) or
+    describes the cell of a population that `pop_sizes` lacks.
+    """
+    for field in ("cells", "cell_types"):
+        for label in getattr(spec, field).keys() - spec.pop_sizes.keys():
+            raise ValueError(
+                f"{field}[{label!r}]: must describe a population of pop_sizes, which has "
+                f"{list(spec.pop_sizes)}; add its size there or drop the entry"
+            )
+    text = "\n".join(_circuit_lines(spec)) + "\n"
+    _circuit(_parse(text, f"{os.fspath(path)} (not written)"))
+    Path(path).write_bytes(text.encode())
+
+
+def _circuit(file: "_File") -> CircuitSpec:
+    _check_keys(file, (), ("title", "populations"), ("synapses", "electrical"))
+    populations = _populations(file)
+    if "electrical" in file.data:
+        _check_keys(file, ("electrical",), ("g",))
+    in_file = {label: ("populations", label) for label in populations}
+    return CircuitSpec(
+        title=_text(file, ("title",)),
+        pop_sizes={label: _size(file, (*in_file[label], "size")) for label in populations},
+        cells={
+            label: _cell(file, in_file[label])
+            for label, keys in populations.items()
+            if "cell" in keys or "g" in keys
+        },
+        cell_types={
+            label: _text(file, (*in_file[label], "type"))
+            for label, keys in populations.items()
+            if "type" in keys
+        },
+        gs=_synapses(file, populations),
+        ge=_conductance(file, ("electrical", "g")) if "electrical" in file.data else None,
+    )
+
+
+def _populations(file: "_File") -> dict[str, dict[str, Any]]:
+    where = ("populations",)
+    populations = _table(file, where)
+    if not populations:
+        raise file.error(where, "a circuit has at least one population", _EXAMPLES[where[0]])
+    for label in populations:
+        if not label:
+            raise file.error((*where, label), "a population needs a name", _EXAMPLES[where[0]])
+        _check_keys(file, (*where, label), ("size",), ("cell", "g", "type"))
+    return populations
+
+
+def _cell(file: "_File", where: "_Where") -> str | dict[str, float]:
+    if "g" not in file.at(where):
+        return _text(file, (*where, "cell"))
+    if "cell" in file.at(where):
+        raise file.error(
+            (*where, "g"), "a cell is either a row or conductances", "keep one of cell and g"
+        )
+    table = _table(file, (*where, "g"))
+    if not table:
+        raise file.error((*where, "g"), "a cell needs conductances", "write e.g. g = { Na = 100 }")
+    return {name: _conductance(file, (*where, "g", name)) for name in table}
+
+
+def _synapses(file: "_File", populations: Iterable[str]) -> dict[tuple[str, str], float]:
+    rows = file.data.get("synapses", [])
+    if not isinstance(rows, list):
+        raise file.error(("synapses",), "synapses are a list of tables", _EXAMPLES["synapses"])
+    gs: dict[tuple[str, str], float] = {}
+    for index in range(len(rows)):
+        where = ("synapses", index)
+        _check_keys(file, where, ("pre", "post", "g"))
+        pair = _text(file, (*where, "pre")), _text(file, (*where, "post"))
+        if pair[1] not in populations:
+            cure = f"did you mean {_toml(_closest(pair[1], populations))}?"
+            raise file.error((*where, "post"), "post must be a population of this file", cure)
+        if pair in gs:  # rows and entries of gs correspond one to one up to here
+            first = file.line(("synapses", list(gs).index(pair)))
+            raise file.error(where, f"the synapse is given at line {first} already", "keep one")
+        gs[pair] = _conductance(file, (*where, "g"))
+    return gs
+
+
+def _size(file: "_File", where: "_Where") -> int:
+    value = file.at(where)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise file.error(where, "a size must be a positive whole number", _EXAMPLES["size"])
+    return value
+
+
+def _conductance(file: "_File", where: "_Where") -> float:
+    value = file.at(where)
+    if not _is_number(value) or not 0 <= value <= sys.float_info.max:
+        rule = "a conductance must be a finite number, zero or positive"
+        raise file.error(where, rule, f"write e.g. {_key(str(where[-1]))} = 30")
+    return float(value)
+
+
+def _text(file: "_File", where: "_Where") -> str:
+    value = file.at(where)
+    if not isinstance(value, str) or not value:
+        rule = f"{where[-1]} must be text in quotes, not empty"
+        raise file.error(where, rule, _EXAMPLES[str(where[-1])])
+    return value
+
+
+_EXAMPLES = {  # cures for missing or mistyped keys of a circuit file
+    "title": 'write e.g. title = "My circuit"',
+    "populations": 'write e.g. [populations."AB/PD"] and size = 1 below it',
+    "size": "write e.g. size = 1",
+    "cell": 'write e.g. cell = "AB/PD 2", or g = { Na = 100, leak = 0.01 } for conductances',
+    "type": 'write e.g. type = "AB/PD"',
+    "synapses": "write [[synapses]], in double brackets, above each synapse",
+    "electrical": "write [electrical] and g = 3 below it",
+    "pre": 'write e.g. pre = "AB"',
+    "post": 'write e.g. post = "LP"',
+    "g": "write e.g. g = 30",
+}
+
+
+def _circuit_lines(spec: CircuitSpec) -> Iterator[str]:
+    yield f"title = {_toml(spec.title)}"
+    for label, size in spec.pop_sizes.items():
+        yield from ("", f"[populations.{_key(label)}]", f"size = {_toml(size)}")
+        if label in spec.cells:
+            cell = spec.cells[label]
+            yield f"{'cell' if isinstance(cell, str) else 'g'} = {_toml(cell)}"
+        if label in spec.cell_types:
+            yield f"type = {_toml(spec.cell_types[label])}"
+    for (pre, post), g in spec.gs.items():
+        yield from ("", "[[synapses]]", f"pre = {_toml(pre)}", f"post = {_toml(post)}")
+        yield f"g = {_toml(g)}"
+    if spec.ge is not None:
+        yield from ("", "[electrical]", f"g = {_toml(spec.ge)}")
+
+
+# --------------------------------------------------------------- TOML with line numbers
+
+
+_Where = tuple[str | int, ...]  # keys, and indices of arrays, from the root of a file to a value
+
+
+class _File(NamedTuple):
+    """A parsed TOML file which knows where each of its values stands."""
+
+    name: str  # as shown in error messages
+    data: dict[str, Any]  # what tomllib returns
+    lines: dict[_Where, int]  # line of each key, counted from 1
+
+    def at(self, where: _Where) -> Any:
+        value: Any = self.data
+        for key in where:
+            value = value[key]
+        return value
+
+    def line(self, where: _Where) -> int:
+        """The line of the value, else of the innermost table around it."""
+        known = (where[:depth] for depth in range(len(where), 0, -1))
+        return next((self.lines[part] for part in known if part in self.lines), 1)
+
+    def error(self, where: _Where, rule: str, cure: str) -> ValueError:
+        dotted = "".join(f"[{key}]" if isinstance(key, int) else f".{_key(key)}" for key in where)
+        shown = f"{dotted[1:] or 'file'} = {_toml(self.at(where))}"
+        return _error(self.name, self.line(where), shown, rule, cure)
+
+
+def _error(name: str, line: int, value: str, rule: str, cure: str) -> ValueError:
+    shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+    return ValueError(f"{name}:{line}: {shown}: {rule}; {cure}")
+
+
+def _read(path: Path) -> _File:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")  # some editors put a byte-order mark first
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = f"byte 0x{error.object[error.start]:02x}"
+        rule = "TOML must be UTF-8 text"
+        raise _error(str(path), line, byte, rule, "save the file as UTF-8") from error
+    return _parse(text, str(path))
+
+
+def _parse(text: str, name: str) -> _File:
+    try:
+        return _File(name, tomllib.loads(text), _Locator(text).lines())
+    except ValueError as error:
+        at = re.search(r"\(at line (\d+)", str(error))  # else the error is at the end of the text
+        line = int(at[1]) if at else text.rstrip().count("\n") + 1
+        value = text.split("\n")[line - 1].strip()
+        rule = f"not TOML ({str(error).split(' (at ')[0]})"
+        cure = "write key = value, text in quotes, each key and [table] once"
+        raise _error(name, line, value, rule, cure) from error
+
+
+def _check_keys(
+    file: _File, where: _Where, required: Sequence[str] = (), optional: Sequence[str] = ()
+) -> None:
+    table, known = _table(file, where), [*required, *optional]
+    for key in table:
+        if key not in known:
+            cure = f"did you mean {_closest(key, known)}? Known are {', '.join(known)}"
+            raise file.error((*where, key), f"{_key(key)} is not a known key", cure)
+    for key in required:
+        if key not in table:
+            raise file.error(where, f"the key {key} is missing", _EXAMPLES[key])
+
+
+def _table(file: _File, where: _Where) -> dict[str, Any]:
+    table = file.at(where)
+    if not isinstance(table, dict):
+        names = ".".join(_key(str(key)) for key in where)
+        cure = f"write [{names}] on a line of its own and key = value below it"
+        if isinstance(where[-1], int):
+            cure = _EXAMPLES[str(where[0])]
+        elif where[-1] == "g":
+            cure = "write e.g. g = { Na = 100 }"
+        raise file.error(where, "must be a table", cure)
+    return table
+
+
+_TOKEN = re.compile(
+    r'''(?P<string>"""(?:\\.|[^\\])*?"""(?:"{0,2})|\'\'\'.*?\'\'\'(?:'{0,2})'''
+    r"""|"(?:\\.|[^"\\])*"|'[^']*')"""
+    r"|(?P<blank>#[^\n]*|[ \t\r]+)"
+    r"|(?P<mark>[\[\]{}=,.\n])"
+    r"""|(?P<bare>[^\s\[\]{}=,."'#]+)""",
+    re.DOTALL,
+)
+
+
+def _tokens(text: str) -> Iterator[tuple[str, int]]:
+    line = 1
+    for match in _TOKEN.finditer(text):
+        if match.lastgroup != "blank":
+            yield match.group(), line
+        line += match.group().count("\n")
+
+
+class _Locator:
+    """Finds the line of every key in a text which tomllib accepts (tomllib tells no lines)."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = deque(_tokens(text))
+        self.found: dict[_Where, int] = {}
+        self.last: dict[_Where, int] = {}  # [[array]] -> index of its latest table
+
+    def lines(self) -> dict[_Where, int]:
+        table: _Where = ()
+        while self.tokens:
+            if self.tokens[0][0] == "\n":
+                self.tokens.popleft()
+            elif self.tokens[0][0] == "[":
+                table = self.header()
+            else:
+                self.pair(table)
+        return self.found
+
+    def header(self) -> _Where:
+        brackets, line = self.tokens.popleft()
+        if self.tokens[0][0] == "[":
+            brackets += self.tokens.popleft()[0]
+        keys = self.keys(until="]")
+        where: _Where = ()
+        for depth, key in enumerate(keys, start=1):
+            where = (*where, key)
+            self.found.setdefault(where, line)
+            if depth == len(keys) and brackets == "[[":
+                self.tokens.popleft()  # the second closing bracket
+                self.last[where] = self.last.get(where, -1) + 1
+            if where in self.last:
+                where = (*where, self.last[where])
+                self.found.setdefault(where, line)
+        return where
+
+    def keys(self, until: str) -> list[str]:
+        keys = []
+        while (token := self.tokens.popleft()[0]) != until:
+            if token != ".":
+                quoted = token[0] in "\"'"
+                keys.append(tomllib.loads(f"key = {token}")["key"] if quoted else token)
+        return keys
+
+    def pair(self, where: _Where) -> None:
+        line = self.tokens[0][1]
+        for key in self.keys(until="="):
+            where = (*where, key)
+            self.found.setdefault(where, line)
+        self.value(where)
+
+    def value(self, where: _Where) -> None:
+        opening = self.tokens.popleft()[0]
+        if opening == "{":
+            while self.inside("}"):
+                self.pair(where)
+        elif opening == "[":
+            index = 0
+            while self.inside("]"):
+                self.found[*where, index] = self.tokens[0][1]
+                self.value((*where, index))
+                index += 1
+        else:  # a number or a date may be several tokens
+            while self.tokens and self.tokens[0][0] not in (",", "]", "}", "\n"):
+                self.tokens.popleft()
+
+    def inside(self, closing: str) -> bool:
+        """Skip to the next item of an array or inline table; False after its closing bracket."""
+        while self.tokens[0][0] in (",", "\n"):
+            self.tokens.popleft()
+        if self.tokens[0][0] != closing:
+            return True
+        self.tokens.popleft()
+        return False
+
+
+# ----------------------------------------------------------------------------------- helpers
+
+
+def _toml(value: object) -> str:
+    """The value as TOML; numbers by repr, so that they come back exactly."""
+    if isinstance(value, str):  # JSON's escapes are TOML's, but for DEL
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_key(key)} = {_toml(item)}' for key, item in value.items())} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, numbers.Integral):
+        return str(int(value))
+    return repr(float(value)) if isinstance(value, numbers.Real) else str(value)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _toml(key)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _closest(word: str, known: Iterable[str]) -> str:
+    return difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)[0]
+
+
+def _upwards(inner: Path) -> Iterator[Path]:
+    """`inner` in the working directory, then in each of its parents."""
+    folder = Path.cwd()
+    yield from (outer / inner for outer in (folder, *folder.parents))
+
+
+def _is_file(path: str | os.PathLike[str]) -> bool:
+    # Path.is_file would raise for a parent folder which we may not enter.
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def _existing(path: Path, role: str) -> Path:
+    if not _is_file(path):
+        raise FileNotFoundError(
+            f"{path}: {role} must be a file that exists; correct the path or create it"
+        )
+    return path

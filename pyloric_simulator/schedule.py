@@ -1,0 +1,48 @@
+"""At which steps of a run to record the requested times.
+
+Mechanics of `prinz2004.integrate`: times on a regular grid of steps are recorded at the end of each block of steps; any other times are
+interpolated between the two steps around them, inside the block in which they fall.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+MAX_BLOCK = 256  # steps, the states of one block are kept until its times are interpolated
+ON_GRID = 1e-6  # of a step: times closer than this to a step are that step
+
+
+class Grid(NamedTuple):
+    """When to record, in steps: from `first`, `count` blocks of `n` steps."""
+
+    first: int
+    n: int
+    count: int
+
+
+class Slots(NamedTuple):
+    """For times off a regular grid: what to record inside each block."""
+
+    step: np.ndarray  # (block, slot) step within the block
+    fraction: np.ndarray  # (block, slot) of the step after it
+    pick: np.ndarray  # (time,) slot of each requested time, in the flattened (block, slot) array
+
+
+def grid_of(t: np.ndarray, t0: float, dt: float) -> tuple[Grid, Slots | None]:
+    """The steps at which to record times t (ms) of a run that starts at t0."""
+    x = (t - t0) / dt
+    k = np.rint(x).astype(np.int64)
+    gaps = np.diff(k)
+    if np.allclose(x, k, rtol=0, atol=ON_GRID) and (len(gaps) == 0 or (gaps == gaps[0]).all()):
+        return Grid(int(k[0]), int(gaps[0]) if len(gaps) else 1, len(gaps)), None
+    x = np.where(np.abs(x - k) < ON_GRID, k, x)
+    k = np.floor(x).astype(np.int64)
+    n = int(np.clip(np.median(np.diff(k)), 1, MAX_BLOCK)) if len(k) > 1 else 1
+    block, step = np.divmod(k - k[0], n)
+    slot = np.arange(len(k)) - np.searchsorted(block, block)
+    shape = (int(block[-1]) + 1, int(slot.max()) + 1)
+    steps, fractions = np.zeros(shape, np.int32), np.zeros(shape)
+    steps[block, slot], fractions[block, slot] = step, x - k
+    return Grid(int(k[0]), n, shape[0]), Slots(steps, fractions, block * shape[1] + slot)

@@ -1,0 +1,68 @@
+"""The Book's sources: literate modules, the pages made from them, and its table of contents.
+
+The build of the Book executes the pages.
+"""
+
+import re
+from pathlib import Path
+
+import generate
+import pytest
+
+HEADER = """\
+# ---
+# jupyter:
+#   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version,\
+-jupytext.text_representation.format_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["active-ipynb", "remove-cell"]
+# from _notebook import __spec__
+"""
+
+each_module = pytest.mark.parametrize(
+    "module", generate.literate_modules(), ids=lambda module: module.stem
+)
+
+
+def test_the_model_is_a_page() -> None:
+    assert generate.PACKAGE / "prinz2004.py" in generate.literate_modules()
+
+
+@each_module
+def test_module_opens_so_that_it_runs_as_a_notebook(module: Path) -> None:
+    assert module.read_text(encoding="utf-8").startswith(HEADER)
+
+
+@each_module
+def test_page_says_what_its_module_says(module: Path) -> None:
+    page = module.with_suffix(".md")
+    assert page.read_text(encoding="utf-8") == generate.pages()[page]
+
+
+def test_contents_list_every_page_once() -> None:
+    contents = (generate.ROOT / "_toc.yml").read_text(encoding="utf-8")
+    chapters = sorted(re.findall(r"^ *- file: (\S+)$", contents, flags=re.MULTILINE))
+    for sources in (generate.literate_modules(), generate.PACKAGE.rglob("*.md")):
+        names = [source.relative_to(generate.ROOT).with_suffix("") for source in sources]
+        assert chapters == sorted(map(str, names))
+
+
+def test_requirements_are_those_of_the_package() -> None:
+    assert generate.stale(generate.requirements()) == {}
+
+
+def test_generating_writes_only_what_is_stale(tmp_path: Path) -> None:
+    fresh, old, missing = (tmp_path / name for name in ("fresh", "old", "missing"))
+    fresh.write_text("new")
+    old.write_text("old")
+    wanted = dict.fromkeys((fresh, old, missing), "new")
+    assert generate.stale(wanted) == {old: "new", missing: "new"}
