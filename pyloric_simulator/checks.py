@@ -32,7 +32,9 @@ def closest(name: object, names: Iterable[str]) -> str:
 def choice(what: str, value: object, options: Collection[str]) -> None:
     """Refuse a value that is not among the options."""
     if value not in options:
-        raise ValueError(f"{what} is {value!r}; it must be one of {listing(options)}.{closest(value, options)}")
+        raise ValueError(
+            f"{what} is {value!r}; it must be one of {listing(options)}.{closest(value, options)}"
+        )
 
 
 # ---------------------------------------------------------------- curves
@@ -41,13 +43,17 @@ def choice(what: str, value: object, options: Collection[str]) -> None:
 def curve_has_no_factor(curve: Any) -> None:
     """A curve that already is a product cannot take a further term or factor."""
     if curve.λ != 0 or curve.κ != 1:
-        raise ValueError(f"{curve} is already a product of curves; add to or multiply its factors first, or write a plain function of V.")
+        raise ValueError(
+            f"{curve} is already a product of curves; add to or multiply its factors first, or write a plain function of V."
+        )
 
 
 def curve_is_sigmoid(curve: Any) -> None:
     """The second factor of a product must be c0 + c1 B(a, k)."""
     if curve.λ != 0 or curve.κ != 1 or not math.isinf(curve.k2) or curve.a2 != 0:
-        raise ValueError(f"the second factor {curve} is not of the form c0 + c1 B(a, k); write a plain function of V instead.")
+        raise ValueError(
+            f"the second factor {curve} is not of the form c0 + c1 B(a, k); write a plain function of V instead."
+        )
 
 
 # ---------------------------------------------------------------- times and solvers
@@ -72,16 +78,26 @@ def times(t: Any, t0: float) -> np.ndarray:
             "t is traced by JAX; the times must be known before compilation. Close over them: jax.jit(lambda p: simulate(p, state, t))."
         ) from None
     except (TypeError, ValueError):
-        raise TypeError(f"t is {t!r}; it must be a sequence of times in ms, such as np.arange(0, 1000, 0.5).") from None
+        raise TypeError(
+            f"t is {t!r}; it must be a sequence of times in ms, such as np.arange(0, 1000, 0.5)."
+        ) from None
     if t.ndim != 1 or t.size == 0:
-        raise ValueError(f"t has shape {t.shape}; it must be one-dimensional with at least one time in ms, such as np.arange(0, 1000, 0.5).")
+        raise ValueError(
+            f"t has shape {t.shape}; it must be one-dimensional with at least one time in ms, such as np.arange(0, 1000, 0.5)."
+        )
     if not np.isfinite(t).all():
-        raise ValueError(f"t[{int(np.argmin(np.isfinite(t)))}] is {t[~np.isfinite(t)][0]}; all times must be finite. Remove it.")
+        raise ValueError(
+            f"t[{int(np.argmin(np.isfinite(t)))}] is {t[~np.isfinite(t)][0]}; all times must be finite. Remove it."
+        )
     if t[0] < t0:
-        raise ValueError(f"t[0] is {t[0]:g} ms; a run starts at t0 = {t0:g} ms and cannot go back. Drop the earlier times.")
+        raise ValueError(
+            f"t[0] is {t[0]:g} ms; a run starts at t0 = {t0:g} ms and cannot go back. Drop the earlier times."
+        )
     if (np.diff(t) <= 0).any():
         i = int(np.argmax(np.diff(t) <= 0))
-        raise ValueError(f"t[{i}] = {t[i]:g} is followed by {t[i + 1]:g}; times must increase. Sort them and drop repetitions: np.unique(t).")
+        raise ValueError(
+            f"t[{i}] = {t[i]:g} is followed by {t[i + 1]:g}; times must increase. Sort them and drop repetitions: np.unique(t)."
+        )
     return t
 
 
@@ -91,14 +107,19 @@ def scheme(solver: Any, dt: Any, schemes: Collection[str]) -> float:
     if not isinstance(solver, str):
         if isinstance(solver, type) or not hasattr(solver, "step"):
             raise TypeError(
-                f"solver is {solver!r}; it must be one of {listing(schemes)}, or an instance of a diffrax solver such as diffrax.Kvaerno5()."
+                f"solver is {solver!r}; it must be one of {listing(schemes)}, or an instance of a diffrax solver, such "
+                "as diffrax.Kvaerno5()."
             )
         return dt
     choice("solver", solver, schemes)
     if dt <= 0:
-        raise ValueError(f"dt is {dt:g} ms; it must be positive. 0.05 suits the staggered scheme, 0.025 is the papers' step.")
+        raise ValueError(
+            f"dt is {dt:g} ms; it must be positive. 0.05 suits the staggered scheme, 0.025 is the papers' step."
+        )
     if dt > MAX_DT:
-        raise ValueError(f"dt is {dt:g} ms; above {MAX_DT:g} ms a spike is not resolved and the schemes lose it. Take a smaller step, such as 0.05.")
+        raise ValueError(
+            f"dt is {dt:g} ms; above {MAX_DT:g} ms a spike is not resolved and the schemes lose it. Take a smaller step, such as 0.05."
+        )
     return dt
 
 
@@ -108,20 +129,30 @@ def scheme(solver: Any, dt: Any, schemes: Collection[str]) -> float:
 def populations(pop_sizes: Any) -> dict[str, int]:
     """Label -> number of cells."""
     if not isinstance(pop_sizes, Mapping):
-        raise TypeError(f"pop_sizes is {pop_sizes!r}; it must be a mapping from population labels to numbers of cells, such as {{'AB/PD': 1}}.")
+        raise TypeError(
+            f"pop_sizes is {pop_sizes!r}; it must be a mapping from population labels to numbers of cells, such as {{'AB/PD': 1}}."
+        )
     if not pop_sizes:
         raise ValueError("pop_sizes is empty; a circuit needs at least one population, such as {'AB/PD': 1}.")
     for label, size in pop_sizes.items():
         if not isinstance(label, str) or not label:
-            raise TypeError(f"the population label {label!r} is not a non-empty string; name the population, such as 'LP'.")
+            raise TypeError(
+                f"the population label {label!r} is not a non-empty string; name the population, such as 'LP'."
+            )
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
-            raise TypeError(f"population {label!r} has size {size!r}; the size must be a whole number of cells.")
+            raise TypeError(
+                f"population {label!r} has size {size!r}; the size must be a whole number of cells."
+            )
         if size < 1:
-            raise ValueError(f"population {label!r} has size {size}; it must be at least 1. Leave the population out instead.")
+            raise ValueError(
+                f"population {label!r} has size {size}; it must be at least 1. Leave the population out instead."
+            )
     return {label: int(size) for label, size in pop_sizes.items()}
 
 
-def cell_type(label: str, named: Mapping[str, str], types: Mapping[str, Any], models: pd.DataFrame) -> tuple[str, str | None]:
+def cell_type(
+    label: str, named: Mapping[str, str], types: Mapping[str, Any], models: pd.DataFrame
+) -> tuple[str, str | None]:
     """Type of a population, and the row of `models` that its label names, if any."""
     if label in named:
         choice(f"cell_types[{label!r}]", named[label], types)
@@ -142,7 +173,9 @@ def known_labels(what: str, labels: Iterable[Any], known: Collection[str]) -> No
     """Refuse labels that the circuit does not have."""
     for label in labels:
         if label not in known:
-            raise ValueError(f"{what} names {label!r}; the circuit has {listing(known)}.{closest(label, known)}")
+            raise ValueError(
+                f"{what} names {label!r}; the circuit has {listing(known)}.{closest(label, known)}"
+            )
 
 
 def conductances(what: str, values: Any, unit: str) -> np.ndarray:
@@ -152,7 +185,9 @@ def conductances(what: str, values: Any, unit: str) -> np.ndarray:
     except (TypeError, ValueError):
         raise TypeError(f"{what} is {values!r}; it must consist of numbers in {unit}.") from None
     if not np.isfinite(x).all():
-        raise ValueError(f"{what} contains {x[~np.isfinite(x)].flat[0]}; conductances must be finite, in {unit}. Fill the gap.")
+        raise ValueError(
+            f"{what} contains {x[~np.isfinite(x)].flat[0]}; conductances must be finite, in {unit}. Fill the gap."
+        )
     if (x < 0).any():
         raise ValueError(
             f"{what} contains {x[x < 0].flat[0]:g} {unit}; conductances must not be negative. An inhibitory synapse inhibits by its "
@@ -161,19 +196,26 @@ def conductances(what: str, values: Any, unit: str) -> np.ndarray:
     return x
 
 
-def membrane_conductances(g_ion: Any, labels: Sequence[str], rows: Sequence[str | None], models: pd.DataFrame) -> np.ndarray:
+def membrane_conductances(
+    g_ion: Any, labels: Sequence[str], rows: Sequence[str | None], models: pd.DataFrame
+) -> np.ndarray:
     """(population, channel) in mS/cm², from a DataFrame, array or the labels themselves (g_ion=None)."""
     channels = list(models.columns)
     if g_ion is None:
         missing = [label for label, row in zip(labels, rows, strict=True) if row is None]
         if missing:
-            raise ValueError(f"g_ion is missing and the label {missing[0]!r} does not name a cell; give g_ion, or a label such as '{missing[0]} 1'.")
+            raise ValueError(
+                f"g_ion is missing and the label {missing[0]!r} does not name a cell; give g_ion, or a label such as '{missing[0]} 1'."
+            )
         g_ion = models.loc[list(rows)]
     if isinstance(g_ion, pd.DataFrame):
         known_labels("a column of g_ion", g_ion.columns, channels)
         absent = [c for c in channels if c not in g_ion.columns]
         if absent:
-            raise ValueError(f"g_ion has no column {absent[0]!r}; its columns must be the channels {listing(channels)}. A channel that a cell lacks has 0.")
+            raise ValueError(
+                f"g_ion has no column {absent[0]!r}; its columns must be the channels {listing(channels)}. "
+                "A channel that a cell lacks has 0."
+            )
         g_ion = g_ion[channels].to_numpy()
     g = conductances("g_ion", g_ion, "mS/cm²")
     if g.shape != (len(labels), len(channels)):
@@ -210,15 +252,19 @@ def synapses(gs: Any, labels: Sequence[str], ends: Sequence[Terminal]) -> dict[t
     if isinstance(gs, Mapping):
         for key in gs:
             if not (isinstance(key, tuple) and len(key) == 2):
-                raise TypeError(f"the key {key!r} of gs is not a pair; write (presynaptic terminal, postsynaptic population), such as ('AB', 'LP').")
+                raise TypeError(
+                    f"the key {key!r} of gs is not a pair; write (presynaptic terminal, postsynaptic population), such as ('AB', 'LP')."
+                )
         pairs = {(pre, post): g for (pre, post), g in gs.items()}
     else:
-        pairs = synapses_of_matrix(gs, labels, ends)
+        pairs = synapses_of_matrix(gs, labels)
     known = [e.label for e in ends]
     for pre, _ in pairs:
         two = [e.label for e in ends if labels[e.population] == pre]
         if pre not in known and two:
-            raise ValueError(f"gs names the presynaptic terminal {pre!r}, but this population releases from {listing(two)}; say which.")
+            raise ValueError(
+                f"gs names the presynaptic terminal {pre!r}, but this population releases from {listing(two)}; say which."
+            )
     known_labels("a presynaptic terminal in gs", (pre for pre, _ in pairs), known)
     known_labels("a postsynaptic population in gs", (post for _, post in pairs), labels)
     strengths = [conductances(f"gs[{pair!r}]", g, "nS") for pair, g in pairs.items()]
@@ -228,19 +274,22 @@ def synapses(gs: Any, labels: Sequence[str], ends: Sequence[Terminal]) -> dict[t
     return {pair: float(g) for pair, g in zip(pairs, strengths, strict=True)}
 
 
-def synapses_of_matrix(gs: Any, labels: Sequence[str], ends: Sequence[Terminal]) -> dict[tuple[str, str], float]:
+def synapses_of_matrix(gs: Any, labels: Sequence[str]) -> dict[tuple[str, str], float]:
     """The non-zero entries of a matrix with a row for each postsynaptic and a column for each presynaptic population."""
     if isinstance(gs, pd.DataFrame):
         for what, names in (("row", gs.index), ("column", gs.columns)):
             if names.has_duplicates:
-                raise ValueError(f"gs has the {what} {names[names.duplicated()][0]!r} twice; each population has one. Merge them.")
+                raise ValueError(
+                    f"gs has the {what} {names[names.duplicated()][0]!r} twice; each population has one. Merge them."
+                )
         posts, pres, x = list(gs.index), list(gs.columns), conductances("gs", gs.to_numpy(), "nS")
     else:
         posts = pres = list(labels)
         x = conductances("gs", gs, "nS")
         if x.shape != (len(labels), len(labels)):
             raise ValueError(
-                f"gs has shape {x.shape}; it must be {len(labels)} × {len(labels)}, a row for each postsynaptic and a column for each presynaptic "
+                f"gs has shape {x.shape}; it must be {len(labels)} × {len(labels)}, a row for each postsynaptic and "
+                "a column for each presynaptic "
                 f"population, in the order {listing(labels)}."
             )
     return {(pres[j], posts[i]): float(x[i, j]) for i, j in zip(*np.nonzero(x), strict=True)}
@@ -249,7 +298,9 @@ def synapses_of_matrix(gs: Any, labels: Sequence[str], ends: Sequence[Terminal])
 def no_autapse(pre: str, post: str, same: bool, size: int) -> None:
     """A single cell has no synapse onto itself."""
     if same and size == 1:
-        raise ValueError(f"gs has a synapse from {pre!r} onto the single cell of {post!r}, onto itself; remove it or enlarge the population.")
+        raise ValueError(
+            f"gs has a synapse from {pre!r} onto the single cell of {post!r}, onto itself; remove it or enlarge the population."
+        )
 
 
 # ---------------------------------------------------------------- state and input
@@ -258,17 +309,25 @@ def no_autapse(pre: str, post: str, same: bool, size: int) -> None:
 def state(y: Any, like: Any) -> Any:
     """A state whose fields have the shapes of `like`, finite, with gates in [0, 1] and positive calcium."""
     if not isinstance(y, tuple) or getattr(y, "_fields", None) != like._fields:
-        raise TypeError(f"state is {type(y).__name__}; it must be a State, such as `result.final_state` or `model.get_thermalization()`.")
+        raise TypeError(
+            f"state is {type(y).__name__}; it must be a State, such as `result.final_state` or `model.get_thermalization()`."
+        )
     y = type(like)(*(np.asarray(x) for x in y))
     for name, x, want in zip(like._fields, y, like, strict=True):
         if x.shape != want.shape:
-            raise ValueError(f"state.{name} has shape {x.shape}; this circuit needs {want.shape}. Take a state of the same circuit.")
+            raise ValueError(
+                f"state.{name} has shape {x.shape}; this circuit needs {want.shape}. Take a state of the same circuit."
+            )
         if not np.isfinite(x).all():
             raise ValueError(f"state.{name} contains {x[~np.isfinite(x)].flat[0]}; a start must be finite.")
         if name in "smh" and ((x < 0) | (x > 1)).any():
-            raise ValueError(f"state.{name} contains {x[(x < 0) | (x > 1)].flat[0]:g}; gates lie between 0 and 1. Clip it.")
+            raise ValueError(
+                f"state.{name} contains {x[(x < 0) | (x > 1)].flat[0]:g}; gates lie between 0 and 1. Clip it."
+            )
     if (y.Ca <= 0).any():
-        raise ValueError(f"state.Ca contains {y.Ca.min():g} µM; calcium must be positive. At rest it is 0.05 µM.")
+        raise ValueError(
+            f"state.Ca contains {y.Ca.min():g} µM; calcium must be positive. At rest it is 0.05 µM."
+        )
     return y
 
 
@@ -289,15 +348,20 @@ def current(I_ext: Any, labels: Sequence[str], rows: np.ndarray, t: np.ndarray) 
     if x.ndim == 0:
         return np.full(n_cells, float(x))
     if x.ndim == 1 and len(x) in (n_cells, n_pops) and len(x) == len(t) > 1:
-        raise ValueError(f"I_ext has {len(x)} values, which may be cells or times; give an array of shape (time, cell) or a mapping of populations.")
+        raise ValueError(
+            f"I_ext has {len(x)} values, which may be cells or times; give an array of shape (time, cell) or a mapping of populations."
+        )
     if x.ndim == 1 and len(x) in (n_cells, n_pops):
         return x if len(x) == n_cells else x[rows]
     if x.ndim == 1 and len(x) == len(t):
         return t, np.repeat(x[:, None], n_cells, 1)
     if x.ndim == 2 and len(x) == len(t) and x.shape[1] in (1, n_cells, n_pops):
-        return t, x if x.shape[1] == n_cells else x[:, rows if x.shape[1] == n_pops else np.zeros(n_cells, int)]
+        return t, x if x.shape[1] == n_cells else x[
+            :, rows if x.shape[1] == n_pops else np.zeros(n_cells, int)
+        ]
     raise ValueError(
-        f"I_ext has shape {x.shape}; it must be a number, one value for each of the {n_cells} cells or {n_pops} populations, one for each of the "
+        f"I_ext has shape {x.shape}; it must be a number, one value for each of the {n_cells} cells or {n_pops} populations, "
+        "one for each of the "
         f"{len(t)} times, or an array (time, cell), in nA. A DataFrame may bring its own times as its index."
     )
 
@@ -307,9 +371,13 @@ def finite(what: str, values: Any) -> np.ndarray:
     try:
         x = np.asarray(values, float)
     except (TypeError, ValueError):
-        raise TypeError(f"{what} is {values!r}; it must consist of numbers in nA, or be a function of t.") from None
+        raise TypeError(
+            f"{what} is {values!r}; it must consist of numbers in nA, or be a function of t."
+        ) from None
     if not np.isfinite(x).all():
-        raise ValueError(f"{what} contains {x[~np.isfinite(x)].flat[0]}; all values must be finite, in nA. Fill the gap, with 0 for no input.")
+        raise ValueError(
+            f"{what} contains {x[~np.isfinite(x)].flat[0]}; all values must be finite, in nA. Fill the gap, with 0 for no input."
+        )
     return x
 
 
@@ -318,15 +386,21 @@ def current_function(f: Callable[[Any], Any], rows: np.ndarray, n_pops: int) -> 
     try:
         shape = jax.eval_shape(f, 0.0).shape
     except Exception as error:
-        raise TypeError(f"I_ext(t) cannot be traced by JAX: {error}. Write it with jax.numpy, branching by jnp.where.") from error
+        raise TypeError(
+            f"I_ext(t) cannot be traced by JAX: {error}. Write it with jax.numpy, branching by jnp.where."
+        ) from error
     if shape in ((), (len(rows),)):
         return f
     if shape == (n_pops,):
         return lambda t: f(t)[rows]
-    raise ValueError(f"I_ext(t) has shape {shape}; it must return a number, or one for each of the {len(rows)} cells or {n_pops} populations, in nA.")
+    raise ValueError(
+        f"I_ext(t) has shape {shape}; it must return a number, or one for each of the {len(rows)} cells or {n_pops} populations, in nA."
+    )
 
 
-def current_frame(frame: pd.DataFrame, labels: Sequence[str], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def current_frame(
+    frame: pd.DataFrame, labels: Sequence[str], rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """A current sampled in time: index in ms, columns populations or (population, number of the cell)."""
     t = finite("the index of I_ext", frame.index)
     if len(t) == 0 or (np.diff(t) <= 0).any():
@@ -337,7 +411,9 @@ def current_frame(frame: pd.DataFrame, labels: Sequence[str], rows: np.ndarray) 
     for column in frame.columns:
         mine = [c for c, name in enumerate(names) if column in (name, name[0])]
         if not mine:
-            raise ValueError(f"I_ext has the column {column!r}; the circuit has the populations {listing(labels)}, with cells such as {names[0]!r}.")
+            raise ValueError(
+                f"I_ext has the column {column!r}; the circuit has the populations {listing(labels)}, with cells such as {names[0]!r}."
+            )
         x[:, mine] = finite(f"I_ext[{column!r}]", frame[column].to_numpy())[:, None]
     return t, x
 
@@ -350,6 +426,7 @@ def run_is_finite(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
             i = int(np.argmax(bad.any(1)))
             cell = index[int(np.argmax(bad[i]))]
             raise FloatingPointError(
-                f"{name} of cell {cell} is not finite at t = {t[i]:g} ms" + (f"; it was at {t[i - 1]:g} ms" if i else "")
+                f"{name} of cell {cell} is not finite at t = {t[i]:g} ms"
+                + (f"; it was at {t[i - 1]:g} ms" if i else "")
                 + ". Look at I_ext and at the parameters of this cell; a smaller dt helps only with functions of your own."
             )

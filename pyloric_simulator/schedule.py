@@ -15,11 +15,11 @@ ON_GRID = 1e-6  # of a step: times closer than this to a step are that step
 
 
 class Grid(NamedTuple):
-    """When to record, in steps: from `first`, `count` blocks of `n` steps."""
+    """When to record, in steps: from `first`, `blocks` blocks of `n` steps."""
 
     first: int
     n: int
-    count: int
+    blocks: int
 
 
 class Slots(NamedTuple):

@@ -14,9 +14,9 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the user's settings and thermalized cells out of the tests, and theirs out of his.
+    """Keep the tests from the user's settings, and from the user's store of thermalized cells.
 
-    The workers of one session share a store, as processes of one user do.
+    The workers of one session share a store, as the processes of one user do.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -1,0 +1,147 @@
+"""Tables and drawings of the pages, made from the objects that the model computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def list_table(caption: str, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Any:
+    """A numbered MyST table, for the last line of a cell with the tag remove-input."""
+    from IPython.display import Markdown
+
+    lines = ["* - " + "\n  - ".join(map(str, row)) for row in (header, *rows)]
+    return Markdown(
+        f":::{{list-table}} {caption}\n:name: {name}\n:header-rows: 1\n\n" + "\n".join(lines) + "\n:::"
+    )
+
+
+def kinetics_table(channels: Sequence[Any], caption: str, name: str) -> Any:
+    """Steady states and time constants of all gates as formulas."""
+    rows = []
+    for c in channels:
+        for symbol, gate, power in (("m", c.m, c.p), ("h", c.h, 1)):
+            if gate:
+                calcium = f"\\dfrac{{[Ca]}}{{[Ca] + {gate.K:g}}}\\," if gate.K else ""
+                rows.append(
+                    (
+                        c.name,
+                        f"${symbol}^{power}$" if power > 1 else f"${symbol}$",
+                        f"${calcium}{formula(gate.inf)}$",
+                        f"${formula(gate.tau)}$",
+                    )
+                )
+    return list_table(caption, name, ("channel", "gate", "$x_∞$", "$τ_x$ (ms)"), rows)
+
+
+def formula(curve: Any) -> str:
+    """A `Curve` in LaTeX."""
+    first, second = (
+        exponential(curve.a1, curve.k1),
+        "1" if np.isinf(curve.k2) else exponential(curve.a2, curve.k2),
+    )
+    core = f"\\dfrac{{{abs(curve.c1):g}}}{{{first} + {second}}}"
+    sign = "-" if curve.c1 < 0 else "+"
+    sum_ = f"{curve.c0:g} {sign} {core}" if curve.c0 else core
+    if not curve.λ:
+        return sum_
+    return (
+        f"{sum_}\\left({curve.κ:g} + \\dfrac{{{curve.λ:g}}}{{1 + {exponential(curve.a3, curve.k3)}}}\\right)"
+    )
+
+
+def exponential(a: float, k: float) -> str:
+    """e^((V + a)/k) in LaTeX."""
+    over = f"(V {'+' if a >= 0 else '-'} {abs(a):g})/{abs(k):g}"
+    return f"e^{{{over if k > 0 else '-' + over}}}"
+
+
+def circuit_diagram(model: Any) -> Any:
+    """Populations as discs, synapses as lines that end in a dot, as thick as the logarithm of their strength."""
+    import holoviews as hv
+
+    n = len(model.labels)
+    angle = np.pi / 2 + 2 * np.pi * np.arange(n) / n
+    at = np.stack([np.cos(angle), np.sin(angle)], 1)
+    color = {"glutamate": "#3060a8", "acetylcholine": "#c05020"}
+    parts: list[Any] = []
+    seen: dict[tuple[int, int], int] = {}
+    for synapse, g in zip(model.circuit.synapses, model.params.gs, strict=True):
+        a, b = at[synapse.pre], at[synapse.post]
+        along = (b - a) / max(float(np.hypot(*(b - a))), 1e-9)
+        pair = (synapse.pre, synapse.post)
+        aside = np.array([-along[1], along[0]]) * (0.07 + 0.12 * seen.setdefault(pair, 0))
+        seen[pair] += 1
+        start, end = a + 0.24 * along + aside, b - 0.24 * along + aside
+        paint = color[model.transmitters[synapse.transmitter].name]
+        parts += [
+            hv.Curve([start, end]).opts(color=paint, line_width=1 + float(np.log10(1 + g))),
+            hv.Points([end]).opts(color=paint, size=9),
+            hv.Text(*((start + end) / 2 + 0.6 * aside), f"{g:g}").opts(
+                text_font_size="9pt", text_color=paint
+            ),
+        ]
+    cells = hv.Points(at).opts(size=58, color="#f2f2f2", line_color="#333333")
+    names = [
+        hv.Text(*xy, label if p.size == 1 else f"{p.size} {label}")
+        for xy, label, p in zip(at, model.labels, model.circuit.populations, strict=True)
+    ]
+    frame = dict(
+        xaxis=None,
+        yaxis=None,
+        width=420,
+        height=380,
+        xlim=(-1.5, 1.5),
+        ylim=(-1.1, 1.5),
+        toolbar=None,
+        show_legend=False,
+    )
+    return hv.Overlay([cells, *parts, *names]).opts(**frame)
+
+
+def activation_curves(channels: Sequence[Any]) -> Any:
+    """Steady states and time constants of all m and all h gates."""
+    import holoviews as hv
+
+    V = np.linspace(-100, 50, 301)
+    panels = []
+    for kind, label in (("inf", "steady state"), ("tau", "time constant (ms)")):
+        for symbol in "mh":
+            gates = [(c.name, getattr(c, symbol)) for c in channels if getattr(c, symbol)]
+            curves = [hv.Curve((V, np.asarray(getattr(g, kind)(V))), "V (mV)", label, label=name) for name, g in gates]
+            look = dict(title=f"{label} of {symbol}", logy=kind == "tau", legend_position="right", legend_opts={"title": ""})
+            panels.append(hv.Overlay(curves).opts(width=345, height=250, **look))
+    return hv.Layout(panels).opts(shared_axes=False, toolbar=None).cols(2)
+
+
+def cell_panels(result: Any, columns: int = 4) -> Any:
+    """A small panel of the potential of each cell."""
+    import holoviews as hv
+
+    look = dict(width=172, height=120, ylim=(-85, 55), fontsize=7, line_width=0.7)
+    traces = zip(result.model.labels, result.states.V.T, strict=True)
+    panels = [hv.Curve((result.t / 1000, V), "time (s)", "V (mV)").opts(title=label, **look) for label, V in traces]
+    return hv.Layout(panels).opts(toolbar=None).cols(columns)
+
+
+def current_shares(result: Any, cell: tuple[str, int]) -> Any:
+    """Potential of a cell, and the share of each current in all outward and in all inward current."""
+    import holoviews as hv
+
+    look = dict(width=680, height=190)
+    V, current = result.V[cell], result.currents[cell]
+    current = current.loc[:, current.abs().max() > 0]
+    panels = [hv.Curve((result.t, V), "time (ms)", "V (mV)").opts(**look)]
+    for label, part in (("share of outward current", current.clip(lower=0)), ("share of inward current", -current.clip(upper=0))):
+        share = part.div(part.sum(axis=1), axis=0)
+        areas = [hv.Area((share.index, share[name]), "time (ms)", label, label=name) for name in share if share[name].max() > 0.01]
+        panels.append(hv.Area.stack(hv.Overlay(areas)).opts(legend_position="right", ylim=(0, 1), **look))
+    return hv.Layout(panels).opts(shared_axes=False, toolbar=None).cols(1)
+
+
+def burst_starts(spikes: np.ndarray, gap: float = 150, shortest: float = 40) -> np.ndarray:
+    """Starts of the bursts of a spike train (ms): split at gaps, and longer than `shortest`."""
+    parts = np.split(spikes, np.flatnonzero(np.diff(spikes) > gap) + 1)
+    return np.array([part[0] for part in parts if len(part) and part[-1] - part[0] > shortest])

@@ -1,0 +1,79 @@
+"""The labels of a circuit, its files, and its state as one vector.
+
+Mechanics of `prinz2004.Prinz2004`, which derives from `Labelled`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from . import checks
+from .config import CircuitSpec, read_circuit, write_circuit
+
+
+class Labelled:
+    """What the model class knows about names; `models`, `circuit`, `params` and `labels` come from it."""
+
+    models: pd.DataFrame  # rows that a circuit file can name, mS/cm²
+    circuit: Any  # `Circuit`
+    params: Any  # `Params`
+    labels: tuple[str, ...]  # populations
+    cold: Any  # `State` of the cold start
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Population of each cell, (cell,)."""
+        return self.circuit.rows
+
+    @property
+    def cells(self) -> pd.MultiIndex:
+        """Label of the population and number in it, for each cell."""
+        names = [(p.label, i) for p in self.circuit.populations for i in range(p.size)]
+        return pd.MultiIndex.from_tuples(names, names=["pop", "index"])
+
+    @property
+    def synapses(self) -> list[tuple[str, str]]:
+        """(presynaptic terminal, postsynaptic population) of each synapse, in the order of `params.gs`."""
+        return [(s.terminal, self.labels[s.post]) for s in self.circuit.synapses]
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{p.label}: {p.size}" for p in self.circuit.populations)
+        return f"{type(self).__name__}({sizes}; {len(self.circuit.synapses)} synapses)"
+
+    def flatten(self, state: Any) -> np.ndarray:
+        """A state as one vector, for `vector_field`."""
+        return np.concatenate([np.asarray(x).ravel() for x in state])
+
+    def unflatten(self, y: Any) -> Any:
+        """A vector y (…, variable), such as a solution of `solve_ivp`, as a state."""
+        like = self.cold
+        parts = np.split(np.asarray(y), np.cumsum([np.size(x) for x in like])[:-1], axis=-1)
+        return type(like)(
+            *(part.reshape(*part.shape[:-1], *np.shape(x)) for part, x in zip(parts, like, strict=True))
+        )
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
+        """The circuit in a TOML file (see config/circuits); kwargs as for the class. Raises ValueError naming the line."""
+        spec = read_circuit(path)
+        cells = [spec.cells.get(label, label) for label in spec.pop_sizes]
+        for cell in (c for c in cells if isinstance(c, str)):
+            checks.known_labels(f"{os.fspath(path)}: a cell", [cell], cls.models.index)
+        g = [cls.models.loc[c] if isinstance(c, str) else pd.Series(c, dtype=float) for c in cells]
+        rows = pd.DataFrame(g, index=list(spec.pop_sizes))
+        return cls(spec.pop_sizes, spec.gs, rows, ge=spec.ge, cell_types=spec.cell_types, **kwargs)  # type: ignore[call-arg]
+
+    def to_toml(self, path: str | os.PathLike[str], title: str = "A pyloric circuit") -> None:
+        """Write the circuit as TOML, so that `from_toml` gives it back."""
+        channels = [c.name for c in self.circuit.channels]
+        cells: dict[str, Any] = {
+            label: dict(zip(channels, map(float, g), strict=True))
+            for label, g in zip(self.labels, self.params.g, strict=True)
+        }
+        sizes, types = ({p.label: getattr(p, x) for p in self.circuit.populations} for x in ("size", "type"))
+        gs = dict(zip(self.synapses, map(float, self.params.gs), strict=True))
+        write_circuit(CircuitSpec(title, sizes, cells, types, gs, float(self.params.ge)), path)
