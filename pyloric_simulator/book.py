@@ -67,21 +67,21 @@ def circuit_diagram(model: Any) -> Any:
     at = np.stack([np.cos(angle), np.sin(angle)], 1)
     color = {"glutamate": "#3060a8", "acetylcholine": "#c05020"}
     parts: list[Any] = []
-    seen: dict[tuple[int, int], int] = {}
-    for synapse, g in zip(model.circuit.synapses, model.params.gs, strict=True):
-        a, b = at[synapse.pre], at[synapse.post]
-        along = (b - a) / max(float(np.hypot(*(b - a))), 1e-9)
-        pair = (synapse.pre, synapse.post)
-        aside = np.array([-along[1], along[0]]) * (0.07 + 0.12 * seen.setdefault(pair, 0))
-        seen[pair] += 1
-        start, end = a + 0.24 * along + aside, b - 0.24 * along + aside
+    pairs = [frozenset((s.pre, s.post)) for s in model.circuit.synapses]
+    for i, (synapse, g) in enumerate(zip(model.circuit.synapses, model.params.gs, strict=True)):
+        low, high = min(synapse.pre, synapse.post), max(synapse.pre, synapse.post)
+        along = (at[high] - at[low]) / max(float(np.hypot(*(at[high] - at[low]))), 1e-9)
+        lane = pairs[:i].count(pairs[i]) - (pairs.count(pairs[i]) - 1) / 2
+        aside = 0.17 * lane * np.array([-along[1], along[0]])
+        ends = np.array([at[low] + 0.27 * along, at[high] - 0.27 * along]) + aside
+        start, end = ends if synapse.pre == low else ends[::-1]
         paint = color[model.transmitters[synapse.transmitter].name]
+        label = start + 0.3 * (end - start)
         parts += [
             hv.Curve([start, end]).opts(color=paint, line_width=1 + float(np.log10(1 + g))),
             hv.Points([end]).opts(color=paint, size=9),
-            hv.Text(*((start + end) / 2 + 0.6 * aside), f"{g:g}").opts(
-                text_font_size="9pt", text_color=paint
-            ),
+            hv.Points([label]).opts(color="white", size=16),
+            hv.Text(*label, f"{g:g}").opts(text_font_size="9pt", text_color=paint),
         ]
     cells = hv.Points(at).opts(size=58, color="#f2f2f2", line_color="#333333")
     names = [
@@ -112,7 +112,7 @@ def activation_curves(channels: Sequence[Any]) -> Any:
             gates = [(c.name, getattr(c, symbol)) for c in channels if getattr(c, symbol)]
             curves = [hv.Curve((V, np.asarray(getattr(g, kind)(V))), "V (mV)", label, label=name) for name, g in gates]
             look = dict(title=f"{label} of {symbol}", logy=kind == "tau", legend_position="right", legend_opts={"title": ""})
-            panels.append(hv.Overlay(curves).opts(width=345, height=250, **look))
+            panels.append(hv.Overlay(curves).opts(width=330, height=250, **look))
     return hv.Layout(panels).opts(shared_axes=False, toolbar=None).cols(2)
 
 

@@ -1222,7 +1222,8 @@ compiled_derivative = jax.jit(derivative)
 # ## Experiments
 #
 # The sixteen cells, each alone, in the last two of the five seconds of thermalization: the pacemakers
-# burst, LP and PY cells fire tonically or in short groups. One run computes all of them.
+# burst, LP and PY cells fire tonically or in short groups, and PY 2 and PY 3 are silent. One run
+# computes all of them.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The sixteen cells of {numref}`tbl-cells`, each alone.", "name": "fig-cells"}}
 # from .book import burst_starts, cell_panels, circuit_diagram, current_shares
@@ -1239,9 +1240,9 @@ compiled_derivative = jax.jit(derivative)
 # circuit_diagram(paper)
 
 # %% [markdown]
-# The currents of the pacemaker through one burst, as shares of all inward (below) and all outward
-# current (above). Calcium starts the burst, the transient and calcium-activated potassium currents
-# end it, and LP's inhibition keeps the pauses long.
+# The currents of the pacemaker through one burst. Between bursts, LP's synapse and the A current hold
+# the cell down while H, then CaS, brings it up. The calcium currents carry the burst, KCa grows with
+# the calcium that they let in, and ends it.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "One burst of the pacemaker: potential, and the share of each current in all outward (above) and all inward (below) current.", "name": "fig-currents"}}
 # onset = burst_starts(rhythm.spike_times()["AB/PD", 0])[1]
@@ -1305,9 +1306,10 @@ compiled_derivative = jax.jit(derivative)
 # Gap junctions
 # : The lumped AB/PD cell of the paper needs none. Where AB and PD are apart the default is 10 nS
 #   between any two of them. It is the least round value that keeps unequal pacemaker cells together:
-#   their bursts then start within 5 ms of each other, against 25 ms at 3 nS and 50 ms or more at 1
-#   nS. Equal cells that start alike are not affected. The figure shows one AB cell (AB/PD 2) and two
-#   PD cells (AB/PD 3) in the circuit above.
+#   their bursts then start within 5 ms of each other, against 20 to 30 ms at 3 nS and 40 to 65 ms at
+#   1 nS (AB/PD 2 with two AB/PD 3, AB/PD 1 with two AB/PD 5). Equal cells that start alike are not
+#   affected. {numref}`fig-lag` shows one AB cell (AB/PD 2) and two PD cells (AB/PD 3) in the circuit
+#   above.
 #
 # Limits
 # : Time constants below $τ_\mathrm{min}$ = 1 µs count as 1 µs. Only $τ_s$ gets there, when
@@ -1332,7 +1334,7 @@ compiled_derivative = jax.jit(derivative)
 #
 #
 # strengths = [0.1, 0.3, 1, 3, 10, 30, 100]
-# look = dict(logx=True, width=480, height=250, show_grid=True)
+# look = dict(logx=True, toolbar=None, width=480, height=250, show_grid=True)
 # hv.Curve((strengths, [lag(g) for g in strengths]), "gap junction (nS)", "lag of PD (ms)").opts(**look)
 
 # %% [markdown]
