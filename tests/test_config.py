@@ -227,10 +227,14 @@ def test_paper_circuit() -> None:
 
 def test_five_populations() -> None:
     spec = read_circuit(find_circuit("five_populations"))
-    assert list(spec.pop_sizes.items()) == [("PD", 2), ("AB", 1), ("LP", 1), ("PY", 5)]
-    assert spec.cells == {"PD": "AB/PD 3", "AB": "AB/PD 3", "LP": "LP 1", "PY": "PY 5"}
-    onto = {"PD": ["LP"], "AB": ["LP", "PY"], "LP": ["PD", "AB", "PY"], "PY": ["PD", "AB", "LP"]}
-    assert spec.gs == {(pre, post): 3.0 for post, pres in onto.items() for pre in pres}
+    sizes = [("AB", 1), ("PD", 2), ("LP 4", 1), ("PY 1", 3), ("PY 5", 2)]
+    assert list(spec.pop_sizes.items()) == sizes
+    assert spec.cells == {"AB": "AB/PD 2", "PD": "AB/PD 2"}
+    paper = read_circuit(find_circuit("paper")).gs
+    onto_lp = {pre: g * spec.pop_sizes[pre] for (pre, post), g in spec.gs.items() if post == "LP 4"}
+    assert onto_lp["AB"] == paper["AB", "LP"]
+    assert onto_lp["PD"] == paper["PD", "LP"]
+    assert onto_lp["PY 1"] + onto_lp["PY 5"] == paper["PY", "LP"]
     assert spec.ge is None
 
 
