@@ -131,7 +131,8 @@ def current_shares(result: Any, cell: tuple[str, int]) -> Any:
     import holoviews as hv
 
     look = dict(width=680, height=190)
-    V, current = result.V[cell], result.currents[cell]
+    pop, number = cell
+    V, current = result.V[pop][number], result.currents[pop][number]
     current = current.loc[:, current.abs().max() > 0]
     panels = [hv.Curve((result.t, V), "time (ms)", "V (mV)").opts(**look)]
     for label, part in (("share of outward current", current.clip(lower=0)), ("share of inward current", -current.clip(upper=0))):
@@ -139,9 +140,3 @@ def current_shares(result: Any, cell: tuple[str, int]) -> Any:
         areas = [hv.Area((share.index, share[name]), "time (ms)", label, label=name) for name in share if share[name].max() > 0.01]
         panels.append(hv.Area.stack(hv.Overlay(areas)).opts(legend_position="right", ylim=(0, 1), **look))
     return hv.Layout(panels).opts(shared_axes=False, toolbar=None).cols(1)
-
-
-def burst_starts(spikes: np.ndarray, gap: float = 150, shortest: float = 40) -> np.ndarray:
-    """Starts of the bursts of a spike train (ms): split at gaps, and longer than `shortest`."""
-    parts = np.split(spikes, np.flatnonzero(np.diff(spikes) > gap) + 1)
-    return np.array([part[0] for part in parts if len(part) and part[-1] - part[0] > shortest])

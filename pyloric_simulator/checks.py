@@ -424,9 +424,9 @@ def run_is_finite(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
         bad = ~np.isfinite(x).reshape(len(t), len(index), -1).all(-1)
         if bad.any():
             i = int(np.argmax(bad.any(1)))
-            cell = index[int(np.argmax(bad[i]))]
+            pop, number = index[int(np.argmax(bad[i]))]
             raise FloatingPointError(
-                f"{name} of cell {cell} is not finite at t = {t[i]:g} ms"
+                f"{name} of cell ({pop!r}, {number}) is not finite at t = {t[i]:g} ms"
                 + (f"; it was at {t[i - 1]:g} ms" if i else "")
                 + ". Look at I_ext and at the parameters of this cell; a smaller dt helps only with functions of your own."
             )

@@ -6,6 +6,7 @@ Mechanics of `prinz2004.Prinz2004`, which derives from `Labelled`.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +20,7 @@ class Labelled:
     """What the model class knows about names; `models`, `circuit`, `params` and `labels` come from it."""
 
     models: pd.DataFrame  # rows that a circuit file can name, mS/cm²
+    cell_types: Mapping[str, Any]  # what labels stand for
     circuit: Any  # `Circuit`
     params: Any  # `Params`
     labels: tuple[str, ...]  # populations
@@ -57,12 +59,17 @@ class Labelled:
         )
 
     @classmethod
+    def row_of(cls, label: str, cell_types: Mapping[str, str]) -> str:
+        """The row of `models` that a label names, or the label itself where it names none."""
+        return checks.cell_type(label, cell_types, cls.cell_types, cls.models)[1] or label
+
+    @classmethod
     def from_toml(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
         """The circuit in a TOML file (see config/circuits); kwargs as for the class. Raises ValueError naming the line."""
         spec = read_circuit(path)
-        cells = [spec.cells.get(label, label) for label in spec.pop_sizes]
+        cells = [spec.cells.get(label) or cls.row_of(label, spec.cell_types) for label in spec.pop_sizes]
         for cell in (c for c in cells if isinstance(c, str)):
-            checks.known_labels(f"{os.fspath(path)}: a cell", [cell], cls.models.index)
+            checks.choice(f"{os.fspath(path)}: the cell", cell, cls.models.index)
         g = [cls.models.loc[c] if isinstance(c, str) else pd.Series(c, dtype=float) for c in cells]
         rows = pd.DataFrame(g, index=list(spec.pop_sizes))
         return cls(spec.pop_sizes, spec.gs, rows, ge=spec.ge, cell_types=spec.cell_types, **kwargs)  # type: ignore[call-arg]

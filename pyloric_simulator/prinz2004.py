@@ -901,7 +901,7 @@ def integrate(
 def input_at(I: Any, dt: float, t0: float, dtype: Any) -> Input:
     """The external current as a function of the number of the step."""
     if callable(I):
-        return lambda k: jnp.asarray(I(t0 + k * jnp.asarray(dt, dtype)), dtype)
+        return lambda k: jnp.asarray(I(jnp.asarray(t0, dtype) + dt * jnp.asarray(k, dtype)), dtype)
     I = jnp.asarray(0.0 if I is None else I, dtype)
     return (lambda k: I[k]) if I.ndim == 2 else (lambda _: I)
 
@@ -960,8 +960,8 @@ def simulate(
     return integrate(params, state, I_ext, slots, grid=grid, solver=solver, dt=dt, t0=t0)
 
 
-compiled_integrate = jax.jit(integrate, static_argnames=("grid", "solver", "dt", "t0"))
-compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solver", "dt", "t0"))
+compiled_integrate = jax.jit(integrate, static_argnames=("grid", "solver", "dt"))
+compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solver", "dt"))
 
 # %% [markdown]
 # ## Result
@@ -1019,7 +1019,7 @@ def cell_key(params: Params, population: int, **scheme: Any) -> str:
     """Everything that decides the thermalized state of a cell, as text."""
     c = params.circuit
     about = {"format": STORE_FORMAT, "g": np.asarray(params.g)[population].tolist(), "constants": c.constants._asdict(),
-             "channels": repr(c.channels), "start": "cold", **scheme}  # fmt: skip
+             "channels": repr(c.channels), "start": "cold", "fields": State._fields, **scheme}  # fmt: skip
     return json.dumps(about, ensure_ascii=False, sort_keys=True)
 
 
@@ -1040,8 +1040,7 @@ class Prinz2004(Labelled):
     Raises ValueError or TypeError on bad input.
     """
 
-    models = neuron_models
-    transmitters = TRANSMITTERS
+    models, cell_types, transmitters = neuron_models, CELL_TYPES, TRANSMITTERS
 
     def __init__(
         self, pop_sizes: Mapping[str, int], gs: Any, g_ion: Any = None, *, ge: float | None = None,
@@ -1226,7 +1225,8 @@ compiled_derivative = jax.jit(derivative)
 # computes all of them.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The sixteen cells of {numref}`tbl-cells`, each alone.", "name": "fig-cells"}}
-# from .book import burst_starts, cell_panels, circuit_diagram, current_shares
+# from .book import cell_panels, circuit_diagram, current_shares
+# from .rhythm import bursts
 #
 # cells = Prinz2004({name: 1 for name in neuron_models.index}, gs={}, ge=0)
 # alone = cells.thermalize()[3000:]
@@ -1245,7 +1245,7 @@ compiled_derivative = jax.jit(derivative)
 # the calcium that they let in, and ends it.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "One burst of the pacemaker: potential, and the share of each current in all outward (above) and all inward (below) current.", "name": "fig-currents"}}
-# onset = burst_starts(rhythm.spike_times()["AB/PD", 0])[1]
+# onset = bursts(rhythm.spike_times()["AB/PD", 0])[1, 0]
 # current_shares(rhythm[onset - 250 : onset + 900], ("AB/PD", 0))
 
 # %% [markdown]
@@ -1265,7 +1265,7 @@ compiled_derivative = jax.jit(derivative)
 # def periods(solver, dt):
 #     """Mean interval (ms) between burst starts after 4 s."""
 #     result = pacemakers(np.arange(0, 16000, 0.05), state=pacemakers.cold, solver=solver, dt=dt)
-#     starts = map(burst_starts, result.spike_times().values())
+#     starts = [bursts(spikes)[:, 0] for spikes in result.spike_times().values()]
 #     return np.array([np.diff(x[x > 4000]).mean() for x in starts])
 #
 #
@@ -1329,7 +1329,7 @@ compiled_derivative = jax.jit(derivative)
 #     """Mean distance (ms) between the burst starts of PD and the nearest ones of AB."""
 #     apart.params = apart.params.replace(ge=np.array(ge))
 #     spikes = apart(np.arange(6000, 14000, 0.5)).spike_times()
-#     starts = {pop: burst_starts(spikes[pop, 0]) for pop in ("AB", "PD")}
+#     starts = {pop: bursts(spikes[pop, 0])[:, 0] for pop in ("AB", "PD")}
 #     return np.abs(starts["AB"][:, None] - starts["PD"]).min(0).mean()
 #
 #

@@ -1,0 +1,580 @@
+"""The command `pyloric`: simulate a circuit, look at its cells, mind the store of thermalized ones.
+
+The simulator and the plotting libraries are imported by the functions that use them, so that help comes
+at once.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import io
+import math
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
+
+import typer
+
+from . import __version__
+from .config import DEFAULT_CIRCUIT, find_circuit, load_settings, read_circuit, store_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from .prinz2004 import Prinz2004
+    from .results import SimResult
+
+PATIENCE = 2.0  # s, what takes longer shows its progress
+TICK = 0.5  # s, between two updates of the progress
+CHUNK = 20_000  # steps, at most so many are computed at once
+CHUNK_VALUES = 2_000_000  # cells × samples, at most so many are recorded at once
+BYTES = 8  # of a number
+MAX_BYTES = 2 * 10**9  # of a whole recording
+FINE = 1.0  # ms, a spike lasts longer
+HINT_AFTER = 3000.0  # ms, in a shorter recording a pacemaker may be silent between two bursts
+HINT = "Circuits can have a second stable rhythm, where LP silences the pacemaker; the initial state decides."
+PICTURE_POINTS = 40_000  # of each trace in a picture
+PICTURES = (".html", ".png")
+NO_PICTURE = "none"
+OPTIONAL = {".png": ("matplotlib", "png"), ".parquet": ("pyarrow", "parquet")}  # suffix -> module, extra
+
+# ------------------------------------------------------------------------------- the command line
+
+app = typer.Typer(
+    name="pyloric", rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False,
+    help="Simulate the crustacean pyloric circuit of Prinz, Bucher & Marder (2004).",
+    epilog="Example: pyloric simulate paper --duration 10000 --out rhythm.html",
+)  # fmt: skip
+
+Circuit = Annotated[str, typer.Argument(metavar="CIRCUIT", help="A TOML file, or the name of a circuit.")]
+SETTINGS = "from the settings"
+Solver = Annotated[str | None, typer.Option(help="staggered or exponential_euler.", show_default=SETTINGS)]
+Step = Annotated[float | None, typer.Option(help="Time step in ms.", show_default=SETTINGS)]
+Precision = Annotated[str | None, typer.Option(help="float64 or float32.", show_default=SETTINGS)]
+Store = Annotated[
+    str | None, typer.Option(help="Folder of thermalized cells, or 'memory'.", show_default=SETTINGS)
+]
+Progress = Annotated[
+    bool | None, typer.Option("--progress/--no-progress", help="Show progress.", show_default="in a terminal")
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit; bad input ends with status 2 and one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without µ still shows the numbers
+    warnings.showwarning = lambda message, *_, **__: say(f"Warning: {message}")
+    try:
+        status = app(arguments, standalone_mode=False)
+    except typer.Abort:
+        status = 130  # as shells report an interrupt
+    except (ValueError, TypeError, ArithmeticError, OSError, ImportError) as error:
+        status = refused(str(error))
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer's own complaints have it
+            raise
+        message = error.format_message()
+        status = refused(f"{message}{'' if message.endswith(('.', '?')) else '.'} See --help.")
+    sys.exit(status or 0)
+
+
+def refused(reason: str) -> int:
+    """Say why, on one line; returns the exit status."""
+    say(f"Error: {reason}")
+    return 2
+
+
+def say(message: str) -> None:
+    """One line on standard error."""
+    typer.echo(" ".join(message.split()), err=True)
+
+
+@app.callback(invoke_without_command=True)
+def pyloric(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"pyloric_simulator {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command(epilog="Example: pyloric simulate paper --duration 10000 --out rhythm.html --csv rhythm.csv")
+def simulate(
+    circuit: Circuit = DEFAULT_CIRCUIT,
+    duration: Annotated[float, typer.Option(help="What to record, in ms.")] = 5000.0,
+    start: Annotated[float, typer.Option(help="When the recording begins, in ms.")] = 0.0,
+    transient: Annotated[
+        float, typer.Option(help="What the table leaves out of its beginning, in ms.")
+    ] = 0.0,
+    sample: Annotated[float | None, typer.Option(help="Recording step in ms.", show_default="dt")] = None,
+    solver: Solver = None,
+    dt: Step = None,
+    precision: Precision = None,
+    out: Annotated[str, typer.Option(help="Picture: a .html or .png file, or 'none'.")] = "pyloric.html",
+    no_plot: Annotated[bool, typer.Option("--no-plot", help="The same as --out none.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write V, Ca and s to this CSV file.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write V, Ca and s to this Parquet file.")] = None,
+    store: Store = None,
+    progress: Progress = None,
+) -> None:
+    """Simulate a circuit and describe its rhythm.
+
+    Every cell starts from its own rhythm. A table shows what it does in the circuit, a picture its potential.
+    """
+    picture = None if no_plot or out == NO_PICTURE else Path(out)
+    check_outputs(picture, csv, parquet)
+    source = find_circuit(circuit)
+    title, model = read_circuit(source).title, load(source, precision)
+    plan = planned(model, solver, dt, sample, start, duration, transient, whole=bool(csv or parquet))
+    where, shown = folder(store), wanted(progress)
+    typer.echo(f"{title}\n{size(model)}; {plan.solver}, dt {plan.dt:g} ms, {model.dtype}\n")
+    result, speed = record(model, plan, where, shown)
+    typer.echo(report(result, start + transient))
+    if (step := plan.dt * plan.stride) > FINE:
+        say(f"Warning: --sample is {step:g} ms; above {FINE:g} ms the table misses spikes. Say {FINE:g}.")
+    typer.echo(speed)
+    for path, write in ((picture, draw), (csv, to_csv), (parquet, to_parquet)):
+        if path is not None:
+            with watched(f"Writing {path}", shown):
+                write(result, path, title)
+            typer.echo(f"Wrote {path}")
+
+
+@app.command(epilog="Example: pyloric cells")
+def cells() -> None:
+    """Show the sixteen cells of the paper."""
+    from .prinz2004 import neuron_models
+
+    typer.echo("Maximal conductances in mS/cm² (Prinz, Bucher & Marder 2004, Table 2)\n")
+    typer.echo(neuron_models.rename_axis(index=None, columns=None).to_string(float_format=lambda g: f"{g:g}"))
+
+
+@app.command(epilog="Example: pyloric thermalize --all")
+def thermalize(
+    circuits: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CIRCUIT", help="TOML files, or names of circuits.", show_default=DEFAULT_CIRCUIT
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All sixteen cells of the paper.")] = False,
+    solver: Solver = None,
+    dt: Step = None,
+    precision: Precision = None,
+    store: Store = None,
+    progress: Progress = None,
+) -> None:
+    """Bring cells into their own rhythm and show it.
+
+    Each runs alone for 5 s. Its state is kept for later runs, which start from it.
+    """
+    if every and circuits:
+        raise ValueError(
+            f"--all comes with {circuits[0]!r}; it means all cells of the paper. Drop one of the two."
+        )
+    chosen = [None] if every else circuits or [DEFAULT_CIRCUIT]
+    models = [
+        all_cells(precision) if name is None else load(find_circuit(name), precision) for name in chosen
+    ]
+    where = folder(store)
+    for model in models:
+        before = time.perf_counter()
+        with watched(f"Thermalizing {len(model.labels)} cells", wanted(progress)):
+            state = model.get_thermalization(solver=solver, dt=dt, store=where)
+        typer.echo(state_table(model, state))
+        typer.echo(f"Thermalized in {time.perf_counter() - before:.2f} s\n")
+    typer.echo(store_line(where))
+
+
+@app.command(epilog="Example: pyloric cache --clear")
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Empty the store.")] = False, store: Store = None
+) -> None:
+    """Show or empty the store of thermalized cells."""
+    where = folder(store)
+    if clear and where is not None:
+        from .store import ThermalizationStore
+
+        typer.echo(f"Removed {ThermalizationStore(where).clear()} thermalized cells")
+    typer.echo(store_line(where))
+
+
+# ------------------------------------------------------------------------------- arguments
+
+
+def check_outputs(picture: Path | None, csv: Path | None, parquet: Path | None) -> None:
+    """Refuse files that could not be written after the run, before it."""
+    if picture is not None and picture.suffix not in PICTURES:
+        raise ValueError(
+            f"--out is '{picture}'; it must end in .html or .png. To have no picture say --out none."
+        )
+    paths = [path for path in (picture, csv, parquet) if path is not None]
+    for i, path in enumerate(paths):
+        if path.absolute() in [other.absolute() for other in paths[:i]]:
+            raise ValueError(f"'{path}' is named for two outputs; each needs a file of its own. Rename one.")
+        try:
+            existed = path.exists()
+            path.open("ab").close()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ValueError(
+                f"'{path}' cannot be written: {reason}. Choose another file or folder."
+            ) from None
+        if not existed:
+            path.unlink()
+    for kind in (picture.suffix if picture else "", ".parquet" if parquet else ""):
+        module, extra = OPTIONAL.get(kind, ("sys", ""))
+        if importlib.util.find_spec(module) is None:
+            raise ImportError(
+                f"writing {kind} needs {module}, which is missing: pip install 'pyloric-simulator[{extra}]'"
+            )
+
+
+def folder(store: str | None) -> Path | None:
+    """The folder of the store that an option or else the settings name; None for memory."""
+    settings = load_settings()
+    return store_folder(settings if store is None else settings._replace(thermalization_store=store))
+
+
+def load(source: Path, precision: str | None) -> Prinz2004:
+    """The circuit in a file."""
+    from .prinz2004 import Prinz2004
+
+    return Prinz2004.from_toml(source, dtype=precision)
+
+
+def all_cells(precision: str | None) -> Prinz2004:
+    """The sixteen cells of the paper, without synapses."""
+    from .prinz2004 import Prinz2004, neuron_models
+
+    return Prinz2004(dict.fromkeys(neuron_models.index, 1), {}, neuron_models, dtype=precision)
+
+
+class Plan(NamedTuple):
+    """How to run and what to record."""
+
+    solver: str
+    dt: float  # ms, time step
+    stride: int  # steps between two samples
+    first: int  # sample with which the recording begins
+    last: int  # sample with which it ends
+    fields: tuple[str, ...]  # of `State`, what to record
+
+
+def planned(
+    model: Prinz2004, solver: str | None, dt: float | None, sample: float | None,
+    start: float, duration: float, transient: float, *, whole: bool,
+) -> Plan:  # fmt: skip
+    """The plan of a run in ms; `whole`: with all that goes into files. Raises ValueError if it cannot be."""
+    from . import checks
+    from .prinz2004 import SCHEMES
+
+    settings = load_settings()
+    solver, dt = solver or settings.solver, settings.dt if dt is None else dt
+    dt = checks.scheme(solver, dt, SCHEMES)
+    sample = dt if sample is None else checks.number("--sample", sample, "ms")
+    stride = round(sample / dt)
+    if stride < 1 or not math.isclose(stride * dt, sample):
+        raise ValueError(
+            f"--sample is {sample:g} ms; it must be a multiple of dt, {dt:g} ms. Say {max(stride, 1) * dt:g}."
+        )
+    for name, value in (("--start", start), ("--transient", transient), ("--duration", duration)):
+        if checks.number(name, value, "ms") < 0:
+            raise ValueError(f"{name} is {value:g} ms; time does not run backwards. Take a positive number.")
+    if transient >= duration:
+        raise ValueError(
+            f"--duration is {duration:g} ms; it must be longer than --transient, {transient:g} ms. Raise it."
+        )
+    fields = ("V", "Ca", "s") if whole else ("V",)
+    plan = Plan(solver, dt, stride, round(start / sample), round((start + duration) / sample), fields)
+    check_size(plan, len(model.rows), sample)
+    return plan
+
+
+def check_size(plan: Plan, cells: int, sample: float) -> None:
+    """Refuse a recording of no or of too many samples."""
+    samples = plan.last - plan.first
+    if samples < 1:
+        raise ValueError(
+            f"--duration is shorter than one sample; it must be at least --sample, {sample:g} ms. Raise it."
+        )
+    size = BYTES * samples * cells * (1 if len(plan.fields) == 1 else 4)  # Ca and two s come to V
+    if size > MAX_BYTES:
+        coarser = plan.dt * math.ceil(plan.stride * size / MAX_BYTES)
+        raise ValueError(
+            f"--sample is {sample:g} ms; the recording would take {size / 1e9:.1f} GB of memory, and it may "
+            f"take {MAX_BYTES / 1e9:g}. Say --sample {coarser:g}, or shorten --duration."
+        )
+
+
+# ------------------------------------------------------------------------------- the run
+
+
+def wanted(progress: bool | None) -> bool:
+    """Whether to show progress: as the option says, or else in a terminal if the settings allow it."""
+    return load_settings().progress and sys.stderr.isatty() if progress is None else progress
+
+
+@contextmanager
+def watched(what: str, shown: bool, total: float | None = None) -> Iterator[Any]:
+    """A progress bar (increase its `n`, up to `total`) if shown and if the block takes long."""
+    from tqdm import tqdm
+
+    form = "{desc} {elapsed}" if total is None else "{desc} |{bar}| {percentage:.0f}% {elapsed}<{remaining}"
+    bar = tqdm(total=total, desc=what, bar_format=form, delay=PATIENCE, leave=False, disable=not shown)
+    done = threading.Event()
+
+    def tick() -> None:
+        if not done.wait(PATIENCE):
+            bar.refresh()
+            while not done.wait(TICK):
+                bar.refresh()
+            bar.clear()
+
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+    try:
+        yield bar
+    finally:
+        done.set()
+        ticker.join()
+        bar.close()
+
+
+def record(model: Prinz2004, plan: Plan, store: Path | None, shown: bool) -> tuple[SimResult, str]:
+    """The run from thermalized cells, and a line on how long it took.
+
+    It is computed in chunks of one length, so that one compilation serves all. Each starts at its own time 0
+    from the last state of the one before it, and so repeats the operations of an uninterrupted run.
+    """
+    import numpy as np
+
+    from .results import SimResult
+
+    sample, took = plan.dt * plan.stride, [time.perf_counter()]
+    largest = max(1, min(CHUNK // plan.stride, CHUNK_VALUES // len(model.rows)))
+    chunk = math.ceil(plan.last / max(2, math.ceil(plan.last / largest)))  # two or more, to tell compilation
+    with watched("Simulating", shown, plan.last) as bar:
+        state = model.get_thermalization(solver=plan.solver, dt=plan.dt, store=store)
+        kept = empty_like(state, plan)
+        for begin in range(0, plan.last, chunk):
+            part = model(sample * np.arange(chunk + 1), state=state, solver=plan.solver, dt=plan.dt)
+            state = part.final_state
+            keep(part.states, kept, begin, plan)
+            took.append(time.perf_counter())
+            bar.n = min(begin + chunk, plan.last)
+    t = sample * np.arange(plan.first, plan.last + 1)
+    return SimResult(t, kept, model), speed_line(plan.last * sample, chunk * sample, np.diff(took))
+
+
+def empty_like(state: Any, plan: Plan) -> Any:
+    """A recording of states like this one; the fields that the plan does not record have no columns."""
+    import numpy as np
+
+    n = plan.last - plan.first + 1
+    shapes = {f: x.shape if f in plan.fields else (*x.shape[:-1], 0) for f, x in state._asdict().items()}
+    return type(state)(*(np.empty((n, *shapes[f]), x.dtype) for f, x in state._asdict().items()))
+
+
+def keep(states: Any, kept: Any, begin: int, plan: Plan) -> None:
+    """Copy what the plan records of a chunk, which begins with the sample `begin`, into the recording."""
+    low, high = max(begin, plan.first), min(begin + len(states.V), plan.last + 1)
+    if low < high:
+        to, of = slice(low - plan.first, high - plan.first), slice(low - begin, high - begin)
+        for field in plan.fields:
+            getattr(kept, field)[to] = getattr(states, field)[of]
+
+
+def speed_line(total: float, chunk: float, seconds: np.ndarray) -> str:
+    """How long the run took: simulated ms in all and in a chunk, and the seconds of each chunk."""
+    line = f"Simulated {total / 1000:g} s in {seconds.sum():.2f} s"
+    if len(seconds) == 1:
+        return line
+    later = seconds[1:].mean()
+    start = max(seconds[0] - later, 0)
+    speed = chunk / 1000 / later
+    return f"{line}, {start:.2f} s of it to prepare and compile; then {speed:.1f} times as fast as real time"
+
+
+# ------------------------------------------------------------------------------- what is shown
+
+
+def size(model: Prinz2004) -> str:
+    """The populations and the number of synapses between them, in words."""
+    populations = ", ".join(f"{p.size} {p.label}" for p in model.circuit.populations)
+    return f"{populations}; {len(model.synapses)} synapses"
+
+
+def store_line(where: Path | None) -> str:
+    """Where the store is, and how many cells it holds."""
+    from .store import ThermalizationStore
+
+    if where is None:
+        return "Thermalized cells are kept in the memory of a process only"
+    return f"{len(ThermalizationStore(where).keys())} thermalized cells are kept in {where}"
+
+
+def state_table(model: Prinz2004, state: Any) -> str:
+    """State of the first cell of each population."""
+    import numpy as np
+    import pandas as pd
+
+    channels = model.circuit.channels
+    gates = [f"m {c.name}" for c in channels if c.m] + [f"h {c.name}" for c in channels if c.h]
+    first = np.searchsorted(model.rows, range(len(model.labels)))
+    values = np.column_stack([state.V, state.Ca, state.m, state.h])[first]
+    table = pd.DataFrame(values, list(model.labels), ["V (mV)", "Ca (µM)", *gates])
+    return table.to_string(float_format=lambda x: f"{x:.3f}")
+
+
+def shown_cells(result: SimResult) -> dict[str, int]:
+    """Names and positions of the cells to show; those of a population that do the same are one, "PY ×5"."""
+    V, rows = result.states.V, result.model.rows
+    found: dict[str, int] = {}
+    for i, population in enumerate(result.model.circuit.populations):
+        first, n = int((rows < i).sum()), population.size
+        alike = bool((V[:, first : first + n] == V[:, first : first + 1]).all())
+        if alike:
+            found[f"{population.label} ×{n}" if n > 1 else population.label] = first
+        else:
+            found |= {f"{population.label} [{k}]": first + k for k in range(n)}
+    return found
+
+
+def report(result: SimResult, begin: float) -> str:
+    """The rhythm from `begin` (ms) on: a table, the period, and a hint where a pacemaker is silent."""
+    from .rhythm import summary
+
+    end, names = float(result.t[-1]), shown_cells(result)
+    table = summary(result, (begin, end))
+    pacemaker = table.attrs["pacemaker"]
+    table = table.iloc[list(names.values())].set_axis(list(names))
+    lines = [rhythm_table(table), ""]
+    if pacemaker is not None:
+        cell = table.iloc[list(names.values()).index(list(result.model.cells).index(pacemaker))]
+        lines.append(f"Period of {cell.name} from {begin / 1000:g} to {end / 1000:g} s: {period_text(cell)}")
+    paces = result.model.circuit.pacemakers[list(names.values())]
+    silent = table.index[paces & (table["activity"] == "silent").to_numpy()]
+    if len(silent) and end - begin >= HINT_AFTER:
+        lines.append(f"{', '.join(silent)} {'is' if len(silent) == 1 else 'are'} silent. {HINT}")
+    return "\n".join(lines)
+
+
+def period_text(cell: pd.Series) -> str:
+    """The period of the pacemaker and how regular it is."""
+    if cell["bursts"] < 2:
+        return "unknown, it takes two bursts"
+    varies = f", coefficient of variation {cell['period CV']:.1%}" if cell["bursts"] > 2 else ""
+    return f"{cell['period (ms)']:.1f} ms{varies}"
+
+
+def rhythm_table(table: pd.DataFrame) -> str:
+    """The summary of a rhythm as text."""
+    digits = {"spikes per burst": 1, "burst (ms)": 0, "period (ms)": 1, "duty cycle": 3, "phase": 3}
+    text = table[["bursts", "spikes", *digits, "activity"]].astype(object)
+    for column, n in digits.items():
+        text[column] = [f"{x:.{n}f}" if x == x else "–" for x in table[column]]
+    return text.to_string()
+
+
+def thinned(t: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A trace for a picture: the lowest and the highest sample of each block, so that no spike is lost."""
+    import numpy as np
+
+    block = math.ceil(2 * len(t) / PICTURE_POINTS)
+    if len(t) <= PICTURE_POINTS:
+        return t, V
+    begins = np.arange(0, len(t) - block + 1, block)
+    blocks = V[: len(begins) * block].reshape(-1, block)
+    picked = np.unique(np.concatenate([begins + blocks.argmin(1), begins + blocks.argmax(1), [len(t) - 1]]))
+    return t[picked], V[picked]
+
+
+def draw(result: SimResult, path: Path, title: str) -> None:
+    """Write the picture of all potentials."""
+    traces = {
+        name: thinned(result.t / 1000, result.states.V[:, i]) for name, i in shown_cells(result).items()
+    }
+    (draw_png if path.suffix == ".png" else draw_html)(traces, path, title)
+
+
+def draw_html(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str) -> None:
+    """An interactive page that needs no network."""
+    import holoviews as hv
+    from bokeh.embed import components
+    from bokeh.resources import Resources
+
+    hv.extension("bokeh", logo=False)
+    height = max(150, PAGE_HEIGHT // len(traces))
+    look = dict(responsive=True, line_width=1.2)
+    panels = [
+        hv.Curve(trace, "time (s)", "V (mV)").opts(title=name, color=COLORS[i % len(COLORS)], **look)
+        for i, (name, trace) in enumerate(traces.items())
+    ]
+    for panel in panels[:-1]:
+        panel.opts(xaxis="bare", min_height=height)
+    panels[-1].opts(min_height=height + AXIS_HEIGHT)
+    renderer = hv.renderer("bokeh").instance(webgl=False)  # WebGL leaves specks on steep lines
+    figure = renderer.get_plot(hv.Layout(panels).cols(1).opts(sizing_mode="stretch_width")).state
+    script, division = components(figure)
+    library = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
+    page = PAGE.format(title=html.escape(title), library=library, division=division, script=script)
+    path.write_text(page, encoding="utf-8")
+
+
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>body {{ margin: 1em 2em; }} h1 {{ font: bold 1.1em sans-serif; margin: 0; }}</style>
+<script>{library}</script>
+</head>
+<body>
+<h1>{title}</h1>
+{division}
+{script}
+</body>
+</html>
+"""
+PAGE_HEIGHT = 690  # pixels
+AXIS_HEIGHT = 40  # pixels
+COLORS = ("#1f5fa8", "#c0392b", "#2e8b57", "#8e44ad", "#b9770e", "#16808a")
+
+
+def draw_png(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str) -> None:
+    """A still picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 1 + 1.7 * len(traces)), dpi=150, layout="constrained")
+    axes = figure.subplots(len(traces), sharex=True, sharey=True, squeeze=False)[:, 0]
+    for i, (axis, (name, (t, V))) in enumerate(zip(axes, traces.items(), strict=True)):
+        axis.plot(t, V, linewidth=0.8, color=COLORS[i % len(COLORS)])
+        axis.set_title(name, loc="left", fontsize="medium")
+        axis.set_ylabel("V (mV)")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.margins(x=0)
+    axes[-1].set_xlabel("time (s)")
+    figure.suptitle(title)
+    figure.savefig(path)
+
+
+def to_csv(result: SimResult, path: Path, _title: str) -> None:
+    """Write the recording as CSV."""
+    result.to_csv(path)
+
+
+def to_parquet(result: SimResult, path: Path, _title: str) -> None:
+    """Write the recording as Parquet."""
+    result.to_parquet(path)
