@@ -138,6 +138,7 @@ class Constants(NamedTuple):
     γ: float = 12.2  # mV, RT/2F at about 10 °C
     Ca_out: float = 3000.0  # µM, extracellular calcium
     Ca_rest: float = 0.05  # µM, intracellular calcium without calcium current
+    Ca_min: float = 5e-8  # µM, calcium is kept above this; E_Ca is 303 mV there
     f: float = 14.96  # µM/nA, calcium that a total current of 1 nA brings
     τ_Ca: float = 200.0  # ms, calcium buffering
     V_th: float = -35.0  # mV, half-activation of a synapse
@@ -702,9 +703,9 @@ def calcium_slope(circuit: Circuit, g_Ca: Array, V: Array, Ca: Array) -> Array:
 
 
 def project(circuit: Circuit, y: State) -> State:
-    """The nearest state within bounds: gates in [0, 1] and calcium above a millionth of its resting value."""
+    """The nearest state within bounds: gates in [0, 1] and calcium above its least value."""
     s, m, h = (jnp.clip(x, 0, 1) for x in (y.s, y.m, y.h))
-    return State(y.V, jnp.maximum(y.Ca, circuit.constants.Ca_rest * 1e-6), s, m, h)
+    return State(y.V, jnp.maximum(y.Ca, circuit.constants.Ca_min), s, m, h)
 
 
 def derivative(params: Params, state: State, I_ext: Any = 0.0) -> State:
@@ -771,7 +772,7 @@ def exponential_euler(
             G, J = G + mask * (N - 1) * p.ge, J + mask * p.ge * (N * mean - y.V)
         V = flow(y.V, G / c.C, (J + I(k + i)) / c.C, dt)
         target = y.Ca + c.τ_Ca * calcium_slope(circuit, calcium_conductance(circuit, p.g, y.x), y.V, y.Ca)
-        Ca = jnp.maximum(y.Ca + (target - y.Ca) * -np.expm1(-dt / c.τ_Ca), y.Ca / 2)
+        Ca = jnp.maximum(y.Ca + (target - y.Ca) * -np.expm1(-dt / c.τ_Ca), c.Ca_min)
         (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit)(y.V, y.Ca)
         s = y.s + (s_inf - y.s) * covered_exactly(dt / τ_s)
         return Working(V, Ca, s, y.x + (x_inf - y.x) * covered_exactly(dt / τ_x))
@@ -788,10 +789,11 @@ def exponential_euler(
 # - Gates need $1 - e^{-r}$, $r = dt/τ$. We take $q/(1+q)$ with $q = r + r^2/2 + r^3/6 + r^4/24$,
 #   which is within $r^5/120$ of it, stays in $[0, 1)$ for any $r$, loses no digits in single
 #   precision, and needs no exponential.
-# - Calcium takes the mean of the calcium conductances before and after the step of the gates, and one
-#   step of the linearized equation (its Jacobian in $[Ca]$ contains the Nernst potential).
-# - A step never removes more than half of the calcium. The bound is out of reach below $V = E_{Ca} ≈
-#   +130$ mV; it keeps $[Ca] > 0$ everywhere.
+# - Calcium takes half a step before the gates and half a step after them, each with the calcium
+#   conductance of its side, so that $m_∞$ of $I_{KCa}$ sees the calcium in the middle of its step. Each is one
+#   step of the linearized equation, whose Jacobian in $[Ca]$ contains the Nernst potential.
+# - Calcium never falls below $[Ca]_\mathrm{min}$, where $E_{Ca}$ is 303 mV. Only a potential above
+#   $E_{Ca}$, +130 mV at rest, could bring it there.
 # - Gap junctions alone contract $V_i - \bar V$ by $e^{-N g_e t/C}$; that solution is applied for half
 #   a step on each side of the gates.
 #
@@ -806,11 +808,11 @@ def covered(r: Array) -> Array:
     return q / (1 + q)
 
 
-def calcium_step(circuit: Circuit, g_Ca: Array, V: Array, Ca: Array, dt: float) -> Array:
-    """[Ca] after dt with g_Ca (µS) and V (mV) frozen, linearly implicit, second order."""
+def calcium_step(circuit: Circuit, g_Ca: Array, V: Array, Ca: Array, h: float) -> Array:
+    """[Ca] after a time h with g_Ca (µS) and V (mV) frozen, linearly implicit, second order."""
     c = circuit.constants
     jacobian = -(c.f * g_Ca * c.γ / Ca + 1) / c.τ_Ca
-    return jnp.maximum(Ca + dt * calcium_slope(circuit, g_Ca, V, Ca) / (1 - dt / 2 * jacobian), Ca / 2)
+    return jnp.maximum(Ca + h * calcium_slope(circuit, g_Ca, V, Ca) / (1 - h / 2 * jacobian), c.Ca_min)
 
 
 def contract(circuit: Circuit, ge: Array, V: Array, h: float) -> Array:
@@ -831,11 +833,12 @@ def staggered(circuit: Circuit, p: Prepared, y: Working, I: Input, k: Any, n: in
 
     def gates_and_calcium(y: Working) -> Working:
         V = contract(circuit, p.ge, y.V, dt / 2)
-        (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit)(V, y.Ca)
+        Ca = calcium_step(circuit, calcium_conductance(circuit, p.g, y.x), V, y.Ca, dt / 2)
+        (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit)(V, Ca)
         s = y.s + (s_inf - y.s) * covered(dt / τ_s)
         x = y.x + (x_inf - y.x) * covered(dt / τ_x)
-        g_Ca = (calcium_conductance(circuit, p.g, y.x) + calcium_conductance(circuit, p.g, x)) / 2
-        return Working(contract(circuit, p.ge, V, dt / 2), calcium_step(circuit, g_Ca, V, y.Ca, dt), s, x)
+        Ca = calcium_step(circuit, calcium_conductance(circuit, p.g, x), V, Ca, dt / 2)
+        return Working(contract(circuit, p.ge, V, dt / 2), Ca, s, x)
 
     def step(i: Array, y: Working) -> Working:
         return gates_and_calcium(y._replace(V=potential(y, k + 1 + i, dt)))

@@ -13,6 +13,7 @@ CAPACITANCE = 0.628  # nF
 TAU_CA = 200.0  # ms
 CA_PER_NA = 14.96  # µM/nA
 CA_REST = 0.05  # µM
+LEAST_CA = 5e-8  # µM
 SHORTEST = 1e-3  # ms, no time constant is taken to be shorter
 
 CALCIUM_CHANNELS = ("CaT", "CaS")
@@ -166,7 +167,7 @@ def exponential_euler(cells: list[Cell], I_ext: list[float], dt: float) -> None:
         I_Ca = calcium_conductance(cell) * (cell.V - E_calcium(cell))
         target = CA_REST - CA_PER_NA * I_Ca
         Ca = target + (cell.Ca - target) * exp(-dt / TAU_CA)
-        new_Ca.append(max(Ca, cell.Ca / 2))
+        new_Ca.append(max(Ca, LEAST_CA))
     for cell, V, Ca in zip(cells, new_V, new_Ca, strict=True):
         move_gates(cell, cell.V, exponential_share, dt)
         cell.V, cell.Ca = V, Ca
@@ -190,6 +191,14 @@ def half_step_of_gap_junctions(cells: list[Cell], dt: float) -> None:
         cell.V = mean + (cell.V - mean) * exp(-rate * dt / 2)
 
 
+def half_step_of_calcium(cell: Cell, dt: float) -> None:
+    """Linearly implicit, with the gates as they are now."""
+    g = calcium_conductance(cell)
+    jacobian = (-CA_PER_NA * g * 12.2 / cell.Ca - 1) / TAU_CA  # of the slope, in Ca
+    Ca = cell.Ca + dt / 2 * calcium_slope(cell, g, cell.V) / (1 - dt / 4 * jacobian)
+    cell.Ca = max(Ca, LEAST_CA)
+
+
 def staggered(cells: list[Cell], I_old: list[float], I_new: list[float], dt: float) -> None:
     """One whole step: half a step of V, all else, half a step of V.
 
@@ -198,11 +207,8 @@ def staggered(cells: list[Cell], I_old: list[float], I_new: list[float], dt: flo
     half_step_of_V(cells, I_old, dt)
     half_step_of_gap_junctions(cells, dt)
     for cell in cells:
-        before = calcium_conductance(cell)
+        half_step_of_calcium(cell, dt)
         move_gates(cell, cell.V, rational_share, dt)
-        g = (before + calcium_conductance(cell)) / 2
-        jacobian = (-CA_PER_NA * g * 12.2 / cell.Ca - 1) / TAU_CA  # of the slope, in Ca
-        Ca = cell.Ca + dt * calcium_slope(cell, g, cell.V) / (1 - dt / 2 * jacobian)
-        cell.Ca = max(Ca, cell.Ca / 2)
+        half_step_of_calcium(cell, dt)
     half_step_of_gap_junctions(cells, dt)
     half_step_of_V(cells, I_new, dt)

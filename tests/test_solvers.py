@@ -16,7 +16,7 @@ import scipy.integrate
 
 from pyloric_simulator import prinz2004
 from pyloric_simulator.config import find_circuit
-from pyloric_simulator.prinz2004 import Params, Prinz2004, State, cold_start, neuron_models, simulate
+from pyloric_simulator.prinz2004 import Params, Prinz2004, State, neuron_models, simulate
 
 from . import plain
 
