@@ -56,7 +56,18 @@ def curve_is_sigmoid(curve: Any) -> None:
         )
 
 
+def plain_number(value: Any) -> None:
+    """A term or factor of a curve is a number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(
+            f"{value} is not a number; a sum of curves has no `Curve`, write it as a plain function of V."
+        )
+
+
 # ---------------------------------------------------------------- times and solvers
+
+
+MAX_STEPS = 2**31 - 1  # steps are counted in 32 bits
 
 
 def number(what: str, value: Any, unit: str) -> float:
@@ -123,7 +134,72 @@ def scheme(solver: Any, dt: Any, schemes: Collection[str]) -> float:
     return dt
 
 
+def steps(t: np.ndarray, t0: float, dt: float) -> None:
+    """Refuse a run of more steps than can be counted."""
+    if t[-1] - t0 > dt * MAX_STEPS:
+        raise ValueError(
+            f"the run to t[-1] = {t[-1]:g} ms with dt = {dt:g} ms has more than {MAX_STEPS} steps; take a larger step, or "
+            "continue from `final_state`."
+        )
+
+
+def tolerances(rtol: Any, atol: Any) -> None:
+    """Tolerances of an adaptive solver: finite and positive."""
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if number(name, value, "the unit of the state") <= 0:
+            raise ValueError(f"{name} is {value:g}; it must be positive. 1e-6 is usual.")
+
+
 # ---------------------------------------------------------------- the circuit
+
+
+POSITIVE = ("A", "C", "γ", "Ca_out", "Ca_rest", "Ca_min", "τ_Ca", "Δ", "τ_min")  # of the constants
+
+
+def constants(values: Any) -> None:
+    """Constants: all finite, most of them positive."""
+    for name, value in values._asdict().items():
+        if number(f"the constant {name}", value, "its unit") <= 0 and name in POSITIVE:
+            raise ValueError(
+                f"the constant {name} is {value:g}; it must be positive. See `Constants` for its unit."
+            )
+
+
+def channel_list(channels: Iterable[Any]) -> tuple[Any, ...]:
+    """Channels with names of their own, as a tuple."""
+    channels = tuple(channels)
+    names = [c.name for c in channels]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"channels has {name!r} twice; each channel needs a name of its own. Rename one."
+            )
+    return channels
+
+
+def named_types(cell_types: Any, labels: Collection[str]) -> dict[str, str]:
+    """Population -> cell type, as the user named them."""
+    if cell_types is None:
+        return {}
+    if not isinstance(cell_types, Mapping):
+        raise TypeError(
+            f"cell_types is {cell_types!r}; it must be a mapping from populations to types, such as {{'soma': 'LP'}}."
+        )
+    known_labels("cell_types", cell_types, labels)
+    for label, name in cell_types.items():
+        if not isinstance(name, str):
+            raise TypeError(
+                f"cell_types[{label!r}] is {name!r}; it must be the name of a cell type, such as 'LP'."
+            )
+    return dict(cell_types)
+
+
+def one_conductance(what: str, value: Any) -> np.ndarray:
+    """A single conductance in nS."""
+    g = conductances(what, value, "nS")
+    if g.ndim:
+        raise ValueError(f"{what} has shape {g.shape}; it is one conductance in nS. Give a single number.")
+    return g
 
 
 def populations(pop_sizes: Any) -> dict[str, int]:
@@ -210,6 +286,11 @@ def membrane_conductances(
         g_ion = models.loc[list(rows)]
     if isinstance(g_ion, pd.DataFrame):
         known_labels("a column of g_ion", g_ion.columns, channels)
+        if set(g_ion.index) == set(labels) and list(g_ion.index) != list(labels):
+            raise ValueError(
+                f"the rows of g_ion are {listing(g_ion.index)}, but the populations are {listing(labels)}; bring them into the "
+                "same order: g_ion.loc[list(pop_sizes)]."
+            )
         absent = [c for c in channels if c not in g_ion.columns]
         if absent:
             raise ValueError(
@@ -312,7 +393,7 @@ def state(y: Any, like: Any) -> Any:
         raise TypeError(
             f"state is {type(y).__name__}; it must be a State, such as `result.final_state` or `model.get_thermalization()`."
         )
-    y = type(like)(*(np.asarray(x) for x in y))
+    y = type(like)(*(numbers(f"state.{name}", x) for name, x in zip(like._fields, y, strict=True)))
     for name, x, want in zip(like._fields, y, like, strict=True):
         if x.shape != want.shape:
             raise ValueError(
@@ -331,9 +412,34 @@ def state(y: Any, like: Any) -> Any:
     return y
 
 
+def numbers(what: str, values: Any) -> np.ndarray:
+    """An array of real numbers."""
+    try:
+        x = np.asarray(values)
+        return x if x.dtype in (np.float32, np.float64) else x.astype(float)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} is {values!r}; it must consist of numbers.") from None
+
+
+def pure_current(I_ext: Any, n_cells: int, n_steps: int | None) -> None:
+    """The input of `simulate`: a function, (), (cell,), or with a fixed step (step, cell)."""
+    if I_ext is None or callable(I_ext):
+        return
+    shape = np.shape(I_ext)
+    if shape in ((), (n_cells,)) or (
+        n_steps is not None and len(shape) == 2 and shape[1] == n_cells and shape[0] >= n_steps
+    ):
+        return
+    rule = "" if n_steps is None else f", or ({n_steps}, {n_cells}) for all steps"
+    raise ValueError(
+        f"I_ext has shape {shape}; it must be a number, ({n_cells},) for each cell{rule}, or a function of t, in nA."
+    )
+
+
 def current(I_ext: Any, labels: Sequence[str], rows: np.ndarray, t: np.ndarray) -> Any:
     """I_ext as one of: (cell,) array; (times, (time, cell)) pair; function of t with values () or (cell,). In nA."""
     n_cells, n_pops = len(rows), len(labels)
+    I_ext = I_ext.to_dict() if isinstance(I_ext, pd.Series) and set(I_ext.index) <= set(labels) else I_ext
     if I_ext is None:
         return np.zeros(n_cells)
     if callable(I_ext):
@@ -407,13 +513,19 @@ def current_frame(
         raise ValueError("the index of I_ext must be increasing times in ms; sort it: I_ext.sort_index().")
     number_in_pop = np.concatenate([np.arange(n) for n in np.bincount(rows)])
     names = [(labels[i], int(j)) for i, j in zip(rows, number_in_pop, strict=True)]
-    x = np.zeros((len(t), len(rows)))
+    x, given = np.zeros((len(t), len(rows))), dict[int, Any]()
     for column in frame.columns:
         mine = [c for c, name in enumerate(names) if column in (name, name[0])]
         if not mine:
             raise ValueError(
                 f"I_ext has the column {column!r}; the circuit has the populations {listing(labels)}, with cells such as {names[0]!r}."
             )
+        for cell in mine:
+            if cell in given:
+                raise ValueError(
+                    f"I_ext gives cell {names[cell]!r} twice, in {given[cell]!r} and {column!r}; drop one of the columns."
+                )
+            given[cell] = column
         x[:, mine] = finite(f"I_ext[{column!r}]", frame[column].to_numpy())[:, None]
     return t, x
 

@@ -59,6 +59,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -184,6 +185,7 @@ class Curve:
         return (self.c0 + self.c1 * core) * (self.κ + self.λ / (1 + jnp.exp((V + self.a3) / self.k3)))
 
     def __add__(self, c: float) -> Curve:
+        checks.plain_number(c)
         checks.curve_has_no_factor(self)
         return replace(self, c0=self.c0 + c)
 
@@ -192,6 +194,7 @@ class Curve:
             checks.curve_has_no_factor(self)
             checks.curve_is_sigmoid(c)
             return replace(self, κ=c.c0, λ=c.c1, a3=c.a1, k3=c.k1)
+        checks.plain_number(c)
         return replace(self, c0=self.c0 * c, c1=self.c1 * c)
 
     def __rsub__(self, c: float) -> Curve:
@@ -957,9 +960,14 @@ def simulate(
     """
     t = checks.times(t, t0)
     dt = checks.scheme(solver, dt, SCHEMES)
+    n_cells = len(params.circuit.rows)
     if not isinstance(solver, str):
+        checks.tolerances(rtol, atol)
+        checks.pure_current(I_ext, n_cells, None)
         return integrate_adaptively(params, state, t, I_ext, solver=solver, t0=t0, rtol=rtol, atol=atol)
+    checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
+    checks.pure_current(I_ext, n_cells, grid.first + grid.n * grid.blocks + 1)
     return integrate(params, state, I_ext, slots, grid=grid, solver=solver, dt=dt, t0=t0)
 
 
@@ -1006,6 +1014,7 @@ compiled_currents = jax.jit(currents)
 
 # %%
 THERMALIZATION = 5000.0  # ms
+THERMALIZATION_TIMES = np.arange(0, THERMALIZATION + 0.5)  # ms, at which the run can be inspected
 STORE_FORMAT = 1  # changes when the meaning of a stored state changes
 FROM_SETTINGS = "settings"  # where the store is if a call does not say
 
@@ -1050,20 +1059,20 @@ class Prinz2004(Labelled):
         cell_types: Mapping[str, str] | None = None, dtype: str | None = None,
         channels: tuple[Channel, ...] = CHANNELS, constants: Constants = CONSTANTS,
     ) -> None:  # fmt: skip
-        sizes, models = checks.populations(pop_sizes), self.models
-        if channels is not CHANNELS:
-            models = models.reindex(columns=[c.name for c in channels], fill_value=0.0)
-        checks.known_labels("cell_types", cell_types or {}, sizes)
-        self.dtype = dtype or load_settings().precision
+        sizes, channels = checks.populations(pop_sizes), checks.channel_list(channels)
+        models = self.models.reindex(columns=[c.name for c in channels], fill_value=0.0)
+        named = checks.named_types(cell_types, sizes)
+        checks.constants(constants)
+        self.dtype = load_settings().precision if dtype is None else dtype
         checks.choice("dtype", self.dtype, ("float64", "float32"))
         self.labels = tuple(sizes)
         types, rows = zip(
-            *(checks.cell_type(label, cell_types or {}, CELL_TYPES, models) for label in sizes), strict=True
+            *(checks.cell_type(label, named, CELL_TYPES, models) for label in sizes), strict=True
         )
         g = checks.membrane_conductances(g_ion, self.labels, rows, models)
         self.terminals = checks.terminals(self.labels, [CELL_TYPES[t] for t in types])
         pairs = checks.synapses(gs, self.labels, self.terminals)
-        coupling = checks.conductances("ge", DEFAULT_GE if ge is None else ge, "nS")
+        coupling = checks.one_conductance("ge", DEFAULT_GE if ge is None else ge)
         end = {e.label: e for e in self.terminals}
         for pre, post in pairs:
             checks.no_autapse(pre, post, self.labels[end[pre].population] == post, sizes[post])
@@ -1103,7 +1112,7 @@ class Prinz2004(Labelled):
         alone.params = isolated(self.params, range(len(self.labels)))
         alone.circuit = alone.params.circuit
         alone.cold = cold_start(alone.circuit)
-        return alone(np.arange(0, THERMALIZATION + 0.5), state=alone.cold, solver=solver, dt=dt)
+        return alone(THERMALIZATION_TIMES, state=alone.cold, solver=solver, dt=dt)
 
     def get_thermalization(
         self, *, solver: Any = None, dt: float | None = None, store: Any = FROM_SETTINGS
@@ -1116,9 +1125,12 @@ class Prinz2004(Labelled):
         def compute(missing: list[int]) -> list[dict[str, np.ndarray]]:
             params = isolated(self.params, missing)
             with precision(self.dtype):
-                y = compiled_integrate(params, cold_start(params.circuit), 0.0, None, grid=grid_of(np.array([THERMALIZATION]), 0.0, dt)[0],
-                                       solver=solver, dt=dt, t0=0.0)  # fmt: skip
-            return [{x: np.asarray(getattr(y, x))[0, i] for x in State._fields} for i in range(len(missing))]
+                grid, slots = grid_of(THERMALIZATION_TIMES, 0.0, dt)
+                start = State(*(np.asarray(x, self.dtype) for x in cold_start(params.circuit)))
+                y = compiled_integrate(
+                    params, start, I=np.zeros(len(missing)), slots=slots, grid=grid, solver=solver, dt=dt, t0=0.0
+                )
+            return [{x: np.asarray(getattr(y, x))[-1, i] for x in State._fields} for i in range(len(missing))]
 
         where = thermalization_store(store) if plain_channels(self.circuit) else ThermalizationStore(None)
         found = where.get_or_compute(keys, compute)
@@ -1149,6 +1161,9 @@ class Prinz2004(Labelled):
         FloatingPointError naming the cell and the time if the run turns non-finite.
         """
         t, (solver, dt) = checks.times(t, t0), self._scheme(solver, dt)
+        checks.tolerances(rtol, atol)
+        if isinstance(solver, str):
+            checks.steps(t, t0, dt)
         I = checks.current(I_ext, self.labels, self.rows, t)
         start = (
             self.get_thermalization(solver=solver, dt=dt, store=store)
@@ -1196,7 +1211,8 @@ def open_store(folder: Any) -> ThermalizationStore:
 
 def thermalization_store(store: Any) -> ThermalizationStore:
     """The store that a call, or else the settings, name."""
-    return open_store(store_folder(load_settings()) if store == FROM_SETTINGS else store)
+    folder = store_folder(load_settings()) if store == FROM_SETTINGS else store
+    return open_store(None if folder is None else Path(folder).expanduser().absolute())
 
 
 def sampled_at(t: Any, times: np.ndarray, values: np.ndarray) -> Array:

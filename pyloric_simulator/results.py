@@ -102,7 +102,16 @@ class SimResult:
         """The part between two times in ms, both included: `result[2000:3000]`."""
         if not isinstance(times, slice) or times.step is not None:
             raise TypeError(f"result[{times!r}]: slice a result by time in ms, such as result[2000:3000].")
-        start, stop = (x if x is not None else d for x, d in ((times.start, -np.inf), (times.stop, np.inf)))
+        start = (
+            -np.inf
+            if times.start is None
+            else checks.number("the start of a slice such as result[2000:3000]", times.start, "ms")
+        )
+        stop = (
+            np.inf
+            if times.stop is None
+            else checks.number("the end of a slice such as result[2000:3000]", times.stop, "ms")
+        )
         keep = (self.t >= start) & (self.t <= stop)
         if not keep.any():
             raise ValueError(

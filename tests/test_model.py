@@ -312,7 +312,10 @@ def test_labels_name_cells_and_types() -> None:
     np.testing.assert_array_equal(model.params.g, rows)
     assert [p.type for p in model.circuit.populations] == ["PD", "AB", "LP", "PY"]
     other = Prinz2004(
-        {"left": 1, "right": 2}, {("left", "right"): 3}, rows.iloc[2:], cell_types={"left": "PD", "right": "LP"}
+        {"left": 1, "right": 2},
+        {("left", "right"): 3},
+        rows.iloc[2:],
+        cell_types={"left": "PD", "right": "LP"},
     )
     assert [p.type for p in other.circuit.populations] == ["PD", "LP"]
     assert TRANSMITTERS[other.circuit.synapses[0].transmitter].name == "acetylcholine"
@@ -364,8 +367,7 @@ def test_populations_of_alike_cells_are_integrated_once(solver: str) -> None:
 def test_the_order_of_populations_does_not_matter() -> None:
     t = np.arange(0, 60.5, 0.5)
     runs = [
-        model(t, 0.5, start)
-        for model, start in (ordered(list(SIZES)), ordered(["PY", "AB", "LP", "PD"]))
+        model(t, 0.5, start) for model, start in (ordered(list(SIZES)), ordered(["PY", "AB", "LP", "PD"]))
     ]
     for variable in ("V", "Ca", "s", "m", "h", "currents"):
         one, other = (getattr(run, variable) for run in runs)

@@ -31,13 +31,12 @@ def paper() -> Prinz2004:
 def test_a_run_goes_on_to_the_last_bit(paper: Prinz2004, solver: str) -> None:
     """Also in the middle of a changing input, sampled once for the whole time."""
     ramp = pd.DataFrame({"LP": [0.0, 0.5, 0.0], "PY": [0.25, 0.25, 0.5]}, [0.0, 32.0, 64.0])
-    for I in (0.25, ramp):
-        whole = paper(T, I, paper.cold, solver=solver, dt=0.0625)
-        first = paper(T[:61], I, paper.cold, solver=solver, dt=0.0625)
-        second = paper(T[60:], I, first.final_state, solver=solver, dt=0.0625, t0=T[60])
-        for a, b, c in zip(first.states, second.states, whole.states, strict=True):
-            np.testing.assert_array_equal(a, c[:61])
-            np.testing.assert_array_equal(b, c[60:])
+    whole = paper(T, ramp, paper.cold, solver=solver, dt=0.0625)
+    first = paper(T[:61], ramp, paper.cold, solver=solver, dt=0.0625)
+    second = paper(T[60:], ramp, first.final_state, solver=solver, dt=0.0625, t0=T[60])
+    for a, b, c in zip(first.states, second.states, whole.states, strict=True):
+        np.testing.assert_array_equal(a, c[:61])
+        np.testing.assert_array_equal(b, c[60:])
 
 
 def test_a_slice_goes_on_as_the_run_did(paper: Prinz2004) -> None:
@@ -93,16 +92,12 @@ def test_another_process_only_reads(paper: Prinz2004, tmp_path: Path) -> None:
     model = prinz2004.Prinz2004.from_toml(find_circuit("paper"))
     print([x.tobytes().hex() for x in model.get_thermalization(store={str(tmp_path)!r})])
     """
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
-    )
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == str([x.tobytes().hex() for x in start])
 
 
-def test_a_relative_store_is_where_it_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_store_is_where_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, cell in (("here", "PY 2"), ("there", "PY 3")):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
