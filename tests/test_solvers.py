@@ -211,7 +211,7 @@ def test_the_circuit_spikes_as_in_an_independent_simulator(paper: Prinz2004) -> 
     starts = State(*(x.copy() for x in states))._replace(s=np.zeros_like(states.s))
     for x in starts[:2] + starts[3:]:
         x[:, [0, 2]] = x[0, [0, 2]]  # AB/PD and PY always after 5 s
-    t = regular(1600, 0.025)
+    t = regular(1515, 0.025)
     run = jax.vmap(lambda y: simulate(paper.params, y, t, solver="exponential_euler", dt=0.025).V)
     found = [[peaks(V) for V in traces.T] for traces in np.asarray(jax.jit(run)(starts))]
     wanted = [reference_spikes("circuit", cell) for cell in ("AB/PD", "LP", "PY")]
@@ -219,7 +219,7 @@ def test_the_circuit_spikes_as_in_an_independent_simulator(paper: Prinz2004) -> 
     counts = [len(spikes) for spikes in wanted]
     alike = [spikes for spikes in found if [len(x) for x in spikes] == counts]
     misses = [np.abs(np.concatenate(x) - np.concatenate(wanted)).max() for x in alike]
-    assert counts == [27, 9, 6]
+    assert counts == [27, 2, 6]
     assert min(misses) < 1
 
 
@@ -289,7 +289,7 @@ def test_Kvaerno5_agrees_on_the_period_and_keeps_its_bounds(
     model, start, t = pacemaker
     how = {"solver": diffrax.Kvaerno5(), "rtol": 1e-6, "atol": 1e-6}
     agrees_on_the_period(pacemaker, model(t, np.zeros(1), start, **how).states.V[:, 0])
-    for g, y, I in extreme_cells(3):
+    for g, y, I in extreme_cells(20):
         cell = Prinz2004({"AB/PD 1": 1}, {}, g)
         assert_within_bounds(cell(t * 20 / t[-1], I, y, **how).states)
 
@@ -337,8 +337,8 @@ def spike_errors(one: list[np.ndarray], other: list[np.ndarray]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def isolated(five: Prinz2004) -> Runs:
-    """In this time four of the five cells burst."""
-    return Runs(five, five.get_thermalization(), 600)
+    """In this time three of the five cells burst, and two are silent."""
+    return Runs(five, five.get_thermalization(), 400)
 
 
 STEPS = {"staggered": [0.025, 0.0125, 0.00625], "exponential_euler": [0.0125, 0.00625, 0.003125]}  # ms
@@ -439,7 +439,7 @@ def test_bounds_of_the_schemes(solver: str, dt: float, dtype: str, apart: Prinz2
 
 def test_bounds_of_an_explicit_adaptive_solver() -> None:
     t = regular(1, 0.05)
-    for g, y, I in extreme_cells(5):
+    for g, y, I in extreme_cells(20):
         model = Prinz2004({"AB/PD 1": 1}, {}, g)
         assert_within_bounds(model(t, I, y, solver=diffrax.Tsit5()).states)
 
