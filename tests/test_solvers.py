@@ -231,14 +231,12 @@ def test_periods_of_the_papers_scheme_are_the_published_ones(
 ) -> None:
     """To 1% of a value that rounds to the published one, given to 10 ms."""
     found = [period(papers_scheme[cell], after=2500) for cell in PACEMAKERS]
-    print(found)
     np.testing.assert_allclose(found, PUBLISHED, rtol=0.01, atol=5)
 
 
 def test_staggered_periods_are_the_converged_ones(five: Prinz2004) -> None:
     result = five(regular(9000, 0.1), state=five.cold, dt=0.0125)
     found = [period(spikes, after=2500) for spikes in result.spike_times().values()]
-    print(found)
     np.testing.assert_allclose(found, CONVERGED, rtol=0.001)
 
 
@@ -254,7 +252,6 @@ def agrees_on_the_period(pacemaker: tuple[Prinz2004, State, np.ndarray], V: np.n
     model, start, t = pacemaker
     ours = crossings(t, model(t, state=start, dt=0.0125).states.V[:, 0])
     theirs = crossings(t, V)
-    print(period(ours), period(theirs))
     assert len(burst_starts(ours)) == len(burst_starts(theirs)) == 4
     assert period(theirs) == pytest.approx(period(ours), rel=5e-4)
     assert period(theirs) == pytest.approx(CONVERGED[0], rel=1e-3)
@@ -349,7 +346,6 @@ ORDER = {"staggered": 2, "exponential_euler": 1}
 def test_order_of_spike_times(solver: str, isolated: Runs) -> None:
     found = isolated.order_of_spikes(solver, STEPS[solver])
     assert len(found) >= 3
-    print(solver, found)
     np.testing.assert_allclose(found, ORDER[solver], atol=0.2)
 
 
@@ -358,7 +354,6 @@ def test_order_of_V_in_a_burst_and_between_bursts(solver: str, isolated: Runs) -
     """Between bursts the calcium-dependent gate, which spikes outweigh, has its say."""
     for window in ((5, 10), (20, 30)):
         found = isolated.order_of_V(solver, STEPS[solver], *window)
-        print(solver, window, found)
         np.testing.assert_allclose(found, ORDER[solver], atol=0.1)
 
 
@@ -366,7 +361,6 @@ def test_staggered_beats_the_papers_scheme_at_a_quarter_of_its_step(isolated: Ru
     exact = isolated.spikes("staggered", 0.003125)
     ours = spike_errors(isolated.spikes("staggered", 0.05), exact)
     theirs = spike_errors(isolated.spikes("exponential_euler", 0.0125), exact)
-    print(ours, theirs)
     assert (ours < theirs).all()
 
 
@@ -381,7 +375,6 @@ def test_staggered_is_second_order_for_circuits(name: str, request: pytest.Fixtu
     start = model([10], I, random_state(model, 2)).final_state  # past a jump in less than a step
     runs = Runs(model, start, 40, I)
     found = runs.order_of_V("staggered", STEPS["staggered"], 0, 40)
-    print(name, found, runs.V("staggered", 0.025).max(0), np.ptp(start.s))
     np.testing.assert_allclose(found, 2, atol=0.1)
 
 
@@ -507,7 +500,6 @@ def test_gradients_are_the_difference_quotients(differentiable: Differentiable) 
     gradient = differentiable.gradient(differentiable.inputs)
     backward = [sum((a * b).sum() for a, b in zip(d, gradient, strict=True)) for d in directions]
     forward = [differentiable.forward(differentiable.inputs, d) for d in directions]
-    print(slopes, backward / slopes - 1, forward / slopes - 1)
     assert (np.abs(slopes) > 0).all()
     np.testing.assert_allclose(backward, slopes, rtol=1e-5)
     np.testing.assert_allclose(forward, slopes, rtol=1e-5)
