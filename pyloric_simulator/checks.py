@@ -542,3 +542,42 @@ def run_is_finite(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
                 + (f"; it was at {t[i - 1]:g} ms" if i else "")
                 + ". Look at I_ext and at the parameters of this cell; a smaller dt helps only with functions of your own."
             )
+
+
+# ---------------------------------------------------------------- recordings
+
+
+def trace(t: np.ndarray, V: np.ndarray) -> None:
+    """Refuse a recording of one cell whose times and potentials cannot belong together."""
+    if t.ndim != 1 or t.shape != V.shape:
+        raise ValueError(
+            f"t has the shape {t.shape} and V {V.shape}; both must be (time,). Pass the recording of one cell."
+        )
+    if not np.isfinite(V).all():
+        i = int(np.flatnonzero(~np.isfinite(V))[0])
+        raise ValueError(f"V is {V[i]} at {t[i]:g} ms; potentials must be finite. Cut or interpolate that part.")
+    if not (np.diff(t) > 0).all():
+        i = int(np.flatnonzero(~(np.diff(t) > 0))[0])
+        raise ValueError(f"t goes from {t[i]:g} to {t[i + 1]:g} ms; times must increase. Sort the recording.")
+
+
+def mapping_of_trains(data: Any) -> None:
+    """Spike times come as a mapping from cells to increasing times."""
+    if not isinstance(data, Mapping):
+        raise TypeError(
+            f"the recording is of type {type(data).__name__}; it must be a result, a DataFrame of potentials (index: times "
+            "in ms, a column for each cell) or a mapping from cells to spike times in ms. Convert it to one of these."
+        )
+    for cell, x in data.items():
+        if np.ndim(x) != 1 or not (np.diff(np.asarray(x, float)) > 0).all():
+            raise ValueError(f"the spike times of {cell!r} do not increase; they must be (spike,) in ms. Sort them.")
+
+
+def roles(chosen: Mapping[str, Any], labels: Sequence[Any], wanted: Sequence[str]) -> None:
+    """The three cells of the rhythm must be there."""
+    for role in wanted:
+        if chosen.get(role) not in labels:
+            raise ValueError(
+                f"no cell plays {role}; the recording has {listing(labels)}. Name the cells: "
+                f"cells={{{', '.join(f'{r!r}: …' for r in wanted)}}}."
+            )

@@ -436,7 +436,7 @@ class Params:
 class Prepared(NamedTuple):
     """Conductances in µS, as the equations want them."""
 
-    g: Array  # (cell, channel)
+    g: Array  # (channel, cell)
     w: Array  # (post population, pre population, transmitter)
     ge: Array  # ()
 
@@ -448,7 +448,7 @@ def prepare(params: Params, dtype: Any) -> Prepared:
     n = len(c.populations)
     to = tuple(np.array([getattr(s, x) for s in c.synapses], int) for x in ("post", "pre", "transmitter"))
     w = jnp.zeros((n, n, len(TRANSMITTERS)), dtype).at[to].add(gs * NS_TO_US)
-    return Prepared(g[c.rows] * (c.constants.A * CM2_MS_TO_US), w, ge * NS_TO_US)
+    return Prepared(g[c.rows].T * (c.constants.A * CM2_MS_TO_US), w, ge * NS_TO_US)
 
 
 # %% [markdown]
@@ -597,13 +597,13 @@ kinetics = cache(Kinetics)
 
 
 # %%
-def conductances(circuit: Circuit, g: Array, x: Array) -> list[Array]:
-    """ḡ A m^p h of each channel, a list of (cell,) arrays in µS."""
-    gates = iter(x.T)
+def conductances(circuit: Circuit, g: Any, x: Any) -> list[Array]:
+    """ḡ A m^p h of each channel in µS, from ḡ A of each channel and the values of each gate, (cell,) or any other shape."""
+    gates = iter(x)
     m = {c.name: next(gates) for c in activating(circuit)}
     h = {c.name: next(gates) for c in inactivating(circuit)}
     return [
-        g[:, i] * (m[c.name] ** c.p if c.m else 1) * (h[c.name] if c.h else 1)
+        g[i] * (m[c.name] ** c.p if c.m else 1) * (h[c.name] if c.h else 1)
         for i, c in enumerate(circuit.channels)
     ]
 
@@ -613,11 +613,11 @@ def nernst(constants: Constants, Ca: Array) -> Array:
     return constants.γ * jnp.log(constants.Ca_out / Ca)
 
 
-def calcium_conductance(circuit: Circuit, g: Array, x: Array) -> Array:
-    """Conductance of all calcium channels together, (cell,) µS."""
+def calcium_conductance(circuit: Circuit, g: Any, x: Any) -> Array:
+    """Conductance of all calcium channels together, µS, from the same arguments."""
     return (
         sum(γ for c, γ in zip(circuit.channels, conductances(circuit, g, x), strict=True) if c.E is None)
-        + 0 * g[:, 0]
+        + 0 * g[0]
     )
 
 
@@ -691,7 +691,7 @@ def electrical_current(circuit: Circuit, ge: Array, V: Array) -> Array:
 # %%
 def membrane(circuit: Circuit, p: Prepared, y: Working) -> tuple[Array, Array]:
     """G (µS) and J (nA), each (cell,), such that all chemical currents together are G V − J."""
-    γ = conductances(circuit, p.g, y.x)
+    γ = conductances(circuit, p.g, y.x.T)
     E_Ca = nernst(circuit.constants, y.Ca)
     G, J = synaptic_input(circuit, p.w, y.s)
     for channel, γ_i in zip(circuit.channels, γ, strict=True):
@@ -718,7 +718,7 @@ def derivative(params: Params, state: State, I_ext: Any = 0.0) -> State:
     p, w = prepare(params, V.dtype), pack(y)
     G, J = membrane(circuit, p, w)
     dV = (J - G * V - electrical_current(circuit, p.ge, V) + I_ext) / circuit.constants.C
-    dCa = calcium_slope(circuit, calcium_conductance(circuit, p.g, w.x), V, y.Ca)
+    dCa = calcium_slope(circuit, calcium_conductance(circuit, p.g, w.x.T), V, y.Ca)
     (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit)(V, y.Ca)
     return unpack(circuit, Working(dV, dCa, (s_inf - w.s) / τ_s, (x_inf - w.x) / τ_x))
 
@@ -774,7 +774,7 @@ def exponential_euler(
             mask = circuit.pacemakers.astype(y.V.dtype)
             G, J = G + mask * (N - 1) * p.ge, J + mask * p.ge * (N * mean - y.V)
         V = flow(y.V, G / c.C, (J + I(k + i)) / c.C, dt)
-        target = y.Ca + c.τ_Ca * calcium_slope(circuit, calcium_conductance(circuit, p.g, y.x), y.V, y.Ca)
+        target = y.Ca + c.τ_Ca * calcium_slope(circuit, calcium_conductance(circuit, p.g, y.x.T), y.V, y.Ca)
         Ca = jnp.maximum(y.Ca + (target - y.Ca) * -np.expm1(-dt / c.τ_Ca), c.Ca_min)
         (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit)(y.V, y.Ca)
         s = y.s + (s_inf - y.s) * covered_exactly(dt / τ_s)
@@ -805,9 +805,14 @@ def exponential_euler(
 
 
 # %%
+def growth(r: Array) -> Array:
+    """e^r − 1 to fourth order in r."""
+    return r * (1 + r * (1 / 2 + r * (1 / 6 + r / 24)))
+
+
 def covered(r: Array) -> Array:
     """The share 1 − e^(−r) to fourth order in r, in [0, 1)."""
-    q = r * (1 + r * (1 / 2 + r * (1 / 6 + r / 24)))
+    q = growth(r)
     return q / (1 + q)
 
 
@@ -836,11 +841,11 @@ def staggered(circuit: Circuit, p: Prepared, y: Working, I: Input, k: Any, n: in
 
     def gates_and_calcium(y: Working) -> Working:
         V = contract(circuit, p.ge, y.V, dt / 2)
-        Ca = calcium_step(circuit, calcium_conductance(circuit, p.g, y.x), V, y.Ca, dt / 2)
+        Ca = calcium_step(circuit, calcium_conductance(circuit, p.g, y.x.T), V, y.Ca, dt / 2)
         (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit)(V, Ca)
         s = y.s + (s_inf - y.s) * covered(dt / τ_s)
         x = y.x + (x_inf - y.x) * covered(dt / τ_x)
-        Ca = calcium_step(circuit, calcium_conductance(circuit, p.g, x), V, Ca, dt / 2)
+        Ca = calcium_step(circuit, calcium_conductance(circuit, p.g, x.T), V, Ca, dt / 2)
         return Working(contract(circuit, p.ge, V, dt / 2), Ca, s, x)
 
     def step(i: Array, y: Working) -> Working:
@@ -989,7 +994,7 @@ def currents(params: Params, states: State) -> Array:
     def at(y: State) -> Array:
         c, p = params.circuit, prepare(params, y.V.dtype)
         E = [nernst(c.constants, y.Ca) if channel.E is None else channel.E for channel in c.channels]
-        ionic = [γ * (y.V - E_i) for γ, E_i in zip(conductances(c, p.g, pack(y).x), E, strict=True)]
+        ionic = [γ * (y.V - E_i) for γ, E_i in zip(conductances(c, p.g, pack(y).x.T), E, strict=True)]
         G, J = synaptic_input(c, p.w, y.s)
         return jnp.stack([*ionic, G * y.V - J, electrical_current(c, p.ge, y.V)], -1)
 

@@ -8,7 +8,7 @@ import pytest
 
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.prinz2004 import Prinz2004
-from pyloric_simulator.rhythm import GAP, MIN_BURST, activity, bursts, mean_phase, period, summary
+from pyloric_simulator.rhythm import GAP, MIN_BURST, activity, bursts, mean_phase, period, spike_trains, summary
 
 LONG = (0.0, 10_000.0)  # ms
 PERIOD, BURSTS = 1000.0, 9
@@ -182,7 +182,7 @@ def test_the_circuit_of_the_paper_bursts_in_order(paper: Any) -> None:
 
 def test_summary_of_a_run_is_that_of_its_spike_times(paper: Any) -> None:
     window = (float(paper.t[0]), float(paper.t[-1]))
-    pd.testing.assert_frame_equal(summary(paper), summary(paper.spike_times(), window))
+    pd.testing.assert_frame_equal(summary(paper), summary(spike_trains(paper), window))
 
 
 def test_the_type_of_a_cell_comes_from_its_model(paper: Any) -> None:

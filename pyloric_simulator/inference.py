@@ -1,0 +1,298 @@
+# ---
+# jupyter:
+#   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version,-jupytext.text_representation.format_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["active-ipynb", "remove-cell"]
+# from _notebook import __spec__
+
+# %% [markdown]
+# # Inference
+#
+# {cite:t}`Goncalves2020` infer 31 parameters of the circuit from its rhythm: the eight membrane
+# conductances of each of its three cells, and its seven synapses. This chapter is the prior with which
+# they begin.
+
+# %% tags=["active-ipynb"]
+# from .inference import prior
+#
+# box = prior()
+# theta = box.sample(1000, seed=0)
+# box.frame(theta).describe().loc[["min", "50%", "max"]].T.round(2)
+
+# %%
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from . import checks
+from .prinz2004 import CHANNELS, neuron_models
+
+# %% [markdown]
+# ## Parameters
+#
+# A parameter has a natural unit: mS/cm² for a membrane conductance, nS for a synapse. A synapse is
+# named by its presynaptic terminal and its postsynaptic population.
+
+# %%
+POPULATIONS = ("AB/PD", "LP", "PY")
+MEMBRANE = tuple(f"{pop} {channel.name}" for pop in POPULATIONS for channel in CHANNELS)
+SYNAPSES = ("AB-LP", "PD-LP", "AB-PY", "PD-PY", "LP-AB/PD", "LP-PY", "PY-LP")
+PARAMETERS = MEMBRANE + SYNAPSES
+
+# %% [markdown]
+# ## Coordinates
+#
+# The strengths of the synapses cover five or six decades, so their coordinates are logarithms:
+#
+# $$
+# θ_i = \begin{cases} g_i \,/\, (\mathrm{mS/cm^2}) & \text{membrane} \\ \ln(g_i \,/\, \mathrm{nS}) & \text{synapses.} \end{cases}
+# $$ (eq-theta)
+#
+# A table in natural units is refused in place of $θ$.
+
+
+# %%
+def coordinates(theta: Any) -> Any:
+    """θ (…, 31) as a NumPy or JAX array of floats, in the precision that it has."""
+    if isinstance(theta, pd.DataFrame):
+        raise TypeError(
+            f"theta is a DataFrame of shape {theta.shape}, which is in natural units; theta is an array with logarithms for the "
+            "synapses. Take prior().theta(frame)."
+        )
+    x = theta if isinstance(theta, jax.Array) else checks.numbers("theta", theta)
+    if x.shape[-1:] != (len(PARAMETERS),):
+        raise ValueError(
+            f"theta has shape {x.shape}; its last axis must have {len(PARAMETERS)} entries, in the order of `PARAMETERS`. "
+            f"Give ({len(PARAMETERS)},), or (n, {len(PARAMETERS)}) with a row for each circuit."
+        )
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
+
+
+def natural(theta: Any, log: np.ndarray) -> Any:
+    """θ (…, 31) in mS/cm² and nS, the inverse of {eq}`eq-theta`; NumPy or JAX, as it came."""
+    x = coordinates(theta)
+    xp: Any = jnp if isinstance(x, jax.Array) else np
+    with np.errstate(over="ignore"):
+        g = xp.where(log, xp.exp(xp.where(log, x, 0)), x)
+    if xp is np and not np.isfinite(g).all():
+        at = tuple(np.argwhere(~np.isfinite(g))[0])
+        raise ValueError(
+            f"theta contains {x[at]:g} for {PARAMETERS[at[-1]]!r}; a conductance must be finite, and theta holds the natural logarithm "
+            "of a synapse's strength in nS. Take np.log of the strength."
+        )
+    return g
+
+
+def column(frame: pd.DataFrame, name: str, log: bool) -> np.ndarray:
+    """θ of one parameter, {eq}`eq-theta`, from a column in its natural unit."""
+    x = checks.conductances(f"the column {name!r}", frame[name], "nS" if name in SYNAPSES else "mS/cm²")
+    if log and (x == 0).any():
+        raise ValueError(
+            f"the column {name!r} contains 0; theta holds its logarithm, so it must be positive. Give a small strength in place of 0, "
+            "such as the lowest of the prior."
+        )
+    return np.log(x) if log else x
+
+
+def whole(what: str, value: Any, least: int) -> int:
+    """A whole number that is at least `least`."""
+    rule = f"it must be a whole number and at least {least}. Give one, such as {least + 1}."
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{what} is {value!r}, a {type(value).__name__}; {rule}")
+    if value < least:
+        raise ValueError(f"{what} is {value}; {rule}")
+    return int(value)
+
+
+def per_parameter(what: str, values: Any, dtype: type) -> np.ndarray:
+    """One finite value for each parameter, read-only."""
+    x: np.ndarray = np.array(values, dtype)
+    if x.shape != (len(PARAMETERS),):
+        raise ValueError(
+            f"{what} has shape {x.shape}; it must be ({len(PARAMETERS)},), in the order of `PARAMETERS`. Start from prior()."
+        )
+    if not np.isfinite(x).all():
+        i = int(np.argmin(np.isfinite(x)))
+        raise ValueError(
+            f"{what} is {x[i]:g} for {PARAMETERS[i]!r}; bounds must be finite. Start from prior()."
+        )
+    x.flags.writeable = False
+    return x
+
+
+# %% [markdown]
+# ## A box
+#
+# In these coordinates the prior is uniform between $a$ and $b$, the images of the lowest and the highest
+# values:
+#
+# $$
+# p(θ) = \prod_i \frac{1}{b_i - a_i} \quad \text{where all } a_i \le θ_i \le b_i, \quad \text{else } 0.
+# $$ (eq-prior)
+
+
+# %%
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """The prior {eq}`eq-prior` of the 31 `PARAMETERS`; `dataclasses.replace` makes a variant.
+
+    θ, "theta" in all methods, is not in natural units throughout: its first 24 entries are membrane conductances in
+    mS/cm², its last 7 the NATURAL LOGARITHM of a synapse's strength in nS. `frame` and `theta` translate.
+    """
+
+    low: np.ndarray  # (31,) lowest values; mS/cm² and nS
+    high: np.ndarray  # (31,) highest values; mS/cm² and nS
+    log: np.ndarray  # (31,) bool, whether the parameter is uniform in its logarithm
+
+    def __post_init__(self) -> None:
+        for name, dtype in (("low", float), ("high", float), ("log", bool)):
+            object.__setattr__(self, name, per_parameter(name, getattr(self, name), dtype))
+        wrong = ~(self.low < self.high) | (self.low < 0) | (self.log & (self.low == 0))
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            raise ValueError(
+                f"the bounds of {PARAMETERS[i]!r} are {self.low[i]:g} and {self.high[i]:g}; the lower one must be the smaller, not "
+                "negative, and positive for a logarithm. Correct low or high."
+            )
+
+    @property
+    def box(self) -> tuple[np.ndarray, np.ndarray]:
+        """Corners a and b of the box, each (31,), in the coordinates θ."""
+        a, b = (np.log(x, out=x.copy(), where=self.log) for x in (self.low, self.high))
+        return a, b
+
+    def sample(self, n: int, seed: int) -> np.ndarray:
+        """n draws of θ, (n, 31); mS/cm², and ln(nS) for the synapses.
+
+        Row i depends on the seed, a whole number from 0, and not on n. Raises ValueError or TypeError if either
+        is not a whole number, or is too small.
+        """
+        n, generator = whole("n", n, 1), np.random.default_rng(whole("seed", seed, 0))
+        a, b = self.box
+        return a + (b - a) * generator.random((n, len(PARAMETERS)))
+
+    def log_prob(self, theta: Any) -> Any:
+        """Logarithm of the density at θ (…, 31), where synapses are ln(nS): (…,), and −inf outside of the box.
+
+        Of a NumPy array a NumPy array, of a JAX array a JAX array, both in the precision of θ; it can be compiled,
+        vectorized and differentiated. Raises ValueError for another length of the last axis, TypeError for a DataFrame.
+        """
+        x = coordinates(theta)
+        xp: Any = jnp if isinstance(x, jax.Array) else np
+        a, b = self.box
+        inside = ((xp.asarray(a, x.dtype) <= x) & (x <= xp.asarray(b, x.dtype))).all(-1)
+        density = xp.asarray(-np.log(b - a).sum(), x.dtype)
+        return xp.where(inside, density, xp.asarray(-np.inf, x.dtype))
+
+    def frame(self, theta: Any) -> pd.DataFrame:
+        """θ (n, 31) or (31,) as a table in natural units, mS/cm² and nS: a row for each circuit, the columns `PARAMETERS`.
+
+        Raises ValueError for another shape, or if a conductance is not finite.
+        """
+        g = np.atleast_2d(natural(np.asarray(coordinates(theta)), self.log))
+        if g.ndim > 2:
+            raise ValueError(
+                f"theta has shape {g.shape}; a table has one row for each circuit. Take theta.reshape(-1, {len(PARAMETERS)})."
+            )
+        return pd.DataFrame(g, columns=list(PARAMETERS))
+
+    def theta(self, frame: pd.DataFrame) -> np.ndarray:
+        """θ (n, 31), with ln(nS) for the synapses, of a table in natural units, mS/cm² and nS; the inverse of `frame`.
+
+        Further columns are left out. Raises ValueError if a parameter's column is missing or is there twice, if a value
+        is negative or not finite, and if a synapse is 0; TypeError if it is no DataFrame.
+        """
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError(
+                f"frame is {type(frame).__name__}; it must be a DataFrame with the columns `PARAMETERS`, in mS/cm² and nS. "
+                "Take pd.DataFrame(values, columns=PARAMETERS)."
+            )
+        for name in PARAMETERS:
+            count = list(frame.columns).count(name)
+            if count != 1:
+                raise ValueError(
+                    f"frame has {count} columns {name!r}; it must have each of the {len(PARAMETERS)} `PARAMETERS` once. "
+                    f"{'Add' if count == 0 else 'Drop'} it."
+                )
+        return np.stack([column(frame, name, x) for name, x in zip(PARAMETERS, self.log, strict=True)], -1)
+
+    def conductances(self, theta: Any) -> tuple[Any, Any]:
+        """g (…, 3, 8) in mS/cm², by population and channel, and gs (…, 7) in nS, by synapse, of θ (…, 31).
+
+        Of a JAX array JAX arrays. Raises ValueError for another length of the last axis, and, except in JAX, if a
+        conductance is not finite.
+        """
+        x = natural(theta, self.log)
+        g, gs = x[..., : len(MEMBRANE)], x[..., len(MEMBRANE) :]
+        return g.reshape(*g.shape[:-1], len(POPULATIONS), len(CHANNELS)), gs
+
+    def torch(self, dtype: str = "float32") -> Any:
+        """The same prior of θ, with ln(nS) for the synapses, as a `torch.distributions.Independent` of `Uniform`.
+
+        dtype: "float32", which the package sbi takes, or "float64". Its density is 0 on the upper bounds themselves.
+        Raises ImportError without torch, ValueError for another dtype.
+        """
+        checks.choice("dtype", dtype, ("float32", "float64"))
+        try:
+            torch = importlib.import_module("torch")
+        except ImportError as error:
+            raise ImportError(
+                "the package torch is missing; torch() needs it. Install it: pip install 'pyloric-simulator[sbi]'."
+            ) from error
+        a, b = (torch.tensor(x, dtype=getattr(torch, dtype)) for x in self.box)
+        # Outside of the box the density is 0; by default torch would raise an error there.
+        uniform = torch.distributions.Uniform(a, b, validate_args=False)
+        return torch.distributions.Independent(uniform, 1, validate_args=False)
+
+
+# %% [markdown]
+# ## Bounds
+#
+# A membrane conductance lies in the range of its population's cells in {numref}`tbl-cells`, widened at
+# both ends by a padding $p$ that depends on the channel:
+#
+# $$
+# \max(0, \min_c g_c - p) \le g \le \max_c g_c + p.
+# $$ (eq-padding)
+#
+# A synapse lies between $10^{-8}$ and $10^{-3}$ mS, the one from AB to LP between $10^{-8}$ and
+# $10^{-2}$ mS.
+
+# %%
+PADDING = {"Na": 100, "CaT": 2.5, "CaS": 2, "A": 10, "KCa": 5, "Kd": 25, "H": 0.01, "leak": 0.01}  # mS/cm²
+WEAKEST, STRONGEST = 1e-8, 1e-3  # mS, of a synapse
+STRONGEST_OF = {"AB-LP": 1e-2}  # mS, exceptions
+MS_TO_NS = 1e6  # 1 mS = 10⁶ nS
+
+
+def padded(population: str) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest conductances (channel,) of a population, {eq}`eq-padding`, in mS/cm²."""
+    cells = neuron_models.loc[neuron_models.index.str.startswith(population + " ")]
+    padding = pd.Series(PADDING)[neuron_models.columns].to_numpy()
+    return np.maximum(cells.min().to_numpy() - padding, 0), cells.max().to_numpy() + padding
+
+
+def prior() -> Prior:
+    """The prior of {cite:t}`Goncalves2020`, for the cells of `neuron_models`."""
+    membrane = np.array([padded(population) for population in POPULATIONS])  # (population, bound, channel)
+    strongest = np.array([STRONGEST_OF.get(name, STRONGEST) for name in SYNAPSES])
+    weakest = np.full(len(SYNAPSES), WEAKEST)
+    low = np.concatenate([membrane[:, 0].ravel(), weakest * MS_TO_NS])
+    high = np.concatenate([membrane[:, 1].ravel(), strongest * MS_TO_NS])
+    return Prior(low, high, np.array([name in SYNAPSES for name in PARAMETERS]))

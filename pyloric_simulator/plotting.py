@@ -1,0 +1,59 @@
+"""Pictures of rhythms for notebooks and pages (HoloViews; load a backend with hv.extension)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .rhythm import CRITERIA, FEATURES, ROLES, Window, bursts, features, recorded
+
+LOOK = {"width": 680, "toolbar": None}
+
+
+def label(cell: Any) -> str:
+    """A cell's name in a picture."""
+    return " ".join(map(str, cell)) if isinstance(cell, tuple) else str(cell)
+
+
+def raster(data: Any, window: Window | None = None) -> Any:
+    """Each spike a stroke, each burst a box; data and window (ms) as for `rhythm.features`."""
+    import holoviews as hv
+
+    trains, _ = recorded(data, window)
+    rows = list(enumerate(trains.values()))
+    boxes = [(a, -y - 0.4, b, -y + 0.4) for y, x in rows for a, b, _ in bursts(x)]
+    strokes = [(t, -y - 0.3, t, -y + 0.3) for y, x in rows for t in x]
+    shown = hv.Rectangles(boxes).opts(color="#c6dbef", line_color=None)
+    shown = shown * hv.Segments(strokes).opts(color="black", line_width=0.7, xlabel="time (ms)", ylabel="")
+    return shown.opts(height=200, yticks=[(-y, label(cell)) for y, cell in enumerate(trains)], **LOOK)
+
+
+def phase_diagram(data: Any, window: Window | None = None, *, cells: Mapping[str, Any] | None = None) -> Any:
+    """Bursts in the pacemaker's cycle: bars are those of the recording, whiskers the lobsters' mean ± s.d. of each start."""
+    import holoviews as hv
+
+    values = features(data, window, cells=cells)
+    lobsters = {c.name: c for c in CRITERIA}
+    starts = {"PD": 0.0, "LP": values["phase_LPstart"], "PY": values["phase_PYstart"]}
+    rows = [(starts[x], -y - 0.3, starts[x] + values[f"duty_cycle_{x}"], -y + 0.3) for y, x in enumerate(ROLES)]
+    shown = hv.Rectangles([r for r in rows if np.isfinite(r).all()]).opts(color="#c6dbef", line_color="black")
+    onsets = [lobsters["phase_LPstart"], lobsters["phase_PYstart"]]
+    bars = hv.ErrorBars([(c.mean, -y, c.sd) for y, c in enumerate(onsets, 1)], horizontal=True)
+    dots = hv.Points([(c.mean, -y) for y, c in enumerate(onsets, 1)]).opts(color="black", size=6)
+    shown = shown * bars * dots
+    return shown.opts(height=170, xlim=(0, 1.25), xlabel="phase", ylabel="", yticks=[(-y, x) for y, x in enumerate(ROLES)], **LOOK)
+
+
+def criteria_chart(data: Any, window: Window | None = None, *, cells: Mapping[str, Any] | None = None) -> Any:
+    """The fifteen features on the scale of the lobsters' standard deviations, with the accepted ranges."""
+    import holoviews as hv
+
+    values = features(data, window, cells=cells)
+    scaled = [((v - c.mean) / c.sd, c) for v, c in zip(values, CRITERIA, strict=True)]
+    ranges = [((c.low - c.mean) / c.sd, -y, (c.high - c.mean) / c.sd, -y) for y, (_, c) in enumerate(scaled)]
+    dots = [(v, -y) for y, (v, _) in enumerate(scaled) if np.isfinite(v)]
+    shown = hv.Segments(ranges).opts(color="#c6dbef", line_width=8) * hv.Points(dots).opts(color="black", size=7)
+    ticks = [(-y, name) for y, name in enumerate(FEATURES)]
+    return shown.opts(height=330, xlabel="distance from the lobsters' mean (s.d.)", ylabel="", yticks=ticks, **LOOK)

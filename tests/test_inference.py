@@ -1,0 +1,293 @@
+"""The prior of the 31 parameters: bounds worked out by hand, a density that integrates to 1, and its coordinates."""
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from pyloric_simulator.inference import MEMBRANE, PARAMETERS, SYNAPSES, Prior, prior
+
+PRIOR = prior()
+THETA = PRIOR.sample(200, seed=1)
+LOG_DENSITY = -np.log(PRIOR.box[1] - PRIOR.box[0]).sum()
+SYNAPTIC = slice(len(MEMBRANE), None)
+
+# ---------------------------------------------------------------- parameters and bounds
+
+
+def test_parameters_are_in_the_order_of_cells_then_synapses() -> None:
+    assert len(PARAMETERS) == len(set(PARAMETERS)) == 31
+    assert PARAMETERS[:8] == tuple(f"AB/PD {x}" for x in ("Na", "CaT", "CaS", "A", "KCa", "Kd", "H", "leak"))
+    assert (PARAMETERS[8], PARAMETERS[16], PARAMETERS[23]) == ("LP Na", "PY Na", "PY leak")
+    assert PARAMETERS[24:] == SYNAPSES == ("AB-LP", "PD-LP", "AB-PY", "PD-PY", "LP-AB/PD", "LP-PY", "PY-LP")
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("AB/PD Na", 0, 500),  # 100…400 ± 100
+        ("AB/PD CaT", 0, 7.5),  # 2.5…5 ± 2.5
+        ("AB/PD CaS", 0, 8),  # 2…6 ± 2
+        ("AB/PD A", 0, 60),  # 10…50 ± 10
+        ("AB/PD KCa", 0, 15),  # 5…10 ± 5
+        ("AB/PD Kd", 25, 150),  # 50…125 ± 25
+        ("AB/PD H", 0, 0.02),  # 0.01 ± 0.01
+        ("AB/PD leak", 0, 0.01),  # 0 ± 0.01, cut at 0
+        ("LP Na", 0, 200),  # 100 ± 100
+        ("LP CaT", 0, 2.5),  # 0 ± 2.5, cut
+        ("LP CaS", 2, 12),  # 4…10 ± 2
+        ("LP A", 10, 60),  # 20…50 ± 10
+        ("LP leak", 0.01, 0.04),  # 0.02…0.03 ± 0.01
+        ("PY Na", 0, 600),  # 100…500 ± 100
+        ("PY A", 30, 60),  # 40…50 ± 10
+        ("PY KCa", 0, 5),  # 0 ± 5, cut
+        ("PY Kd", 50, 150),  # 75…125 ± 25
+        ("AB-LP", 0.01, 10_000),  # nS; 1e-8…1e-2 mS
+        ("PD-LP", 0.01, 1000),  # nS; 1e-8…1e-3 mS
+        ("PY-LP", 0.01, 1000),
+    ],
+)
+def test_bounds_are_those_worked_out_by_hand(name: str, low: float, high: float) -> None:
+    i = PARAMETERS.index(name)
+    assert PRIOR.low[i] == pytest.approx(low, abs=1e-12)
+    assert PRIOR.high[i] == pytest.approx(high)
+    assert PRIOR.log[i] == (name in SYNAPSES)
+
+
+def test_a_prior_cannot_be_changed_in_place_but_has_variants() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        PRIOR.low[0] = 1
+    narrow = replace(PRIOR, high=np.where(PRIOR.log, 100, PRIOR.high))
+    assert narrow.sample(50, seed=0)[:, SYNAPTIC].max() <= np.log(100)
+
+
+# ---------------------------------------------------------------- sampling
+
+
+def test_draws_lie_in_the_box_and_fill_it() -> None:
+    theta, (a, b) = PRIOR.sample(2000, seed=0), PRIOR.box
+    assert theta.shape == (2000, 31)
+    assert ((a <= theta) & (theta <= b)).all()
+    p = stats.kstest((theta - a) / (b - a), "uniform").pvalue
+    assert p.min() > 1e-3 / 31
+
+
+def test_strengths_of_synapses_are_uniform_in_their_logarithm() -> None:
+    decades = np.log10(PRIOR.frame(PRIOR.sample(5000, seed=2))[list(SYNAPSES)])
+    for name in SYNAPSES:
+        top = 4 if name == "AB-LP" else 3
+        share = np.histogram(decades[name], bins=np.arange(-2, top + 1))[0] / len(decades)
+        assert share.sum() == pytest.approx(1)
+        assert share == pytest.approx(np.full(top + 2, 1 / (top + 2)), abs=0.03)
+
+
+@pytest.mark.parametrize("n", [1, 7, 200])
+def test_a_row_does_not_depend_on_how_many_are_drawn(n: int) -> None:
+    np.testing.assert_array_equal(PRIOR.sample(n, seed=1), THETA[:n])
+
+
+def test_seeds_differ() -> None:
+    assert not (PRIOR.sample(200, seed=2) == THETA).any()
+
+
+# ---------------------------------------------------------------- density
+
+
+def test_the_density_integrates_to_one() -> None:
+    a, b = PRIOR.box
+    wide = 0.01 * (b - a)  # the box around it has 1.02^31 = 1.85 times the volume
+    x = np.random.default_rng(0).uniform(a - wide, b + wide, size=(20_000, 31))
+    log_volume = np.log(b - a + 2 * wide).sum()
+    assert np.exp(PRIOR.log_prob(x) + log_volume).mean() == pytest.approx(1, abs=0.02)
+
+
+def test_the_density_has_the_volume_worked_out_by_hand() -> None:
+    cells = 500 * 7.5 * 8 * 60 * 15 * 125 * 0.02 * 0.01  # AB/PD
+    cells *= 200 * 2.5 * 10 * 50 * 10 * 125 * 0.06 * 0.03  # LP
+    cells *= 600 * 12.5 * 4 * 30 * 5 * 100 * 0.06 * 0.04  # PY
+    decades = 6 * 5**6 * np.log(10) ** 7
+    assert PRIOR.log_prob(THETA[0]) == pytest.approx(-np.log(cells * decades))
+
+
+@pytest.mark.parametrize("i", range(31))
+def test_the_density_is_zero_outside_in_each_direction(i: int) -> None:
+    a, b = PRIOR.box
+    x = np.stack([THETA[0]] * 4)
+    x[:, i] = a[i], b[i], a[i] - 1e-6, b[i] + 1e-6
+    assert PRIOR.log_prob(x) == pytest.approx([LOG_DENSITY, LOG_DENSITY, -np.inf, -np.inf])
+    x[0, i] = np.nan
+    assert PRIOR.log_prob(x)[0] == -np.inf
+
+
+def test_the_density_keeps_leading_axes_and_precision() -> None:
+    for xp in (np, jnp):
+        for dtype in (np.float32, np.float64):
+            density = PRIOR.log_prob(xp.asarray(THETA, dtype).reshape(4, 50, 31))
+            assert density.shape == (4, 50)
+            assert density.dtype == dtype
+            np.testing.assert_allclose(density, LOG_DENSITY, rtol=1e-6)
+
+
+def test_jax_gives_the_same_density_compiled_vectorized_and_differentiated() -> None:
+    x = np.concatenate([THETA, THETA + 1])
+    want = PRIOR.log_prob(x)
+    assert np.isneginf(want[200:]).all()
+    for function in (PRIOR.log_prob, jax.jit(PRIOR.log_prob), jax.vmap(PRIOR.log_prob)):
+        density = function(jnp.asarray(x))
+        assert isinstance(density, jax.Array)
+        np.testing.assert_allclose(density, want)
+    np.testing.assert_array_equal(jax.grad(PRIOR.log_prob)(jnp.asarray(THETA[0])), 0)
+
+
+# ---------------------------------------------------------------- coordinates
+
+
+def test_a_table_is_in_natural_units_and_comes_back() -> None:
+    frame = PRIOR.frame(THETA)
+    assert tuple(frame.columns) == PARAMETERS
+    assert ((frame >= PRIOR.low - 1e-12) & (frame <= PRIOR.high * (1 + 1e-12))).all(axis=None)
+    np.testing.assert_array_equal(frame["LP Kd"], THETA[:, PARAMETERS.index("LP Kd")])
+    np.testing.assert_allclose(frame["AB-LP"], np.exp(THETA[:, 24]))
+    np.testing.assert_allclose(PRIOR.theta(frame), THETA, rtol=1e-12, atol=1e-12)
+
+
+def test_the_order_of_columns_does_not_matter_and_further_ones_are_left_out() -> None:
+    frame = PRIOR.frame(THETA).iloc[:, ::-1].assign(period=1000.0)
+    np.testing.assert_allclose(PRIOR.theta(frame), THETA, rtol=1e-12, atol=1e-12)
+    assert PRIOR.frame(THETA[3]).equals(PRIOR.frame(THETA[3:4]))
+
+
+def test_conductances_are_those_of_the_table() -> None:
+    g, gs = PRIOR.conductances(THETA)
+    assert (g.shape, gs.shape) == ((200, 3, 8), (200, 7))
+    frame = PRIOR.frame(THETA)
+    np.testing.assert_array_equal(g[:, 1, 5], frame["LP Kd"])
+    np.testing.assert_array_equal(gs[:, 4], frame["LP-AB/PD"])
+    compiled = jax.jit(PRIOR.conductances)(jnp.asarray(THETA))
+    np.testing.assert_allclose(compiled[0], g)
+    np.testing.assert_allclose(compiled[1], gs)
+    assert [x.shape for x in PRIOR.conductances(THETA[0])] == [(3, 8), (7,)]
+
+
+# ---------------------------------------------------------------- torch
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_torch_has_the_same_density(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    box = PRIOR.torch(dtype)
+    x = np.concatenate([THETA, THETA + 1, THETA - 1]).astype(dtype)
+    density = box.log_prob(torch.tensor(x))
+    assert density.dtype == getattr(torch, dtype)
+    np.testing.assert_allclose(density.numpy(), PRIOR.log_prob(x), rtol=1e-5)
+    assert (box.batch_shape, box.event_shape) == ((), (31,))
+
+
+def test_draws_of_torch_have_the_density_of_the_prior() -> None:
+    torch = pytest.importorskip("torch")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        x = PRIOR.torch().sample((500,)).numpy()
+    np.testing.assert_allclose(PRIOR.log_prob(x), LOG_DENSITY, rtol=1e-6)
+
+
+def test_without_torch_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # what Python does for a module that must not be imported
+    with pytest.raises(ImportError, match=r"pip install 'pyloric-simulator\[sbi\]'"):
+        PRIOR.torch()
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("n", "seed", "error", "message"),
+    [
+        (0, 0, ValueError, "n is 0; it must be a whole number and at least 1"),
+        (-3, 0, ValueError, "n is -3"),
+        (2.5, 0, TypeError, r"n is 2\.5, a float"),
+        (True, 0, TypeError, "n is True, a bool"),
+        (1, -1, ValueError, "seed is -1"),
+        (1, None, TypeError, "seed is None"),
+    ],
+)
+def test_numbers_of_draws_and_seeds_are_whole(
+    n: Any, seed: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        PRIOR.sample(n, seed)
+
+
+@pytest.mark.parametrize("method", ["log_prob", "frame", "conductances"])
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_theta_has_31_entries(method: str, xp: Any) -> None:
+    for shape in ((), (30,), (31, 2)):
+        with pytest.raises(ValueError, match=r"theta has shape .* 31 entries"):
+            getattr(PRIOR, method)(xp.zeros(shape))
+
+
+def test_theta_is_numbers_and_no_table() -> None:
+    with pytest.raises(TypeError, match=r"theta is a DataFrame .* Take prior\(\)\.theta"):
+        PRIOR.log_prob(PRIOR.frame(THETA))
+    with pytest.raises(TypeError, match="must consist of numbers"):
+        PRIOR.log_prob(["a"] * 31)
+    with pytest.raises(ValueError, match=r"theta has shape \(4, 50, 31\); a table"):
+        PRIOR.frame(THETA.reshape(4, 50, 31))
+
+
+def test_a_strength_in_place_of_its_logarithm_is_noticed() -> None:
+    x = THETA[:2].copy()
+    x[1, 24] = 9000
+    with pytest.raises(ValueError, match=r"theta contains 9000 for 'AB-LP'.* np\.log"):
+        PRIOR.conductances(x)
+
+
+def frame_with(**changes: Any) -> pd.DataFrame:
+    """A table of two circuits with some columns replaced."""
+    return PRIOR.frame(THETA[:2]).assign(**changes)
+
+
+@pytest.mark.parametrize(
+    ("frame", "error", "message"),
+    [
+        (
+            frame_with(**{"PD-LP": [1.0, 0.0]}),
+            ValueError,
+            "column 'PD-LP' contains 0; .* must be positive. Give",
+        ),
+        (frame_with(**{"PD-LP": -1.0}), ValueError, "column 'PD-LP' contains -1 nS"),
+        (frame_with(**{"LP Na": np.nan}), ValueError, "column 'LP Na' contains nan; .* mS/cm²"),
+        (frame_with().drop(columns="PY H"), ValueError, "frame has 0 columns 'PY H'; .* once. Add it"),
+        (pd.concat([frame_with()] * 2, axis=1), ValueError, "frame has 2 columns 'AB/PD Na'"),
+        (THETA, TypeError, "frame is ndarray; it must be a DataFrame"),
+    ],
+)
+def test_tables_are_complete_and_positive(frame: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        PRIOR.theta(frame)
+
+
+def test_a_membrane_conductance_may_be_zero() -> None:
+    assert PRIOR.theta(frame_with(**{"LP CaT": 0.0}))[0, PARAMETERS.index("LP CaT")] == 0
+
+
+def test_bounds_are_ordered_and_complete() -> None:
+    with pytest.raises(ValueError, match="the bounds of 'AB-LP' are 0 and 10000"):
+        replace(PRIOR, low=np.zeros(31))
+    with pytest.raises(ValueError, match="the bounds of 'AB/PD Na' are 500 and 0"):
+        replace(PRIOR, low=PRIOR.high, high=PRIOR.low)
+    with pytest.raises(ValueError, match=r"low has shape \(30,\); it must be \(31,\)"):
+        Prior(PRIOR.low[:30], PRIOR.high, PRIOR.log)
+    with pytest.raises(ValueError, match="high is inf for 'AB/PD Na'; bounds must be finite"):
+        replace(PRIOR, high=np.full(31, np.inf))
+
+
+def test_torch_takes_two_precisions() -> None:
+    with pytest.raises(ValueError, match="dtype is 'float16'"):
+        PRIOR.torch("float16")
