@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -581,3 +582,74 @@ def roles(chosen: Mapping[str, Any], labels: Sequence[Any], wanted: Sequence[str
                 f"no cell plays {role}; the recording has {listing(labels)}. Name the cells: "
                 f"cells={{{', '.join(f'{r!r}: …' for r in wanted)}}}."
             )
+
+
+# ---------------------------------------------------------------- databases
+
+
+def count(what: str, value: Any, most: int) -> int:
+    """A whole number from 1 to `most`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{what} is {value!r}; it must be a whole number. Say {what}=100, for example.")
+    if not 1 <= value <= most:
+        raise ValueError(f"{what} is {value}; it must be from 1 to {most:,}. Choose a number in this range.")
+    return int(value)
+
+
+def circuit_numbers(indices: Any, total: int) -> np.ndarray:
+    """Numbers of circuits, as an array (circuit,)."""
+    i = np.asarray(indices)
+    if i.ndim != 1 or not (np.issubdtype(i.dtype, np.integer) or i.size == 0):
+        raise TypeError(f"the numbers of circuits are {indices!r}; they must be a list or an array of whole numbers. Convert them.")
+    bad = i[(i < 0) | (i >= total)]
+    if bad.size:
+        raise ValueError(f"{bad[0]} is not the number of a circuit; they go from 0 to {total - 1:,}. Leave it out.")
+    return i.astype(np.int64)
+
+
+def circuit_table(
+    circuits: Any, pops: Sequence[str], membrane: Sequence[str], synapses: Sequence[str], cells: Any, total: int
+) -> Any:  # fmt: skip
+    """Circuits to run, as a table, an array or a range of numbers."""
+    if isinstance(circuits, range):
+        circuit_numbers([x for x in (circuits[:1], circuits[-1:]) for x in x], total)
+    elif not isinstance(circuits, pd.DataFrame):
+        circuits = circuit_numbers(circuits, total)
+    if not len(circuits):
+        raise ValueError("there are 0 circuits; there must be one at least. Pass a table or numbers of circuits.")
+    if isinstance(circuits, pd.DataFrame):
+        wanted = [*(pops if all(p in circuits for p in pops) else membrane), *synapses]
+        if missing := [name for name in wanted if name not in circuits]:
+            raise ValueError(
+                f"the table lacks {listing(missing)}; it needs the cells {listing(pops)}, or all 24 conductances such as "
+                f"{membrane[0]!r}, and all synapses. Add these columns."
+            )
+        for pop in (p for p in pops if p in wanted):
+            for name in circuits[pop].unique():
+                choice(f"a cell in the column {pop!r}", name, list(cells))
+        numbers_of = circuits[[name for name in wanted if name not in pops]]
+        for name in numbers_of:
+            conductances(f"the column {name!r}", numbers_of[name].to_numpy(), "nS" if name in synapses else "mS/cm²")
+        circuits = circuits[wanted]
+    return circuits
+
+
+def recording(duration: Any, transient: Any) -> None:
+    """A run is longer than what is left out of it."""
+    for name, value in (("duration", duration), ("transient", transient)):
+        if number(name, value, "ms") < 0:
+            raise ValueError(f"{name} is {value:g} ms; it must not be negative. Take a positive number.")
+    if duration <= transient:
+        raise ValueError(f"duration is {duration:g} ms and transient {transient:g} ms; the transient is part of the duration. Raise duration.")
+
+
+def engine(value: Any) -> None:
+    """Batches run here, or on a dask cluster."""
+    if value != "local" and not hasattr(value, "submit"):
+        raise ValueError(f"engine is {value!r}; it must be 'local' or a dask.distributed.Client. Pass one of these.")
+
+
+def dataset(path: Path) -> None:
+    """There are results at the path."""
+    if not path.is_file() and not any(path.glob("part-*.parquet")) and not (path / "_run.json").exists():
+        raise FileNotFoundError(f"{path} holds no results; it must be a folder written by `run`. Check the path.")

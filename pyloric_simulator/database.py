@@ -1,0 +1,558 @@
+# ---
+# jupyter:
+#   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version,-jupytext.text_representation.format_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["active-ipynb", "remove-cell"]
+# from _notebook import __spec__
+
+# %% [markdown]
+# # The 20,250,000 circuits
+#
+# {cite:t}`Prinz2004` built all circuits of five pacemaker, five LP and six PY cells with five or six
+# strengths for each of seven synapses, and found that 20% of them are pyloric-like and 2.2% pyloric.
+# This chapter numbers them, runs any part of them, or circuits of one's own, on all cores, all GPUs or
+# a cluster, and keeps the results in a folder that survives interruptions.
+
+# %% tags=["active-ipynb", "remove-cell"]
+# import holoviews as hv
+# import panel as pn
+#
+# hv.extension("bokeh", logo=False)
+# pn.config.console_output = "disable"
+
+# %%
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pandas as pd
+
+from . import __version__, checks
+from .batch import MULTIPLE, Plan, compiled, padded
+from .prinz2004 import FROM_SETTINGS, SCHEMES, Prinz2004, State, neuron_models, precision
+from .rhythm import FEATURES, MAX_PERIOD_CV, ROLES, WHY, Measures, verdict, within
+
+# %% [markdown]
+# ## Circuits and their numbers
+#
+# A circuit is a row of a table: the names of its three cells, and the strengths of its seven synapses
+# in nS. Its number counts through all combinations in the order of the columns, the last one fastest.
+
+
+# %%
+class Axis(NamedTuple):
+    """One coordinate of the database."""
+
+    name: str  # column of the table
+    values: tuple[Any, ...]  # names of cells, or strengths in nS
+
+
+POPULATIONS = ("AB/PD", "LP", "PY")
+PAIRS = (("AB", "LP"), ("PD", "LP"), ("AB", "PY"), ("PD", "PY"), ("LP", "AB/PD"), ("LP", "PY"), ("PY", "LP"))
+SYNAPSES = tuple(f"{pre}-{post}" for pre, post in PAIRS)
+STRENGTHS = (0.0, 3.0, 10.0, 30.0, 100.0)  # nS
+ONTO_PY = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)  # nS
+AXES = tuple(
+    Axis(pop, tuple(name for name in neuron_models.index if name.rsplit(" ", 1)[0] == pop)) for pop in POPULATIONS
+) + tuple(Axis(name, ONTO_PY if post == "PY" else STRENGTHS) for name, (_, post) in zip(SYNAPSES, PAIRS, strict=True))
+SIZES = tuple(len(axis.values) for axis in AXES)
+TOTAL = int(np.prod(SIZES))
+MODEL = Prinz2004(dict.fromkeys(POPULATIONS, 1), dict.fromkeys(PAIRS, 0.0), neuron_models.loc[[a.values[0] for a in AXES[:3]]])
+MEMBRANE = tuple(f"{pop} {channel}" for pop in POPULATIONS for channel in neuron_models)
+
+# %% tags=["active-ipynb"]
+# assert TOTAL == 20_250_000
+# dict(zip([axis.name for axis in AXES], SIZES))
+
+
+# %%
+def table(indices: Any) -> pd.DataFrame:
+    """The circuits with some numbers, one row each, (circuit, 10): names of cells and strengths in nS. Raises ValueError."""
+    i = checks.circuit_numbers(indices, TOTAL)
+    columns = zip(AXES, np.unravel_index(i, SIZES), strict=True)
+    return pd.DataFrame({a.name: np.array(a.values)[k] for a, k in columns}, index=pd.Index(i, name="index"))
+
+
+def circuit(index: int, **kwargs: Any) -> Prinz2004:
+    """The circuit with a number, 0…20,249,999; kwargs as for `Prinz2004`."""
+    row = table([index]).iloc[0]
+    return Prinz2004(dict.fromkeys(POPULATIONS, 1), {pair: row[name] for pair, name in zip(PAIRS, SYNAPSES, strict=True)},
+                     neuron_models.loc[[row[pop] for pop in POPULATIONS]], **kwargs)  # fmt: skip
+
+
+def index_of(what: Any) -> int:
+    """The number of a circuit: a `Prinz2004`, or a row of a table (any mapping). Raises ValueError if it is none of the database."""
+    row = row_of(what) if isinstance(what, Prinz2004) else dict(what)
+    for axis in AXES:
+        if row.get(axis.name) not in axis.values:
+            raise ValueError(
+                f"{axis.name} is {row.get(axis.name)!r}; circuits of the database have {checks.listing(axis.values)}. "
+                "Run other circuits as a table of your own."
+            )
+    return int(np.ravel_multi_index([a.values.index(row[a.name]) for a in AXES], SIZES))
+
+
+def row_of(model: Prinz2004) -> dict[str, Any]:
+    """The row of a model; None where the database has no such cell."""
+    names = {}
+    for pop, g in zip(model.labels, np.asarray(model.params.g), strict=True):
+        same = [name for name in neuron_models.index if np.array_equal(neuron_models.loc[name], g)]
+        names[pop] = same[0] if same else None
+    strengths = dict.fromkeys(SYNAPSES, 0.0)
+    given = zip(model.synapses, model.params.gs, strict=True)
+    return names | strengths | {f"{pre}-{post}": float(g) for (pre, post), g in given}
+
+
+def sample(n: int, seed: int) -> pd.DataFrame:
+    """n different circuits of the database, drawn at random; the same for the same n and seed."""
+    checks.count("n", n, TOTAL)
+    return table(np.random.default_rng(seed).choice(TOTAL, n, replace=False))
+
+
+def grid(values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """All combinations of values of some columns, numbered from 0; synapses that are not named have 0 nS.
+
+    Columns: "AB/PD", "LP", "PY" (names of cells) or single conductances such as "LP Na" (mS/cm²), and synapses such as
+    "AB-LP" (nS).
+    """
+    rows = pd.DataFrame(list(product(*values.values())), columns=list(values))
+    rows = rows.assign(**{name: 0.0 for name in SYNAPSES if name not in rows})
+    return rows.rename_axis("index")
+
+
+# %% [markdown]
+# Both ways lead back to where they began:
+
+# %% tags=["active-ipynb"]
+# some = sample(1000, seed=1)
+# assert [index_of(row) for row in some.to_dict("records")] == list(some.index)
+# assert index_of(circuit(12_345_678)) == 12_345_678
+# some.head()
+
+# %% [markdown]
+# ## One batch
+#
+# Cells of the paper start from their thermalized states; others are thermalized in the batch.
+
+
+# %%
+class Options(NamedTuple):
+    """How circuits are run."""
+
+    solver: str
+    dt: float  # ms
+    dtype: str
+    duration: float  # ms, what is measured
+    transient: float  # ms, what is left out before
+    batch: int  # circuits that are computed together
+
+    @property
+    def plan(self) -> Plan:
+        """For the compiler."""
+        return Plan(MODEL.circuit, self.solver, self.dt, self.duration, self.transient, self.dtype)
+
+
+def named(rows: pd.DataFrame) -> bool:
+    """Whether all cells are given by name."""
+    return all(pop in rows for pop in POPULATIONS)
+
+
+def conductances(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Densities (circuit, cell, channel) in mS/cm² and strengths (circuit, synapse) in nS."""
+    if named(rows):
+        g = np.stack([neuron_models.loc[rows[pop]].to_numpy() for pop in POPULATIONS], 1)
+    else:
+        g = rows[list(MEMBRANE)].to_numpy(float).reshape(len(rows), len(POPULATIONS), -1)
+    return g, rows[list(SYNAPSES)].to_numpy(float)
+
+
+def thermalized_cells(options: Options, store: Any = FROM_SETTINGS) -> State:
+    """Thermalized states of all cells of `neuron_models`, (cell, …), in double precision."""
+    cells = Prinz2004(dict.fromkeys(neuron_models.index, 1), {}, neuron_models, dtype="float64")
+    return cells.get_thermalization(solver=options.solver, dt=options.dt, store=store)
+
+
+def measure_rows(rows: pd.DataFrame, options: Options, cells: State, device: Any = None) -> Measures:
+    """`Measures` of each circuit, on one device."""
+    n, lanes = len(rows), padded(options.batch)
+    fill = np.arange(lanes) % n
+    g, gs = (x[fill] for x in conductances(rows))
+    start = None
+    if named(rows):
+        which = np.stack([neuron_models.index.get_indexer(rows[pop]) for pop in POPULATIONS], 1)[fill]
+        start = State(*(np.asarray(x)[which] for x in cells))
+    device = jax.devices()[0] if device is None else device
+    with precision("float64"):
+        arguments = jax.device_put((g, gs, start), device)
+        found = compiled(device.platform)(options.plan, *arguments)
+        return Measures(*(np.asarray(x)[:n] for x in found))
+
+
+def run_batch(rows: pd.DataFrame, options: Options, cells: State, device: Any = None) -> pd.DataFrame:
+    """The table of one batch: parameters, features, classes, and why not."""
+    found = measure_rows(rows, options, cells, device)
+    like, pyloric = verdict(found.values, found.cv)
+    bits = 1 << np.arange(len(FEATURES))
+    data = dict(zip(FEATURES, found.values.T, strict=True))
+    data |= {"period_cv": found.cv, "pyloric_like": like, "pyloric": pyloric}
+    data |= {"failed": (~within(found.values) @ bits).astype(np.uint16)}
+    data |= dict(zip((f"why_{x}" for x in FEATURES), found.why.T.astype(np.uint8), strict=True))
+    return pd.concat([rows, pd.DataFrame(data, index=rows.index)], axis=1)
+
+
+# %% [markdown]
+# ## A folder of results
+#
+# Each batch becomes one Parquet file, which appears under its name only when it is complete. A run that
+# was stopped looks which files are there and computes the others. All batches have the same size and
+# the last one is filled up, so a circuit is computed in the same way however often the run was stopped,
+# and whoever computes it. A lock keeps a second writer out; the file `_run.json` holds what was asked
+# for, and a run that asks for something else is refused.
+
+# %%
+RUN_FILE, LOCK_FILE, FORMAT = "_run.json", "_lock", 1
+
+
+class Source:
+    """Circuits in batches: numbers of the database, or a table."""
+
+    def __init__(self, circuits: Any) -> None:
+        self.circuits = checks.circuit_table(circuits, POPULATIONS, MEMBRANE, SYNAPSES, neuron_models.index, TOTAL)
+
+    def __len__(self) -> int:
+        return len(self.circuits)
+
+    def rows(self, first: int, last: int) -> pd.DataFrame:
+        """Some of the circuits, as a table."""
+        part = self.circuits[first:last]
+        return part if isinstance(part, pd.DataFrame) else table(part)
+
+    def fingerprint(self) -> str:
+        """Changes with the circuits."""
+        if isinstance(self.circuits, range):
+            return repr(self.circuits)
+        if isinstance(self.circuits, np.ndarray):
+            return hashlib.sha256(self.circuits.tobytes()).hexdigest()
+        return hashlib.sha256(pd.util.hash_pandas_object(self.circuits).to_numpy().tobytes()).hexdigest()
+
+
+def about(source: Source, options: Options) -> dict[str, Any]:
+    """What a run is, for its file and for the metadata of its tables."""
+    versions = {"pyloric_simulator": __version__, "jax": jax.__version__, "numpy": np.__version__}
+    return {"format": FORMAT, "circuits": len(source), "fingerprint": source.fingerprint(), "max_period_cv": MAX_PERIOD_CV,
+            **options._asdict(), "why": WHY, "versions": versions}  # fmt: skip
+
+
+def part(path: Path, batch: int) -> Path:
+    """The file of a batch."""
+    return path / f"part-{batch:06d}.parquet"
+
+
+def write_part(path: Path, batch: int, rows: pd.DataFrame, facts: Mapping[str, Any]) -> None:
+    """Write one batch, so that its file is complete whenever it is there."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = pa.Table.from_pandas(rows)
+    data = data.replace_schema_metadata({**data.schema.metadata, b"pyloric_simulator": json.dumps(facts, ensure_ascii=False).encode()})
+    draft = path / f".{part(path, batch).name}.{os.getpid()}"
+    pq.write_table(data, draft, compression="zstd")
+    draft.replace(part(path, batch))
+
+
+def is_complete(file: Path) -> bool:
+    """Whether a file is there and can be read."""
+    import pyarrow.parquet as pq
+
+    try:
+        pq.read_metadata(file)
+    except (OSError, ValueError):  # missing or damaged
+        return False
+    return True
+
+
+def agree(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of the run in a folder, which are these; written if the folder is new. Raises ValueError if they differ."""
+    file = path / RUN_FILE
+    if not file.exists():
+        draft = path / f".{RUN_FILE}.{os.getpid()}"
+        draft.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
+        draft.replace(file)
+    old = json.loads(file.read_text(encoding="utf-8"))
+    now = json.loads(json.dumps(facts))
+    for key in now:
+        if old.get(key) != now[key]:
+            raise ValueError(
+                f"{path} holds a run with {key} = {old.get(key)!r}, and this one has {now[key]!r}; a folder holds one run. "
+                "Choose another folder, or the same arguments and versions."
+            )
+    return old
+
+
+# %% [markdown]
+# ## Engines
+#
+# The local engine gives each core of the processor a thread, or each GPU, and a batch to each. A
+# [dask](https://distributed.dask.org) client sends the same batches to the workers of a cluster, and
+# sends those of a lost worker to another one.
+
+
+# %%
+class Outcome(NamedTuple):
+    """What became of a batch."""
+
+    batch: int
+    rows: pd.DataFrame | None  # None if it failed
+    error: str  # empty if it did not
+
+
+def attempt(batch: int, rows: pd.DataFrame, options: Options, cells: State, device: Any = None) -> Outcome:
+    """Run one batch; what goes wrong is told, not raised."""
+    try:
+        return Outcome(batch, run_batch(rows, options, cells, device), "")
+    except Exception:
+        return Outcome(batch, None, traceback.format_exc())
+
+
+def local_devices() -> list[Any]:
+    """One entry for each batch that runs at the same time."""
+    devices = jax.devices()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return devices[:1] * cores if devices[0].platform == "cpu" else devices
+
+
+def run_locally(todo: Sequence[int], rows_of: Any, options: Options, cells: State) -> Iterator[Outcome]:
+    """Batches as they are done, on all cores or GPUs of this machine; only a few are in memory at a time."""
+    from concurrent.futures import FIRST_COMPLETED, wait
+    from queue import SimpleQueue
+
+    free: SimpleQueue[Any] = SimpleQueue()
+    for device in (devices := local_devices()):
+        free.put(device)
+
+    def one(batch: int) -> Outcome:
+        device = free.get()
+        try:
+            return attempt(batch, rows_of(batch), options, cells, device)
+        finally:
+            free.put(device)
+
+    waiting, running = iter(todo), set()
+    with ThreadPoolExecutor(len(devices)) as pool:
+        while True:
+            running |= {pool.submit(one, batch) for batch, _ in zip(waiting, range(len(devices) - len(running)), strict=False)}
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+
+
+def run_on_cluster(client: Any, todo: Sequence[int], rows_of: Any, options: Options, cells: State) -> Iterator[Outcome]:
+    """Batches as they are done, on the workers of a dask cluster."""
+    from dask.distributed import as_completed
+
+    ahead = 2 * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+    states, waiting = client.scatter(cells, broadcast=True), iter(todo)
+    submit = lambda batch: client.submit(attempt, batch, rows_of(batch), options, states, pure=False)  # noqa: E731
+    futures = as_completed([submit(batch) for batch, _ in zip(waiting, range(ahead), strict=False)])
+    for future in futures:
+        outcome = future.result()
+        future.release()
+        for batch in waiting:
+            futures.add(submit(batch))
+            break
+        yield outcome
+
+
+# %% [markdown]
+# ## Run
+
+# %%
+LANES = 1024  # circuits in a batch
+DURATION, TRANSIENT = 13_000.0, 3_000.0  # ms, of the whole run and of what is left out at its beginning
+SOLVER, DT, DTYPE = "staggered", 0.05, "float32"
+
+
+def options_of(n: int, *, duration: Any, transient: Any, solver: Any, dt: Any, dtype: Any, batch_size: Any) -> Options:
+    """The options of a run of n circuits. Raises ValueError or TypeError."""
+    checks.choice("solver", solver, SCHEMES)
+    dt = checks.scheme(solver, dt, SCHEMES)
+    checks.choice("dtype", dtype, ("float64", "float32"))
+    checks.recording(duration, transient)
+    lanes = min(LANES, -(-n // len(local_devices()))) if batch_size is None else checks.count("batch_size", batch_size, TOTAL)
+    return Options(solver, dt, dtype, float(duration - transient), float(transient), padded(max(lanes, MULTIPLE)))
+
+
+def outcomes(source: Source, todo: Sequence[int], options: Options, engine: Any, progress: bool) -> Iterator[Outcome]:
+    """The batches as they are done, with a progress bar."""
+    from tqdm import tqdm
+
+    rows_of = lambda k: source.rows(k * options.batch, (k + 1) * options.batch)  # noqa: E731
+    cells = thermalized_cells(options)
+    if engine == "local":
+        done = run_locally(todo, rows_of, options, cells)
+    else:
+        done = run_on_cluster(engine, todo, rows_of, options, cells)
+    missing = sum(len(source.circuits[k * options.batch : (k + 1) * options.batch]) for k in todo)
+    with tqdm(total=len(source), initial=len(source) - missing, unit=" circuits", disable=not progress) as bar:
+        for outcome in done:
+            yield outcome
+            first = outcome.batch * options.batch
+            bar.update(len(source.circuits[first : first + options.batch]))
+
+
+def warn_of_failures(failed: Sequence[Outcome], source: Source, options: Options) -> None:
+    """Tell which circuits are missing, and why."""
+    for f in failed:
+        index = source.rows(f.batch * options.batch, (f.batch + 1) * options.batch).index
+        warnings.warn(
+            f"batch {f.batch} failed, circuits {list(index[:3])} to {index[-1]}: {f.error.strip().splitlines()[-1]} "
+            f"All others are done. Run again to repeat only this batch.\n{f.error}", stacklevel=3,
+        )  # fmt: skip
+
+
+def run(
+    circuits: Any, path: str | os.PathLike[str] | None = None, *, duration: float = DURATION, transient: float = TRANSIENT,
+    solver: str = SOLVER, dt: float = DT, dtype: str = DTYPE, engine: Any = "local", batch_size: int | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:  # fmt: skip
+    """Simulate circuits, measure and classify their rhythms: one row for each, in the order given.
+
+    circuits: numbers of the database (an array, or a range), a table as from `sample`, `table` or `grid`, or one with
+    the 24 conductances of `MEMBRANE` (mS/cm²) and the synapses (nS). path: folder for the rows, one file a batch; a run
+    that was stopped continues. duration: ms, of which `transient` is left out. engine: "local" or a
+    `dask.distributed.Client`. batch_size: circuits computed together. Raises ValueError or TypeError on bad input and on a
+    folder that another process writes or that holds another run; a batch that fails is warned of and left out.
+    """
+    source = Source(circuits)
+    options = options_of(len(source), duration=duration, transient=transient, solver=solver, dt=dt, dtype=dtype, batch_size=batch_size)
+    checks.engine(engine)
+    if path is not None:
+        write(source, Path(path), options, engine, progress)
+        return load(path)
+    every = list(outcomes(source, range(-(-len(source) // options.batch)), options, engine, progress))
+    warn_of_failures([x for x in every if x.rows is None], source, options)
+    parts = [x.rows for x in sorted(every, key=lambda x: x.batch) if x.rows is not None]
+    return pd.concat(parts) if parts else source.rows(0, 0)
+
+
+def write(source: Source, path: Path, options: Options, engine: Any, progress: bool) -> None:
+    """Bring the folder of a run to its end."""
+    from filelock import FileLock, Timeout
+
+    path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"{path} is being written by another process; a folder has one writer. Wait for it, or choose another folder.") from None
+    with lock:
+        lock.release()
+        lock.acquire()
+        facts = agree(path, about(source, options))
+        for draft in path.glob(".*"):  # of a run that was killed
+            draft.unlink()
+        todo = [k for k in range(-(-len(source) // options.batch)) if not is_complete(part(path, k))]
+        failed = []
+        for outcome in outcomes(source, todo, options, engine, progress):
+            if outcome.rows is None:
+                failed.append(outcome)
+            else:
+                write_part(path, outcome.batch, outcome.rows, facts)
+        warn_of_failures(failed, source, options)
+
+
+# %% [markdown]
+# ## Reading back
+
+
+# %%
+def load(path: str | os.PathLike[str], columns: Sequence[str] | None = None, filters: Any = None) -> pd.DataFrame:
+    """The rows of a run in the order of its circuits; `columns` and `filters` as for `pyarrow.parquet.read_table`.
+
+    path: a folder written by `run`, or one Parquet file. Raises FileNotFoundError if there is none.
+    """
+    import pyarrow.parquet as pq
+
+    checks.dataset(Path(path))
+    return pq.read_table(path, columns=None if columns is None else list(columns), filters=filters).to_pandas()
+
+
+def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a run is: solver, dt, versions and so on, from the metadata of its tables."""
+    import pyarrow.parquet as pq
+
+    checks.dataset(Path(path))
+    file = Path(path) if Path(path).is_file() else next(iter(sorted(Path(path).glob("part-*.parquet"))))
+    return json.loads(pq.read_schema(file).metadata[b"pyloric_simulator"])
+
+
+def status(path: str | os.PathLike[str]) -> dict[str, int]:
+    """Circuits asked for and circuits done in a folder."""
+    checks.dataset(Path(path))
+    facts = json.loads((Path(path) / RUN_FILE).read_text(encoding="utf-8"))
+    n, size = facts["circuits"], facts["batch"]
+    done = [k for k in range(-(-n // size)) if is_complete(part(Path(path), k))]
+    return {"circuits": n, "done": sum(min(size, n - k * size) for k in done)}
+
+
+# %% [markdown]
+# Fractions come with a 95% interval after Wilson, which holds for small counts, too:
+#
+# $$
+# \frac{p + z^2/2n \pm z\sqrt{p(1-p)/n + z^2/4n^2}}{1 + z^2/n}, \qquad z = 1.96.
+# $$ (eq-wilson)
+
+# %%
+Z = 1.959964  # of a 95% interval
+
+
+def interval(k: int, n: int) -> tuple[float, float]:
+    """95% interval of a fraction k/n, {eq}`eq-wilson`."""
+    p, c = k / n, Z * Z / n
+    half = Z * np.sqrt(p * (1 - p) / n + c / (4 * n))
+    return float((p + c / 2 - half) / (1 + c)), float((p + c / 2 + half) / (1 + c))
+
+
+class Summary(NamedTuple):
+    """What a run says about its circuits."""
+
+    fractions: pd.DataFrame  # rows pyloric_like and pyloric; columns count, of, fraction, low, high (95%)
+    parameters: pd.DataFrame  # index (parameter, value); fraction of this value among all, and among pyloric circuits
+
+
+def summary(data: Any, max_cv: float = MAX_PERIOD_CV) -> Summary:
+    """Fractions and distributions (as in P04, Fig. 6) of a table of `run`, or of the path of one.
+
+    max_cv: largest coefficient of variation of the period of a pyloric-like circuit; np.inf asks for no period.
+    """
+    rows = data if isinstance(data, pd.DataFrame) else load(data)
+    classes = dict(zip(("pyloric_like", "pyloric"), verdict(rows[list(FEATURES)].to_numpy(), rows["period_cv"].to_numpy(), max_cv), strict=True))
+    n = len(rows)
+    counts = {name: int(x.sum()) for name, x in classes.items()}
+    fractions = pd.DataFrame([(k, n, k / n, *interval(k, n)) for k in counts.values()], list(counts), ["count", "of", "fraction", "low", "high"])
+    shares = {}
+    for name in (*POPULATIONS, *SYNAPSES) if named(rows) else ():
+        shares[name] = pd.DataFrame({"all": rows[name].value_counts(normalize=True).sort_index(),
+                                     "pyloric": rows[name][classes["pyloric"]].value_counts(normalize=True)}).fillna(0.0)  # fmt: skip
+    return Summary(fractions, pd.concat(shares, names=["parameter", "value"]) if shares else pd.DataFrame())
