@@ -300,6 +300,7 @@ SCHEMES = {
 
 # %%
 TICKS = 1024  # in a time step
+UNROLL = 4  # steps between which no array is copied
 
 
 class Watch(NamedTuple):
@@ -364,7 +365,7 @@ def advance(
 
     def block(b: Array, run: Run) -> Run:
         none = jnp.zeros_like(run.watch.found)
-        y, watch = lax.fori_loop(0, n, one, (run.y, run.watch._replace(found=none)))
+        y, watch = lax.fori_loop(0, n, one, (run.y, run.watch._replace(found=none)), unroll=UNROLL)
         spikes = store(run.spikes, watch, k + b * n)
         return Run(scheme.end(circuit, p, y, dt), watch._replace(spike=watch.spike - n), spikes)
 
@@ -386,6 +387,7 @@ class Bursts(NamedTuple):
     start: Array  # (burst,) ms
     end: Array  # (burst,) ms
     whole: Array  # (burst,) whether the end is in the window, too
+    cut: Array  # () ms, start of spikes at the end of the window that may begin a longer burst, or inf
 
 
 def room(window: tuple[float, float]) -> int:
@@ -395,17 +397,18 @@ def room(window: tuple[float, float]) -> int:
 
 def bursts(t: Array, count: Array, window: tuple[float, float]) -> Bursts:
     """Bursts among the first `count` of the spike times t (spike,) ms."""
-    size, i = room(window), jnp.arange(len(t))
+    size, i = room(window), jnp.arange(len(t), dtype=count.dtype)
     valid = i < count
     pause = jnp.diff(t) > GAP
     first = valid & jnp.concatenate([jnp.ones(1, bool), pause])
     last = valid & (jnp.concatenate([pause, jnp.ones(1, bool)]) | (i == count - 1))
     a, b = (jnp.nonzero(x, size=size, fill_value=len(t))[0] for x in (first, last))
     start, end = (t.at[x].get(mode="fill", fill_value=jnp.inf) for x in (a, b))
-    begun = (a < len(t)) & (end - start > MIN_BURST) & (start - window[0] > GAP)
-    order = jnp.nonzero(begun, size=size, fill_value=size)[0]
+    begun = (a < len(t)) & (start - window[0] > GAP)
+    cut = jnp.where(begun & (window[1] - end <= GAP), start, jnp.inf).min()
+    order = jnp.nonzero(begun & (end - start > MIN_BURST), size=size, fill_value=size)[0]
     start, end = (x.at[order].get(mode="fill", fill_value=jnp.inf) for x in (start, end))
-    return Bursts(start, end, window[1] - end > GAP)
+    return Bursts(start, end, window[1] - end > GAP, cut)
 
 
 def total(x: Array, used: Array) -> Array:
@@ -423,7 +426,7 @@ def only_burst(found: Bursts, start: Array, end: Array) -> tuple[Array, Array, A
     inside = (found.start >= start[:, None]) & (found.start < end[:, None])
     which = jnp.where(inside.sum(1) == 1, jnp.argmax(inside, axis=1), len(found.start))
     one = [x.at[which].get(mode="fill", fill_value=jnp.nan) for x in (found.start, found.end)]
-    return *one, (inside & ~found.whole).any(1)
+    return *one, (found.cut >= start) & (found.cut < end)
 
 
 def measure(t: Array, count: Array, window: tuple[float, float]) -> Measures:

@@ -640,7 +640,9 @@ def recording(duration: Any, transient: Any) -> None:
         if number(name, value, "ms") < 0:
             raise ValueError(f"{name} is {value:g} ms; it must not be negative. Take a positive number.")
     if duration <= transient:
-        raise ValueError(f"duration is {duration:g} ms and transient {transient:g} ms; the transient is part of the duration. Raise duration.")
+        raise ValueError(
+            f"duration is {duration:g} ms and transient {transient:g} ms; the transient is part of the duration. Raise duration."
+        )
 
 
 def engine(value: Any) -> None:

@@ -209,6 +209,125 @@ def cache(
     typer.echo(store_line(where))
 
 
+@app.command(epilog="Example: pyloric rhythm recording.csv --cells PD,LP,PY")
+def rhythm(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet: times in ms, then a column of V in mV for each cell.")],
+    cells: Annotated[
+        str | None, typer.Option(help="Columns that are PD, LP and PY, with commas between.", show_default="by their names")
+    ] = None,
+    start: Annotated[float | None, typer.Option(help="Leave out what is before, in ms.", show_default="nothing")] = None,
+) -> None:  # fmt: skip
+    """Describe the rhythm of a recording and hold it against the fifteen criteria."""
+    from .rhythm import ROLES, report, summary
+
+    V = recording(file)
+    window = (float(V.index[0] if start is None else start), float(V.index[-1]))
+    chosen = None if cells is None else dict(zip(ROLES, (x.strip() for x in cells.split(",")), strict=False))
+    table = report(V, window, cells=chosen)
+    typer.echo(rhythm_table(summary(V, window)) + "\n")
+    typer.echo(table.drop(columns="unit").to_string(float_format=lambda x: f"{x:.3f}", na_rep="–"))
+    typer.echo(f"\nPyloric-like: {yes(table.attrs['pyloric_like'])}. Pyloric: {yes(table.attrs['pyloric'])}.")
+
+
+database = typer.Typer(help="Run circuits of the paper's database by the thousand.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(database, name="database")
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of results.")]
+
+
+@database.command("sample", epilog="Example: pyloric database sample 1000 --seed 1 --out circuits.csv")
+def database_sample(
+    n: Annotated[int, typer.Argument(metavar="N", help="Number of circuits.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same circuits.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="A CSV file.", show_default="show them")] = None,
+) -> None:
+    """Draw circuits of the database at random."""
+    from .database import sample
+
+    rows = sample(n, seed)
+    if out is None:
+        typer.echo(rows.to_string())
+    else:
+        rows.to_csv(out)
+        typer.echo(f"Wrote {len(rows)} circuits to {out}")
+
+
+@database.command("run", epilog="Example: pyloric database run results --sample 20000 --seed 1")
+def database_run(
+    path: Folder,
+    number: Annotated[int | None, typer.Option("--sample", help="Run so many circuits drawn at random.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
+    circuits: Annotated[Path | None, typer.Option(help="Run the circuits in this CSV file.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Run all 20,250,000.")] = False,
+    duration: Annotated[float | None, typer.Option(help="Of each run, in ms.", show_default="13000")] = None,
+    transient: Annotated[float | None, typer.Option(help="What is left out of it, in ms.", show_default="3000")] = None,
+    solver: Annotated[str | None, typer.Option(help="staggered or exponential_euler.", show_default="staggered")] = None,
+    dt: Annotated[float | None, typer.Option(help="Time step in ms.", show_default="0.05")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or float64.", show_default="float32")] = None,
+    progress: Progress = None,
+) -> None:
+    """Run circuits into a folder. A run that was stopped goes on where it was."""
+    import pandas as pd
+
+    from . import database as db
+
+    if (number is not None) + (circuits is not None) + every != 1:
+        raise ValueError("Circuits are named by one of --sample, --circuits and --all; say one of them.")
+    chosen = db.sample(number, seed) if number is not None else range(db.TOTAL)
+    if circuits is not None:
+        chosen = pd.read_csv(circuits, index_col=0)
+    given = {"duration": duration, "transient": transient, "solver": solver, "dt": dt, "dtype": precision}
+    options = {name: value for name, value in given.items() if value is not None}
+    db.fill(chosen, path, progress=wanted(progress), **options)
+    typer.echo(database_text(path))
+
+
+@database.command("status", epilog="Example: pyloric database status results")
+def database_status(path: Folder) -> None:
+    """Show how much of a run is done."""
+    from .database import status
+
+    state = status(path)
+    typer.echo(f"{state['done']:,} of {state['circuits']:,} circuits are done in {path}")
+
+
+@database.command("summary", epilog="Example: pyloric database summary results")
+def database_summary(
+    path: Folder,
+    max_cv: Annotated[float | None, typer.Option(help="Largest variation of the period.", show_default="0.02")] = None,
+) -> None:
+    """Show the fractions of pyloric-like and pyloric circuits, and how parameters differ among them."""
+    typer.echo(database_text(path, max_cv))
+
+
+def database_text(path: Path, max_cv: float | None = None) -> str:
+    """The summary of a run as text."""
+    from .database import summary
+    from .rhythm import MAX_PERIOD_CV
+
+    found = summary(path, MAX_PERIOD_CV if max_cv is None else max_cv)
+    lines = [f"{name:13} {row['fraction']:8.3%}  (95%: {row['low']:.3%} to {row['high']:.3%})  {row['count']:,.0f} of {row['of']:,.0f}"
+             for name, row in found.fractions.iterrows()]  # fmt: skip
+    return "\n".join([*lines, "", found.parameters.to_string(float_format=lambda x: f"{x:.3f}")])
+
+
+def recording(file: Path) -> pd.DataFrame:
+    """Potentials (time, cell) in mV of a file, indexed by time in ms; of a file of `simulate` its V only."""
+    import pandas as pd
+
+    if not file.exists():
+        raise ValueError(f"'{file}' does not exist; it must be a CSV or Parquet file. Check the path.")
+    data = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, comment="#", index_col=0)
+    own = [name for name in data if str(name).startswith(OWN_V)]
+    return data[own].rename(columns=lambda name: name.removeprefix(OWN_V)) if own else data
+
+
+def yes(value: bool) -> str:
+    """A word for a boolean."""
+    return "yes" if value else "no"
+
+
+OWN_V = "V "  # how `simulate` names the columns of potentials
+
 # ------------------------------------------------------------------------------- arguments
 
 

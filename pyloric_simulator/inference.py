@@ -18,11 +18,14 @@
 # # Inference
 #
 # {cite:t}`Goncalves2020` infer 31 parameters of the circuit from its rhythm: the eight membrane
-# conductances of each of its three cells, and its seven synapses. This chapter is the prior with which
-# they begin.
+# conductances of each of its three cells, and its seven synapses. This chapter has the prior with which
+# they begin and a simulator from parameters to features, as simulation-based inference needs them.
 
 # %% tags=["active-ipynb"]
-# from .inference import prior
+# import numpy as np
+# import pandas as pd
+#
+# from .inference import prior, simulator
 #
 # box = prior()
 # theta = box.sample(1000, seed=0)
@@ -33,6 +36,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -41,7 +45,11 @@ import numpy as np
 import pandas as pd
 
 from . import checks
-from .prinz2004 import CHANNELS, neuron_models
+from .batch import Plan, compiled
+from .batch import padded as whole_lanes
+from .database import DT, DTYPE, DURATION, LANES, MEMBRANE, MODEL, POPULATIONS, SOLVER, SYNAPSES, TRANSIENT
+from .prinz2004 import CHANNELS, neuron_models, precision
+from .rhythm import FEATURES as FEATURES
 
 # %% [markdown]
 # ## Parameters
@@ -50,9 +58,6 @@ from .prinz2004 import CHANNELS, neuron_models
 # named by its presynaptic terminal and its postsynaptic population.
 
 # %%
-POPULATIONS = ("AB/PD", "LP", "PY")
-MEMBRANE = tuple(f"{pop} {channel.name}" for pop in POPULATIONS for channel in CHANNELS)
-SYNAPSES = ("AB-LP", "PD-LP", "AB-PY", "PD-PY", "LP-AB/PD", "LP-PY", "PY-LP")
 PARAMETERS = MEMBRANE + SYNAPSES
 
 # %% [markdown]
@@ -296,3 +301,47 @@ def prior() -> Prior:
     low = np.concatenate([membrane[:, 0].ravel(), weakest * MS_TO_NS])
     high = np.concatenate([membrane[:, 1].ravel(), strongest * MS_TO_NS])
     return Prior(low, high, np.array([name in SYNAPSES for name in PARAMETERS]))
+
+
+# %% [markdown]
+# ## From parameters to features
+#
+# `simulator` thermalizes the cells of each circuit, joins them, and measures the fifteen features of
+# the rhythm. What the seed decides is the moment at which each cell is taken out of its own rhythm: a
+# circuit with two rhythms may show either. A row depends on its own $θ$, on the seed and on its
+# position, and on no other row.
+
+
+# %%
+def simulator(
+    theta: Any, seed: int = 0, *, duration: float = DURATION, transient: float = TRANSIENT, solver: str = SOLVER, dt: float = DT,
+    dtype: str = DTYPE,
+) -> np.ndarray:  # fmt: skip
+    """The fifteen `FEATURES` (n, 15) of circuits with parameters θ (n, 31); ms and 1, NaN where undefined.
+
+    duration: ms, of which `transient` is left out. One compiled call for each `LANES` rows. Raises ValueError or TypeError.
+    """
+    checks.recording(duration, transient)
+    x = np.atleast_2d(np.asarray(coordinates(theta), float))
+    plan = Plan(MODEL.circuit, solver, checks.scheme(solver, dt, ("staggered", "exponential_euler")), duration - transient, transient, dtype)
+    g, gs = prior().conductances(x)
+    found = [features_of(plan, g, gs, first, seed) for first in range(0, len(x), LANES)]
+    return np.concatenate(found)
+
+
+def features_of(plan: Plan, g: np.ndarray, gs: np.ndarray, first: int, seed: int) -> np.ndarray:
+    """Features of up to `LANES` rows from the first on; the batch is filled up with its own rows."""
+    n = min(LANES, len(g) - first)
+    rows = first + np.arange(whole_lanes(n)) % n
+    with precision("float64"):
+        keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(whole("seed", seed, 0))))(jnp.asarray(rows))
+        found = compiled(jax.default_backend())(plan, g[rows], gs[rows], None, keys)
+        return np.asarray(found.values)[:n]
+
+
+# %% tags=["active-ipynb"]
+# few = simulator(theta[:64], seed=1, duration=4000, transient=1000, dt=0.1)
+# pd.DataFrame(few, columns=FEATURES).notna().mean().round(2)
+
+# %% [markdown]
+# Most draws from the prior are not triphasic, so that many of their features are undefined.

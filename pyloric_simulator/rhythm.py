@@ -374,8 +374,8 @@ FEATURES = tuple(c.name for c in CRITERIA)
 
 # %% [markdown]
 # All but the durations of bursts are taken cycle by cycle and averaged over the cycles. A cycle is
-# *seen* if the pacemaker's next burst is in the recording and no burst of LP or PY that starts in the
-# cycle is cut by the recording's end.
+# *seen* if the pacemaker's next burst is in the recording and no spikes of LP or PY that begin in the
+# cycle go on within 150 ms of the recording's end, where a burst would be cut.
 
 
 # %%
@@ -405,12 +405,18 @@ def of_each_cycle(c: Cycles) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def seen_cycles(found: Mapping[str, np.ndarray], window: Window) -> Cycles:
-    """The seen cycles, from the bursts (burst, 3) of PD, LP and PY that begin in the window (ms)."""
+def cut_short(x: np.ndarray, window: Window) -> np.ndarray:
+    """The spikes x at the end of the window that may be the beginning of a longer burst, (0 or 1, 3)."""
+    last = begun(bursts(x, min_duration=-1), window)[-1:]
+    return last[window[1] - last[:, 1] <= GAP]
+
+
+def seen_cycles(found: Mapping[str, np.ndarray], cut: Mapping[str, np.ndarray]) -> Cycles:
+    """The seen cycles, from the bursts (burst, 3) of PD, LP and PY that begin in the window, and those of `cut_short`."""
     rows = []
     for (start, end, _), (following, _, _) in zip(found["PD"], found["PD"][1:], strict=False):
         inside = [[b for b in found[x] if start <= b[0] < following] for x in ("LP", "PY")]
-        if any(window[1] - b[1] <= GAP for bs in inside for b in bs):
+        if any(start <= b[0] < following for x in ("LP", "PY") for b in cut[x]):
             continue
         only = [t for bs in inside for t in (bs[0][:2] if len(bs) == 1 else (np.nan, np.nan))]
         rows.append((start, end, following, *only))
@@ -458,7 +464,7 @@ def reasons(spiking: Mapping[str, Any], cycling: Mapping[str, Any], bursting: Ma
         cycle = c.name in PER_CYCLE
         silent, few = ~all_of(spiking, c.cells), ~all_of(cycling if cycle else bursting, c.cells)
         mixed = ~all_of(alone, c.cells) if cycle else silent
-        codes.append(1 * silent + 2 * (~silent & few) + 3 * (~silent & ~few & mixed))
+        codes.append(sum(k * x.astype(np.int32) for k, x in ((1, silent), (2, ~silent & few), (3, ~silent & ~few & mixed))))
     return codes
 
 
@@ -486,7 +492,7 @@ def measure(trains: Mapping[str, np.ndarray], window: Window) -> Measures:
     """Features from the spike times (ms) of "PD", "LP" and "PY" within the window (ms)."""
     found = {x: begun(bursts(trains[x]), window) for x in ROLES}
     lie = {x: whole(b, window) for x, b in found.items()}
-    cycles = seen_cycles(found, window)
+    cycles = seen_cycles(found, {x: cut_short(trains[x], window) for x in ROLES})
     values = {name: average(x) for name, x in of_each_cycle(cycles).items()}
     values |= {f"burst_duration_{x}": average(b[:, 1] - b[:, 0]) for x, b in lie.items()}
     once = zip(ROLES, (cycles.PD_start, cycles.LP_start, cycles.PY_start), strict=True)

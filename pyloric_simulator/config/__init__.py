@@ -559,3 +559,12 @@ def _existing(path: Path, role: str) -> Path:
             f"{path}: {role} must be a file that exists; correct the path or create it"
         )
     return path
+
+
+def sample_file(name: str) -> Path:
+    """A sample of the database that comes with the package: "staggered" or "exponential_euler". Raises ValueError."""
+    file = Path(__file__).resolve().parent.parent / "data" / f"sample_{name}.parquet"
+    if not file.exists():
+        names = sorted(x.stem.removeprefix("sample_") for x in file.parent.glob("sample_*.parquet"))
+        raise ValueError(f"the sample is {name!r}; it must be one of {', '.join(map(repr, names))}. Choose one.")
+    return file

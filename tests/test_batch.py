@@ -1,0 +1,241 @@
+"""Circuits in lanes: the same exponentials, steps, spikes and features as elsewhere, and no lane that knows of another."""
+
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pyloric_simulator import batch
+from pyloric_simulator.batch import (
+    MULTIPLE,
+    SCHEMES,
+    TICKS,
+    Plan,
+    Run,
+    advance,
+    begin,
+    compiled,
+    padded,
+    prepare,
+    to_lanes,
+)
+from pyloric_simulator.config import find_circuit
+from pyloric_simulator.prinz2004 import Prinz2004, State
+from pyloric_simulator.rhythm import ROLES, WHY, Measures, measure, spikes
+
+DT = 0.05  # ms
+SOLVERS = sorted(SCHEMES)
+
+
+@cache
+def paper() -> Prinz2004:
+    """The circuit of the paper's Fig. 3e, in double precision."""
+    return Prinz2004.from_toml(find_circuit("paper"))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether all fields are equal to the last bit."""
+    return all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b, strict=True))
+
+
+# ---------------------------------------------------------------- exponentials
+
+
+def relative_error(found: Any, expected: np.ndarray) -> np.ndarray:
+    """Distance from double precision, relative."""
+    assert found.dtype == jnp.float32
+    return np.abs(np.asarray(found, float) / expected - 1)
+
+
+def test_exp2_is_right_to_single_precision() -> None:
+    t = np.concatenate([np.linspace(-125.9, 125.9, 100_001), np.linspace(-1, 1, 100_001)]).astype(np.float32)
+    assert relative_error(jax.jit(batch.exp2)(t), np.exp2(t.astype(float))).max() < 1.2e-7
+
+
+def test_expm1_is_right_to_single_precision_near_zero_too() -> None:
+    small = np.geomspace(1e-30, 1, 50_000)
+    x = np.concatenate([np.linspace(-86, 4, 100_000), small, -small]).astype(np.float32)
+    x = x[x != 0]
+    assert relative_error(jax.jit(batch.expm1)(x), np.expm1(x.astype(float))).max() < 5e-7
+
+
+def test_expm1_of_large_numbers_is_as_right_as_their_last_bit_allows() -> None:
+    x = np.linspace(4, 86, 100_000).astype(np.float32)
+    error = relative_error(jax.jit(batch.expm1)(x), np.expm1(x.astype(float)))
+    assert (error < 5e-7 + np.finfo(np.float32).eps * x).all()  # of the exponent, rounded
+
+
+def test_double_precision_stays_double() -> None:
+    x = jnp.linspace(-5, 5, 101)
+    np.testing.assert_allclose(batch.exp2(x), np.exp2(np.asarray(x)), rtol=1e-14)
+    np.testing.assert_allclose(batch.expm1(x), np.expm1(np.asarray(x)), rtol=1e-14)
+
+
+# ---------------------------------------------------------------- steps and spikes in lanes
+
+
+def in_lanes(solver: str, start: State, times: tuple[float, ...], buffer: int) -> list[Run]:
+    """The circuit of the paper, in one lane, at some times (ms) after the start."""
+    model, plan = paper(), Plan(paper().circuit, solver, DT, 0, 0, "float64", buffer)
+    p = prepare(model.circuit, model.params.g[None], model.params.gs[None], "float64")
+    go = jax.jit(partial(advance, circuit=model.circuit, solver=solver, dt=DT, n=plan.n))
+    run = begin(to_lanes(State(*(x[None] for x in start)), "float64"), buffer)
+    return [go(p, run, jnp.int32(0), jnp.int32(plan.blocks(time))) for time in times]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_lane_is_the_circuit(solver: str) -> None:
+    model, t = paper(), np.arange(20_001) * DT
+    start = model.get_thermalization()
+    early, late = in_lanes(solver, start, (20.0, 1000.0), 256)
+    states = model(t, state=start, solver=solver, dt=DT).states
+    short = model([20.0], state=start, solver=solver, dt=DT).states
+    np.testing.assert_allclose(early.y.V[:, 0], short.V[-1], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(early.y.Ca[:, 0], short.Ca[-1], rtol=0, atol=1e-9)
+    found, count = late.spikes
+    assert int(count.sum()) > 10
+    for cell, V in enumerate(states.V.T):
+        times = (found[: count[cell, 0], cell, 0] / TICKS + SCHEMES[solver].offset) * DT
+        expected = spikes(t, V)
+        assert len(times) == len(expected)
+        np.testing.assert_allclose(times, expected, rtol=0, atol=0.01)
+
+
+def test_spikes_without_room_are_counted() -> None:
+    start = paper().get_thermalization()
+    (all_,), (few,) = (in_lanes("staggered", start, (1000.0,), buffer) for buffer in (256, 2))
+    assert int(all_.spikes.count.max()) > 2
+    np.testing.assert_array_equal(few.spikes.count, all_.spikes.count)
+    np.testing.assert_array_equal(few.spikes.ticks, all_.spikes.ticks[:2])
+
+
+# ---------------------------------------------------------------- features
+
+WINDOW = (0.0, 10_000.0)  # ms
+ROOM = 512  # spikes
+
+
+def bursting(rng: np.random.Generator, starts: np.ndarray, period: float, jitter: float) -> np.ndarray:
+    """A cell that bursts after each start, or sometimes does not, in ms."""
+    starts = starts + rng.uniform(0, 0.8) * period + rng.normal(0, jitter, len(starts))
+    if rng.random() < 0.2:
+        starts = starts[rng.random(len(starts)) > 0.1]
+    duration, n = rng.uniform(0.05, 0.4) * period, int(rng.integers(4, 20))
+    return (starts[:, None] + np.linspace(0, duration, n) + rng.normal(0, 5, (len(starts), n))).ravel()
+
+
+def random_cell(rng: np.random.Generator, starts: np.ndarray, period: float, jitter: float) -> np.ndarray:
+    """Spike times (ms) of a cell that bursts, or more rarely is silent, tonic or almost silent."""
+    kind = rng.choice(["bursting", "silent", "tonic", "single"], p=[0.88, 0.04, 0.05, 0.03])
+    if kind == "bursting":
+        return bursting(rng, starts, period, jitter)
+    if kind == "tonic":
+        return np.arange(rng.uniform(0, 100), WINDOW[1], rng.uniform(25, 140))
+    return rng.uniform(*WINDOW, 1 if kind == "single" else 0)
+
+
+def random_trains(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Spike times (ms) within the window of PD, LP and PY."""
+    period = rng.uniform(500, 2500)
+    starts = np.arange(rng.uniform(-period, period), WINDOW[1], period)
+    jitter = rng.choice([0, 0.002, 0.03]) * period
+    cells = {role: np.unique(random_cell(rng, starts, period, jitter)) for role in ROLES}
+    return {role: x[(x >= WINDOW[0]) & (x <= WINDOW[1])] for role, x in cells.items()}
+
+
+def in_buffers(rng: np.random.Generator, trains: list[dict[str, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Spike times (circuit, spike, cell), with anything after the last of them, and counts (circuit, cell)."""
+    t = rng.uniform(*WINDOW, (len(trains), ROOM, len(ROLES)))
+    for i, train in enumerate(trains):
+        for j, role in enumerate(ROLES):
+            t[i, : len(train[role]), j] = train[role]
+    return t, np.array([[len(train[role]) for role in ROLES] for train in trains], np.int32)
+
+
+measure_all = jax.jit(jax.vmap(partial(batch.measure, window=WINDOW)))
+
+
+def test_features_in_lanes_are_equal_to_the_last_bit() -> None:
+    rng = np.random.default_rng(0)
+    trains = [random_trains(rng) for _ in range(300)]
+    t, count = in_buffers(rng, trains)
+    assert count.max() <= ROOM
+    expected = Measures(*map(np.stack, zip(*(measure(x, WINDOW) for x in trains), strict=True)))
+    found = measure_all(t, count)
+    for name, x, y in zip(Measures._fields, found, expected, strict=True):
+        np.testing.assert_array_equal(x, y, err_msg=name)
+    assert set(np.unique(expected.why)) == set(range(WHY.index("not triphasic") + 1))  # every reason occurs
+    assert (expected.why == 0).all(1).sum() > 30
+    assert np.isfinite(expected.cv).sum() > 200
+
+
+def test_full_buffers_count_and_overfull_ones_are_reported() -> None:
+    starts = np.arange(500, 9000, 1000.0)
+    one = (starts[:, None] + np.linspace(0, 300, 6)).ravel()
+    t = np.stack([one, one + 350, one + 400], 1)[None]
+    full = np.full((1, 3), len(one), np.int32)
+    assert (measure_all(t, full).why == 0).all()
+    for cell in range(3):
+        over = full.copy()
+        over[0, cell] += 1
+        found = measure_all(t, over)
+        assert (np.asarray(found.why) == WHY.index("overflow")).all()
+        assert np.isnan(found.values).all()
+
+
+# ---------------------------------------------------------------- whole batches
+
+LANES = MULTIPLE
+Batch = tuple[Plan, np.ndarray, np.ndarray, State]
+
+
+@pytest.fixture(scope="module")
+def circuits() -> Batch:
+    """Circuits around that of the paper, all from its thermalized state; densities, strengths and starts."""
+    model, rng = paper(), np.random.default_rng(1)
+    plan = Plan(model.circuit, "staggered", 0.25, 5000.0, 500.0, "float32", 512)
+    g = model.params.g * rng.uniform(0.9, 1.1, (LANES, *model.params.g.shape))
+    gs = model.params.gs * rng.uniform(0.5, 1.5, (LANES, *model.params.gs.shape))
+    start = State(*(np.broadcast_to(x, (LANES, *x.shape)) for x in model.get_thermalization()))
+    return plan, g, gs, start
+
+
+def test_lanes_are_multiples() -> None:
+    assert [padded(n) for n in (1, MULTIPLE, MULTIPLE + 1)] == [MULTIPLE, MULTIPLE, 2 * MULTIPLE]
+
+
+def test_rows_do_not_depend_on_their_neighbours(circuits: Batch) -> None:
+    plan, g, gs, start = circuits
+    order = np.random.default_rng(2).permutation(LANES)
+    found = compiled("cpu")(plan, g, gs, start)
+    moved = compiled("cpu")(plan, g[order], gs[order], State(*(x[order] for x in start)))
+    assert same(moved, [x[order] for x in found])
+    assert np.isfinite(found.values).all(1).sum() > LANES / 4
+    assert len(np.unique(found.values[:, 0])) > LANES / 4  # rows differ, so that the order can be seen
+
+
+def test_a_broken_lane_breaks_no_other(circuits: Batch) -> None:
+    plan, g, gs, start = circuits
+    broken = g.copy()
+    broken[7, 1, 2] = np.nan
+    before, found = compiled("cpu")(plan, g, gs, start), compiled("cpu")(plan, broken, gs, start)
+    assert (np.asarray(found.why[7]) == WHY.index("not finite")).all()
+    assert np.isnan(found.values[7]).all()
+    others = np.arange(LANES) != 7
+    assert same([x[others] for x in found], [x[others] for x in before])
+    assert not (np.asarray(before.why) == WHY.index("not finite")).any()
+
+
+def test_thermalized_rows_do_not_depend_on_their_neighbours(circuits: Batch) -> None:
+    plan, g, gs, _ = circuits
+    keys, order = jax.random.split(jax.random.key(3), LANES), np.random.default_rng(4).permutation(LANES)
+    found = compiled("cpu")(plan, g, gs, None, keys)
+    assert same(
+        compiled("cpu")(plan, g[order], gs[order], None, keys[order]),
+        [np.asarray(x)[order] for x in found],
+    )
+    other = compiled("cpu")(plan, g, gs, None, keys[::-1])
+    assert not same(other, found)  # the moments matter

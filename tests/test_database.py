@@ -1,0 +1,592 @@
+"""The database: numbers of circuits, runs that survive kills and failures, and what is read back.
+
+Run as a script, this file is one of the processes that the tests start and kill.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from pyloric_simulator import database
+from pyloric_simulator.prinz2004 import Prinz2004, neuron_models
+from pyloric_simulator.rhythm import CRITERIA, FEATURES, WHY
+
+# One set for all, since each set is compiled anew.
+OPTIONS: dict[str, Any] = dict(duration=2500, transient=500, dt=0.25, batch_size=64, progress=False)
+BATCH, BATCHES = 64, 5
+CIRCUITS = database.sample(BATCHES * BATCH - 7, seed=3)  # the last batch is not full
+PARAMETERS = [axis.name for axis in database.AXES]
+COLUMNS = [
+    *PARAMETERS, *FEATURES, "period_cv", "pyloric_like", "pyloric", "failed", *(f"why_{x}" for x in FEATURES),
+]  # fmt: skip
+UNCONNECTED = dict.fromkeys(database.SYNAPSES, 0.0)
+
+
+def run(circuits: Any, path: Path | None = None, **others: Any) -> pd.DataFrame:
+    return database.run(circuits, path, **(OPTIONS | others))
+
+
+def same(a: pd.DataFrame, b: pd.DataFrame) -> None:
+    """Bit for bit."""
+    pd.testing.assert_frame_equal(a, b, check_exact=True)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def parts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.parquet"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted; read only."""
+    path = tmp_path_factory.mktemp("whole") / "run"
+    run(CIRCUITS, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> pd.DataFrame:
+    return database.load(folder)
+
+
+# --- numbers ----------------------------------------------------------------------------------
+
+
+def test_the_database_has_the_circuits_of_the_paper() -> None:
+    assert database.TOTAL == 20_250_000
+    assert database.SIZES == (5, 5, 6, 5, 5, 6, 6, 5, 6, 5)
+
+
+@pytest.mark.parametrize("end", [0, -1])
+def test_the_first_and_the_last_circuit_by_hand(end: int) -> None:
+    number, cells, strength = [(0, (1, 1, 1), 0.0), (20_249_999, (5, 5, 6), 100.0)][end]
+    row = database.table([number]).loc[number]
+    assert list(row.index) == [
+        "AB/PD", "LP", "PY", "AB-LP", "PD-LP", "AB-PY", "PD-PY", "LP-AB/PD", "LP-PY", "PY-LP",
+    ]  # fmt: skip
+    assert list(row[:3]) == [f"{pop} {i}" for pop, i in zip(("AB/PD", "LP", "PY"), cells, strict=True)]
+    assert list(row[3:]) == [strength] * 7
+    model = database.circuit(number)
+    np.testing.assert_array_equal(model.params.g, neuron_models.loc[list(row[:3])])
+    np.testing.assert_array_equal(model.params.gs, [strength] * 7)
+
+
+def test_a_number_by_hand() -> None:
+    """The last column counts fastest: 5 strengths of PY-LP, then 6 of LP-PY."""
+    rows = database.table([1, 5 + 2, 6 * 5])
+    assert list(rows["PY-LP"]) == [3.0, 10.0, 0.0]
+    assert list(rows["LP-PY"]) == [0.0, 1.0, 0.0]
+    assert list(rows["LP-AB/PD"]) == [0.0, 0.0, 3.0]
+
+
+def test_numbers_and_circuits_are_one_to_one() -> None:
+    corners = [0, 1, database.TOTAL // 2, database.TOTAL - 2, database.TOTAL - 1]
+    for i in corners + random.Random(1).sample(range(database.TOTAL), 10):
+        assert database.index_of(database.circuit(i)) == i
+    rows = database.table(np.random.default_rng(1).integers(0, database.TOTAL, 1000))
+    assert [database.index_of(row) for row in rows.to_dict("records")] == list(rows.index)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "error", "value"),
+    [
+        ([20_250_000], ValueError, "20250000"),
+        ([5, -1], ValueError, "-1"),
+        (range(20_249_000, 20_250_001), ValueError, "20250000"),
+        ([1.5], TypeError, "1.5"),
+        (["7"], TypeError, "'7'"),
+        ([True], TypeError, "True"),
+        (7, TypeError, "7"),
+        ([[7]], TypeError, r"\[\[7\]\]"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("ask", [database.table, run])
+def test_other_numbers_are_refused(ask: Callable[[Any], Any], numbers: Any, error: type, value: str) -> None:
+    with pytest.raises(error, match=value):
+        ask(numbers)
+
+
+@pytest.mark.parametrize("number", [-1, 20_250_000, 1.5, "LP 1"])
+def test_other_circuits_are_refused(number: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=str(number)):
+        database.circuit(number)
+
+
+ROW = database.table([12_345_678]).iloc[0].to_dict()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"LP": "PY 1"}, "PY 1"),
+        ({"AB-LP": 4.0}, r"4\.0"),
+        ({"LP-AB/PD": 1.0}, r"1\.0"),
+        ({"PY": None}, "None"),
+    ],
+)
+def test_a_row_outside_the_database_has_no_number(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        database.index_of(ROW | change)
+
+
+def outside(sizes: dict[str, int], cells: list[str], gs: dict[tuple[str, str], float]) -> Prinz2004:
+    g = neuron_models.loc[cells].set_axis(list(sizes))
+    return Prinz2004(sizes, gs, g)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "cells", "gs"),
+    [
+        ({"AB/PD": 1, "LP": 1}, ["AB/PD 1", "LP 1"], {("AB", "LP"): 3.0}),
+        ({"AB/PD": 1, "LP": 1, "PY": 1}, ["AB/PD 1", "LP 1", "LP 2"], {}),
+        ({"AB/PD": 1, "LP": 1, "PY": 1}, ["AB/PD 1", "LP 1", "PY 1"], {("AB", "LP"): 5.0}),
+        ({"AB/PD": 1, "LP": 1, "PY": 1}, ["AB/PD 1", "LP 1", "PY 1"], {("PY", "AB/PD"): 10.0}),
+        ({"AB/PD": 1, "LP": 1, "PY": 2}, ["AB/PD 1", "LP 1", "PY 1"], {}),
+        ({"AB/PD": 1, "LP": 1, "PY": 1, "PY 2": 1}, ["AB/PD 1", "LP 1", "PY 1", "PY 2"], {}),
+    ],
+    ids=["a cell less", "another cell", "a strength", "a synapse more", "two of a kind", "a cell more"],
+)
+def test_a_model_outside_the_database_has_no_number(
+    sizes: dict[str, int], cells: list[str], gs: dict[tuple[str, str], float]
+) -> None:
+    with pytest.raises(ValueError, match="circuits of the database"):
+        database.index_of(outside(sizes, cells, gs))
+
+
+def test_a_sample_is_random_and_reproducible() -> None:
+    rows = database.sample(1000, seed=5)
+    same(rows, database.sample(1000, seed=5))
+    assert rows.index.is_unique
+    assert rows.index.min() >= 0
+    assert rows.index.max() < database.TOTAL
+    assert set(rows.index).isdisjoint(database.sample(10, seed=6).index)
+    assert abs(rows.index.to_numpy().mean() / database.TOTAL - 0.5) < 5 / np.sqrt(12 * 1000)
+    same(rows, database.table(rows.index))
+
+
+@pytest.mark.parametrize(("n", "error"), [(0, ValueError), (20_250_001, ValueError), (1.5, TypeError)])
+def test_a_sample_has_a_size(n: Any, error: type) -> None:
+    with pytest.raises(error, match=str(n).replace("20250001", "20,?250,?001")):
+        database.sample(n, seed=1)
+
+
+# --- tables of one's own ----------------------------------------------------------------------
+
+
+def test_a_grid_has_all_combinations() -> None:
+    rows = database.grid(
+        {"AB/PD": ["AB/PD 1", "AB/PD 2"], "LP": ["LP 1"], "PY": ["PY 1"], "AB-LP": [0.0, 7.5, 15.0]}
+    )
+    assert len(rows) == 6
+    assert list(rows.index) == list(range(6))
+    assert not rows.duplicated().any()
+    assert set(rows["AB-LP"]) == {0.0, 7.5, 15.0}
+    assert (rows[[name for name in database.SYNAPSES if name != "AB-LP"]] == 0.0).all(axis=None)
+
+
+def own(cells: pd.DataFrame) -> pd.DataFrame:
+    """The same circuits, with 24 conductances instead of the names of the cells."""
+    g = np.concatenate([neuron_models.loc[cells[pop]].to_numpy() for pop in database.POPULATIONS], 1)
+    membrane = pd.DataFrame(g, columns=list(database.MEMBRANE), index=cells.index)
+    return membrane.join(cells[list(database.SYNAPSES)])
+
+
+def test_conductances_of_named_cells_are_those_cells() -> None:
+    """Their states are thermalized in the batch, in single precision, so the phases differ a little."""
+    assert len(database.MEMBRANE) == 24
+    named = pd.DataFrame({p: [f"{p} {i}" for i in range(1, 6)] for p in database.POPULATIONS}).assign(
+        **UNCONNECTED
+    )
+    by_name, by_value = run(named), run(own(named))
+    assert list(by_value) == [*database.MEMBRANE, *database.SYNAPSES, *COLUMNS[len(PARAMETERS) :]]
+    same(by_value[[*database.MEMBRANE, *database.SYNAPSES]], own(named))
+    error = (by_value["burst_duration_PD"] / by_name["burst_duration_PD"] - 1).abs()
+    assert error.notna().sum() >= 4
+    assert error.median() < 0.02  # the run has room for one or two bursts only, and one cell's vary
+
+
+def test_a_grid_keeps_its_numbers_in_a_folder(tmp_path: Path) -> None:
+    values = [float(x) for x in range(70)]
+    rows = database.grid({"AB/PD": ["AB/PD 1"], "LP": ["LP 1"], "PY": ["PY 1"], "AB-LP": values})
+    expected = run(rows)
+    assert expected.index.equals(rows.index)
+    found = run(rows, tmp_path)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True, check_index_type="equiv")
+    late = database.load(tmp_path, filters=[("AB-LP", ">=", 66.0)])
+    assert list(late.index) == [66, 67, 68, 69]
+
+
+def test_a_conductance_beside_named_cells_is_not_dropped() -> None:
+    """The names say one thing and the conductance another."""
+    rows = database.grid({"AB/PD": ["AB/PD 1"], "LP": ["LP 1"], "PY": ["PY 1"], "LP Na": [100.0, 200.0]})
+    with pytest.raises(ValueError, match="LP Na"):
+        run(rows)
+
+
+# --- a run ------------------------------------------------------------------------------------
+
+
+def test_the_columns(whole: pd.DataFrame) -> None:
+    assert list(whole) == COLUMNS
+    assert (len(PARAMETERS), len(FEATURES)) == (10, 15)
+    same(whole[PARAMETERS], CIRCUITS)
+    values, why = whole[list(FEATURES)], whole[[f"why_{x}" for x in FEATURES]]
+    assert values.notna().any(axis=0).sum() > 3, "the runs are too short to tell anything"
+    np.testing.assert_array_equal(values.isna(), why > 0)
+    assert why.to_numpy().max() < len(WHY)
+    accepted = np.stack([values[c.name].between(c.low, c.high) for c in CRITERIA], 1)
+    np.testing.assert_array_equal(whole["failed"], (~accepted * 2 ** np.arange(15)).sum(1))
+    assert whole["pyloric_like"].dtype == whole["pyloric"].dtype == bool
+    assert (whole["failed"][whole["pyloric"]] == 0).all()
+    assert whole["pyloric_like"][whole["pyloric"]].all()
+
+
+def test_memory_and_folder_agree(whole: pd.DataFrame) -> None:
+    same(run(CIRCUITS), whole)
+
+
+def test_circuits_do_not_know_of_each_other(whole: pd.DataFrame) -> None:
+    some = CIRCUITS.index[[300, 0, 77, 5, 200]]
+    same(run(list(some)), whole.loc[some])
+    same(run(CIRCUITS.iloc[::-3]), whole.iloc[::-3])
+
+
+def test_numbers_ranges_and_tables_are_one(tmp_path: Path) -> None:
+    numbers = range(1000, 40_000, 600)
+    found = run(numbers, tmp_path)
+    same(found, run(database.table(numbers)))
+    assert list(found.index) == list(numbers)
+    same(found, run(numbers, tmp_path))
+
+
+BAD: dict[str, tuple[Any, dict[str, Any], type, str]] = {
+    "engine": (CIRCUITS, {"engine": "x"}, ValueError, "'x'"),
+    "duration": (CIRCUITS, {"duration": 500}, ValueError, "500"),
+    "negative": (CIRCUITS, {"transient": -3}, ValueError, "-3"),
+    "text": (CIRCUITS, {"duration": "long"}, TypeError, "'long'"),
+    "dt": (CIRCUITS, {"dt": 0}, ValueError, "dt is 0"),
+    "large dt": (CIRCUITS, {"dt": 0.5}, ValueError, r"0\.5"),
+    "solver": (CIRCUITS, {"solver": "euler"}, ValueError, "'euler'"),
+    "dtype": (CIRCUITS, {"dtype": "float16"}, ValueError, "'float16'"),
+    "batch": (CIRCUITS, {"batch_size": 0}, ValueError, "batch_size is 0"),
+    "no number": ([], {}, ValueError, "0 circuits"),
+    "no row": (CIRCUITS[:0], {}, ValueError, "0 circuits"),
+    "empty range": (range(5, 5), {}, ValueError, "0 circuits"),
+    "cell": (CIRCUITS.assign(LP="LP 9"), {}, ValueError, "'LP 9'"),
+    "column": (CIRCUITS.drop(columns="PY-LP"), {}, ValueError, "'PY-LP'"),
+    "conductance": (own(CIRCUITS).drop(columns="LP Na"), {}, ValueError, "'LP Na'"),
+    "strength": (CIRCUITS.assign(**{"AB-LP": -2.0}), {}, ValueError, "-2"),
+    "nan": (CIRCUITS.assign(**{"AB-LP": np.nan}), {}, ValueError, "nan"),
+    "word": (CIRCUITS.assign(**{"AB-LP": "much"}), {}, TypeError, "much"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arguments_are_refused_at_once(case: str, tmp_path: Path) -> None:
+    circuits, options, error, message = BAD[case]
+    began = time.monotonic()
+    with pytest.raises(error, match=message):
+        run(circuits, tmp_path / "run", **options)
+    assert time.monotonic() - began < 2
+    assert not (tmp_path / "run").exists()
+
+
+# --- interrupted ------------------------------------------------------------------------------
+
+
+def start(command: str, folder: Path) -> "subprocess.Popen[str]":
+    arguments = [sys.executable, __file__, command, str(folder)]
+    root = str(Path(database.__file__).parents[1])
+    return subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": root}
+    )
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.communicate(timeout=60)
+
+
+def await_part(process: "subprocess.Popen[str]", folder: Path) -> None:
+    while process.poll() is None and not parts(folder):
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("moment", ["the first part", "any"])
+def test_a_killed_run_continues(tmp_path: Path, whole: pd.DataFrame, moment: str) -> None:
+    process = start("write", tmp_path)
+    await_part(process, tmp_path)
+    if moment == "any":
+        time.sleep(random.random())
+    kill(process)
+    done = parts(tmp_path)
+    assert 1 <= len(done) <= BATCHES
+    if moment != "any":
+        assert process.returncode == -signal.SIGKILL
+        assert len(done) < BATCHES
+    times = [file.stat().st_mtime_ns for file in done]
+    found = run(CIRCUITS, tmp_path)
+    assert [file.stat().st_mtime_ns for file in done] == times, "a finished batch was computed again"
+    assert list(found.index) == list(CIRCUITS.index)
+    same(found, whole)
+    assert len(parts(tmp_path)) == BATCHES
+    assert not list(tmp_path.glob(".*")), "a draft was left"
+
+
+@pytest.mark.parametrize("left", [0, 3, -1, None])
+def test_a_damaged_part_is_computed_anew(tmp_path: Path, left: int | None, whole: pd.DataFrame) -> None:
+    run(CIRCUITS[: 2 * BATCH], tmp_path)
+    victim, other = parts(tmp_path)
+    before = other.stat().st_mtime_ns
+    if left is None:
+        victim.unlink()
+    else:
+        os.truncate(victim, left % victim.stat().st_size)
+    assert database.status(tmp_path) == {"circuits": 2 * BATCH, "done": BATCH}
+    same(run(CIRCUITS[: 2 * BATCH], tmp_path), whole[: 2 * BATCH])
+    assert other.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("circuits", "options", "message"),
+    [
+        (CIRCUITS, {"dt": 0.2}, r"dt.*0\.25.*0\.2"),
+        (CIRCUITS, {"duration": 2600}, "duration"),
+        (CIRCUITS, {"batch_size": 128}, "batch"),
+        (CIRCUITS[:100], {}, "circuits"),
+        (CIRCUITS[::-1], {}, "fingerprint"),
+        (CIRCUITS.assign(LP="LP 2"), {}, "fingerprint"),
+    ],
+    ids=["dt", "duration", "batch_size", "fewer", "order", "cells"],
+)
+def test_a_folder_holds_one_run(folder: Path, circuits: Any, options: Any, message: str) -> None:
+    before = contents(folder)
+    with pytest.raises(ValueError, match=message):
+        run(circuits, folder, **options)
+    assert contents(folder) == before
+
+
+def test_a_folder_has_one_writer(tmp_path: Path, whole: pd.DataFrame) -> None:
+    run(CIRCUITS[:BATCH], tmp_path)
+    parts(tmp_path)[0].unlink()
+    (tmp_path / ".part-000000.parquet.1").write_text("of the other writer")
+    before = contents(tmp_path)
+    process = start("hold", tmp_path)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match="another process"):
+            run(CIRCUITS[:BATCH], tmp_path)
+        assert contents(tmp_path) == before
+    finally:
+        kill(process)
+    same(run(CIRCUITS[:BATCH], tmp_path), whole[:BATCH])
+
+
+def test_a_refused_run_gives_the_folder_back(tmp_path: Path) -> None:
+    """Also while its error is still looked at, as in a notebook."""
+    run(CIRCUITS[:BATCH], tmp_path)
+    with pytest.raises(ValueError, match="holds a run") as caught:
+        run(CIRCUITS[1 : BATCH + 1], tmp_path)
+    assert caught.tb is not None
+    with FileLock(tmp_path / database.LOCK_FILE, timeout=0):
+        pass
+
+
+# --- failing batches --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The second batch fails."""
+    real = database.run_batch
+
+    def fail(rows: pd.DataFrame, *others: Any) -> pd.DataFrame:
+        if CIRCUITS.index[BATCH] in rows.index:
+            raise MemoryError("no room for this batch")
+        return real(rows, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "run_batch", fail)
+        yield patch
+
+
+@pytest.mark.parametrize("place", [None, "run"])
+def test_a_batch_that_fails_costs_only_itself(
+    tmp_path: Path, whole: pd.DataFrame, broken: pytest.MonkeyPatch, place: str | None
+) -> None:
+    path = place and tmp_path / place
+    with pytest.warns(UserWarning, match="no room for this batch") as caught:
+        found = run(CIRCUITS[: 3 * BATCH], path)
+    assert len(caught) == 1
+    for circuit in (CIRCUITS.index[BATCH], CIRCUITS.index[2 * BATCH - 1]):
+        assert str(circuit) in str(caught[0].message)
+    same(found, whole.iloc[[*range(BATCH), *range(2 * BATCH, 3 * BATCH)]])
+    if path:
+        assert database.status(path) == {"circuits": 3 * BATCH, "done": 2 * BATCH}
+        broken.undo()
+        same(run(CIRCUITS[: 3 * BATCH], path), whole[: 3 * BATCH])
+
+
+def test_a_run_of_which_nothing_is_left(tmp_path: Path, broken: pytest.MonkeyPatch) -> None:
+    with pytest.warns(UserWarning, match="no room"):
+        assert len(run(CIRCUITS[BATCH : BATCH + 1], tmp_path)) == 0
+    assert database.status(tmp_path) == {"circuits": 1, "done": 0}
+    assert broken is not None
+
+
+# --- a cluster --------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
+def test_a_cluster_that_loses_a_worker_computes_the_same(tmp_path: Path, whole: pd.DataFrame) -> None:
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        same(run(CIRCUITS, engine=client), whole)
+        victim = next(iter(client.run(os.getpid).values()))
+
+        def kill_worker() -> None:
+            while not parts(tmp_path):
+                time.sleep(0.001)
+            os.kill(victim, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_worker)
+        killer.start()
+        found = run(CIRCUITS, tmp_path, engine=client)
+        killer.join()
+        assert victim not in client.run(os.getpid).values()
+    same(found, whole)
+    assert database.status(tmp_path) == {"circuits": len(CIRCUITS), "done": len(CIRCUITS)}
+
+
+# --- reading back -----------------------------------------------------------------------------
+
+
+def test_columns_and_filters(folder: Path, whole: pd.DataFrame) -> None:
+    same(database.load(folder), whole)
+    found = database.load(folder, filters=[("LP", "==", "LP 2"), ("AB-LP", ">", 3.0)])
+    same(found, whole[(whole["LP"] == "LP 2") & (whole["AB-LP"] > 3.0)])
+    assert 0 < len(found) < len(whole)
+    same(database.load(parts(folder)[1]), whole[BATCH : 2 * BATCH])
+
+
+def test_columns_keep_the_numbers_of_the_circuits(folder: Path, whole: pd.DataFrame) -> None:
+    columns = ["cycle_period", "LP"]
+    same(database.load(folder, columns), whole[columns])
+    few = database.load(folder, columns, [("LP", "==", "LP 2")])
+    same(few, whole.loc[whole["LP"] == "LP 2", columns])
+
+
+def test_what_a_run_is(folder: Path) -> None:
+    facts = database.facts_of(folder)
+    assert (
+        facts == database.facts_of(parts(folder)[-1]) == json.loads((folder / database.RUN_FILE).read_text())
+    )
+    expected = {"solver": "staggered", "dt": 0.25, "dtype": "float32", "transient": 500.0, "batch": BATCH}
+    assert {k: facts[k] for k in expected} == expected
+    assert facts["duration"] == 2000.0  # without the transient
+    assert facts["circuits"] == len(CIRCUITS)
+    assert tuple(facts["why"]) == WHY
+    assert set(facts["versions"]) == {"pyloric_simulator", "jax", "numpy"}
+    assert database.status(folder) == {"circuits": len(CIRCUITS), "done": len(CIRCUITS)}
+
+
+@pytest.mark.parametrize("ask", [database.load, database.facts_of, database.status, database.summary])
+def test_a_folder_that_is_not_there(tmp_path: Path, ask: Callable[[Path], Any]) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(FileNotFoundError, match=str(path)):
+            ask(path)
+
+
+def made_up(like: int, pyloric: int, irregular: int, n: int) -> pd.DataFrame:
+    """n rows: pyloric ones, pyloric-like ones with one feature off, irregular ones, and silent ones."""
+    rows = database.sample(n, seed=8)
+    values = np.full((n, len(CRITERIA)), np.nan)
+    values[:like] = [c.mean for c in CRITERIA]
+    values[pyloric:like, FEATURES.index("cycle_period")] = 1e4
+    cv = np.where(np.arange(n) < like - irregular, 0.0, 10.0)
+    return rows.join(pd.DataFrame(values, rows.index, FEATURES)).assign(period_cv=cv)
+
+
+def test_the_interval_of_wilson_by_hand() -> None:
+    """2 of 10: p = 0.2 and z² = 3.841459, so (0.2 + 0.192073 ± 0.311797) / 1.384146."""
+    found = database.summary(made_up(like=4, pyloric=2, irregular=1, n=10)).fractions
+    assert list(found.columns) == ["count", "of", "fraction", "low", "high"]
+    assert list(found["count"]) == [3, 2]
+    assert list(found["of"]) == [10, 10]
+    assert found.loc["pyloric", "fraction"] == 0.2
+    half = 1.959964 * np.sqrt(0.2 * 0.8 / 10 + 3.841459 / 400)
+    for sign, name in ((-1, "low"), (1, "high")):
+        assert found.loc["pyloric", name] == pytest.approx((0.392073 + sign * half) / 1.3841459, rel=1e-6)
+    assert found.loc["pyloric", "low"] == pytest.approx(0.0567, abs=1e-4)  # as in textbooks
+    assert found.loc["pyloric", "high"] == pytest.approx(0.5098, abs=1e-4)
+
+
+@pytest.mark.parametrize(("k", "low", "high"), [(0, 0.0, 0.2775), (10, 0.7225, 1.0)])
+def test_the_interval_of_none_and_of_all(k: int, low: float, high: float) -> None:
+    assert database.interval(k, 10) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_classes_without_a_period() -> None:
+    rows = made_up(like=60, pyloric=40, irregular=30, n=100)
+    strict, loose = (database.summary(rows, **x).fractions["count"] for x in ({}, {"max_cv": np.inf}))
+    assert list(strict) == [30, 30]
+    assert list(loose) == [60, 40]
+
+
+def test_a_summary_of_a_folder(folder: Path, whole: pd.DataFrame) -> None:
+    found = database.summary(folder)
+    same(found.fractions, database.summary(whole).fractions)
+    assert found.fractions.loc["pyloric", "count"] == whole["pyloric"].sum()
+    assert found.fractions.loc["pyloric_like", "count"] == whole["pyloric_like"].sum()
+    loose = database.summary(whole, max_cv=np.inf).fractions
+    assert (loose["count"] >= found.fractions["count"]).all()
+    assert (found.fractions["low"] <= found.fractions["fraction"]).all()
+    assert (found.fractions["fraction"] <= found.fractions["high"]).all()
+
+
+def test_shares_of_the_parameters_sum_to_one() -> None:
+    rows = made_up(like=60, pyloric=40, irregular=0, n=300)
+    shares = database.summary(rows).parameters
+    assert list(shares.index.names) == ["parameter", "value"]
+    sums = shares.groupby(level="parameter").sum()
+    assert set(sums.index) == set(PARAMETERS)
+    np.testing.assert_allclose(sums, 1.0)
+    assert shares.loc[("LP", "LP 2"), "all"] == (rows["LP"] == "LP 2").mean()
+    assert shares.loc[("AB-LP", 10.0), "pyloric"] == pytest.approx((rows["AB-LP"][:40] == 10.0).mean())
+
+
+def hold(folder: Path) -> None:
+    with FileLock(folder / database.LOCK_FILE):
+        print("held", flush=True)
+        time.sleep(600)
+
+
+def write(folder: Path) -> None:
+    run(CIRCUITS, folder)
+
+
+if __name__ == "__main__":
+    {"hold": hold, "write": write}[sys.argv[1]](Path(sys.argv[2]))
