@@ -157,6 +157,12 @@ def expm1(x: Array) -> Array:
     return rp * scale + (scale - 1)
 
 
+# %% tags=["active-ipynb"]
+# t = np.linspace(-100, 100, 10_001, dtype=np.float32)
+# error = np.abs(np.asarray(exp2(t)) / 2.0 ** t.astype(float) - 1).max()
+# assert error < 2**-23
+# f"{error:.1e}"
+
 # %% [markdown]
 # ## Gates
 #
@@ -212,7 +218,8 @@ def gates_step(
     V = jnp.clip(y.V, -SATURATED, SATURATED)
     move = partial(gate_step, dt=dt, τ_min=circuit.constants.τ_min, grow=grow)
     released = [t.gate(circuit.constants) for t in TRANSMITTERS]
-    membrane = [c.m for c in activating(circuit)] + [c.h for c in inactivating(circuit)]
+    gates = [c.m for c in activating(circuit)] + [c.h for c in inactivating(circuit)]
+    membrane = [gate for gate in gates if gate]
     return (
         tuple(move(gate, V, y.Ca, s) for gate, s in zip(released, y.s, strict=True)),
         tuple(move(gate, V, y.Ca, x) for gate, x in zip(membrane, y.x, strict=True)),
@@ -316,7 +323,7 @@ class Spikes(NamedTuple):
     """Spikes of all cells."""
 
     ticks: Array  # (spike, cell, lane) times in ticks
-    count: Array  # (cell, lane) number of spikes; those above the length of `ticks` are not stored
+    number: Array  # (cell, lane) of spikes; those above the length of `ticks` are not stored
 
 
 def look(watch: Watch, V: Array, i: Array, dt: float) -> Watch:
@@ -330,10 +337,10 @@ def look(watch: Watch, V: Array, i: Array, dt: float) -> Watch:
 def store(spikes: Spikes, watch: Watch, k: Array) -> Spikes:
     """Write down the spikes found in the block that began with step k."""
     ticks = k * TICKS + jnp.round(watch.spike * TICKS).astype(jnp.int32)
-    slot = jnp.where(watch.found, spikes.count, spikes.ticks.shape[0])
+    slot = jnp.where(watch.found, spikes.number, spikes.ticks.shape[0])
     cell, lane = jnp.indices(slot.shape, jnp.int32)
     return Spikes(
-        spikes.ticks.at[slot, cell, lane].set(ticks, mode="drop"), spikes.count + watch.found.astype(jnp.int32)
+        spikes.ticks.at[slot, cell, lane].set(ticks, mode="drop"), spikes.number + watch.found.astype(jnp.int32)
     )
 
 
@@ -425,8 +432,8 @@ def only_burst(found: Bursts, start: Array, end: Array) -> tuple[Array, Array, A
     """Start and end of the only burst in each cycle (NaN if none or several), and whether one is cut."""
     inside = (found.start >= start[:, None]) & (found.start < end[:, None])
     which = jnp.where(inside.sum(1) == 1, jnp.argmax(inside, axis=1), len(found.start))
-    one = [x.at[which].get(mode="fill", fill_value=jnp.nan) for x in (found.start, found.end)]
-    return *one, (found.cut >= start) & (found.cut < end)
+    first, last = (x.at[which].get(mode="fill", fill_value=jnp.nan) for x in (found.start, found.end))
+    return first, last, (found.cut >= start) & (found.cut < end)
 
 
 def measure(t: Array, count: Array, window: tuple[float, float]) -> Measures:
@@ -515,11 +522,11 @@ def spike_trains(plan: Plan, p: Conductances, start: Lanes) -> tuple[Array, Arra
     """Spike times (spike, cell, lane) in ms after the transient, their number (cell, lane), and whether V is finite (lane,)."""
     go = partial(advance, p, circuit=plan.circuit, solver=plan.solver, dt=plan.dt, n=plan.n)
     run = go(begin(start, plan.buffer), jnp.int32(0), plan.blocks(plan.transient))
-    run = run._replace(spikes=run.spikes._replace(count=0 * run.spikes.count))
+    run = run._replace(spikes=run.spikes._replace(number=0 * run.spikes.number))
     run = go(run, jnp.int32(0), plan.blocks(plan.duration))
     wide = jnp.result_type(float)  # double precision where JAX has it
     times = (run.spikes.ticks.astype(wide) / TICKS + SCHEMES[plan.solver].offset) * plan.dt
-    return times, run.spikes.count, jnp.isfinite(run.y.V).all(0)
+    return times, run.spikes.number, jnp.isfinite(run.y.V).all(0)
 
 
 def simulate_and_measure(plan: Plan, g: Any, gs: Any, start: State | None, key: Any = None) -> Measures:
@@ -553,3 +560,24 @@ def compiled(backend: str) -> Any:
 def padded(n: int) -> int:
     """The least allowed number of lanes for n circuits."""
     return -(-n // MULTIPLE) * MULTIPLE
+
+
+# %% [markdown]
+# The circuit of Fig. 3e in a lane has the rhythm that it has alone:
+
+# %% tags=["active-ipynb"]
+# import pandas as pd
+#
+# from .config import find_circuit
+# from .prinz2004 import Prinz2004, precision
+# from .rhythm import features
+#
+# paper = Prinz2004.from_toml(find_circuit("paper"))
+# start = paper.get_thermalization()
+# plan = Plan(paper.circuit, "staggered", 0.05, 6000.0, 2000.0, "float64")
+# with precision("float64"):
+#     copies = lambda x: np.repeat(np.asarray(x)[None], MULTIPLE, 0)
+#     lanes = compiled("cpu")(plan, copies(paper.params.g), copies(paper.params.gs), State(*map(copies, start)))
+# alone = features(paper(np.arange(2000, 8000.05, 0.05), state=start), window=(2000, 8000))
+# np.testing.assert_allclose(np.asarray(lanes.values)[0], alone, rtol=1e-3)
+# pd.DataFrame({"in a lane": np.asarray(lanes.values)[0], "alone": alone}).round(3)

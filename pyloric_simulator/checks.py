@@ -612,13 +612,15 @@ def circuit_table(
 ) -> Any:  # fmt: skip
     """Circuits to run, as a table, an array or a range of numbers."""
     if isinstance(circuits, range):
-        circuit_numbers([x for x in (circuits[:1], circuits[-1:]) for x in x], total)
+        circuit_numbers([*circuits[:1], *circuits[-1:]], total)
     elif not isinstance(circuits, pd.DataFrame):
         circuits = circuit_numbers(circuits, total)
     if not len(circuits):
         raise ValueError("there are 0 circuits; there must be one at least. Pass a table or numbers of circuits.")
     if isinstance(circuits, pd.DataFrame):
-        wanted = [*(pops if all(p in circuits for p in pops) else membrane), *synapses]
+        by_name = all(p in circuits for p in pops)
+        own = [name for name in membrane if name in circuits] if by_name else list(membrane)
+        wanted = [*(pops if by_name else ()), *own, *synapses]
         if missing := [name for name in wanted if name not in circuits]:
             raise ValueError(
                 f"the table lacks {listing(missing)}; it needs the cells {listing(pops)}, or all 24 conductances such as "
@@ -655,3 +657,9 @@ def dataset(path: Path) -> None:
     """There are results at the path."""
     if not path.is_file() and not any(path.glob("part-*.parquet")) and not (path / "_run.json").exists():
         raise FileNotFoundError(f"{path} holds no results; it must be a folder written by `run`. Check the path.")
+
+
+def columns(names: Iterable[str], known: Collection[str]) -> None:
+    """Columns of a table of circuits."""
+    for name in names:
+        choice("a column", name, known)

@@ -44,6 +44,7 @@ from functools import partial
 from itertools import islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import jax
 import numpy as np
@@ -123,14 +124,19 @@ def index_of(what: Any) -> int:
 
 
 def row_of(model: Prinz2004) -> dict[str, Any]:
-    """The row of a model; None where the database has no such cell."""
+    """The row of a model; None where the database has no such cell. Raises ValueError if its circuit is another one."""
+    pairs = dict(zip(model.synapses, map(float, model.params.gs), strict=True))
+    sizes = {p.label: p.size for p in model.circuit.populations}
+    if sizes != dict.fromkeys(POPULATIONS, 1) or any(g and pair not in PAIRS for pair, g in pairs.items()):
+        raise ValueError(
+            f"the circuit has the populations {sizes} and the synapses {list(pairs)}; circuits of the database have one cell of "
+            f"each of {checks.listing(POPULATIONS)} and the synapses {checks.listing(SYNAPSES)}. Simulate it by itself."
+        )
     names = {}
     for pop, g in zip(model.labels, np.asarray(model.params.g), strict=True):
         same = [name for name in neuron_models.index if np.array_equal(neuron_models.loc[name], g)]
         names[pop] = same[0] if same else None
-    strengths = dict.fromkeys(SYNAPSES, 0.0)
-    given = zip(model.synapses, model.params.gs, strict=True)
-    return names | strengths | {f"{pre}-{post}": float(g) for (pre, post), g in given}
+    return names | {name: pairs.get(pair, 0.0) for pair, name in zip(PAIRS, SYNAPSES, strict=True)}
 
 
 def sample(n: int, seed: int) -> pd.DataFrame:
@@ -142,9 +148,10 @@ def sample(n: int, seed: int) -> pd.DataFrame:
 def grid(values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """All combinations of values of some columns, numbered from 0; synapses that are not named have 0 nS.
 
-    Columns: "AB/PD", "LP", "PY" (names of cells) or single conductances such as "LP Na" (mS/cm²), and synapses such as
-    "AB-LP" (nS).
+    Columns: "AB/PD", "LP", "PY" (names of cells), single conductances such as "LP Na" (mS/cm²) that take the place of
+    the cell's, and synapses such as "AB-LP" (nS). Raises ValueError for another name.
     """
+    checks.columns(values, (*POPULATIONS, *MEMBRANE, *SYNAPSES))
     rows = pd.DataFrame(list(product(*values.values())), columns=list(values))
     rows = rows.assign(**{name: 0.0 for name in SYNAPSES if name not in rows})
     return rows.rename_axis("index")
@@ -183,17 +190,19 @@ class Options(NamedTuple):
 
 
 def named(rows: pd.DataFrame) -> bool:
-    """Whether all cells are given by name."""
-    return all(pop in rows for pop in POPULATIONS)
+    """Whether all cells are those of the paper."""
+    return all(pop in rows for pop in POPULATIONS) and not any(name in rows for name in MEMBRANE)
 
 
 def conductances(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Densities (circuit, cell, channel) in mS/cm² and strengths (circuit, synapse) in nS."""
-    if named(rows):
-        g = np.stack([neuron_models.loc[rows[pop]].to_numpy() for pop in POPULATIONS], 1)
-    else:
-        g = rows[list(MEMBRANE)].to_numpy(float).reshape(len(rows), len(POPULATIONS), -1)
-    return g, rows[list(SYNAPSES)].to_numpy(float)
+    g = np.empty((len(rows), len(MEMBRANE)))
+    if all(pop in rows for pop in POPULATIONS):
+        g[:] = np.concatenate([neuron_models.loc[rows[pop]].to_numpy() for pop in POPULATIONS], 1)
+    for i, name in enumerate(MEMBRANE):
+        if name in rows:
+            g[:, i] = rows[name]
+    return g.reshape(len(rows), len(POPULATIONS), -1), rows[list(SYNAPSES)].to_numpy(float)
 
 
 def thermalized_cells(options: Options, store: Any = FROM_SETTINGS) -> State:
@@ -209,7 +218,7 @@ def measure_rows(rows: pd.DataFrame, options: Options, cells: State, device: Any
     g, gs = (x[fill] for x in conductances(rows))
     start = None
     if named(rows):
-        which = np.stack([neuron_models.index.get_indexer(rows[pop]) for pop in POPULATIONS], 1)[fill]
+        which = np.stack([neuron_models.index.get_indexer(pd.Index(rows[pop])) for pop in POPULATIONS], 1)[fill]
         start = State(*(np.asarray(x)[which] for x in cells))
     device = jax.devices()[0] if device is None else device
     with precision("float64"):
@@ -285,7 +294,7 @@ def write_part(path: Path, batch: int, rows: pd.DataFrame, facts: Mapping[str, A
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    data = pa.Table.from_pandas(rows)
+    data = pa.Table.from_pandas(rows, preserve_index=True)
     data = data.replace_schema_metadata(
         {**data.schema.metadata, b"pyloric_simulator": json.dumps(facts, ensure_ascii=False).encode()}
     )
@@ -371,7 +380,7 @@ def run_locally(todo: Sequence[int], rows_of: Any, options: Options, cells: Stat
         finally:
             free.put(device)
 
-    waiting, running = iter(todo), set()
+    waiting, running = iter(todo), set[Any]()
     with ThreadPoolExecutor(len(devices)) as pool:
         while True:
             running |= {pool.submit(one, batch) for batch in islice(waiting, len(devices) - len(running))}
@@ -381,6 +390,12 @@ def run_locally(todo: Sequence[int], rows_of: Any, options: Options, cells: Stat
             yield from (future.result() for future in done)
 
 
+def outcome_of(future: Any) -> Outcome:
+    """What became of a batch, also where its workers died again and again."""
+    batch = int(future.key.split("-")[1])
+    return future.result() if future.status == "finished" else Outcome(batch, None, str(future.exception()))
+
+
 def run_on_cluster(
     client: Any, todo: Sequence[int], rows_of: Any, options: Options, cells: State
 ) -> Iterator[Outcome]:
@@ -388,11 +403,11 @@ def run_on_cluster(
     from dask.distributed import as_completed
 
     ahead = 2 * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-    states, waiting = client.scatter(cells, broadcast=True), iter(todo)
-    submit = lambda batch: client.submit(attempt, batch, rows_of(batch), options, states, pure=False)  # noqa: E731
+    waiting = iter(todo)
+    submit = lambda batch: client.submit(attempt, batch, rows_of(batch), options, cells, key=f"pyloric-{batch}-{uuid4()}")  # noqa: E731
     futures = as_completed([submit(batch) for batch in islice(waiting, ahead)])
     for future in futures:
-        outcome = future.result()
+        outcome = outcome_of(future)
         future.release()
         for batch in islice(waiting, 1):
             futures.add(submit(batch))
@@ -513,7 +528,7 @@ def fill(
     (source, options), path = planned(circuits, engine, **asked), Path(path)
     with sole_writer(path):
         facts = agree(path, about(source, options))
-        for draft in path.glob(".*"):  # of a run that was killed
+        for draft in path.glob(".part-*.parquet.*"):  # of a run that was killed
             draft.unlink()
         todo = [k for k in range(-(-len(source) // options.batch)) if not is_complete(part(path, k))]
         failed = []
@@ -541,7 +556,7 @@ def load(
 
     checks.dataset(Path(path))
     return pq.read_table(
-        path, columns=None if columns is None else list(columns), filters=filters
+        path, columns=None if columns is None else list(columns), filters=filters, use_pandas_metadata=True
     ).to_pandas()
 
 
@@ -550,14 +565,14 @@ def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     checks.dataset(Path(path))
-    file = Path(path) if Path(path).is_file() else next(iter(sorted(Path(path).glob("part-*.parquet"))))
-    return json.loads(pq.read_schema(file).metadata[b"pyloric_simulator"])
+    if Path(path).is_dir():
+        return json.loads((Path(path) / RUN_FILE).read_text(encoding="utf-8"))
+    return json.loads(pq.read_schema(path).metadata[b"pyloric_simulator"])
 
 
 def status(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Circuits asked for and circuits done in a folder."""
-    checks.dataset(Path(path))
-    facts = json.loads((Path(path) / RUN_FILE).read_text(encoding="utf-8"))
+    """Circuits asked for and circuits done in a folder. Raises FileNotFoundError if there is none."""
+    facts = facts_of(path)
     n, size = facts["circuits"], facts["batch"]
     done = [k for k in range(-(-n // size)) if is_complete(part(Path(path), k))]
     return {"circuits": n, "done": sum(min(size, n - k * size) for k in done)}

@@ -107,8 +107,8 @@ def test_a_lane_is_the_circuit(solver: str) -> None:
 def test_spikes_without_room_are_counted() -> None:
     start = paper().get_thermalization()
     (all_,), (few,) = (in_lanes("staggered", start, (1000.0,), buffer) for buffer in (256, 2))
-    assert int(all_.spikes.count.max()) > 2
-    np.testing.assert_array_equal(few.spikes.count, all_.spikes.count)
+    assert int(all_.spikes.number.max()) > 2
+    np.testing.assert_array_equal(few.spikes.number, all_.spikes.number)
     np.testing.assert_array_equal(few.spikes.ticks, all_.spikes.ticks[:2])
 
 

@@ -233,11 +233,14 @@ def test_a_grid_keeps_its_numbers_in_a_folder(tmp_path: Path) -> None:
     assert list(late.index) == [66, 67, 68, 69]
 
 
-def test_a_conductance_beside_named_cells_is_not_dropped() -> None:
-    """The names say one thing and the conductance another."""
+def test_a_conductance_beside_named_cells_takes_the_place_of_theirs() -> None:
     rows = database.grid({"AB/PD": ["AB/PD 1"], "LP": ["LP 1"], "PY": ["PY 1"], "LP Na": [100.0, 200.0]})
-    with pytest.raises(ValueError, match="LP Na"):
-        run(rows)
+    assert not database.named(rows)
+    g, _ = database.conductances(rows)
+    assert list(g[:, 1, 0]) == [100, 200]
+    np.testing.assert_array_equal(g[0], database.neuron_models.loc[["AB/PD 1", "LP 1", "PY 1"]])
+    with pytest.raises(ValueError, match="LP_Na"):
+        database.grid({"AB/PD": ["AB/PD 1"], "LP": ["LP 1"], "PY": ["PY 1"], "LP_Na": [100.0]})
 
 
 # --- a run ------------------------------------------------------------------------------------

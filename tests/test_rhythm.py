@@ -8,7 +8,16 @@ import pytest
 
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.prinz2004 import Prinz2004
-from pyloric_simulator.rhythm import GAP, MIN_BURST, activity, bursts, mean_phase, period, spike_trains, summary
+from pyloric_simulator.rhythm import (
+    GAP,
+    MIN_BURST,
+    activity,
+    bursts,
+    mean_phase,
+    period,
+    spike_trains,
+    summary,
+)
 
 LONG = (0.0, 10_000.0)  # ms
 PERIOD, BURSTS = 1000.0, 9
