@@ -602,9 +602,10 @@ def report(data: Any, window: Window | None = None, *, cells: Mapping[str, Any] 
 # report(run).round(3)
 
 # %% [markdown]
-# The circuit of Fig. 3e meets twelve of the criteria. Its PY cell starts too early for the other three,
-# and in these eight seconds its period still drifts, with a CV of 2.5%. In the chart each feature is a dot on the scale of the lobsters: 0 is
-# their mean, ±2 their standard deviations, and the bar is the accepted range.
+# The circuit of Fig. 3e meets twelve of the criteria. Its PY cell starts too early for the other
+# three, and in these eight seconds its period still drifts, with a CV of 2.5%. In the chart each
+# feature is a dot on the scale of the lobsters: 0 is their mean, ±2 their standard deviations, and
+# the bar is the accepted range.
 
 # %% tags=["active-ipynb", "hide-input"]
 # from .plotting import criteria_chart, phase_diagram
