@@ -88,17 +88,8 @@ def circuit_diagram(model: Any) -> Any:
         hv.Text(*xy, label if p.size == 1 else f"{p.size} {label}")
         for xy, label, p in zip(at, model.labels, model.circuit.populations, strict=True)
     ]
-    frame = dict(
-        xaxis=None,
-        yaxis=None,
-        width=420,
-        height=380,
-        xlim=(-1.5, 1.5),
-        ylim=(-1.1, 1.5),
-        toolbar=None,
-        show_legend=False,
-    )
-    return hv.Overlay([cells, *parts, *names]).opts(**frame)
+    frame = dict(xaxis=None, yaxis=None, width=420, height=380, toolbar=None, show_legend=False)
+    return hv.Overlay([cells, *parts, *names]).opts(xlim=(-1.5, 1.5), ylim=(-1.1, 1.5), **frame)
 
 
 def activation_curves(channels: Sequence[Any]) -> Any:
