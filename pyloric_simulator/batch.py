@@ -29,6 +29,7 @@
 # %%
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -122,7 +123,7 @@ def prepare(circuit: Circuit, g: Any, gs: Any, dtype: Any) -> Conductances:
 # %%
 SHORT = (0.693147203, 0.240226479, 0.0555033247, 0.00961843736, 0.00133988744, 0.000153533619)
 MANTISSA = 23  # bits after which the exponent of a single-precision number begins
-LOG2_E = float(np.log2(np.e))
+LOG2_E = math.log2(math.e)
 
 
 def reduced(t: Array) -> tuple[Array, Array]:
