@@ -93,17 +93,19 @@ def circuit_diagram(model: Any) -> Any:
 
 
 def activation_curves(channels: Sequence[Any]) -> Any:
-    """Steady states and time constants of all m and all h gates."""
+    """Steady states and time constants of all m (upper row) and all h gates (lower row), with one legend a row."""
     import holoviews as hv
 
     V = np.linspace(-100, 50, 301)
+    frame: dict[str, Any] = {"frame_width": 225, "frame_height": 190, "xticks": [-100, -50, 0, 50]}
+    legend: dict[str, Any] = {"legend_position": "right", "legend_opts": {"title": ""}}
+    looks = {"inf": frame | {"show_legend": False}, "tau": frame | legend | {"logy": True}}
     panels = []
-    for kind, label in (("inf", "steady state"), ("tau", "time constant (ms)")):
-        for symbol in "mh":
-            gates = [(c.name, getattr(c, symbol)) for c in channels if getattr(c, symbol)]
+    for symbol in "mh":
+        gates = [(c.name, getattr(c, symbol)) for c in channels if getattr(c, symbol)]
+        for kind, label in (("inf", f"steady state of {symbol}"), ("tau", f"time constant of {symbol} (ms)")):
             curves = [hv.Curve((V, np.asarray(getattr(g, kind)(V))), "V (mV)", label, label=name) for name, g in gates]
-            look = dict(title=f"{label} of {symbol}", logy=kind == "tau", legend_position="right", legend_opts={"title": ""})
-            panels.append(hv.Overlay(curves).opts(width=330, height=250, **look))
+            panels.append(hv.Overlay(curves).opts(**looks[kind]))
     return hv.Layout(panels).opts(shared_axes=False, toolbar=None).cols(2)
 
 
@@ -111,7 +113,7 @@ def cell_panels(result: Any, columns: int = 4) -> Any:
     """A small panel of the potential of each cell."""
     import holoviews as hv
 
-    look = dict(width=172, height=120, ylim=(-85, 55), fontsize=7, line_width=0.7)
+    look = dict(width=172, height=120, ylim=(-85, 55), yticks=[-80, -40, 0, 40], xticks=3, fontsize=7, line_width=0.7)
     traces = zip(result.model.labels, result.states.V.T, strict=True)
     panels = [hv.Curve((result.t / 1000, V), "time (s)", "V (mV)").opts(title=label, **look) for label, V in traces]
     return hv.Layout(panels).opts(toolbar=None).cols(columns)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .rhythm import CRITERIA, FEATURES, ROLES, Window, bursts, features, recorded
+from .rhythm import CRITERIA, FEATURES, ROLES, Window, begun, bursts, features, recorded
 
 LOOK = {"width": 680, "toolbar": None}
 
@@ -18,16 +18,17 @@ def label(cell: Any) -> str:
 
 
 def raster(data: Any, window: Window | None = None) -> Any:
-    """Each spike a stroke, each burst a box; data and window (ms) as for `rhythm.features`."""
+    """Each spike a stroke, each burst that begins in the window a box; data and window (ms) as for `rhythm.features`."""
     import holoviews as hv
 
-    trains, _ = recorded(data, window)
+    trains, window = recorded(data, window)
     rows = list(enumerate(trains.values()))
-    boxes = [(a, -y - 0.4, b, -y + 0.4) for y, x in rows for a, b, _ in bursts(x)]
+    boxes = [(a, -y - 0.4, b, -y + 0.4) for y, x in rows for a, b, _ in begun(bursts(x), window)]
     strokes = [(t, -y - 0.3, t, -y + 0.3) for y, x in rows for t in x]
     shown = hv.Rectangles(boxes).opts(color="#c6dbef", line_color=None)
     shown = shown * hv.Segments(strokes).opts(color="black", line_width=0.7, xlabel="time (ms)", ylabel="")
-    return shown.opts(height=200, yticks=[(-y, label(cell)) for y, cell in enumerate(trains)], **LOOK)
+    ticks = [(-y, label(cell)) for y, cell in enumerate(trains)]
+    return shown.opts(height=200, xlim=window, ylim=(0.5 - len(ticks), 0.5), yticks=ticks, **LOOK)
 
 
 def phase_diagram(data: Any, window: Window | None = None, *, cells: Mapping[str, Any] | None = None) -> Any:
@@ -40,10 +41,10 @@ def phase_diagram(data: Any, window: Window | None = None, *, cells: Mapping[str
     rows = [(starts[x], -y - 0.3, starts[x] + values[f"duty_cycle_{x}"], -y + 0.3) for y, x in enumerate(ROLES)]
     shown = hv.Rectangles([r for r in rows if np.isfinite(r).all()]).opts(color="#c6dbef", line_color="black")
     onsets = [lobsters["phase_LPstart"], lobsters["phase_PYstart"]]
-    bars = hv.ErrorBars([(c.mean, -y, c.sd) for y, c in enumerate(onsets, 1)], horizontal=True)
+    whiskers = hv.Segments([(c.mean - c.sd, -y, c.mean + c.sd, -y) for y, c in enumerate(onsets, 1)]).opts(color="black")
     dots = hv.Points([(c.mean, -y) for y, c in enumerate(onsets, 1)]).opts(color="black", size=6)
-    shown = shown * bars * dots
-    return shown.opts(height=170, xlim=(0, 1.25), xlabel="phase", ylabel="", yticks=[(-y, x) for y, x in enumerate(ROLES)], **LOOK)
+    shown, ticks = shown * whiskers * dots, [(-y, x) for y, x in enumerate(ROLES)]
+    return shown.opts(height=170, xlim=(0, 1.25), xlabel="phase in the pacemaker's cycle", ylabel="", yticks=ticks, **LOOK)
 
 
 def criteria_chart(data: Any, window: Window | None = None, *, cells: Mapping[str, Any] | None = None) -> Any:

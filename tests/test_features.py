@@ -3,20 +3,27 @@
 from collections.abc import Sequence
 from typing import Any
 
+import holoviews as hv
 import numpy as np
 import pandas as pd
 import pytest
 
+from pyloric_simulator.config import find_circuit
+from pyloric_simulator.plotting import raster
+from pyloric_simulator.prinz2004 import Prinz2004, State
 from pyloric_simulator.rhythm import (
     CRITERIA,
     FEATURES,
+    MAX_CV,
     MAX_PERIOD_CV,
+    bursts,
     features,
     is_pyloric,
     is_pyloric_like,
     report,
     spikes,
     statistics,
+    summary,
 )
 
 WINDOW = (0.0, 12_000.0)  # ms
@@ -306,6 +313,65 @@ def test_missing_role_is_refused(role: str, function: Any) -> None:
         function({cell: x for cell, x in trains.items() if cell != role}, WINDOW)
     with pytest.raises(ValueError, match=f"no cell plays {role}"):
         function(trains, WINDOW, cells={"PD": "PD", "LP": "LP", "PY": "PY", role: "other"})
+
+
+# ---------------------------------------------------------------- two rhythms of one circuit
+
+
+@pytest.fixture(
+    scope="module", params=[("staggered", 0.05), ("exponential_euler", 0.025)], ids=["default", "paper"]
+)
+def joined(request: pytest.FixtureRequest) -> Any:
+    """The circuit of the paper from a start, which a function of its thermalization may choose; after 2 s, with a scheme."""
+    circuit = Prinz2004.from_toml(find_circuit("paper"))
+    scheme = dict(zip(("solver", "dt"), request.param, strict=True))
+    t = np.arange(0, 8000, 0.1)
+    return lambda start: circuit(t, state=start(circuit, scheme), **scheme)[2000:]
+
+
+def cold_without_h(circuit: Prinz2004, scheme: dict[str, Any]) -> State:  # noqa: ARG001
+    return circuit.cold._replace(h=0 * circuit.cold.h)
+
+
+def late_in_the_burst(circuit: Prinz2004, scheme: dict[str, Any]) -> State:
+    """The isolated cells 150 ms before the end of the pacemaker's last burst."""
+    alone = circuit.thermalize(**scheme)
+    end = bursts(alone.spike_times()["AB/PD", 0])[-1, 1]
+    return alone[: end - 150].final_state
+
+
+def test_thermalized_circuit_is_triphasic(joined: Any) -> None:
+    run = joined(lambda circuit, scheme: circuit.get_thermalization(**scheme))
+    assert list(summary(run)["activity"]) == ["bursting"] * 3
+    assert is_pyloric_like(run, max_cv=MAX_CV)
+
+
+@pytest.mark.parametrize(("start", "rate"), [(cold_without_h, 1.9), (late_in_the_burst, 18)])
+def test_lp_silences_the_same_circuit_from_other_starts(joined: Any, start: Any, rate: float) -> None:
+    run = joined(start)
+    table = summary(run)
+    assert list(table["activity"]) == ["silent", "tonic", "silent"]
+    assert table["spikes"].tolist() == [0, pytest.approx(6 * rate, rel=0.1), 0]
+    assert not is_pyloric_like(run, max_cv=np.inf)
+    assert set(report(run)["why"]) == {"silent", "no bursts"}
+    assert run.V["AB/PD"].to_numpy().max() < -55
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def boxes(picture: Any) -> list[tuple[float, float]]:
+    """Start and end of each box of a raster, in ms."""
+    return [tuple(x) for x in picture.Rectangles.I.array([0, 2])]
+
+
+def test_raster_boxes_the_bursts_that_begin_in_the_window() -> None:
+    hv.extension("bokeh")
+    trains = made() | {"LP": np.arange(10, 12_000, 50.0), "PY": np.empty(0)}  # LP tonic, PY silent
+    start, end = STARTS[1] + 300, STARTS[3] + 300  # ms, within bursts of PD
+    picture = raster(trains, (start, end))
+    last = trains["PD"][trains["PD"] <= end][-1]
+    assert boxes(picture) == [(STARTS[2], STARTS[2] + 600), (STARTS[3], last)]
 
 
 # ---------------------------------------------------------------- spikes
