@@ -144,6 +144,37 @@ def steps(t: np.ndarray, t0: float, dt: float) -> None:
         )
 
 
+def fixed_scheme(solver: Any) -> None:
+    """Refuse an adaptive solver where the adjoint of a fixed-step scheme is wanted."""
+    if not isinstance(solver, str):
+        raise ValueError(
+            f"solver is {solver!r}; the adjoint is that of a fixed-step scheme. Take 'staggered', or `simulate`, which adaptive solvers "
+            "differentiate in their own way."
+        )
+
+
+def on_steps(t: np.ndarray, t0: float, dt: float, regular: bool) -> None:
+    """Refuse times that are not equally spaced whole steps from t0."""
+    if not regular:
+        x = (t - t0) / dt
+        off = np.flatnonzero(np.abs(x - np.rint(x)) > 1e-6)
+        what = f"t[{off[0]}] = {t[off[0]]:g} ms is not" if len(off) else "the times are not equally spaced, though each is"
+        raise ValueError(
+            f"{what} a whole number of steps of dt = {dt:g} ms after t0 = {t0:g} ms; they must be equally spaced whole steps. Give t = "
+            f"{t0:g} + {dt:g} * np.arange(…), or record more often and interpolate."
+        )
+
+
+def known_parameters(names: Iterable[Any], known: Collection[str]) -> None:
+    """Refuse names that no number of the circuit has."""
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"there is no parameter {name!r}; names are those of `parameters(model)`, such as {listing(list(known)[:3])}."
+                f"{closest(name, known)}"
+            )
+
+
 def tolerances(rtol: Any, atol: Any) -> None:
     """Tolerances of an adaptive solver: finite and positive."""
     for name, value in (("rtol", rtol), ("atol", atol)):
@@ -406,7 +437,7 @@ def state(y: Any, like: Any) -> Any:
             raise ValueError(
                 f"state.{name} contains {x[(x < 0) | (x > 1)].flat[0]:g}; gates lie between 0 and 1. Clip it."
             )
-    if (y.Ca <= 0).any():
+    if "Ca" in y._fields and (y.Ca <= 0).any():
         raise ValueError(
             f"state.Ca contains {y.Ca.min():g} µM; calcium must be positive. At rest it is 0.05 µM."
         )
@@ -545,6 +576,87 @@ def run_is_finite(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
             )
 
 
+# ---------------------------------------------------------------- cells with a threshold
+
+
+POSITIVE_OF_CELL = ("R", "τ")
+
+
+def threshold_cells(params: Any, units: Any, size: int) -> Any:
+    """Parameters of integrate-and-fire cells, each (cell,): finite, R and τ positive, V_reset below V_th."""
+    params = type(params)(*(numbers(name, x) for name, x in params._asdict().items()))
+    per_cell(params, size)
+    for name, x in params._asdict().items():
+        unit = getattr(units, name)
+        if not np.isfinite(x).all():
+            raise ValueError(f"{name} contains {x[~np.isfinite(x)].flat[0]}; it must be finite, in {unit}. Fill the gap.")
+        if name in POSITIVE_OF_CELL and (x <= 0).any():
+            raise ValueError(f"{name} contains {x.min():g} {unit}; it must be positive. Take one of a cell: `lif.CELL.{name}`.")
+    params = type(params)(*(np.full(size, x, float) for x in params))
+    if (params.t_ref < 0).any():
+        raise ValueError(f"t_ref contains {params.t_ref.min():g} ms; it must not be negative. Say 0 for no refractory time.")
+    if (wrong := np.flatnonzero(params.V_reset >= params.V_th)).size:
+        i = wrong[0]
+        raise ValueError(
+            f"cell {i} has V_reset = {params.V_reset[i]:g} mV and V_th = {params.V_th[i]:g} mV; a cell that is reset to its threshold "
+            "or above it fires at every step. Lower V_reset."
+        )
+    return params
+
+
+def per_cell(params: Any, size: int) -> None:
+    """Each parameter is a number or has one value for each cell."""
+    for name, x in params._asdict().items():
+        if np.shape(x) not in ((), (size,)):
+            raise ValueError(
+                f"{name} has shape {np.shape(x)}; it must be a number or have one value for each cell, ({size},). Give one of these."
+            )
+
+
+def threshold_start(state: Any) -> None:
+    """A start of integrate-and-fire cells: all fields (cell,), and (if that is no tracer) no negative refractory time."""
+    if (shape := np.shape(state.V)) != (len(state.V) if shape else 0,) or any(np.shape(x) != shape for x in state):
+        raise ValueError(
+            f"the fields of state have the shapes {', '.join(str(np.shape(x)) for x in state)}; each must be (cell,). "
+            "Take the start of a model, `LIF(size).rest`."
+        )
+    if not isinstance(state.refractory, jax.core.Tracer) and (least := np.min(state.refractory)) < 0:
+        raise ValueError(f"state.refractory contains {least:g} ms; it must not be negative. Say 0 for a cell that is not held.")
+
+
+def threshold_step(dt: Any, τ: Any) -> float:
+    """The time step of integrate-and-fire cells in ms: positive, and no longer than a time constant (if that is no tracer)."""
+    dt = number("dt", dt, "ms")
+    if dt <= 0:
+        raise ValueError(f"dt is {dt:g} ms; it must be positive. 0.1 is usual.")
+    if not isinstance(τ, jax.core.Tracer) and dt > (shortest := float(np.min(τ))):
+        raise ValueError(
+            f"dt is {dt:g} ms and the shortest τ is {shortest:g} ms; a longer step does not resolve the way to the "
+            "threshold. Take a smaller one, such as 0.1."
+        )
+    return dt
+
+
+def slope(β: Any) -> float:
+    """The slope of a surrogate derivative, positive."""
+    if (β := number("slope", β, "1/mV")) <= 0:
+        raise ValueError(f"slope is {β:g} 1/mV; it must be positive. 1 is usual.")
+    return β
+
+
+def elementwise(what: str, f: Any) -> None:
+    """A function of v = V − V_th that JAX can trace, and that keeps the shape of v."""
+    cure = "Take fast_sigmoid(1.0), superspike(1.0), or write one with jax.numpy, such as lambda v: 1 / (1 + jnp.abs(v)) ** 2."
+    if not callable(f):
+        raise TypeError(f"{what} is {f!r}; it must be a function of v = V − V_th in mV. {cure}")
+    try:
+        shape = jax.eval_shape(f, jax.ShapeDtypeStruct((3,), np.float32)).shape
+    except Exception as error:
+        raise TypeError(f"{what}(v) cannot be traced by JAX: {error}. {cure}") from error
+    if shape != (3,):
+        raise ValueError(f"{what}(v) has shape {shape} for v of shape (3,); it must work on each element of v. {cure}")
+
+
 # ---------------------------------------------------------------- recordings
 
 
@@ -587,12 +699,15 @@ def roles(chosen: Mapping[str, Any], labels: Sequence[Any], wanted: Sequence[str
 # ---------------------------------------------------------------- databases
 
 
-def count(what: str, value: Any, most: int) -> int:
-    """A whole number from 1 to `most`."""
+def count(what: str, value: Any, most: float = math.inf, *, least: int = 1) -> int:
+    """A whole number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{what} is {value!r}; it must be a whole number. Say {what}=100, for example.")
-    if not 1 <= value <= most:
-        raise ValueError(f"{what} is {value}; it must be from 1 to {most:,}. Choose a number in this range.")
+        raise TypeError(
+            f"{what} is {value!r}, a {type(value).__name__}; it must be a whole number. Say {what}=100, for example."
+        )
+    if not least <= value <= most:
+        rule = f"at least {least}" if most == math.inf else f"from {least} to {most:,}"
+        raise ValueError(f"{what} is {value}; it must be {rule}. Choose a number in this range.")
     return int(value)
 
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -46,20 +46,119 @@ dims = Dims()
 
 
 @dataclass(frozen=True, repr=False)
-class SimResult:
-    """What a run recorded."""
+class Result:
+    """What a run of any model recorded of its potentials; the models add what else they have."""
+
+    units: ClassVar[Mapping[str, str]] = {"V": UNITS["V"]}  # of the variables that go into files
+    exported: ClassVar[Sequence[str]] = ("V",)  # those that do unless others are named
 
     t: np.ndarray  # (time,) ms
-    states: Any  # recorded `State`, NumPy arrays with a leading time axis
-    model: Any  # the `Prinz2004` that ran
+    states: Any  # recorded states, NumPy arrays with a leading time axis
+    model: Any  # what ran: its `cells` are the columns of all tables
 
     def __repr__(self) -> str:
-        return f"SimResult({len(self.t)} times from {self.t[0]:g} to {self.t[-1]:g} ms of {self.model})"
+        return f"{type(self).__name__}({len(self.t)} times from {self.t[0]:g} to {self.t[-1]:g} ms of {self.model})"
 
     @property
     def V(self) -> pd.DataFrame:
         """Membrane potential, mV: index time, columns pop and index."""
         return self._table(self.states.V)
+
+    @property
+    def final_state(self) -> Any:
+        """State at the last recorded time, from which `model(t, state=..., t0=self.t[-1])` goes on."""
+        return type(self.states)(*(x[-1] for x in self.states))
+
+    def __getitem__(self, times: Any) -> Self:
+        """The part between two times in ms, both included: `result[2000:3000]`."""
+        if not isinstance(times, slice) or times.step is not None:
+            raise TypeError(f"result[{times!r}]: slice a result by time in ms, such as result[2000:3000].")
+        start = (
+            -np.inf
+            if times.start is None
+            else checks.number("the start of a slice such as result[2000:3000]", times.start, "ms")
+        )
+        stop = (
+            np.inf
+            if times.stop is None
+            else checks.number("the end of a slice such as result[2000:3000]", times.stop, "ms")
+        )
+        keep = (self.t >= start) & (self.t <= stop)
+        if not keep.any():
+            raise ValueError(
+                f"result[{start}:{stop}] is empty; the run recorded {self.t[0]:g} to {self.t[-1]:g} ms. Choose times within."
+            )
+        return replace(self, t=self.t[keep], states=type(self.states)(*(x[keep] for x in self.states)))
+
+    def plot(self) -> Any:
+        """Membrane potentials, one panel for each cell (HoloViews; load a backend with hv.extension)."""
+        import holoviews as hv
+
+        traces = zip(self.model.cells, self.states.V.T, strict=True)
+        panels = [hv.Curve((self.t, V), dims.t, dims.V, label=f"{pop} {i}") for (pop, i), V in traces]
+        return hv.Layout(panels).cols(1)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What files say about the model."""
+        return {}
+
+    def to_csv(self, path: str | os.PathLike[str], variables: Sequence[str] | None = None) -> None:
+        """Write CSV whose leading lines, starting with #, hold model and units: pd.read_csv(path, comment="#")."""
+        data, units = self._flat(variables)
+        with Path(path).open("w", encoding="utf-8", newline="") as file:
+            for key, value in (self.about | {"units": units}).items():
+                file.write(f"# {key}: {json.dumps(value, ensure_ascii=False)}\n")
+            data.to_csv(file, index_label="time")
+
+    def to_parquet(self, path: str | os.PathLike[str], variables: Sequence[str] | None = None) -> None:
+        """Write Parquet with the model in its metadata and the unit in that of each column (needs pyarrow)."""
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError as error:
+            raise ImportError(
+                "writing Parquet needs pyarrow; install it with: pip install 'pyloric-simulator[parquet]'"
+            ) from error
+        data, units = self._flat(variables)
+        table = pa.Table.from_pandas(data.reset_index(), preserve_index=False)
+        fields = [field.with_metadata({"unit": units[field.name]}) for field in table.schema]
+        about = {key: json.dumps(value, ensure_ascii=False) for key, value in self.about.items()}
+        pq.write_table(
+            table.cast(pa.schema(fields, metadata={**(table.schema.metadata or {}), **about})), path
+        )
+
+    @property
+    def _index(self) -> pd.Index:
+        return pd.Index(self.t, name="time")
+
+    def _table(self, x: np.ndarray, channels: Sequence[str] | None = None) -> pd.DataFrame:
+        """x (time, cell) or (time, cell, channel) with its labels."""
+        cells = self.model.cells
+        if channels is None:
+            return pd.DataFrame(x, self._index, cells)
+        keys = pd.MultiIndex.from_tuples(
+            [(*cell, c) for cell in cells for c in channels], names=[*cells.names, "channel"]
+        )
+        return pd.DataFrame(x.reshape(len(self.t), -1), self._index, keys)
+
+    def _flat(self, variables: Sequence[str] | None) -> tuple[pd.DataFrame, dict[str, str]]:
+        """Tables side by side under names such as "V AB/PD 0", and the unit of each column."""
+        columns, units = {}, {"time": "ms"}
+        for variable in self.exported if variables is None else variables:
+            checks.choice("a variable", variable, self.units)
+            table = getattr(self, variable)
+            for key in table.columns:
+                name = " ".join(map(str, (variable, *key)))
+                columns[name], units[name] = table[key].to_numpy(), self.units[variable]
+        return pd.DataFrame(columns, self._index), units
+
+
+@dataclass(frozen=True, repr=False)
+class SimResult(Result):
+    """What a run of a circuit recorded."""
+
+    units, exported = UNITS, EXPORTED
 
     @property
     def Ca(self) -> pd.DataFrame:
@@ -93,94 +192,15 @@ class SimResult:
         names = [c.name for c in self.model.circuit.channels]
         return self._table(self.model.currents(self.states), [*names, "synaptic", "electrical"])
 
-    @property
-    def final_state(self) -> Any:
-        """State at the last recorded time, from which `model(t, state=..., t0=self.t[-1])` goes on."""
-        return type(self.states)(*(x[-1] for x in self.states))
-
-    def __getitem__(self, times: Any) -> SimResult:
-        """The part between two times in ms, both included: `result[2000:3000]`."""
-        if not isinstance(times, slice) or times.step is not None:
-            raise TypeError(f"result[{times!r}]: slice a result by time in ms, such as result[2000:3000].")
-        start = (
-            -np.inf
-            if times.start is None
-            else checks.number("the start of a slice such as result[2000:3000]", times.start, "ms")
-        )
-        stop = (
-            np.inf
-            if times.stop is None
-            else checks.number("the end of a slice such as result[2000:3000]", times.stop, "ms")
-        )
-        keep = (self.t >= start) & (self.t <= stop)
-        if not keep.any():
-            raise ValueError(
-                f"result[{start}:{stop}] is empty; the run recorded {self.t[0]:g} to {self.t[-1]:g} ms. Choose times within."
-            )
-        return replace(self, t=self.t[keep], states=type(self.states)(*(x[keep] for x in self.states)))
-
     def spike_times(self, threshold: float = SPIKE_THRESHOLD) -> dict[tuple[str, int], np.ndarray]:
         """Times (ms) of the local maxima of V above `threshold` (mV) for each cell, at the resolution of `t`."""
         traces = zip(self.model.cells, self.states.V.T, strict=True)
         return {cell: local_maxima(self.t, V, threshold) for cell, V in traces}
 
-    def plot(self) -> Any:
-        """Membrane potentials, one panel for each cell (HoloViews; load a backend with hv.extension)."""
-        import holoviews as hv
-
-        traces = zip(self.model.cells, self.states.V.T, strict=True)
-        panels = [hv.Curve((self.t, V), dims.t, dims.V, label=f"{pop} {i}") for (pop, i), V in traces]
-        return hv.Layout(panels).cols(1)
-
-    def to_csv(self, path: str | os.PathLike[str], variables: Sequence[str] = EXPORTED) -> None:
-        """Write CSV whose leading lines, starting with #, hold circuit and units: pd.read_csv(path, comment="#")."""
-        data, units = self._flat(variables)
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
-            for key, value in {"circuit": describe(self.model), "units": units}.items():
-                file.write(f"# {key}: {json.dumps(value, ensure_ascii=False)}\n")
-            data.to_csv(file, index_label="time")
-
-    def to_parquet(self, path: str | os.PathLike[str], variables: Sequence[str] = EXPORTED) -> None:
-        """Write Parquet with the circuit in its metadata and the unit in that of each column (needs pyarrow)."""
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError as error:
-            raise ImportError(
-                "writing Parquet needs pyarrow; install it with: pip install 'pyloric-simulator[parquet]'"
-            ) from error
-        data, units = self._flat(variables)
-        table = pa.Table.from_pandas(data.reset_index(), preserve_index=False)
-        fields = [field.with_metadata({"unit": units[field.name]}) for field in table.schema]
-        about = {"circuit": json.dumps(describe(self.model), ensure_ascii=False)}
-        pq.write_table(
-            table.cast(pa.schema(fields, metadata={**(table.schema.metadata or {}), **about})), path
-        )
-
     @property
-    def _index(self) -> pd.Index:
-        return pd.Index(self.t, name="time")
-
-    def _table(self, x: np.ndarray, channels: Sequence[str] | None = None) -> pd.DataFrame:
-        """x (time, cell) or (time, cell, channel) with its labels."""
-        cells = self.model.cells
-        if channels is None:
-            return pd.DataFrame(x, self._index, cells)
-        keys = pd.MultiIndex.from_tuples(
-            [(*cell, c) for cell in cells for c in channels], names=[*cells.names, "channel"]
-        )
-        return pd.DataFrame(x.reshape(len(self.t), -1), self._index, keys)
-
-    def _flat(self, variables: Sequence[str]) -> tuple[pd.DataFrame, dict[str, str]]:
-        """Tables side by side under names such as "V AB/PD 0", and the unit of each column."""
-        columns, units = {}, {"time": "ms"}
-        for variable in variables:
-            checks.choice("a variable", variable, UNITS)
-            table = getattr(self, variable)
-            for key in table.columns:
-                name = " ".join(map(str, (variable, *key)))
-                columns[name], units[name] = table[key].to_numpy(), UNITS[variable]
-        return pd.DataFrame(columns, self._index), units
+    def about(self) -> dict[str, Any]:
+        """What files say about the model."""
+        return {"circuit": describe(self.model)}
 
 
 def describe(model: Any) -> Mapping[str, Any]:

@@ -30,19 +30,24 @@ class Slots(NamedTuple):
     pick: np.ndarray  # (time,) slot of each requested time, in the flattened (block, slot) array
 
 
+def steps_of(t: np.ndarray, t0: float, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    """The step at or before each time t (ms) of a run that starts at t0, and the fraction of a step from there."""
+    x = (t - t0) / dt
+    x = np.where(np.abs(x - np.rint(x)) < ON_GRID, np.rint(x), x)
+    k = np.floor(x).astype(np.int64)
+    return k, x - k
+
+
 def grid_of(t: np.ndarray, t0: float, dt: float) -> tuple[Grid, Slots | None]:
     """The steps at which to record times t (ms) of a run that starts at t0."""
-    x = (t - t0) / dt
-    k = np.rint(x).astype(np.int64)
+    k, fraction = steps_of(t, t0, dt)
     gaps = np.diff(k)
-    if np.allclose(x, k, rtol=0, atol=ON_GRID) and (len(gaps) == 0 or (gaps == gaps[0]).all()):
+    if not fraction.any() and (gaps == gaps[:1]).all():
         return Grid(int(k[0]), int(gaps[0]) if len(gaps) else 1, len(gaps)), None
-    x = np.where(np.abs(x - k) < ON_GRID, k, x)
-    k = np.floor(x).astype(np.int64)
     n = int(np.clip(np.median(np.diff(k)), 1, MAX_BLOCK)) if len(k) > 1 else 1
     block, step = np.divmod(k - k[0], n)
     slot = np.arange(len(k)) - np.searchsorted(block, block)
     shape = (int(block[-1]) + 1, int(slot.max()) + 1)
     steps, fractions = np.zeros(shape, np.int32), np.zeros(shape)
-    steps[block, slot], fractions[block, slot] = step, x - k
+    steps[block, slot], fractions[block, slot] = step, fraction
     return Grid(int(k[0]), n, shape[0]), Slots(steps, fractions, block * shape[1] + slot)
