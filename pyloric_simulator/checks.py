@@ -778,3 +778,130 @@ def columns(names: Iterable[str], known: Collection[str]) -> None:
     """Columns of a table of circuits."""
     for name in names:
         choice("a column", name, known)
+
+
+# ---------------------------------------------------------------- fits
+
+
+def positive(what: str, value: Any, unit: str) -> float:
+    """A finite number above 0."""
+    x = number(what, value, unit)
+    if x <= 0:
+        raise ValueError(f"{what} is {x:g} {unit}; it must be positive. Give a number above 0.")
+    return x
+
+
+def positive_values(what: str, values: Any, unit: str) -> np.ndarray:
+    """Finite numbers above 0."""
+    x = numbers(what, values)
+    if not (np.isfinite(x) & (x > 0)).all():
+        wrong = x[~(np.isfinite(x) & (x > 0))][0]
+        raise ValueError(f"{what} contains {wrong:g} {unit}; all of it must be positive. Give numbers above 0.")
+    return x
+
+
+def fraction(what: str, value: Any) -> float:
+    """A number between 0 and 1."""
+    x = number(what, value, "1")
+    if not 0 < x < 1:
+        raise ValueError(f"{what} is {x:g}; it must lie between 0 and 1. Give a share, such as 0.3.")
+    return x
+
+
+def voltage_data(data: Any, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times (time,) ms, equally spaced, and finite potentials (time, cell) mV."""
+    if not isinstance(data, tuple) or len(data) != 2:
+        raise TypeError(
+            f"the recording is a {type(data).__name__}; it must be a result, a DataFrame or a pair. Give (t, V), in ms and mV."
+        )
+    t, V = numbers("t", data[0]).astype(float), numbers("V", data[1]).astype(float)
+    V = V[:, None] if V.ndim == 1 else V
+    t = times(t, float(t.flat[0]) if t.size else 0.0)
+    if V.shape != (len(t), n_cells):
+        raise ValueError(
+            f"V has shape {V.shape}; with {len(t)} times and {n_cells} cells it must be {(len(t), n_cells)}. Give one row per time."
+        )
+    if not np.isfinite(V).all():
+        i = int(np.argwhere(~np.isfinite(V))[0][0])
+        raise ValueError(
+            f"V is not finite at t = {t[i]:g} ms; the recording must be complete. Cut it there, or interpolate."
+        )
+    if len(t) < 3 or not np.allclose(np.diff(t), t[1] - t[0], rtol=1e-6):
+        raise ValueError(
+            f"the recording has {len(t)} times, too few or not equally spaced; it takes at least 3, equally spaced. Resample it."
+        )
+    return t, V
+
+
+def has_leak(found: Sequence[int], names: Sequence[str]) -> None:
+    """Refuse a circuit without a channel that can carry the steering current."""
+    if not found:
+        raise ValueError(
+            f"the channels are {listing(names)}, all with gates; the prediction error steers through a channel without gates. Add one, such "
+            "as Channel('leak', -50)."
+        )
+
+
+def bounds(names: Sequence[str], ends: Sequence[Any], values: Sequence[float], log: np.ndarray) -> None:
+    """Refuse bounds that are no interval, that exclude the start, or that a logarithmic scale cannot have."""
+    if not names:
+        raise ValueError("no parameters to fit; give the names of some, such as ['AB/PD Na'].")
+    if len(set(names)) < len(names):
+        raise ValueError(f"a name is given twice in {listing(names)}; each parameter can be searched once. Remove the second.")
+    for name, pair, value, scale in zip(names, ends, values, log, strict=True):
+        low, high = (number(f"bound of {name!r}", x, "its unit") for x in pair)
+        if scale and low <= 0:
+            raise ValueError(
+                f"the lower bound of {name!r} is {low:g}; conductances are searched on a logarithmic scale, where it must be positive. Give "
+                "bounds such as (0.01, 10), and a start within them."
+            )
+        if not low < high:
+            raise ValueError(f"the bounds of {name!r} are {low:g} and {high:g}; the lower one must be less. Give (low, high).")
+        if not low <= value <= high:
+            raise ValueError(
+                f"{name!r} starts at {value:g}, outside its bounds {low:g} to {high:g}. Widen them, or start from another model."
+            )
+
+
+def starts(values: np.ndarray, names: Sequence[str], low: np.ndarray, high: np.ndarray) -> None:
+    """Starts (start, parameter) within bounds."""
+    if values.ndim != 2 or values.shape[1] != len(names) or not len(values):
+        raise ValueError(
+            f"starts has shape {values.shape}; it must be (start, {len(names)}), in the order of the parameters. Give a row per start."
+        )
+    out = ~((values >= low) & (values <= high))
+    if out.any():
+        i, j = np.argwhere(out)[0]
+        raise ValueError(
+            f"start {i} has {values[i, j]:g} for {names[j]!r}, outside its bounds {low[j]:g} to {high[j]:g}. Widen them."
+        )
+
+
+def optimizer(value: Any) -> None:
+    """An optimizer as optax makes them."""
+    if value is not None and not (callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))):
+        raise TypeError(f"optimizer is {value!r}; it must be an optimizer of optax, such as optax.adam(0.03).")
+
+
+def scalar_loss(shape: Any) -> None:
+    """Refuse a loss that is not one number."""
+    if getattr(shape, "shape", None) != ():
+        raise ValueError(f"the loss returns {shape}; it must be a scalar. Take the mean or the sum of what it returns.")
+
+
+def finite_start(loss: np.ndarray) -> None:
+    """Refuse a fit none of whose starts has a finite loss."""
+    if not np.isfinite(loss).any():
+        raise ValueError(
+            f"the loss is {loss[0]} at the start, and finite at none of {len(loss)} starts; there is no way down from there. Start from other "
+            "values, or take a loss that is defined for them."
+        )
+
+
+def same_fit(path: Path, found: str, about: str) -> None:
+    """Refuse a checkpoint of another fit."""
+    if found != about:
+        raise ValueError(
+            f"the checkpoint {path} belongs to a fit with other parameters, bounds, starts or optimizer; it cannot go on with these. Give "
+            "another file, or delete this one."
+        )

@@ -389,17 +389,18 @@ class Synapse(NamedTuple):
 
     terminal: str  # label of the presynaptic terminal
     pre: int  # presynaptic population
-    transmitter: int  # index into TRANSMITTERS
+    transmitter: int  # index into `Circuit.transmitters`
     post: int  # postsynaptic population
 
 
 class Circuit(NamedTuple):
-    """All that is fixed when a simulation is compiled. Hashable."""
+    """All that is fixed when a simulation is compiled. Hashable, unless numbers of it are differentiated."""
 
     populations: tuple[Population, ...]
     synapses: tuple[Synapse, ...]
     channels: tuple[Channel, ...] = CHANNELS
     constants: Constants = CONSTANTS
+    transmitters: tuple[Transmitter, ...] = TRANSMITTERS
 
     @property
     def rows(self) -> np.ndarray:
@@ -447,7 +448,7 @@ def prepare(params: Params, dtype: Any) -> Prepared:
     g, gs, ge = (jnp.asarray(x, dtype) for x in (params.g, params.gs, params.ge))
     n = len(c.populations)
     to = tuple(np.array([getattr(s, x) for s in c.synapses], int) for x in ("post", "pre", "transmitter"))
-    w = jnp.zeros((n, n, len(TRANSMITTERS)), dtype).at[to].add(gs * NS_TO_US)
+    w = jnp.zeros((n, n, len(c.transmitters)), dtype).at[to].add(gs * NS_TO_US)
     return Prepared(g[c.rows].T * (c.constants.A * CM2_MS_TO_US), w, ge * NS_TO_US)
 
 
@@ -485,7 +486,7 @@ def cold_start(circuit: Circuit) -> State:
     n = sum(p.size for p in circuit.populations)
     V, Ca = np.full(n, circuit.constants.V_cold), np.full(n, circuit.constants.Ca_rest)
     m, h = np.zeros((n, len(activating(circuit)))), np.ones((n, len(inactivating(circuit))))
-    return State(V, Ca, np.zeros((n, len(TRANSMITTERS))), m, h)
+    return State(V, Ca, np.zeros((n, len(circuit.transmitters))), m, h)
 
 
 class Working(NamedTuple):
@@ -535,16 +536,22 @@ def steady_and_tau_plain(gates: Sequence[Gate], V: Array, Ca: Array) -> tuple[Ar
 
 
 # %%
+def together(numbers: Sequence[Any]) -> Any:
+    """Numbers as one array: of NumPy, or of JAX if a derivative is taken with respect to one of them."""
+    return jnp.stack([*map(jnp.asarray, numbers)]) if any(isinstance(x, Array) for x in numbers) else np.array(numbers)
+
+
 class CurveTable:
     """Curves side by side: `slope` and `offset` of the exponentials they need, and their values from these."""
 
     def __init__(self, curves: Sequence[Callable[[Array], Array]]) -> None:
         self.functions = curves
         self.stacked = all(isinstance(c, Curve) for c in curves)
-        stack = lambda name: np.array([getattr(c, name) for c in curves])  # noqa: E731
-        used = [i for i in (1, 2, 3) if self.stacked and np.isfinite(stack(f"k{i}")).any()]
-        self.slope = np.concatenate([np.empty(0)] + [1 / stack(f"k{i}") for i in used])
-        self.offset = np.concatenate([np.empty(0)] + [stack(f"a{i}") / stack(f"k{i}") for i in used])
+        stack = lambda name: together([getattr(c, name) for c in curves])  # noqa: E731
+        needed = lambda k: isinstance(k, Array) or np.isfinite(k)  # noqa: E731
+        used = [i for i in (1, 2, 3) if self.stacked and any(needed(getattr(c, f"k{i}")) for c in curves)]
+        self.slope = together([x for i in used for x in 1 / stack(f"k{i}")])
+        self.offset = together([x for i in used for x in stack(f"a{i}") / stack(f"k{i}")])
         self.columns = {i: slice(n * len(curves), (n + 1) * len(curves)) for n, i in enumerate(used)}
         self.coefficients = [stack(x) for x in ("c0", "c1", "κ", "λ")] if self.stacked else []
 
@@ -563,7 +570,7 @@ class Kinetics:
 
     def __init__(self, circuit: Circuit) -> None:
         self.groups: tuple[list[Gate], ...] = (
-            [t.gate(circuit.constants) for t in TRANSMITTERS],
+            [t.gate(circuit.constants) for t in circuit.transmitters],
             [c.m for c in circuit.channels if c.m] + [c.h for c in circuit.channels if c.h],
         )
         self.τ_min = circuit.constants.τ_min
@@ -572,21 +579,30 @@ class Kinetics:
             self.tables += [CurveTable([g.inf for g in group]), CurveTable([g.tau for g in group])]
         ends = np.cumsum([len(t.slope) for t in self.tables])
         self.columns = [slice(end - len(t.slope), end) for end, t in zip(ends, self.tables, strict=True)]
-        self.slope, self.offset = (
-            np.concatenate([getattr(t, x) for t in self.tables]) for x in ("slope", "offset")
-        )
+        self.slope = together([x for t in self.tables for x in t.slope])
+        self.offset = together([x for t in self.tables for x in t.offset])
 
     def __call__(self, V: Array, Ca: Array) -> Iterator[tuple[Array, Array]]:
         """(s∞, τ_s) and (x∞, τ_x), each of shape (cell, gate), τ in ms."""
         E = jnp.exp(V[:, None] * self.slope.astype(V.dtype) + self.offset.astype(V.dtype))
         values = [table(V, E[:, columns]) for table, columns in zip(self.tables, self.columns, strict=True)]
         for group, inf, tau in zip(self.groups, values[::2], values[1::2], strict=True):
-            K = np.array([gate.K for gate in group], V.dtype)
-            calcium = Ca[:, None] / (Ca[:, None] + K) if K.any() else 1
+            K = together([gate.K for gate in group]).astype(V.dtype)
+            calcium = Ca[:, None] / (Ca[:, None] + K) if isinstance(K, Array) or K.any() else 1
             yield inf * calcium, jnp.maximum(tau, self.τ_min)
 
 
-kinetics = cache(Kinetics)
+kinetics_of_hashable = cache(Kinetics)
+
+
+def kinetics(circuit: Circuit) -> Kinetics:
+    """The gates of a circuit; built once, unless a derivative is taken with respect to one of its numbers."""
+    try:
+        hash(circuit)
+    except TypeError:
+        return Kinetics(circuit)
+    return kinetics_of_hashable(circuit)
+
 
 # %% [markdown]
 # ### Membrane currents
@@ -640,7 +656,7 @@ def per_population(circuit: Circuit, x: Array) -> Any:
 
 def synaptic_input(circuit: Circuit, w: Array, s: Array) -> tuple[Array, Array]:
     """G_s (µS) and J_s (nA), each (cell,), from the activations s (cell, transmitter)."""
-    E = np.array([t.E for t in TRANSMITTERS], s.dtype)
+    E = together([t.E for t in circuit.transmitters]).astype(s.dtype)
     gs = w * per_population(circuit, s)
     G, J = gs.sum((1, 2)), (gs * E).sum((1, 2))
     if any(p.size > 1 for p in circuit.populations):
@@ -689,14 +705,17 @@ def electrical_current(circuit: Circuit, ge: Array, V: Array) -> Array:
 
 
 # %%
-def membrane(circuit: Circuit, p: Prepared, y: Working) -> tuple[Array, Array]:
-    """G (µS) and J (nA), each (cell,), such that all chemical currents together are G V − J."""
-    γ = conductances(circuit, p.g, y.x.T)
-    E_Ca = nernst(circuit.constants, y.Ca)
-    G, J = synaptic_input(circuit, p.w, y.s)
-    for channel, γ_i in zip(circuit.channels, γ, strict=True):
+def ionic(circuit: Circuit, g: Any, Ca: Array, x: Any, G: Any, J: Any) -> tuple[Array, Array]:
+    """G (µS) and J (nA) with the membrane currents added; arguments as of `conductances`."""
+    E_Ca = nernst(circuit.constants, Ca)
+    for channel, γ_i in zip(circuit.channels, conductances(circuit, g, x), strict=True):
         G, J = G + γ_i, J + γ_i * (E_Ca if channel.E is None else channel.E)
     return G, J
+
+
+def membrane(circuit: Circuit, p: Prepared, y: Working) -> tuple[Array, Array]:
+    """G (µS) and J (nA), each (cell,), such that all chemical currents together are G V − J."""
+    return ionic(circuit, p.g, y.Ca, y.x.T, *synaptic_input(circuit, p.w, y.s))
 
 
 def calcium_slope(circuit: Circuit, g_Ca: Array, V: Array, Ca: Array) -> Array:
@@ -748,7 +767,7 @@ def flow(V: Array, G: Array, J: Array, h: Array | float) -> Array:
     return V + (J - G * V) * h * phi(h * G)
 
 
-def covered_exactly(r: Array) -> Array:
+def covered_exactly(r: Array | float) -> Array:
     """1 − e^(−r): the share of its way to x∞ that a gate covers in a time r τ."""
     return -jnp.expm1(-r)
 
@@ -775,7 +794,7 @@ def exponential_euler(
             G, J = G + mask * (N - 1) * p.ge, J + mask * p.ge * (N * mean - y.V)
         V = flow(y.V, G / c.C, (J + I(k + i)) / c.C, dt)
         target = y.Ca + c.τ_Ca * calcium_slope(circuit, calcium_conductance(circuit, p.g, y.x.T), y.V, y.Ca)
-        Ca = jnp.maximum(y.Ca + (target - y.Ca) * -np.expm1(-dt / c.τ_Ca), c.Ca_min)
+        Ca = jnp.maximum(y.Ca + (target - y.Ca) * covered_exactly(dt / c.τ_Ca), c.Ca_min)
         (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit)(y.V, y.Ca)
         s = y.s + (s_inf - y.s) * covered_exactly(dt / τ_s)
         return Working(V, Ca, s, y.x + (x_inf - y.x) * covered_exactly(dt / τ_x))
@@ -831,29 +850,33 @@ def contract(circuit: Circuit, ge: Array, V: Array, h: float) -> Array:
     return V + circuit.pacemakers.astype(V.dtype) * (V - mean) * jnp.expm1(-N * ge * h / circuit.constants.C)
 
 
+def potential(circuit: Circuit, p: Prepared, y: Working, I: Array, h: Array | float) -> Array:
+    """V (cell,) after a time h with gates and calcium frozen, {eq}`eq-flow`."""
+    G, J = membrane(circuit, p, y)
+    return flow(y.V, G / circuit.constants.C, (J + I) / circuit.constants.C, h)
+
+
+def gates_and_calcium(circuit: Circuit, p: Prepared, y: Working, dt: float) -> Working:
+    """The state after a time dt with V frozen, but for the current of the gap junctions."""
+    V = contract(circuit, p.ge, y.V, dt / 2)
+    Ca = calcium_step(circuit, calcium_conductance(circuit, p.g, y.x.T), V, y.Ca, dt / 2)
+    (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit)(V, Ca)
+    s = y.s + (s_inf - y.s) * covered(dt / τ_s)
+    x = y.x + (x_inf - y.x) * covered(dt / τ_x)
+    Ca = calcium_step(circuit, calcium_conductance(circuit, p.g, x.T), V, Ca, dt / 2)
+    return Working(contract(circuit, p.ge, V, dt / 2), Ca, s, x)
+
+
 def staggered(circuit: Circuit, p: Prepared, y: Working, I: Input, k: Any, n: int, dt: float) -> Working:
     """n steps of the second-order staggered scheme from step k."""
-    C = circuit.constants.C
-
-    def potential(y: Working, k: Any, h: float) -> Array:
-        G, J = membrane(circuit, p, y)
-        return flow(y.V, G / C, (J + I(k)) / C, h)
-
-    def gates_and_calcium(y: Working) -> Working:
-        V = contract(circuit, p.ge, y.V, dt / 2)
-        Ca = calcium_step(circuit, calcium_conductance(circuit, p.g, y.x.T), V, y.Ca, dt / 2)
-        (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit)(V, Ca)
-        s = y.s + (s_inf - y.s) * covered(dt / τ_s)
-        x = y.x + (x_inf - y.x) * covered(dt / τ_x)
-        Ca = calcium_step(circuit, calcium_conductance(circuit, p.g, x.T), V, Ca, dt / 2)
-        return Working(contract(circuit, p.ge, V, dt / 2), Ca, s, x)
 
     def step(i: Array, y: Working) -> Working:
-        return gates_and_calcium(y._replace(V=potential(y, k + 1 + i, dt)))
+        y = y._replace(V=potential(circuit, p, y, I(k + 1 + i), dt))
+        return gates_and_calcium(circuit, p, y, dt)
 
-    y = gates_and_calcium(y._replace(V=potential(y, k, dt / 2)))
+    y = gates_and_calcium(circuit, p, y._replace(V=potential(circuit, p, y, I(k), dt / 2)), dt)
     y = lax.fori_loop(0, n - 1, step, y)
-    return y._replace(V=potential(y, k + n, dt / 2))
+    return y._replace(V=potential(circuit, p, y, I(k + n), dt / 2))
 
 
 SCHEMES = {"staggered": staggered, "exponential_euler": exponential_euler}
@@ -1036,7 +1059,7 @@ def cell_key(params: Params, population: int, **scheme: Any) -> str:
     """Everything that decides the thermalized state of a cell, as text."""
     c = params.circuit
     about = {"format": STORE_FORMAT, "g": np.asarray(params.g)[population].tolist(), "constants": c.constants._asdict(),
-             "channels": repr(c.channels), "start": "cold", "fields": State._fields, **scheme}  # fmt: skip
+             "channels": repr(c.channels), "transmitters": repr(c.transmitters), "start": "cold", "fields": State._fields, **scheme}  # fmt: skip
     return json.dumps(about, ensure_ascii=False, sort_keys=True)
 
 

@@ -1,0 +1,869 @@
+# ---
+# jupyter:
+#   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version,-jupytext.text_representation.format_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["active-ipynb", "remove-cell"]
+# from _notebook import __spec__
+
+# %% [markdown]
+# # Sensitivities and fits
+#
+# What a circuit does is a smooth function of its conductances, as long as no spike appears or
+# disappears. This chapter names every number of a model, measures how the rhythm depends on them, states
+# what it means for a model to resemble a recording, and searches for the conductances that do.
+
+# %% tags=["active-ipynb"]
+# import holoviews as hv
+# import jax
+# import numpy as np
+# import pandas as pd
+#
+# from .adjoint import simulate_with_adjoint
+# from .config import find_circuit
+# from .fitting import *
+# from .prinz2004 import Prinz2004, precision, simulate
+#
+# hv.extension("bokeh", logo=False)
+# model = Prinz2004.from_toml(find_circuit("paper"))
+
+# %%
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax import Array, lax
+
+from . import checks
+from .adjoint import simulate_with_adjoint
+from .prinz2004 import CM2_MS_TO_US, DEFAULT_DT, Circuit, Params, State, coupled, precision
+from .rhythm import CRITERIA, GAP, MIN_BURST, REFRACTORY, THRESHOLD
+
+# %% [markdown]
+# ## Every number has a name
+#
+# Maximal conductances are named by population and channel, "LP Na" (mS/cm²), synapses by terminal and
+# population, "PD-LP" (nS), and gap junctions "ge" (nS), as in the tables of the chapters before. The
+# numbers of the circuit itself follow: "E Na" and "E glutamate" (mV), "C" (nF) and the other constants of the membrane,
+# and those of the kinetics, such as "Na m inf a1". `parameters` lists them all; `with_values` puts others in their
+# place, JAX's traced values included, so that a derivative can be taken with respect to any of them.
+
+# %%
+Path_ = tuple[Any, ...]  # attributes and indices that lead from `Params` to a number
+
+
+def numbers_in(node: Any, path: Path_) -> dict[str, Path_]:
+    """The finite numbers inside a curve, a gate or another container, by the names of the attributes that lead there."""
+    if isinstance(node, (int, float)):
+        return {"": path} if math.isfinite(node) else {}
+    inner = node._fields if hasattr(node, "_fields") else [f.name for f in fields(node)] if is_dataclass(node) else ()
+    found = {name: numbers_in(getattr(node, name), (*path, name)) for name in inner}
+    return {f"{name} {rest}".rstrip(): p for name, more in found.items() for rest, p in more.items()}
+
+
+def places(circuit: Circuit) -> dict[str, Path_]:
+    """Where in `Params` each named number is."""
+    c, labels = circuit, [p.label for p in circuit.populations]
+    found: dict[str, Path_] = {f"{a} {k.name}": ("g", (i, j)) for i, a in enumerate(labels) for j, k in enumerate(c.channels)}
+    found |= {f"{s.terminal}-{labels[s.post]}": ("gs", (i,)) for i, s in enumerate(c.synapses)}
+    found |= {"ge": ("ge", ())} if coupled(c) else {}
+    found |= {f"E {x.name}": ("circuit", "channels", i, "E") for i, x in enumerate(c.channels) if x.E is not None}
+    found |= {f"E {x.name}": ("circuit", "transmitters", i, "E") for i, x in enumerate(c.transmitters)}
+    found |= {name: ("circuit", "constants", name) for name in c.constants._fields}
+    found |= {f"k {x.name}": ("circuit", "transmitters", i, "k") for i, x in enumerate(c.transmitters)}
+    for i, channel in enumerate(c.channels):
+        for x in ("m", "h"):
+            inside = numbers_in(getattr(channel, x), ("circuit", "channels", i, x))
+            found |= {f"{channel.name} {x} {name}": path for name, path in inside.items()}
+    return found
+
+
+def at(node: Any, path: Path_) -> Any:
+    """What a path leads to."""
+    for step in path:
+        node = getattr(node, step) if isinstance(step, str) else node[step]
+    return node
+
+
+def put(node: Any, path: Path_, value: Any) -> Any:
+    """The same node, with another value at the end of the path."""
+    if not path:
+        return value
+    first, rest = path[0], path[1:]
+    if isinstance(first, str):
+        change = {first: put(getattr(node, first), rest, value)}
+        return node._replace(**change) if hasattr(node, "_replace") else replace(node, **change)
+    if isinstance(node, tuple):
+        return (*node[:first], put(node[first], rest, value), *node[first + 1 :])
+    return jnp.asarray(node).at[first].set(value)
+
+
+def parameters(model: Any) -> dict[str, float]:
+    """Name and value of every number of a model, conductances first; units as in the text above."""
+    return {name: float(at(model.params, path)) for name, path in places(model.circuit).items()}
+
+
+def with_values(params: Params, values: Mapping[str, Any]) -> Params:
+    """The same parameters with some numbers, by their names, replaced; pure JAX. Raises ValueError for unknown names."""
+    known = places(params.circuit)
+    checks.known_parameters(values, known)
+    for name, value in values.items():
+        params = put(params, known[name], value)
+    return params
+
+
+# %% tags=["active-ipynb"]
+# def potential_after(E_K, g_A):
+#     """Mean potential of all cells over 200 ms."""
+#     params = with_values(model.params, {"E Kd": E_K, "AB/PD A": g_A})
+#     return simulate(params, start, np.arange(0, 200, 0.5)).V.mean()
+#
+#
+# start = model.get_thermalization()
+# with precision():
+#     slopes = jax.jit(jax.grad(potential_after, argnums=(0, 1)))(-80.0, 50.0)
+# print(f"{len(parameters(model))} numbers; dV/dE_K = {slopes[0]:.4f}, dV/dg_A = {slopes[1]:.5f} mV per mS/cm²")
+
+# %% [markdown]
+# ## Spikes as functions of the parameters
+#
+# A spike's time is that of the top of a parabola, as in `rhythm.spikes`. Which samples hold a maximum is a
+# discrete matter; given the samples, the time depends smoothly on the potential, and with it on all
+# parameters. The buffer holds a fixed number of spikes, since compiled code wants to know all shapes.
+
+
+# %%
+MAX_SPIKES = 512  # of a cell, in one run
+
+
+class Train(NamedTuple):
+    """The spikes of one cell."""
+
+    times: Array  # (MAX_SPIKES,) ms; the end of the run where there is no spike
+    real: Array  # (MAX_SPIKES,) whether there is one
+
+
+def train(t: Array, V: Array) -> Train:
+    """Spikes of V (time,) mV at equally spaced times t (time,) ms; equal to `rhythm.spikes`, and differentiable."""
+    a, b, c = V[:-2], V[1:-1], V[2:]
+    peak = (b > THRESHOLD) & (b > a) & (b >= c)
+    (i,) = jnp.nonzero(peak, size=MAX_SPIKES, fill_value=0)
+    real = jnp.arange(MAX_SPIKES) < peak.sum()
+    a, b, c = (jnp.where(real, x[i], y) for x, y in ((a, 0.0), (b, 1.0), (c, 0.0)))
+    times = jnp.where(real, t[i + 1] + (t[1] - t[0]) * (a - c) / (a - 2 * b + c) / 2, t[-1])
+    early = jnp.diff(times, prepend=times[0] - 2 * REFRACTORY) < REFRACTORY
+    return Train(times, real & ~early)
+
+
+# %% [markdown]
+# ## Soft bursts
+#
+# Whether a silence separates two bursts is a question of yes or no: longer than 150 ms or not. Softly,
+# with a **temperature** $T$ (ms), silence $i$ after spike $i$ separates with the weight $p_i = σ((d_i - 150)/T)$.
+# The time from spike $i$ to the last one of its burst, and the weight with which a burst of at least
+# 40 ms starts at spike $i$, then follow
+#
+# $$
+# D_i = (1 - p_i)(d_i + D_{i+1}), \qquad w_i = p_{i-1}\, σ\!\left(\frac{D_i - 40}{T}\right).
+# $$ (eq-soft)
+#
+# As $T \to 0$, weights become 0 or 1, and everything below becomes what `rhythm.summary` says.
+
+
+# %%
+class Soft(NamedTuple):
+    """The bursts of one cell, softly; (spike,) in each field."""
+
+    start: Array  # ms, of the burst that starts here
+    duration: Array  # ms, of that burst
+    weight: Array  # 0…1, of that start
+    whole: Array  # 0…1, of that start, if the burst's end is seen as well
+
+
+def soft_bursts(spikes: Train, window: tuple[Any, Any], T: Any) -> Soft:
+    """Bursts by {eq}`eq-soft`; window: first and last time of the run in ms; T: temperature in ms."""
+    x = jnp.where(spikes.real, spikes.times, window[1])
+    after = jnp.diff(x, append=x[-1:])
+    last = spikes.real & ~jnp.append(spikes.real[1:], False)
+    separates = lambda d: jax.nn.sigmoid((d - GAP) / T)  # noqa: E731
+    p = jnp.where(last, 1.0, separates(after))
+    end_seen = jnp.where(last, separates(window[1] - x), 1.0)
+
+    def back(later: tuple[Array, Array], i: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        p, d, seen, real = i
+        D = jnp.where(real, (1 - p) * (d + later[0]), 0.0)
+        seen = jnp.where(real, p * seen + (1 - p) * later[1], 0.0)
+        return (D, seen), (D, seen)
+
+    zero = jnp.zeros((), x.dtype)
+    D, seen = lax.scan(back, (zero, zero), (p, jnp.where(last, 0.0, after), end_seen, spikes.real), reverse=True)[1]
+    before = jnp.concatenate([separates(x[:1] - window[0]), p[:-1]])
+    weight = jnp.where(spikes.real, before * jax.nn.sigmoid((D - MIN_BURST) / T), 0.0)
+    return Soft(x, D, weight, weight * seen)
+
+
+# %% [markdown]
+# The latest start up to spike $i$ is spike $i$ itself with the weight $w_i$, and else the latest one before. So is,
+# backward in time, the next one. The **period** is the time from the first start of all to the last, over the number of
+# cycles between; the **phase** of a start is its place between the latest and the next start of the pacemaker.
+
+
+# %%
+def latest(weight: Array, start: Array, reverse: bool = False) -> tuple[Array, Array]:
+    """Time (ms) of the latest start up to each spike, and the weight with which there is one; `reverse`: of the next."""
+
+    def step(before: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        w, x = now
+        here = (w * x + (1 - w) * before[0], w + (1 - w) * before[1])
+        return here, here
+
+    zero = jnp.zeros((), start.dtype)
+    sums, weights = lax.scan(step, (zero, zero), (weight, start), reverse=reverse)[1]
+    return ratio(sums, weights, 0.0), weights
+
+
+def ratio(a: Array, b: Array, otherwise: float = jnp.nan) -> Array:
+    """a/b, or else a constant where b is not positive."""
+    return jnp.where(b > 0, a / jnp.where(b > 0, b, 1.0), otherwise)
+
+
+def soft_period(b: Soft) -> Array:
+    """Mean interval between the starts of bursts, ms."""
+    span = latest(b.weight, b.start)[0][-1] - latest(b.weight, b.start, reverse=True)[0][0]
+    return ratio(span, b.weight.sum() - 1)
+
+
+def soft_phase(b: Soft, pacemaker: Soft) -> Array:
+    """Mean phase of b's starts in the pacemaker's cycles, 0…1, on the circle."""
+    k = jnp.searchsorted(pacemaker.start, b.start, side="right")
+    inner = lambda x, i: jnp.where((i >= 0) & (i < len(x)), x[jnp.clip(i, 0, len(x) - 1)], 0.0)  # noqa: E731
+    t0, m0 = (inner(x, k - 1) for x in latest(pacemaker.weight, pacemaker.start))
+    t1, m1 = (inner(x, k) for x in latest(pacemaker.weight, pacemaker.start, reverse=True))
+    w = m0 * m1 * b.weight
+    φ = 2 * jnp.pi * ratio(b.start - t0, t1 - t0, 0.0)
+    x, y = (w * jnp.cos(φ)).sum(), (w * jnp.sin(φ)).sum()
+    some = w.sum() > 0
+    return jnp.where(some, jnp.arctan2(jnp.where(some, y, 1.0), jnp.where(some, x, 1.0)) / (2 * jnp.pi) % 1, jnp.nan)
+
+
+class Features(NamedTuple):
+    """What each cell does, softly; (cell,) in each field, NaN where undefined."""
+
+    period: Array  # ms
+    burst: Array  # ms, duration
+    duty_cycle: Array  # 0…1
+    phase: Array  # 0…1, of the burst's start in the pacemaker's cycle
+    bursts: Array  # number of bursts that begin
+    rate: Array  # spikes per second
+
+
+DEFAULT_TEMPERATURE = 5.0  # ms
+
+
+def soft_features(t: Any, V: Any, temperature: Any = DEFAULT_TEMPERATURE, pacemaker: int = 0) -> Features:
+    """Period, duty cycle and phase of every cell as smooth functions of its potential; pure JAX.
+
+    t: (time,) ms, equally spaced and dense enough to resolve spikes (0.5 ms or less); V: (time, cell) mV.
+    temperature: ms, {eq}`eq-soft`. pacemaker: the cell whose bursts begin the cycles.
+    """
+    V = jnp.asarray(V)
+    t = jnp.asarray(t, V.dtype)
+    window = t[0], t[-1]
+    trains = jax.vmap(train, in_axes=(None, 1))(t, V)
+    b = jax.vmap(lambda x: soft_bursts(x, window, temperature))(trains)
+    period = jax.vmap(soft_period)(b)
+    duration = ratio((b.whole * b.duration).sum(1), b.whole.sum(1))
+    phase = jax.vmap(lambda x: soft_phase(x, jax.tree.map(lambda y: y[pacemaker], b)))(b)
+    rate = trains.real.sum(1).astype(V.dtype) / (window[1] - window[0]) * MS_PER_S
+    return Features(period, duration, duration / period, phase, b.weight.sum(1), rate)
+
+
+MS_PER_S = 1000.0
+SAMPLING = 0.25  # ms, dense enough for features
+
+# %% [markdown]
+# The figure shows the period, duty cycle and phase of LP in the circuit of Fig. 3e as the temperature
+# falls, against those of the chapter on rhythms.
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Soft features of LP less those of `rhythm.summary`.", "name": "fig-soft"}}
+# from .rhythm import summary
+#
+# recording = model(np.arange(2000, 9000, 0.25))
+# hard = summary(recording).loc[("LP", 0)]
+# temperatures = np.geomspace(0.3, 60, 24)
+# with precision():
+#     soft = jax.jit(jax.vmap(lambda T: soft_features(recording.t, recording.states.V, T)))(temperatures)
+# error = {"period": abs(soft.period[:, 1] / hard["period (ms)"] - 1), "duty cycle": abs(soft.duty_cycle[:, 1] / hard["duty cycle"] - 1),
+#          "phase": abs(soft.phase[:, 1] / hard["phase"] - 1)}
+# assert all(e[0] < 1e-9 for e in error.values())
+# curves = [hv.Curve((temperatures, np.maximum(e, 1e-12)), "temperature (ms)", "relative difference", label=name) for name, e in error.items()]
+# hv.Overlay(curves).opts(logx=True, logy=True, width=560, height=260, toolbar=None, legend_position="right")
+
+# %% [markdown]
+# ## Sensitivities
+#
+# The **elasticity** of a feature $f$ with respect to a parameter $p$ is $\frac{p}{f} \frac{\partial f}{\partial p}$: by how
+# many per cent the feature changes when the parameter grows by one per cent.
+#
+# The run goes through a transient first, since a feature belongs to the rhythm and not to the start.
+
+
+# %%
+def conductance_names(model: Any) -> list[str]:
+    """Names of the maximal conductances and synapses of a model that are not zero."""
+    return [n for n, path in places(model.circuit).items() if path[0] in ("g", "gs") and at(model.params, path) != 0]
+
+
+def rhythm_of_cells(model: Any) -> Callable[[Array, Array], dict[Any, Array]]:
+    """Period, burst duration, duty cycle and phase of every cell, as a function of times and potentials."""
+    names = [" ".join(map(str, cell)) for cell in model.cells]
+
+    def chosen(t: Array, V: Array) -> dict[Any, Array]:
+        found = soft_features(t, V)._asdict()
+        return {(cell, f): found[f][i] for i, cell in enumerate(names) for f in ("period", "burst", "duty_cycle", "phase")}
+
+    return chosen
+
+
+def sensitivity(
+    model: Any, features: Callable[[Array, Array], Mapping[Any, Any]] | None = None, names: Sequence[str] | None = None, *,
+    duration: float = 6000.0, transient: float = 2000.0, dt: float = DEFAULT_DT, every: float = SAMPLING,
+) -> pd.DataFrame:  # fmt: skip
+    """Elasticities (feature, parameter) of a model's rhythm; NaN where a feature is undefined or zero.
+
+    features: a function of times (time,) ms and potentials (time, cell) mV to named scalars; by default
+    `rhythm_of_cells`. names: of `parameters(model)`; by default all conductances that are not zero. duration and
+    transient of the run, step dt and sampling: ms. Raises ValueError for unknown names and for times that are not whole steps.
+    """
+    known = parameters(model)
+    names = conductance_names(model) if names is None else list(names)
+    checks.known_parameters(names, known)
+    chosen, t = features or rhythm_of_cells(model), np.arange(transient, duration, every)
+    start = model.get_thermalization(dt=dt)
+
+    def observed(values: Mapping[str, Any]) -> Mapping[Any, Any]:
+        states = simulate_with_adjoint(with_values(model.params, values), start, t, dt=dt)
+        return chosen(jnp.asarray(t, states.V.dtype), states.V)
+
+    with precision(model.dtype):
+        values = {n: jnp.asarray(known[n]) for n in names}
+        found, slopes = jax.jit(lambda x: (observed(x), jax.jacrev(observed)(x)))(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        table = {n: {f: known[n] * float(by[n]) / float(found[f]) for f, by in slopes.items()} for n in names}
+    return pd.DataFrame(table).replace([np.inf, -np.inf], np.nan).rename_axis(columns="parameter")
+
+
+# %% [markdown]
+# In the circuit of Fig. 3e, the periods of all cells are one period, and depend on the parameters alike.
+
+# %% tags=["active-ipynb"]
+# elasticity = sensitivity(model)
+# periods = elasticity.xs("period", level=1).iloc[:2]
+# assert np.allclose(periods.iloc[0], periods.iloc[1], atol=0.1)
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Elasticities of the rhythm: per cent of change for one per cent of a parameter.", "name": "fig-elasticity"}}
+# from .plotting import heat_map
+#
+# heat_map(elasticity)
+
+# %% [markdown]
+# ## What resembles a recording
+#
+# A **loss** is a function of `Params` that is small where the model does what is wanted. The functions below
+# build such losses; so may any function of your own that calls `simulate_with_adjoint`.
+#
+# The **trace mismatch** is the mean squared difference of potentials. It has many false minima: a model whose spikes come
+# two milliseconds late is no better than one without spikes.
+
+
+# %%
+Loss = Callable[[Params], Array]
+
+
+class Recording(NamedTuple):
+    """Potentials to be fitted."""
+
+    t: np.ndarray  # (time,) ms, equally spaced
+    V: np.ndarray  # (time, cell) mV
+
+
+def recording_of(data: Any, model: Any) -> Recording:
+    """A recording from a result, from a DataFrame (index: ms) or from (t, V), checked against the model's cells."""
+    if hasattr(data, "states"):
+        data = data.t, data.states.V
+    elif isinstance(data, pd.DataFrame):
+        data = data.index.to_numpy(), data.to_numpy()
+    return Recording(*checks.voltage_data(data, len(model.circuit.rows)))
+
+
+def trace_mismatch(model: Any, data: Any, *, state: State | None = None, dt: float = DEFAULT_DT) -> Loss:
+    """Loss: mean squared difference (mV²) from recorded potentials.
+
+    data: a result, a DataFrame or (t, V), see `recording_of`; state: at the first time, thermalized by default.
+    """
+    t, V = recording_of(data, model)
+    start = model.get_thermalization(dt=dt) if state is None else checks.state(state, model.cold)
+
+    def loss(params: Params) -> Array:
+        return jnp.mean((simulate_with_adjoint(params, start, t, dt=dt, t0=t[0]).V - V) ** 2)
+
+    return loss
+
+
+# %% [markdown]
+# The **prediction-error method** {cite:p}`Ljung1999` steers the model by the recording: each cell gets the extra current $K\,(V_\mathrm{data} -
+# V)$, which holds its potential near the recorded one, so that a spike is never late for long. What is left of the difference says
+# which current is wrong. This extra current is a leak with the conductance $K$ and the reversal potential $V_\mathrm{data}(t)$,
+# so it needs no new equation: add $K$ to the leak conductance, and inject $K\,(V_\mathrm{data} - E_\mathrm{leak})$.
+
+
+# %%
+def leak(circuit: Circuit) -> int:
+    """Index of a channel without gates, that passes a current g (V − E)."""
+    found = [i for i, c in enumerate(circuit.channels) if c.m is None and c.h is None and c.E is not None]
+    checks.has_leak(found, [c.name for c in circuit.channels])
+    return found[0]
+
+
+DEFAULT_STEERING = 1.0  # mS/cm²
+
+
+def prediction_error(
+    model: Any, data: Any, *, K: float = DEFAULT_STEERING, state: State | None = None, skip: float = 0.0, dt: float = DEFAULT_DT
+) -> Loss:
+    """Loss: mean squared error (mV²) of a model that is steered by recorded potentials with conductance K (mS/cm²).
+
+    data, state: as for `trace_mismatch`. skip: ms at the start that do not count, while the gates find their values.
+    Raises ValueError if the circuit has no channel without gates.
+    """
+    from scipy.interpolate import CubicSpline
+
+    t, V = recording_of(data, model)
+    c, n = model.circuit, leak(model.circuit)
+    K = checks.positive("K", K, "mS/cm²")
+    start = model.get_thermalization(dt=dt) if state is None else checks.state(state, model.cold)
+    steps = t[0] + dt * np.arange(round((t[-1] - t[0]) / dt) + 2)
+    target = CubicSpline(t, V)(np.minimum(steps, t[-1]))
+    injected = K * c.constants.A * CM2_MS_TO_US * (target - c.channels[n].E)
+    late = t >= t[0] + skip
+
+    def loss(params: Params) -> Array:
+        steered = params.replace(g=jnp.asarray(params.g).at[:, n].add(K))
+        V_model = simulate_with_adjoint(steered, start, t, injected[: len(steps) - 1], dt=dt, t0=t[0]).V
+        return jnp.mean((V_model - V)[late] ** 2)
+
+    return loss
+
+
+# %% [markdown]
+# Both losses along one conductance, of an isolated pacemaker that was simulated with 50 mS/cm² of A current:
+
+# %% tags=["active-ipynb"]
+# cell = Prinz2004({"AB/PD 2": 1}, gs={}, ge=0)
+# truth = cell(np.arange(0, 1500, 0.25))
+# losses = {"trace": trace_mismatch(cell, truth), "prediction error": prediction_error(cell, truth)}
+# values = np.linspace(20, 100, 81)
+# with precision():
+#     landscapes = {name: jax.jit(jax.vmap(lambda g, loss=loss: loss(with_values(cell.params, {"AB/PD 2 A": g}))))(values)
+#                   for name, loss in losses.items()}
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Two losses along one conductance (mS/cm²), each relative to its largest value; the true value is 50.", "name": "fig-landscape"}}
+# minima = {name: int(((y[1:-1] < y[:-2]) & (y[1:-1] < y[2:])).sum()) for name, y in landscapes.items()}
+# assert minima["prediction error"] == 1 < minima["trace"]
+# curves = [hv.Curve((values, y / y.max()), "conductance of A (mS/cm²)", "relative loss", label=name) for name, y in landscapes.items()]
+# hv.Overlay(curves).opts(width=560, height=260, toolbar=None, legend_position="right")
+
+# %% [markdown]
+# **Mean calcium** is what a cell could know of its own activity. **Spike density** forgives small shifts: every upstroke through
+# the threshold counts one, smoothed by a Gaussian of a given width.
+
+
+# %%
+def mean_calcium(params: Params, start: State, t: Any, *, dt: float = DEFAULT_DT, **run: Any) -> Array:
+    """Mean calcium (µM) of each cell over the times t (ms), (cell,)."""
+    return simulate_with_adjoint(params, start, t, dt=dt, **run).Ca.mean(0)
+
+
+def calcium_mismatch(
+    model: Any, target: Any, t: Any, *, state: State | None = None, dt: float = DEFAULT_DT
+) -> Loss:
+    """Loss: mean over cells of log²(mean calcium / target); target: () or (cell,) µM."""
+    start = model.get_thermalization(dt=dt) if state is None else checks.state(state, model.cold)
+    target = checks.positive_values("target", target, "µM")
+    return lambda params: jnp.mean(jnp.log(mean_calcium(params, start, t, dt=dt) / target) ** 2)
+
+
+UPSTROKE = 5.0  # mV, over which a spike counts softly as it rises through the threshold
+
+
+def spike_density(t: Any, V: Array, width: float) -> Array:
+    """Spikes per second, smoothed by a Gaussian of s.d. `width` (ms): (time − 1, cell), of V (time, cell) mV."""
+    step = float(t[1] - t[0])
+    upstrokes = jax.nn.relu(jnp.diff(jax.nn.sigmoid((V - THRESHOLD) / UPSTROKE), axis=0))
+    reach = np.arange(-math.ceil(4 * width / step), math.ceil(4 * width / step) + 1) * step
+    kernel = jnp.asarray(np.exp(-((reach / width) ** 2) / 2), V.dtype)
+    smooth = lambda x: jnp.convolve(x, kernel / kernel.sum(), mode="same")  # noqa: E731
+    return jax.vmap(smooth, in_axes=1, out_axes=1)(upstrokes) / step * MS_PER_S
+
+
+def density_mismatch(
+    model: Any, data: Any, *, width: float = 50.0, state: State | None = None, dt: float = DEFAULT_DT
+) -> Loss:
+    """Loss: mean squared difference ((1/s)²) of spike densities. width: ms; data, state: as for `trace_mismatch`."""
+    t, V = recording_of(data, model)
+    start = model.get_thermalization(dt=dt) if state is None else checks.state(state, model.cold)
+    wanted, width = np.asarray(V), checks.positive("width", width, "ms")
+
+    def loss(params: Params) -> Array:
+        V = simulate_with_adjoint(params, start, t, dt=dt, t0=t[0]).V
+        return jnp.mean((spike_density(t, V, width) - spike_density(t, jnp.asarray(wanted, V.dtype), width)) ** 2)
+
+    return loss
+
+
+# %% [markdown]
+# **Features**: the distance from a wanted period and duty cycle. Where no period is defined, as in a tonic cell, the
+# longest silence (softly, over all silences of a run) still is; the loss then asks for one as long as in the wanted rhythm.
+
+
+# %%
+def log_ratio(a: Array, b: Any) -> tuple[Array, Array]:
+    """log² (a/b), or 0 where a is undefined or not positive; and whether it is defined."""
+    known = jnp.isfinite(a) & (a > 0)
+    return jnp.log(jnp.where(known, a, b) / b) ** 2, known
+
+
+def longest_silence(spikes: Train, window: tuple[Any, Any], T: Any) -> Array:
+    """Longest time between two spikes (ms), softly, at temperature T (ms)."""
+    x = jnp.where(spikes.real, spikes.times, window[1])
+    both = spikes.real[:-1] & spikes.real[1:]
+    gaps = jnp.where(both, jnp.diff(x), 0.0)
+    return jnp.where(both.any(), T * jax.nn.logsumexp(gaps / T, where=both), window[1] - window[0])
+
+
+def rhythm_mismatch(
+    model: Any, t: Any, *, period: float, duty_cycle: float, cell: int = 0, temperature: float = DEFAULT_TEMPERATURE,
+    state: State | None = None, dt: float = DEFAULT_DT,
+) -> Loss:  # fmt: skip
+    """Loss: log² of the ratios of a cell's period (ms) and duty cycle to wanted ones; times t (ms) as in `soft_features`."""
+    start = model.get_thermalization(dt=dt) if state is None else checks.state(state, model.cold)
+    period, share = checks.positive("period", period, "ms"), checks.fraction("duty_cycle", duty_cycle)
+    t = checks.times(t, 0.0)
+
+    def loss(params: Params) -> Array:
+        V = simulate_with_adjoint(params, start, t, dt=dt).V
+        f = jax.tree.map(lambda x: x[cell], soft_features(t, V, temperature))
+        (a, bursting), (b, _) = log_ratio(f.period, period), log_ratio(f.duty_cycle, share)
+        silence = longest_silence(train(jnp.asarray(t, V.dtype), V[:, cell]), (t[0], t[-1]), temperature)
+        c, _ = log_ratio(silence, (1 - share) * period)
+        return jnp.where(bursting, a + b, UNDEFINED + c)
+
+    return loss
+
+
+UNDEFINED = 4.0  # loss of a rhythm that has no period, more than that of a wrong one
+
+# %% [markdown]
+# The **fifteen criteria** as one loss: how far each feature lies outside its accepted range, in standard deviations of the lobsters',
+# squared. With the mean period $P$, durations and phases of a circuit, delays and gaps follow, such as $φ_{LP} P$ for the delay
+# of LP.
+
+
+# %%
+def fifteen(f: Features, roles: Sequence[int]) -> dict[str, Array]:
+    """The features of `rhythm.CRITERIA` from soft ones; roles: the cells that are PD, LP and PY."""
+    PD, LP, PY = roles
+    P = f.period[PD]
+    φ_LP, φ_PY = f.phase[LP], f.phase[PY]
+    burst = {"PD": f.burst[PD], "LP": f.burst[LP], "PY": f.burst[PY]}
+    gap_1, gap_2 = φ_LP * P - burst["PD"], (φ_PY - φ_LP) * P - burst["LP"]
+    return {
+        "cycle_period": P, **{f"burst_duration_{x}": d for x, d in burst.items()},
+        "gap_PDend_LPstart": gap_1, "gap_LPend_PYstart": gap_2,
+        "delay_PDstart_LPstart": φ_LP * P, "delay_PDstart_PYstart": φ_PY * P,
+        **{f"duty_cycle_{x}": d / P for x, d in burst.items()},
+        "phase_gap_PD_LP": gap_1 / P, "phase_gap_LP_PY": gap_2 / P, "phase_LPstart": φ_LP, "phase_PYstart": φ_PY,
+    }  # fmt: skip
+
+
+def outside(x: Array, low: float, high: float, sd: float, margin: float) -> Array:
+    """Squared distance from the range, shrunk by `margin` at both ends, in standard deviations; 0 where x is undefined."""
+    z = jax.nn.relu(low + margin * sd - x) + jax.nn.relu(x - high + margin * sd)
+    return (z / sd) ** 2
+
+
+def criteria_mismatch(
+    model: Any, t: Any, *, roles: Sequence[int] = (0, 1, 2), margin: float = 0.25, temperature: float = DEFAULT_TEMPERATURE,
+    state: State | None = None, dt: float = DEFAULT_DT,
+) -> Loss:  # fmt: skip
+    """Loss: 0 if all fifteen criteria hold with a margin (standard deviations); roles: the cells that are PD, LP and PY."""
+    start = model.get_thermalization(dt=dt) if state is None else checks.state(state, model.cold)
+    t = checks.times(t, 0.0)
+
+    def loss(params: Params) -> Array:
+        V = simulate_with_adjoint(params, start, t, dt=dt).V
+        found = fifteen(soft_features(t, V, temperature, roles[0]), roles)
+        terms = []
+        for c in CRITERIA:
+            x = found[c.name]
+            known = jnp.isfinite(x)
+            terms.append(jnp.where(known, outside(jnp.where(known, x, c.mean), c.low, c.high, c.sd, margin), UNDEFINED))
+        return jnp.stack(terms).mean()
+
+    return loss
+
+
+# %% [markdown]
+# ## Fitting
+#
+# `fit` searches a box of parameters, conductances and synapses on a logarithmic scale, with any optimizer of
+# [optax](https://optax.readthedocs.io). All starts run side by side in one compiled function.
+
+
+# %%
+class Box(NamedTuple):
+    """The parameters to be searched, and where; (parameter,) in each array."""
+
+    names: tuple[str, ...]
+    low: np.ndarray  # natural unit
+    high: np.ndarray  # natural unit
+    log: np.ndarray  # whether the scale is logarithmic
+
+    def inside(self, values: Any) -> Any:
+        """Coordinates 0…1 (…, parameter) of values in natural units."""
+        f = lambda x: np.where(self.log, np.log(np.where(self.log, x, 1.0)), x)  # noqa: E731
+        return (f(values) - f(self.low)) / (f(self.high) - f(self.low))
+
+    def natural(self, x: Any) -> Array:
+        """Values in natural units of coordinates x (…, parameter)."""
+        low, high = jnp.asarray(self.low, x.dtype), jnp.asarray(self.high, x.dtype)
+        safe = lambda a: jnp.where(self.log, a, 1.0)  # noqa: E731
+        return jnp.where(self.log, safe(low) * (safe(high) / safe(low)) ** x, low + (high - low) * x)
+
+
+DEFAULT_SPAN = 4.0  # conductances are searched between a quarter and four times their value
+
+
+def box(model: Any, names: Sequence[str], bounds: Mapping[str, tuple[float, float]] | None = None) -> Box:
+    """The box around a model: bounds in natural units, by default a factor of `DEFAULT_SPAN` both ways."""
+    known, where = parameters(model), places(model.circuit)
+    checks.known_parameters(names, known)
+    checks.known_parameters(bounds or {}, names)
+    log = np.array([where[n][0] in ("g", "gs", "ge") for n in names])
+    ends = [
+        (bounds or {}).get(n, tuple(sorted((known[n] / DEFAULT_SPAN, known[n] * DEFAULT_SPAN)))) for n in names
+    ]
+    checks.bounds(names, ends, [known[n] for n in names], log)
+    low, high = np.array(ends, float).T
+    return Box(tuple(names), low, high, log)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit found."""
+
+    model: Any  # the model with the best values
+    values: pd.Series  # best values, natural units
+    loss: float  # of the best values
+    history: pd.DataFrame  # one row for each start and step: loss, norm of the gradient, values
+    failed: pd.DataFrame  # starts that turned non-finite: the step and the values
+    stopped: str  # why it ended: "steps", "patience" or "goal"
+
+
+class Search(NamedTuple):
+    """The state of a fit, a pytree."""
+
+    x: Any  # (start, parameter) coordinates
+    optimizer: Any  # state of the optimizer of each start
+    alive: Any  # (start,) whether loss and gradient have been finite so far
+
+
+def stepper(loss: Callable[[Array], Array], optimizer: Any, clip: float | None) -> Callable[[Search], tuple[Search, Array, Array]]:
+    """One step of all starts: the next search, the loss and the norm of the gradient at the present one."""
+    import optax
+
+    optimizer = optax.with_extra_args_support(optimizer)  # line searches want to evaluate the loss themselves
+
+    def step(x: Array, inner: Any, alive: Array) -> tuple[Array, Any, Array, Array, Array]:
+        value, slope = jax.value_and_grad(loss)(x)
+        norm = jnp.sqrt((slope**2).sum())
+        good = alive & jnp.isfinite(value) & jnp.isfinite(norm)
+        slope = jnp.where(good, slope, 0.0) * (1.0 if clip is None else jnp.minimum(1.0, clip / jnp.maximum(norm, 1e-300)))
+        change, inner = optimizer.update(slope, inner, x, value=value, grad=slope, value_fn=loss)
+        return jnp.where(good, jnp.clip(optax.apply_updates(x, change), 0, 1), x), inner, good, value, norm
+
+    def all_starts(s: Search) -> tuple[Search, Array, Array]:
+        x, inner, alive, value, norm = jax.vmap(step)(s.x, s.optimizer, s.alive)
+        return Search(x, inner, alive), value, norm
+
+    return jax.jit(all_starts)
+
+
+# %% [markdown]
+# The first start is the model itself; the others are drawn from the box with a seed. Everything that the search needs to go
+# on is written to a checkpoint file, under a name that is only given once the file is complete.
+
+
+# %%
+def starts_of(box: Box, model: Any, starts: Any, seed: int) -> np.ndarray:
+    """Coordinates (start, parameter): a number of starts, or a table or array of values in natural units."""
+    own = np.array([[parameters(model)[n] for n in box.names]])
+    if isinstance(starts, (int, np.integer)):
+        checks.count("starts", starts)
+        drawn = np.random.default_rng(seed).random((starts - 1, len(box.names)))
+        return np.concatenate([box.inside(own), drawn])
+    values = starts[list(box.names)].to_numpy(float) if isinstance(starts, pd.DataFrame) else np.atleast_2d(np.asarray(starts, float))
+    checks.starts(values, box.names, box.low, box.high)
+    return box.inside(values)
+
+
+class Log(NamedTuple):
+    """What a fit has done so far; (step, start, …) in each field."""
+
+    x: list[np.ndarray]
+    loss: list[np.ndarray]
+    slope: list[np.ndarray]
+
+
+def save(path: Path, about: str, search: Search, log: Log) -> None:
+    """Write a checkpoint; it appears under its name only when it is complete."""
+    leaves = {f"search{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(search))}
+    partial_name = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with partial_name.open("wb") as file:
+        kept = {k: np.array(v) for k, v in log._asdict().items()}
+        np.savez(file, allow_pickle=False, about=np.array(about), **leaves, **kept)
+    partial_name.replace(path)
+
+
+def restore(path: Path, about: str, like: Search) -> tuple[Search, Log]:
+    """A search and its log from a checkpoint. Raises ValueError if it belongs to another fit."""
+    with np.load(path) as file:
+        checks.same_fit(path, str(file["about"]), about)
+        leaves = [file[f"search{i}"] for i in range(len(jax.tree.leaves(like)))]
+        log = Log(*(list(file[name]) for name in Log._fields))
+    return jax.tree.unflatten(jax.tree.structure(like), leaves), log
+
+
+def told(box: Box, log: Log, dtype: Any) -> pd.DataFrame:
+    """The history: one row for each start and step."""
+    n_steps, n = len(log.loss), len(log.loss[0])
+    values = np.asarray(box.natural(jnp.asarray(np.array(log.x), dtype))).reshape(n_steps * n, -1)
+    index = pd.MultiIndex.from_product([range(n_steps), range(n)], names=["step", "start"])
+    table = pd.DataFrame({"loss": np.ravel(log.loss), "gradient": np.ravel(log.slope)}, index=index)
+    return pd.concat([table, pd.DataFrame(values, index=index, columns=list(box.names))], axis=1)
+
+
+def reason_to_stop(log: Log, goal: float | None, patience: int | None) -> str | None:
+    """Whether the goal is reached, or the best loss has not fallen by 0.1% for `patience` steps."""
+    best = np.fmin.accumulate([np.nanmin(x) if np.isfinite(x).any() else np.inf for x in log.loss])
+    if goal is not None and best[-1] <= goal:
+        return "goal"
+    still = patience is not None and len(best) > patience and best[-1] > (1 - LEAST_FALL) * best[-1 - patience]
+    return "patience" if still else None
+
+
+LEAST_FALL = 1e-3  # of the best loss, relative
+
+
+def fit(
+    model: Any, loss: Loss, parameters: Sequence[str], *, optimizer: Any = None, bounds: Mapping[str, tuple[float, float]] | None = None,
+    clip: float | None = 1.0, starts: Any = 1, steps: int = 100, patience: int | None = 20, goal: float | None = None, seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None, progress: bool = True,
+) -> Fit:  # fmt: skip
+    """Minimize a loss over some parameters of a model.
+
+    loss: a function of `Params` to a scalar, such as those above. parameters: names, see `parameters`. optimizer: of
+    optax, on coordinates that run from 0 to 1 between the bounds (natural units; a factor of 4 both ways by
+    default). clip: largest norm of the gradient, None for none. starts: how many, or their values. patience:
+    steps without progress. goal: a loss that is good enough. checkpoint: a file; a fit that finds it goes on from there.
+    Raises ValueError or TypeError before compiling for unknown names, impossible bounds and losses that are not scalar, and
+    ValueError if no start has a finite loss.
+    """
+    checks.optimizer(optimizer)
+    chosen, space = optimizer or default_optimizer(), box(model, list(parameters), bounds)
+    steps, patience = checks.count("steps", steps), None if patience is None else checks.count("patience", patience)
+
+    def objective(x: Array) -> Array:
+        return loss(with_values(model.params, dict(zip(space.names, space.natural(x), strict=True))))
+
+    with precision(model.dtype):
+        x = jnp.asarray(starts_of(space, model, starts, seed), model.dtype)
+        checks.scalar_loss(jax.eval_shape(objective, x[0]))
+        search = Search(x, jax.vmap(chosen.init)(x), jnp.ones(len(x), bool))
+        about = json.dumps([space.names, space.low.tolist(), space.high.tolist(), len(x), seed, clip, str(jax.tree.structure(search))])
+        file, log = None if checkpoint is None else Path(checkpoint), Log([], [], [])
+        if file is not None and file.exists():
+            search, log = restore(file, about, search)
+        stopped = search_on(stepper(objective, chosen, clip), search, log, steps, patience, goal, file, about, progress)
+        history = told(space, log, model.dtype)
+    return concluded(model, space, history, stopped)
+
+
+def default_optimizer() -> Any:
+    """Adam with a step of 0.03 of the box."""
+    import optax
+
+    return optax.adam(0.03)
+
+
+def search_on(
+    advance: Callable[[Search], tuple[Search, Array, Array]], search: Search, log: Log, steps: int, patience: int | None,
+    goal: float | None, file: Path | None, about: str, progress: bool,
+) -> str:  # fmt: skip
+    """Step until a reason to stop, filling the log; returns the reason."""
+    from tqdm.auto import tqdm
+
+    with tqdm(total=steps, initial=len(log.loss), disable=not progress, desc="fit", unit="step") as bar:
+        while len(log.loss) < steps:
+            following, value, slope = advance(search)
+            for kept, new in zip(log, (search.x, value, slope), strict=True):
+                kept.append(np.asarray(new))
+            if not log.loss[1:]:
+                checks.finite_start(log.loss[0])
+            search = following
+            if file is not None:
+                save(file, about, search, log)
+            bar.set_postfix(loss=f"{np.nanmin(log.loss[-1]):.4g}", refresh=False)
+            bar.update()
+            if why := reason_to_stop(log, goal, patience):
+                return why
+    return "steps"
+
+
+def concluded(model: Any, box: Box, history: pd.DataFrame, stopped: str) -> Fit:
+    """The best of all starts and steps."""
+    names = list(box.names)
+    best = history.iloc[int(np.nanargmin(history["loss"]))]
+    broken = ~np.isfinite(history["loss"]) | ~np.isfinite(history["gradient"])
+    failed = history[broken].groupby("start").head(1).reset_index("step")[["step", *names]]
+    values = best[names].rename("value")
+    return Fit(model_with(model, dict(zip(names, values, strict=True))), values, float(best["loss"]), history, failed, stopped)
+
+
+def model_with(model: Any, values: Mapping[str, float]) -> Any:
+    """A copy of a model with other conductances."""
+    other = copy.copy(model)
+    with precision():
+        params = with_values(model.params, values)
+    other.params = params.replace(**{x: np.asarray(getattr(params, x), float) for x in ("g", "gs", "ge")})
+    other.circuit = other.params.circuit
+    return other

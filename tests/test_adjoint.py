@@ -1,0 +1,182 @@
+"""The adjoint of the staggered scheme against JAX's own derivatives, finite differences and known limits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pyloric_simulator.adjoint import simulate_with_adjoint
+from pyloric_simulator.config import find_circuit
+from pyloric_simulator.prinz2004 import Prinz2004, neuron_models, simulate
+
+RNG = np.random.default_rng(4)
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return Prinz2004.from_toml(find_circuit("paper"))
+
+
+@pytest.fixture(scope="module")
+def apart():
+    """AB and two PD cells, coupled and unequal, with two PY cells."""
+    return Prinz2004(
+        {"AB": 1, "PD": 2, "LP": 1, "PY": 2},
+        {("AB", "LP"): 30, ("PD", "LP"): 15, ("LP", "AB"): 30, ("LP", "PD"): 30, ("PY", "LP"): 30},
+        neuron_models.loc[["AB/PD 2", "AB/PD 3", "LP 4", "PY 1"]],
+    )
+
+
+def as_arrays(state):
+    return jax.tree.map(jnp.asarray, state)
+
+
+def scrambled(model):
+    """A cold start whose cells differ."""
+    y = as_arrays(model.cold)
+    return y._replace(V=y.V + jnp.arange(len(y.V), dtype=y.V.dtype), m=y.m + 0.1, s=y.s + 0.2)
+
+
+def weighted(model, y, t, I, run, weights, **options):
+    """Value and gradient of a weighted sum over all recorded variables, with respect to everything."""
+
+    def loss(numbers):
+        g, gs, ge, start, I_ext = numbers
+        current = (lambda time: I_ext * jnp.sin(time / 10)) if I == "function" else I_ext
+        states = run(model.params.replace(g=g, gs=gs, ge=ge), start, t, current, **options)
+        return sum((w * x).mean() for w, x in zip(weights, states, strict=True))
+
+    I_ext = jnp.asarray(0.5) if I == "function" else I
+    numbers = (*(jnp.asarray(getattr(model.params, x)) for x in ("g", "gs", "ge")), y, I_ext)
+    return jax.jit(jax.value_and_grad(loss))(numbers)
+
+
+CASES = {
+    "records at every step": (np.arange(0, 5, 0.05), None, {}),
+    "first record late, uneven last segment": (np.arange(1.25, 20, 0.5), None, {}),
+    "records further apart than segments": (np.arange(5, 40, 13.0), None, {}),
+    "one record": (np.array([12.0]), None, {}),
+    "constant input": (np.arange(0, 10, 0.5), "cells", {}),
+    "sampled input": (np.arange(0, 10, 0.5), "steps", {}),
+    "input as a function, later start": (np.arange(0, 10, 0.5), "function", {"t0": -3.0}),
+    "exponential Euler": (np.arange(0, 5, 0.5), None, {"solver": "exponential_euler", "dt": 0.025}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("circuit", ["paper", "apart"])
+def test_equals_the_derivative_that_jax_takes_through_the_scheme(circuit, case, request):
+    model = request.getfixturevalue(circuit)
+    if circuit == "apart" and case not in ("first record late, uneven last segment", "sampled input"):
+        pytest.skip("the cases of the smaller circuit cover it")
+    t, I, options = CASES[case]
+    n = len(model.cells)
+    y = scrambled(model)
+    steps = round((t[-1] - options.get("t0", 0.0)) / options.get("dt", 0.05)) + 1
+    I = {"cells": RNG.normal(size=n), "steps": RNG.normal(size=(steps, n))}.get(I, I)
+    I = jnp.asarray(I) if isinstance(I, np.ndarray) else I
+    weights = [jnp.asarray(RNG.normal(size=(len(t), *x.shape))) for x in y]
+    fast = weighted(model, y, t, I, simulate_with_adjoint, weights, **options)
+    plain = weighted(model, y, t, I, simulate, weights, **options)
+    assert float(fast[0]) == pytest.approx(float(plain[0]), rel=1e-12)
+    for a, b in zip(jax.tree.leaves(fast[1]), jax.tree.leaves(plain[1]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12 * max(1.0, float(jnp.abs(b).max())))
+
+
+def test_agrees_with_central_differences_over_200_ms(paper):
+    t, y = np.arange(0, 200, 0.5), as_arrays(paper.get_thermalization())
+    f = jax.jit(lambda g: simulate_with_adjoint(paper.params.replace(g=g), y, t).V[-40:].mean())
+    g = jnp.asarray(paper.params.g)
+    slope = jax.jit(jax.grad(f))(g)
+    for i, j in [(0, 0), (0, 3), (1, 2), (2, 5)]:
+        h = 1e-5 * float(g[i, j])
+        difference = (f(g.at[i, j].add(h)) - f(g.at[i, j].add(-h))) / (2 * h)
+        assert float(slope[i, j]) == pytest.approx(float(difference), rel=1e-5)
+
+
+def test_memory_grows_like_the_square_root_of_the_steps(paper):
+    y = as_arrays(paper.get_thermalization())
+
+    def memory(steps):
+        f = lambda g: simulate_with_adjoint(paper.params.replace(g=g), y, np.array([steps * 0.05])).V.sum()  # noqa: E731
+        return jax.jit(jax.grad(f)).lower(jnp.asarray(paper.params.g)).compile().memory_analysis().temp_size_in_bytes
+
+    few, many = memory(10_000), memory(160_000)
+    assert many < 6 * few  # sixteen times the steps: four times the memory
+    assert many < 50e6
+
+
+def test_derivatives_with_respect_to_the_numbers_of_the_circuit(paper):
+    y, t = as_arrays(paper.get_thermalization()), np.arange(0, 20, 0.5)
+    circuit = paper.circuit
+
+    def f(E, C):
+        channels = (circuit.channels[0]._replace(E=E), *circuit.channels[1:])
+        changed = circuit._replace(channels=channels, constants=circuit.constants._replace(C=C))
+        return simulate_with_adjoint(paper.params.replace(circuit=changed), y, t).V.mean()
+
+    slopes = jax.jit(jax.grad(f, argnums=(0, 1)))(50.0, 0.628)
+    for i, h in enumerate((1e-3, 1e-6)):
+        up, down = ([50.0, 0.628], [50.0, 0.628])
+        up[i], down[i] = up[i] + h, down[i] - h
+        assert float(slopes[i]) == pytest.approx(float((f(*up) - f(*down)) / (2 * h)), rel=1e-5)
+
+
+def test_runs_in_batches_and_in_single_precision(paper):
+    y, t = as_arrays(paper.get_thermalization()), np.arange(0, 10, 0.5)
+    f = lambda gs: simulate_with_adjoint(paper.params.replace(gs=gs), y, t).V.mean()  # noqa: E731
+    gs = jnp.asarray(paper.params.gs)
+    batch = jax.jit(jax.vmap(jax.grad(f)))(jnp.stack([gs, 2 * gs]))
+    np.testing.assert_allclose(batch[1], jax.jit(jax.grad(f))(2 * gs), rtol=1e-9, atol=1e-15)
+    y32 = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), y)
+    single = lambda gs: simulate_with_adjoint(paper.params.replace(gs=gs), y32, t).V.mean()  # noqa: E731
+    slope = jax.jit(jax.grad(single))(gs.astype(jnp.float32))
+    assert slope.dtype == jnp.float32
+    np.testing.assert_allclose(slope, batch[0], rtol=1e-2, atol=1e-5)
+
+
+def test_no_derivative_is_nan_where_functions_have_limits(paper):
+    """Silent cells, conductances of zero, closed and open gates, extreme potentials."""
+    t = np.arange(0, 10, 0.5)
+
+    @jax.jit
+    def slope(g, V, x):
+        y = as_arrays(paper.cold)
+        y = y._replace(V=jnp.full_like(y.V, V), m=jnp.full_like(y.m, x), h=jnp.full_like(y.h, x), s=jnp.full_like(y.s, x))
+        f = lambda g, gs, y: simulate_with_adjoint(paper.params.replace(g=g, gs=gs), y, t).V.sum()  # noqa: E731
+        return jax.grad(f, argnums=(0, 1, 2))(g, jnp.zeros(7), y)
+
+    for g in (0.0, 1.0):
+        for V in (-200.0, -50.0, 0.0, 100.0):
+            for x in (0.0, 1.0):
+                slopes = slope(g * jnp.asarray(paper.params.g), V, x)
+                assert all(bool(jnp.isfinite(s).all()) for s in jax.tree.leaves(slopes)), (g, V, x)
+
+
+def test_no_derivative_is_nan_in_a_thousand_random_circuits(paper):
+    t, rng = np.arange(0, 60, 1.0), np.random.default_rng(1)
+    g = neuron_models.to_numpy()[rng.integers(16, size=(1000, 3))] * rng.choice([0.0, 0.5, 1.0, 2.0], (1000, 3, 8))
+    gs = rng.choice([0.0, 1.0, 10.0, 100.0], (1000, 7))
+    f = lambda g, gs: simulate_with_adjoint(paper.params.replace(g=g, gs=gs), as_arrays(paper.cold), t, dt=0.1).V.mean()  # noqa: E731
+    slopes = jax.jit(jax.vmap(jax.grad(f, argnums=(0, 1))))(jnp.asarray(g), jnp.asarray(gs))
+    assert all(bool(jnp.isfinite(s).all()) for s in slopes)
+
+
+@pytest.mark.parametrize(
+    ("t", "options", "error"),
+    [
+        (np.array([0.0, 1.0, 3.0]), {}, "equally spaced"),
+        (np.array([0.0, 0.12]), {}, "whole number of steps"),
+        (np.array([0.0, -1.0]), {}, "increas"),
+        (np.arange(0, 5, 0.5), {"solver": "euler"}, "must be one of"),
+        (np.arange(0, 5, 0.5), {"dt": -1.0}, "positive"),
+    ],
+)
+def test_refusals(paper, t, options, error):
+    with pytest.raises(ValueError, match=error):
+        simulate_with_adjoint(paper.params, paper.cold, t, **options)
+
+
+def test_forward_mode_is_refused_in_words(paper):
+    f = lambda gs: simulate_with_adjoint(paper.params.replace(gs=gs), paper.cold, np.arange(0, 5, 0.5)).V  # noqa: E731
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(f, (jnp.asarray(paper.params.gs),), (jnp.ones(7),))
