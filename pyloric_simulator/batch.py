@@ -30,7 +30,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -304,7 +304,8 @@ SCHEMES = {
 # one, and its time is that of the top of the parabola through three samples. A cell has at most one
 # spike in a block no longer than the refractory time. It is put into a buffer at the end of the
 # block, as a whole number of ticks; sums of them are exact in any order. A spike for which the buffer
-# has no room is counted and not stored, so that the count tells of it.
+# has no room is counted and not stored, so that the count tells of it. Blocks before step 0, where the
+# recording begins, leave no spikes.
 
 # %%
 TICKS = 1024  # in a time step
@@ -336,13 +337,12 @@ def look(watch: Watch, V: Array, i: Array, dt: float) -> Watch:
 
 
 def store(spikes: Spikes, watch: Watch, k: Array) -> Spikes:
-    """Write down the spikes found in the block that began with step k."""
+    """Write down the spikes found in the block that began with step k of the recording."""
     ticks = k * TICKS + jnp.round(watch.spike * TICKS).astype(jnp.int32)
-    slot = jnp.where(watch.found, spikes.number, spikes.ticks.shape[0])
+    found = watch.found & (k >= 0)
+    slot = jnp.where(found, spikes.number, spikes.ticks.shape[0])
     cell, lane = jnp.indices(slot.shape, jnp.int32)
-    return Spikes(
-        spikes.ticks.at[slot, cell, lane].set(ticks, mode="drop"), spikes.number + watch.found.astype(jnp.int32)
-    )
+    return Spikes(spikes.ticks.at[slot, cell, lane].set(ticks, mode="drop"), spikes.number + found.astype(jnp.int32))
 
 
 class Run(NamedTuple):
@@ -445,16 +445,15 @@ def measure(t: Array, count: Array, window: tuple[float, float]) -> Measures:
     seen = jnp.isfinite(following) & ~cut_LP & ~cut_PY
     cycles = Cycles(PD.start, PD.end, following, *lp, *py)
     values = {name: average(x, seen) for name, x in of_each_cycle(cycles).items()}
-    lying = {x: b.whole.any() for x, b in zip(ROLES, found, strict=True)}
     values |= {f"burst_duration_{x}": average(b.end - b.start, b.whole) for x, b in zip(ROLES, found, strict=True)}
-    alone = {x: seen.any() & (jnp.isfinite(y) | ~seen).all() for x, y in zip(ROLES, (PD.start, lp[0], py[0]), strict=True)}
-    cycling = lying | {"PD": jnp.isfinite(following[0])}
-    spiking = {x: count[i] > 0 for i, x in enumerate(ROLES)}
-    why = jnp.stack(reasons(spiking, cycling, lying, alone))
-    why = jnp.where((count > len(t)).any(), WHY.index("overflow"), why)
+    n_begun = jnp.stack([jnp.isfinite(b.start).sum() for b in found])
+    n_whole = jnp.stack([b.whole.sum() for b in found])
+    overflow = (count > len(t)).any()
+    why = jnp.where(overflow, WHY.index("overflow"), jnp.stack(reasons(count, n_begun, n_whole, cycles, seen)))
     numbers = jnp.stack([values[name] for name in FEATURES])
     periods = jnp.isfinite(following)
-    return Measures(jnp.where(why == 0, numbers, jnp.nan), why, variation(following - PD.start, periods))
+    cv = jnp.where(overflow, jnp.nan, variation(following - PD.start, periods))
+    return Measures(jnp.where(why == 0, numbers, jnp.nan), why, cv)
 
 
 def variation(x: Array, used: Array) -> Array:
@@ -500,34 +499,50 @@ class Plan(NamedTuple):
         """Blocks in a time (ms), rounded up."""
         return int(np.ceil(round(time / self.dt) / self.n))
 
+    def begin(self, y: Lanes) -> Run:
+        """A run that starts from y."""
+        return begin(y, self.buffer)
+
+    def advance(self, blocks: int, p: Conductances, run: Run, k: Any) -> Run:
+        """`blocks` blocks of a run, the first of which is step k of the recording."""
+        return advance(p, run, k, blocks, circuit=self.circuit, solver=self.solver, dt=self.dt, n=self.n)
+
+
+def ready(plan: Plan, g: Any, gs: Any, start: State | None) -> tuple[Conductances, Lanes]:
+    """Parameters and starts in lanes; the cold start for None."""
+    cold = State(*(np.broadcast_to(x, (len(g), *np.shape(x))) for x in cold_start(plan.circuit)))
+    return prepare(plan.circuit, g, gs, plan.dtype), to_lanes(cold if start is None else start, plan.dtype)
+
+
+def alone(p: Conductances) -> Conductances:
+    """Without synapses."""
+    return p._replace(gs=tuple(0 * g for g in p.gs))
+
 
 def thermalized(plan: Plan, p: Conductances, start: Lanes, key: Array | None) -> Lanes:
     """Each cell after `THERMALIZATION` alone, or, with one key per lane, at a random moment toward its end."""
-    alone = p._replace(gs=tuple(0 * g for g in p.gs))
-    go = partial(advance, alone, circuit=plan.circuit, solver=plan.solver, dt=plan.dt, n=plan.n)
     last = plan.blocks(THERMALIZATION)
     if key is None:
-        return go(begin(start, 0), jnp.int32(0), last).y
+        return plan.advance(last, alone(p), begin(start, 0), jnp.int32(0)).y
     draw = lambda k: jax.random.randint(k, start.V.shape[:1], last - plan.blocks(RANDOM_PART), last + 1)  # noqa: E731
     moment = jax.vmap(draw, out_axes=1)(key)
 
     def block(b: Array, carry: tuple[Run, Lanes]) -> tuple[Run, Lanes]:
         run, kept = carry
-        run = go(run, jnp.int32(0), 1)
+        run = plan.advance(1, alone(p), run, jnp.int32(0))
         return run, jax.tree.map(lambda new, old: jnp.where(b + 1 == moment, new, old), run.y, kept)
 
     return lax.fori_loop(0, last, block, (begin(start, 0), start))[1]
 
 
-def spike_trains(plan: Plan, p: Conductances, start: Lanes) -> tuple[Array, Array, Array]:
-    """Spike times (spike, cell, lane) in ms after the transient, their number (cell, lane), and whether V is finite (lane,)."""
-    go = partial(advance, p, circuit=plan.circuit, solver=plan.solver, dt=plan.dt, n=plan.n)
-    run = go(begin(start, plan.buffer), jnp.int32(0), plan.blocks(plan.transient))
-    run = run._replace(spikes=run.spikes._replace(number=0 * run.spikes.number))
-    run = go(run, jnp.int32(0), plan.blocks(plan.duration))
+def measured(plan: Plan, run: Run) -> Measures:
+    """`Measures` of a run at its end, each field with a leading axis of circuits."""
     wide = jnp.result_type(float)  # double precision where JAX has it
     times = (run.spikes.ticks.astype(wide) / TICKS + SCHEMES[plan.solver].offset) * plan.dt
-    return times, run.spikes.number, jnp.isfinite(run.y.V).all(0)
+    found = jax.vmap(partial(measure, window=(0.0, plan.duration)), in_axes=(-1, -1))(times, run.spikes.number)
+    finite = jnp.isfinite(run.y.V).all(0)
+    hidden = lambda x, by: jnp.where(finite, x.T, by).T  # noqa: E731
+    return Measures(hidden(found.values, jnp.nan), hidden(found.why, WHY.index("not finite")), hidden(found.cv, jnp.nan))
 
 
 def simulate_and_measure(plan: Plan, g: Any, gs: Any, start: State | None, key: Any = None) -> Measures:
@@ -536,31 +551,55 @@ def simulate_and_measure(plan: Plan, g: Any, gs: Any, start: State | None, key: 
     g: (circuit, cell, channel) mS/cm²; gs: (circuit, synapse) nS; start: states (circuit, cell, …), or None for
     thermalized cells; key: one JAX key per circuit for random moments, or None. Pure; compile with `compiled`.
     """
-    p = prepare(plan.circuit, g, gs, plan.dtype)
+    p, y = ready(plan, g, gs, start)
     if start is None:
-        cold = State(*(np.broadcast_to(x, (len(g), *np.shape(x))) for x in cold_start(plan.circuit)))
-        y = thermalized(plan, p, to_lanes(cold, plan.dtype), key)
-    else:
-        y = to_lanes(start, plan.dtype)
-    times, count, finite = spike_trains(plan, p, y)
-    found = jax.vmap(partial(measure, window=(0.0, plan.duration)), in_axes=(-1, -1))(times, count)
-    broken = ~finite[:, None]
-    return Measures(jnp.where(broken, jnp.nan, found.values), jnp.where(broken, WHY.index("not finite"), found.why), found.cv)
+        y = thermalized(plan, p, y, key)
+    before = plan.blocks(plan.transient)
+    run = plan.advance(before + plan.blocks(plan.duration), p, plan.begin(y), jnp.int32(-before * plan.n))
+    return measured(plan, run)
 
 
 @cache
-def compiled(backend: str) -> Any:
-    """`simulate_and_measure`, compiled once for each plan and number of circuits.
+def compiled(backend: str, function: Any = simulate_and_measure, static: int = 1) -> Any:
+    """A function of a plan, compiled once for each value of its first `static` arguments and each number of circuits.
 
     On a processor one call uses one core, so that calls from several threads use all and none depends on their number.
     """
     options = {"xla_cpu_multi_thread_eigen": False} if backend == "cpu" else None
-    return jax.jit(simulate_and_measure, static_argnums=0, compiler_options=options)
+    return jax.jit(function, static_argnums=tuple(range(static)), compiler_options=options)
 
 
 def padded(n: int) -> int:
     """The least allowed number of lanes for n circuits."""
     return -(-n // MULTIPLE) * MULTIPLE
+
+
+# %% [markdown]
+# A large batch takes a minute. `in_parts` computes the same in parts of half a second of simulated
+# time, between which it can tell how far it is, or be stopped. All parts are one compiled function.
+
+# %%
+PART = 500  # blocks
+
+
+def in_parts(
+    plan: Plan, g: Any, gs: Any, start: State | None, *, backend: str, tell: Callable[[float], None]
+) -> Measures:  # fmt: skip
+    """`simulate_and_measure` to the last bit; after each part `tell` hears what share is done, and may raise."""
+    p, y = compiled(backend, ready)(plan, g, gs, start)
+    before, alone_for = plan.blocks(plan.transient), plan.blocks(THERMALIZATION)
+    stages = [(p, before, before + plan.blocks(plan.duration))]
+    if start is None:
+        stages.insert(0, (alone(p), alone_for, alone_for))
+    done, every = 0, sum(blocks for _, _, blocks in stages)
+    for parameters, unseen, blocks in stages:
+        run = compiled(backend, Plan.begin)(plan, y)
+        for b in range(0, blocks, PART):
+            n = min(PART, blocks - b)
+            run = compiled(backend, Plan.advance, 2)(plan, n, parameters, run, np.int32((b - unseen) * plan.n))
+            y, done = jax.block_until_ready(run.y), done + n
+            tell(done / every)
+    return compiled(backend, measured)(plan, run)
 
 
 # %% [markdown]

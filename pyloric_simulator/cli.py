@@ -1,4 +1,5 @@
-"""The command `pyloric`: simulate a circuit, look at its cells, mind the store of thermalized ones.
+"""The command `pyloric`: simulate a circuit, judge the rhythm of a recording, run circuits by the thousand, look at
+the paper's cells, mind the store of thermalized ones.
 
 The simulator and the plotting libraries are imported by the functions that use them, so that help comes
 at once.
@@ -43,6 +44,7 @@ HINT = "Circuits can have a second stable rhythm, where LP silences the pacemake
 PICTURE_POINTS = 40_000  # of each trace in a picture
 PICTURES = (".html", ".png")
 NO_PICTURE = "none"
+OWN_V = "V "  # how `simulate` names the columns of potentials
 OPTIONAL = {".png": ("matplotlib", "png"), ".parquet": ("pyarrow", "parquet")}  # suffix -> module, extra
 
 # ------------------------------------------------------------------------------- the command line
@@ -218,26 +220,34 @@ def rhythm(
     start: Annotated[float | None, typer.Option(help="Leave out what is before, in ms.", show_default="nothing")] = None,
 ) -> None:  # fmt: skip
     """Describe the rhythm of a recording and hold it against the fifteen criteria."""
-    from .rhythm import ROLES, report, summary
+    from .rhythm import report, summary
 
     V = recording(file)
-    window = (float(V.index[0] if start is None else start), float(V.index[-1]))
-    chosen = None if cells is None else dict(zip(ROLES, (x.strip() for x in cells.split(",")), strict=False))
+    window, chosen = window_of(V, start), roles_of(V, cells)
     table = report(V, window, cells=chosen)
     typer.echo(rhythm_table(summary(V, window)) + "\n")
     typer.echo(table.drop(columns="unit").to_string(float_format=lambda x: f"{x:.3f}", na_rep="–"))
     typer.echo(f"\nPyloric-like: {yes(table.attrs['pyloric_like'])}. Pyloric: {yes(table.attrs['pyloric'])}.")
 
 
-database = typer.Typer(help="Run circuits of the paper's database by the thousand.", no_args_is_help=True, rich_markup_mode=None)
+database = typer.Typer(rich_markup_mode=None)
 app.add_typer(database, name="database")
+
+
+@database.callback(invoke_without_command=True, epilog="Example: pyloric database run results --sample 20000 --seed 1")
+def of_the_paper(context: typer.Context) -> None:
+    """Run circuits of the paper's database by the thousand."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of results.")]
 
 
 @database.command("sample", epilog="Example: pyloric database sample 1000 --seed 1 --out circuits.csv")
 def database_sample(
     n: Annotated[int, typer.Argument(metavar="N", help="Number of circuits.")],
-    seed: Annotated[int, typer.Option(help="The same seed gives the same circuits.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same circuits.")] = 0,
     out: Annotated[Path | None, typer.Option(help="A CSV file.", show_default="show them")] = None,
 ) -> None:
     """Draw circuits of the database at random."""
@@ -255,8 +265,8 @@ def database_sample(
 def database_run(
     path: Folder,
     number: Annotated[int | None, typer.Option("--sample", help="Run so many circuits drawn at random.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
-    circuits: Annotated[Path | None, typer.Option(help="Run the circuits in this CSV file.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
+    circuits: Annotated[Path | None, typer.Option(help="Run the circuits in this CSV or Parquet file.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Run all 20,250,000.")] = False,
     duration: Annotated[float | None, typer.Option(help="Of each run, in ms.", show_default="13000")] = None,
     transient: Annotated[float | None, typer.Option(help="What is left out of it, in ms.", show_default="3000")] = None,
@@ -266,15 +276,13 @@ def database_run(
     progress: Progress = None,
 ) -> None:
     """Run circuits into a folder. A run that was stopped goes on where it was."""
-    import pandas as pd
-
     from . import database as db
 
     if (number is not None) + (circuits is not None) + every != 1:
         raise ValueError("Circuits are named by one of --sample, --circuits and --all; say one of them.")
     chosen = db.sample(number, seed) if number is not None else range(db.TOTAL)
     if circuits is not None:
-        chosen = pd.read_csv(circuits, index_col=0)
+        chosen = read(circuits)
     given = {"duration": duration, "transient": transient, "solver": solver, "dt": dt, "dtype": precision}
     options = {name: value for name, value in given.items() if value is not None}
     db.fill(chosen, path, progress=wanted(progress), **options)
@@ -307,18 +315,9 @@ def database_text(path: Path, max_cv: float | None = None) -> str:
     found = summary(path, MAX_PERIOD_CV if max_cv is None else max_cv)
     lines = [f"{name:13} {row['fraction']:8.3%}  (95%: {row['low']:.3%} to {row['high']:.3%})  {row['count']:,.0f} of {row['of']:,.0f}"
              for name, row in found.fractions.iterrows()]  # fmt: skip
-    return "\n".join([*lines, "", found.parameters.to_string(float_format=lambda x: f"{x:.3f}")])
-
-
-def recording(file: Path) -> pd.DataFrame:
-    """Potentials (time, cell) in mV of a file, indexed by time in ms; of a file of `simulate` its V only."""
-    import pandas as pd
-
-    if not file.exists():
-        raise ValueError(f"'{file}' does not exist; it must be a CSV or Parquet file. Check the path.")
-    data = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, comment="#", index_col=0)
-    own = [name for name in data if str(name).startswith(OWN_V)]
-    return data[own].rename(columns=lambda name: name.removeprefix(OWN_V)) if own else data
+    if len(found.parameters):  # circuits with conductances of their own have none to compare
+        lines += ["", found.parameters.to_string(float_format=lambda x: f"{x:.3f}")]
+    return "\n".join(lines)
 
 
 def yes(value: bool) -> str:
@@ -326,7 +325,82 @@ def yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-OWN_V = "V "  # how `simulate` names the columns of potentials
+# ------------------------------------------------------------------------------- recordings
+
+
+def read(file: Path) -> pd.DataFrame:
+    """The table in a CSV or Parquet file, indexed by its first column."""
+    import pandas as pd
+
+    if not file.is_file():
+        raise ValueError(f"'{file}' is no file; it must be one of CSV or Parquet. Check the path.")
+    try:
+        if file.suffix != ".parquet":
+            return pd.read_csv(file, comment="#", index_col=0)
+        data = pd.read_parquet(file)
+    except ValueError as error:
+        reason = str(error).strip().rstrip(".")
+        raise ValueError(f"'{file}' cannot be read: {reason}. It must be CSV or end in .parquet. Export it anew.") from None
+    counted = isinstance(data.index, pd.RangeIndex) and data.index.name is None  # the rows, by pandas
+    return data.set_index(data.columns[0]) if counted else data
+
+
+def recording(file: Path) -> pd.DataFrame:
+    """Potentials (time, cell) in mV of a file, indexed by time in ms; of a file of `simulate` its V only."""
+    data = read(file)
+    own = [name for name in data if str(name).startswith(OWN_V)]
+    V = data[own].rename(columns=lambda name: name.removeprefix(OWN_V)) if own else data
+    check_recording(V, file)
+    return V
+
+
+def check_recording(V: pd.DataFrame, file: Path) -> None:
+    """Refuse a table that is not one of increasing times and a column of numbers for each cell."""
+    import numpy as np
+    import pandas as pd
+
+    if not len(V):
+        raise ValueError(f"'{file}' has 0 rows; a recording has one for each sample. Export it anew.")
+    t = pd.to_numeric(V.index.to_series(), errors="coerce").to_numpy(float)
+    if len(bad := np.flatnonzero(~(np.diff(t, prepend=-np.inf) > 0))):
+        raise ValueError(
+            f"the first column of '{file}', {V.index.name!r}, is {V.index[bad[0]]} in row {bad[0] + 1}; it must hold times "
+            "in ms that increase. Put such a column before those of the cells."
+        )
+    for name in V.columns[~V.dtypes.map(pd.api.types.is_numeric_dtype)]:
+        raise ValueError(
+            f"the column {name!r} of '{file}' holds {V[name].iloc[0]!r}; it must hold numbers, V in mV. Leave it out."
+        )
+
+
+def window_of(V: pd.DataFrame, start: float | None) -> tuple[float, float]:
+    """Beginning and end (ms) of what is described; `start` as given."""
+    from . import checks
+
+    first, last = float(V.index[0]), float(V.index[-1])
+    begin = first if start is None else checks.number("--start", start, "ms")
+    if begin > last:
+        raise ValueError(
+            f"--start is {begin:g} ms; it must lie before the end of the recording, {last:g} ms. Choose an earlier time."
+        )
+    return max(begin, first), last
+
+
+def roles_of(V: pd.DataFrame, cells: str | None) -> dict[str, str]:
+    """The columns that are PD, LP and PY: those of `--cells`, or else those whose names tell."""
+    from .checks import listing
+    from .rhythm import ROLES, roles
+
+    given = [] if cells is None else [name.strip() for name in cells.split(",")]
+    found = roles(V, list(V)) if cells is None else dict(zip(ROLES, given, strict=False))
+    if len(found) < len(ROLES) or len(given) > len(ROLES) or not set(given) <= set(V):
+        said = "not given" if cells is None else repr(cells)
+        raise ValueError(
+            f"--cells is {said}, and the columns are {listing(V)}; it must name those that are {', '.join(ROLES)}. "
+            "Say them in this order, with commas between."
+        )
+    return found
+
 
 # ------------------------------------------------------------------------------- arguments
 

@@ -37,12 +37,14 @@ import json
 import os
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice, product
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Lock
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -51,7 +53,7 @@ import numpy as np
 import pandas as pd
 
 from . import __version__, checks
-from .batch import MULTIPLE, Plan, compiled, padded
+from .batch import MULTIPLE, Plan, in_parts, padded
 from .prinz2004 import FROM_SETTINGS, SCHEMES, Prinz2004, State, neuron_models, precision
 from .rhythm import FEATURES, MAX_PERIOD_CV, WHY, Measures, verdict, within
 
@@ -169,7 +171,8 @@ def grid(values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
 # %% [markdown]
 # ## One batch
 #
-# Cells of the paper start from their thermalized states; others are thermalized in the batch.
+# Cells of the paper start from their thermalized states; others are thermalized in the batch. While it
+# is computed, a batch tells now and then what share of it is done.
 
 
 # %%
@@ -211,7 +214,14 @@ def thermalized_cells(options: Options, store: Any = FROM_SETTINGS) -> State:
     return cells.get_thermalization(solver=options.solver, dt=options.dt, store=store)
 
 
-def measure_rows(rows: pd.DataFrame, options: Options, cells: State, device: Any = None) -> Measures:
+Tell = Callable[[float], None]  # hears the share of a batch that is done
+
+
+def silent(share: float) -> None:
+    """Tells nobody."""
+
+
+def measure_rows(rows: pd.DataFrame, options: Options, cells: State, device: Any, tell: Tell) -> Measures:
     """`Measures` of each circuit, on one device."""
     n, lanes = len(rows), padded(options.batch)
     fill = np.arange(lanes) % n
@@ -223,13 +233,15 @@ def measure_rows(rows: pd.DataFrame, options: Options, cells: State, device: Any
     device = jax.devices()[0] if device is None else device
     with precision("float64"):
         arguments = jax.device_put((g, gs, start), device)
-        found = compiled(device.platform)(options.plan, *arguments)
+        found = in_parts(options.plan, *arguments, backend=device.platform, tell=tell)
         return Measures(*(np.asarray(x)[:n] for x in found))
 
 
-def run_batch(rows: pd.DataFrame, options: Options, cells: State, device: Any = None) -> pd.DataFrame:
+def run_batch(
+    rows: pd.DataFrame, options: Options, cells: State, device: Any = None, tell: Tell = silent
+) -> pd.DataFrame:
     """The table of one batch: parameters, features, classes, and why not."""
-    found = measure_rows(rows, options, cells, device)
+    found = measure_rows(rows, options, cells, device, tell)
     like, pyloric = verdict(found.values, found.cv)
     bits = 1 << np.arange(len(FEATURES))
     data = dict(zip(FEATURES, found.values.T, strict=True))
@@ -333,14 +345,35 @@ def agree(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # %% [markdown]
-# ## Engines
+# ## What a run computes
 #
-# The local engine gives each core of the processor a thread, or each GPU, and a batch to each. A
-# [dask](https://distributed.dask.org) client sends the same batches to the workers of a cluster, and
-# sends those of a lost worker to another one.
+# A run is a number of circuits in batches of one size, the last of which may have fewer. Whoever
+# computes a batch hands back an `Outcome`. A batch that fails, because memory is short, say, costs
+# no other batch: what went wrong is told, not raised.
 
 
 # %%
+class Job(NamedTuple):
+    """What a run computes, and how."""
+
+    source: Source
+    options: Options
+
+    @property
+    def batches(self) -> range:
+        """The numbers of all batches."""
+        return range(-(-len(self.source) // self.options.batch))
+
+    def size(self, batch: int) -> int:
+        """Circuits in a batch."""
+        return min(self.options.batch, len(self.source) - batch * self.options.batch)
+
+    def rows(self, batch: int) -> pd.DataFrame:
+        """The circuits of a batch, as a table."""
+        first = batch * self.options.batch
+        return self.source.rows(first, first + self.options.batch)
+
+
 class Outcome(NamedTuple):
     """What became of a batch."""
 
@@ -349,14 +382,30 @@ class Outcome(NamedTuple):
     error: str  # empty if it did not
 
 
-def attempt(batch: int, rows: pd.DataFrame, options: Options, cells: State, device: Any = None) -> Outcome:
+def attempt(
+    batch: int, rows: pd.DataFrame, options: Options, cells: State, device: Any = None, tell: Tell = silent
+) -> Outcome:  # fmt: skip
     """Run one batch; what goes wrong is told, not raised."""
     try:
-        return Outcome(batch, run_batch(rows, options, cells, device), "")
+        return Outcome(batch, run_batch(rows, options, cells, device, tell), "")
     except Exception:
         return Outcome(batch, None, traceback.format_exc())
 
 
+# %% [markdown]
+# ## Engines
+#
+# An engine takes the numbers of batches and yields their outcomes as they come. It keeps only a few
+# batches at hand, since a table of all 20,250,000 circuits would not fit into the memory of most
+# machines.
+#
+# ### This machine
+#
+# The local engine gives each core of the processor a thread, or each GPU, and a batch to each. Threads
+# suffice, because compiled code runs without Python's lock.
+
+
+# %%
 def local_devices() -> list[Any]:
     """One entry for each batch that runs at the same time."""
     devices = jax.devices()
@@ -364,47 +413,82 @@ def local_devices() -> list[Any]:
     return devices[:1] * cores if devices[0].platform == "cpu" else devices
 
 
-def run_locally(todo: Sequence[int], rows_of: Any, options: Options, cells: State) -> Iterator[Outcome]:
-    """Batches as they are done, on all cores or GPUs of this machine; only a few are in memory at a time."""
-    from concurrent.futures import FIRST_COMPLETED, wait
-    from queue import SimpleQueue
+# %% [markdown]
+# Whenever one of them is done, the next one begins:
 
-    free: SimpleQueue[Any] = SimpleQueue()
+
+# %%
+def as_they_end(submit: Callable[[int], Future[Outcome]], todo: Iterable[int], n: int) -> Iterator[Outcome]:
+    """The outcomes of batches, n of which are under way at a time."""
+    waiting, running = iter(todo), set[Future[Outcome]]()
+    while running := running | {submit(batch) for batch in islice(waiting, n - len(running))}:
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        yield from (future.result() for future in done)
+
+
+# %% [markdown]
+# A batch takes a minute. While it runs it tells after every part how far it is, which moves the
+# progress bar and is also the moment to give up: where a run is stopped, by Ctrl-C or by an error,
+# its threads end after the part at hand.
+
+
+# %%
+def run_locally(job: Job, todo: Iterable[int], cells: State, tell: Callable[[int, float], None]) -> Iterator[Outcome]:
+    """Batches as they are done, on all cores or GPUs of this machine."""
+    free, stopped = SimpleQueue[Any](), Event()
     for device in (devices := local_devices()):
         free.put(device)
+
+    def heard(batch: int, share: float) -> None:
+        if stopped.is_set():
+            raise InterruptedError("the run was stopped")
+        tell(batch, share)
 
     def one(batch: int) -> Outcome:
         device = free.get()
         try:
-            return attempt(batch, rows_of(batch), options, cells, device)
+            return attempt(batch, job.rows(batch), job.options, cells, device, partial(heard, batch))
         finally:
             free.put(device)
 
-    waiting, running = iter(todo), set[Any]()
     with ThreadPoolExecutor(len(devices)) as pool:
-        while True:
-            running |= {pool.submit(one, batch) for batch in islice(waiting, len(devices) - len(running))}
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+        try:
+            yield from as_they_end(lambda batch: pool.submit(one, batch), todo, len(devices))
+        finally:
+            stopped.set()
 
 
+# %% [markdown]
+# ### A cluster
+#
+# A [dask](https://distributed.dask.org) client sends the same batches to the workers of a cluster,
+# and those of a lost worker to another one. A batch whose workers die again and again has failed;
+# its number stands in the key of its future.
+
+
+# %%
 def outcome_of(future: Any) -> Outcome:
-    """What became of a batch, also where its workers died again and again."""
+    """What became of a batch, also where its workers died."""
     batch = int(future.key.split("-")[1])
     return future.result() if future.status == "finished" else Outcome(batch, None, str(future.exception()))
 
 
-def run_on_cluster(
-    client: Any, todo: Sequence[int], rows_of: Any, options: Options, cells: State
-) -> Iterator[Outcome]:
+# %% [markdown]
+# Two batches for each worker are under way, so that none waits for the next one to arrive. Results
+# are dropped from the cluster once they are here.
+
+
+# %%
+def run_on_cluster(client: Any, job: Job, todo: Iterable[int], cells: State) -> Iterator[Outcome]:
     """Batches as they are done, on the workers of a dask cluster."""
     from dask.distributed import as_completed
 
+    def submit(batch: int) -> Any:
+        key = f"pyloric-{batch}-{uuid4()}"
+        return client.submit(attempt, batch, job.rows(batch), job.options, cells, key=key)
+
     ahead = 2 * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
     waiting = iter(todo)
-    submit = lambda batch: client.submit(attempt, batch, rows_of(batch), options, cells, key=f"pyloric-{batch}-{uuid4()}")  # noqa: E731
     futures = as_completed([submit(batch) for batch in islice(waiting, ahead)])
     for future in futures:
         outcome = outcome_of(future)
@@ -415,7 +499,11 @@ def run_on_cluster(
 
 
 # %% [markdown]
-# ## Run
+# ## A run
+#
+# By default circuits run for thirteen seconds, of which the first three are left out, with the
+# second-order scheme in single precision. A batch has 2,048 circuits, or fewer where the run is so
+# small that some core would have none.
 
 # %%
 LANES = 2048  # circuits in a batch
@@ -426,8 +514,8 @@ SOLVER, DT, DTYPE = "staggered", 0.05, "float32"
 def planned(
     circuits: Any, engine: Any, *, duration: Any = DURATION, transient: Any = TRANSIENT, solver: Any = SOLVER, dt: Any = DT,
     dtype: Any = DTYPE, batch_size: Any = None,
-) -> tuple[Source, Options]:  # fmt: skip
-    """The circuits and the options of a run. Raises ValueError or TypeError."""
+) -> Job:  # fmt: skip
+    """What a run computes, of its arguments. Raises ValueError or TypeError."""
     source = Source(circuits)
     checks.engine(engine)
     checks.choice("solver", solver, SCHEMES)
@@ -436,41 +524,63 @@ def planned(
     checks.recording(duration, transient)
     share = -(-len(source) // len(local_devices()))
     lanes = min(LANES, share) if batch_size is None else checks.count("batch_size", batch_size, TOTAL)
-    return source, Options(
-        solver, dt, dtype, float(duration - transient), float(transient), padded(max(lanes, MULTIPLE))
-    )
+    recorded, lanes = float(duration - transient), padded(max(lanes, MULTIPLE))
+    return Job(source, Options(solver, dt, dtype, recorded, float(transient), lanes))
 
 
-def outcomes(
-    source: Source, todo: Sequence[int], options: Options, engine: Any, progress: bool
-) -> Iterator[Outcome]:
-    """The batches as they are done, with a progress bar."""
+# %% [markdown]
+# The progress bar counts circuits, those done before included. Batches that are under way count with
+# the share of them that is done.
+
+
+# %%
+@contextmanager
+def meter(job: Job, todo: Sequence[int], shown: bool) -> Iterator[Callable[[int, float], None]]:
+    """A progress bar; what it yields takes a batch and the share of it that is done, from any thread."""
     from tqdm import tqdm
 
-    rows_of = lambda k: source.rows(k * options.batch, (k + 1) * options.batch)  # noqa: E731
-    cells = thermalized_cells(options)
-    go = run_locally if engine == "local" else partial(run_on_cluster, engine)
-    done = go(todo, rows_of, options, cells)
-    missing = sum(len(source.circuits[k * options.batch : (k + 1) * options.batch]) for k in todo)
-    with tqdm(
-        total=len(source), initial=len(source) - missing, unit=" circuits", disable=not progress
-    ) as bar:
-        for outcome in done:
+    initial = len(job.source) - sum(map(job.size, todo))
+    circuits, lock = dict.fromkeys(todo, 0), Lock()
+    with tqdm(total=len(job.source), initial=initial, unit=" circuits", disable=not shown) as bar:
+
+        def tell(batch: int, share: float) -> None:
+            with lock:
+                circuits[batch] = int(share * job.size(batch))
+                bar.update(initial + sum(circuits.values()) - bar.n)
+
+        yield tell
+
+
+def outcomes(job: Job, todo: Sequence[int], engine: Any, progress: bool) -> Iterator[Outcome]:
+    """The batches as they are done, with a progress bar."""
+    cells = thermalized_cells(job.options)
+    with meter(job, todo, progress) as tell:
+        here = engine == "local"
+        for outcome in run_locally(job, todo, cells, tell) if here else run_on_cluster(engine, job, todo, cells):
             yield outcome
-            first = outcome.batch * options.batch
-            bar.update(len(source.circuits[first : first + options.batch]))
+            tell(outcome.batch, 1.0)
 
 
-def warn_of_failures(failed: Sequence[Outcome], source: Source, options: Options) -> None:
+# %% [markdown]
+# Batches that failed are named at the end, with what went wrong.
+
+
+# %%
+def warn_of_failures(failed: Sequence[Outcome], job: Job) -> None:
     """Tell which circuits are missing, and why."""
     for f in failed:
-        index = source.rows(f.batch * options.batch, (f.batch + 1) * options.batch).index
+        index = job.rows(f.batch).index
         warnings.warn(
             f"batch {f.batch} failed, circuits {list(index[:3])} to {index[-1]}: {f.error.strip().splitlines()[-1]} "
             f"All others are done. Run again to repeat only this batch.\n{f.error}", stacklevel=3,
         )  # fmt: skip
 
 
+# %% [markdown]
+# `run` has its results in memory, or in a folder if it is given a path.
+
+
+# %%
 def run(
     circuits: Any, path: str | os.PathLike[str] | None = None, *, duration: float = DURATION, transient: float = TRANSIENT,
     solver: str = SOLVER, dt: float = DT, dtype: str = DTYPE, engine: Any = "local", batch_size: int | None = None,
@@ -484,24 +594,23 @@ def run(
     `dask.distributed.Client`. batch_size: circuits computed together. Raises ValueError or TypeError on bad input and on a
     folder that another process writes or that holds another run; a batch that fails is warned of and left out.
     """
-    asked = {
-        "duration": duration,
-        "transient": transient,
-        "solver": solver,
-        "dt": dt,
-        "dtype": dtype,
-        "batch_size": batch_size,
-    }
+    asked = dict(duration=duration, transient=transient, solver=solver, dt=dt, dtype=dtype, batch_size=batch_size)
     if path is not None:
         fill(circuits, path, engine=engine, progress=progress, **asked)
         return load(path)
-    source, options = planned(circuits, engine, **asked)
-    every = list(outcomes(source, range(-(-len(source) // options.batch)), options, engine, progress))
-    warn_of_failures([x for x in every if x.rows is None], source, options)
-    parts = [x.rows for x in sorted(every, key=lambda x: x.batch) if x.rows is not None]
-    return pd.concat(parts) if parts else source.rows(0, 0)
+    job = planned(circuits, engine, **asked)
+    every = sorted(outcomes(job, job.batches, engine, progress))
+    warn_of_failures([x for x in every if x.rows is None], job)
+    parts = [x.rows for x in every if x.rows is not None]
+    return pd.concat(parts) if parts else job.source.rows(0, 0)
 
 
+# %% [markdown]
+# A folder has one writer, which holds its lock. The operating system frees the lock of a process that
+# dies.
+
+
+# %%
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
     """Hold the lock of a folder. Raises ValueError if another process does."""
@@ -521,27 +630,35 @@ def sole_writer(path: Path) -> Iterator[None]:
         lock.release()
 
 
+# %% [markdown]
+# `fill` computes what a folder lacks. Nothing of it stays in memory.
+
+
+# %%
 def fill(
     circuits: Any, path: str | os.PathLike[str], *, engine: Any = "local", progress: bool = True, **asked: Any
 ) -> None:
     """`run` into a folder, for runs whose table would not fit into memory; arguments as there."""
-    (source, options), path = planned(circuits, engine, **asked), Path(path)
+    job, path = planned(circuits, engine, **asked), Path(path)
     with sole_writer(path):
-        facts = agree(path, about(source, options))
+        facts = agree(path, about(job.source, job.options))
         for draft in path.glob(".part-*.parquet.*"):  # of a run that was killed
             draft.unlink()
-        todo = [k for k in range(-(-len(source) // options.batch)) if not is_complete(part(path, k))]
+        todo = [batch for batch in job.batches if not is_complete(part(path, batch))]
         failed = []
-        for outcome in outcomes(source, todo, options, engine, progress):
+        for outcome in outcomes(job, todo, engine, progress):
             if outcome.rows is None:
                 failed.append(outcome)
             else:
                 write_part(path, outcome.batch, outcome.rows, facts)
-        warn_of_failures(failed, source, options)
+        warn_of_failures(failed, job)
 
 
 # %% [markdown]
 # ## Reading back
+#
+# A folder of results is an ordinary set of Parquet files, so that any tool reads it. `load` takes some
+# of the columns or rows, too, which matters for a table of gigabytes.
 
 
 # %%
@@ -560,6 +677,11 @@ def load(
     ).to_pandas()
 
 
+# %% [markdown]
+# What a run is stands in its folder, and in each of its files, which may be copied elsewhere.
+
+
+# %%
 def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a run is: solver, dt, versions and so on, from the metadata of its tables."""
     import pyarrow.parquet as pq
@@ -579,6 +701,23 @@ def status(path: str | os.PathLike[str]) -> dict[str, int]:
 
 
 # %% [markdown]
+# A run in two batches, of which one gets lost. The second run computes that one again, and the table
+# is the same to the last bit.
+
+# %% tags=["active-ipynb"]
+# from tempfile import TemporaryDirectory
+#
+# few, asked = sample(100, seed=1), dict(duration=4000, transient=1000, dt=0.1, batch_size=64, progress=False)
+# with TemporaryDirectory() as folder:
+#     first = run(few, folder, **asked)
+#     part(Path(folder), 0).unlink()
+#     assert status(folder) == {"circuits": 100, "done": 36}
+#     pd.testing.assert_frame_equal(run(few, folder, **asked), first, check_exact=True)
+# first[["AB/PD", "LP", "PY", "cycle_period", "why_cycle_period", "pyloric_like", "pyloric"]].head()
+
+# %% [markdown]
+# ## Fractions
+#
 # Fractions come with a 95% interval after Wilson, which holds for small counts, too:
 #
 # $$
@@ -596,40 +735,43 @@ def interval(k: int, n: int) -> tuple[float, float]:
     return float((p + c / 2 - half) / (1 + c)), float((p + c / 2 + half) / (1 + c))
 
 
+# %% [markdown]
+# Pyloric circuits differ from all others in what they are made of, so the second half of a summary is
+# the share of each cell and of each strength among all circuits and among pyloric ones.
+
+
+# %%
 class Summary(NamedTuple):
     """What a run says about its circuits."""
 
     fractions: pd.DataFrame  # rows pyloric_like and pyloric; columns count, of, fraction, low, high (95%)
-    parameters: (
-        pd.DataFrame
-    )  # index (parameter, value); fraction of this value among all, and among pyloric circuits
+    parameters: pd.DataFrame  # index (parameter, value); share of this value among all, and among pyloric circuits
+
+
+def shares_among(rows: pd.DataFrame, pyloric: np.ndarray) -> pd.DataFrame:
+    """The second half of a summary; empty for circuits with conductances of their own."""
+    found = {}
+    for name in (*POPULATIONS, *SYNAPSES) if named(rows) else ():
+        share_of = lambda x: x.value_counts(normalize=True)  # noqa: E731
+        both = {"all": share_of(rows[name]).sort_index(), "pyloric": share_of(rows[name][pyloric])}
+        found[name] = pd.DataFrame(both).fillna(0.0)
+    return pd.concat(found, names=["parameter", "value"]) if found else pd.DataFrame()
 
 
 def summary(data: Any, max_cv: float = MAX_PERIOD_CV) -> Summary:
     """Fractions and distributions (as in P04, Fig. 6) of a table of `run`, or of the path of one.
 
-    max_cv: largest coefficient of variation of the period of a pyloric-like circuit; np.inf asks for no period.
+    max_cv: largest coefficient of variation of the period of a pyloric-like circuit; np.inf asks for no period. Raises
+    ValueError if there are no rows.
     """
     rows = data if isinstance(data, pd.DataFrame) else load(data)
-    classes = dict(
-        zip(
-            ("pyloric_like", "pyloric"),
-            verdict(rows[list(FEATURES)].to_numpy(), rows["period_cv"].to_numpy(), max_cv),
-            strict=True,
-        )
-    )
-    n = len(rows)
-    counts = {name: int(x.sum()) for name, x in classes.items()}
-    fractions = pd.DataFrame(
-        [(k, n, k / n, *interval(k, n)) for k in counts.values()],
-        list(counts),
-        ["count", "of", "fraction", "low", "high"],
-    )
-    shares = {}
-    for name in (*POPULATIONS, *SYNAPSES) if named(rows) else ():
-        shares[name] = pd.DataFrame({"all": rows[name].value_counts(normalize=True).sort_index(),
-                                     "pyloric": rows[name][classes["pyloric"]].value_counts(normalize=True)}).fillna(0.0)  # fmt: skip
-    return Summary(fractions, pd.concat(shares, names=["parameter", "value"]) if shares else pd.DataFrame())
+    if not (n := len(rows)):
+        raise ValueError("there are 0 circuits to sum up; there must be one at least. Run some of them first.")
+    like, pyloric = verdict(rows[list(FEATURES)].to_numpy(), rows["period_cv"].to_numpy(), max_cv)
+    counts = {"pyloric_like": int(like.sum()), "pyloric": int(pyloric.sum())}
+    lines = [(k, n, k / n, *interval(k, n)) for k in counts.values()]
+    fractions = pd.DataFrame(lines, list(counts), ["count", "of", "fraction", "low", "high"])
+    return Summary(fractions, shares_among(rows, pyloric))
 
 # %% [markdown]
 # ## What the database says

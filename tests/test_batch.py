@@ -11,6 +11,7 @@ import pytest
 from pyloric_simulator import batch
 from pyloric_simulator.batch import (
     MULTIPLE,
+    PART,
     SCHEMES,
     TICKS,
     Plan,
@@ -18,6 +19,7 @@ from pyloric_simulator.batch import (
     advance,
     begin,
     compiled,
+    in_parts,
     padded,
     prepare,
     to_lanes,
@@ -178,12 +180,14 @@ def test_full_buffers_count_and_overfull_ones_are_reported() -> None:
     t = np.stack([one, one + 350, one + 400], 1)[None]
     full = np.full((1, 3), len(one), np.int32)
     assert (measure_all(t, full).why == 0).all()
+    assert np.isfinite(measure_all(t, full).cv).all()
     for cell in range(3):
         over = full.copy()
         over[0, cell] += 1
         found = measure_all(t, over)
         assert (np.asarray(found.why) == WHY.index("overflow")).all()
         assert np.isnan(found.values).all()
+        assert np.isnan(found.cv).all()
 
 
 # ---------------------------------------------------------------- whole batches
@@ -217,6 +221,29 @@ def test_rows_do_not_depend_on_their_neighbours(circuits: Batch) -> None:
     assert len(np.unique(found.values[:, 0])) > LANES / 4  # rows differ, so that the order can be seen
 
 
+def test_a_batch_in_parts_is_the_same(circuits: Batch) -> None:
+    plan, g, gs, start = circuits
+    said: list[float] = []
+    found = in_parts(plan, g, gs, start, backend="cpu", tell=said.append)
+    assert same(found, compiled("cpu")(plan, g, gs, start))
+    blocks = plan.blocks(plan.transient + plan.duration)
+    assert said == [min(k + PART, blocks) / blocks for k in range(0, blocks, PART)]
+
+
+def test_a_batch_can_be_stopped_between_its_parts(circuits: Batch) -> None:
+    plan, g, gs, start = circuits
+    said: list[float] = []
+
+    def tell(share: float) -> None:
+        said.append(share)
+        if len(said) == 2:
+            raise InterruptedError("enough")
+
+    with pytest.raises(InterruptedError, match="enough"):
+        in_parts(plan, g, gs, start, backend="cpu", tell=tell)
+    assert len(said) == 2
+
+
 def test_a_broken_lane_breaks_no_other(circuits: Batch) -> None:
     plan, g, gs, start = circuits
     broken = g.copy()
@@ -227,6 +254,21 @@ def test_a_broken_lane_breaks_no_other(circuits: Batch) -> None:
     others = np.arange(LANES) != 7
     assert same([x[others] for x in found], [x[others] for x in before])
     assert not (np.asarray(before.why) == WHY.index("not finite")).any()
+
+
+def test_a_broken_cell_hides_all_of_its_circuit() -> None:
+    """Without synapses the pacemaker goes on, but the row says nothing about it."""
+    model = Prinz2004(dict.fromkeys(paper().labels, 1), {}, paper().params.g)
+    plan = Plan(model.circuit, "staggered", 0.25, 5000.0, 500.0, "float32", 512)
+    g = np.repeat(np.asarray(model.params.g)[None], LANES, 0)
+    g[7, 2, 2] = np.nan
+    start = State(*(np.broadcast_to(x, (LANES, *x.shape)) for x in model.get_thermalization()))
+    found = compiled("cpu")(plan, g, np.empty((LANES, 0)), start)
+    assert np.isfinite(found.cv[6])
+    assert np.isnan(found.cv[7])
+    assert np.isfinite(found.values[6]).any()
+    assert np.isnan(found.values[7]).all()
+    assert (np.asarray(found.why[7]) == WHY.index("not finite")).all()
 
 
 def test_thermalized_rows_do_not_depend_on_their_neighbours(circuits: Batch) -> None:

@@ -2,10 +2,14 @@
 
 import json
 import os
+import random
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +19,15 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from pyloric_simulator import __version__, cli
-from pyloric_simulator.config import STORE_VARIABLE, find_circuit
+from pyloric_simulator import __version__, cli, database
+from pyloric_simulator.config import STORE_VARIABLE, find_circuit, sample_file
 from pyloric_simulator.prinz2004 import Prinz2004, State, neuron_models
-from pyloric_simulator.rhythm import summary
+from pyloric_simulator.rhythm import FEATURES, report, summary
 from pyloric_simulator.store import ThermalizationStore
 
 PNG = b"\x89PNG\r\n\x1a\n"
-COMMANDS = ["simulate", "cells", "thermalize", "cache"]
+COMMANDS = ["simulate", "cells", "thermalize", "cache", "rhythm", "database"]
+OF_THE_DATABASE = ["sample", "run", "status", "summary"]
 
 
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -215,6 +220,268 @@ def test_recording_too_coarse_for_spikes_brings_a_warning(run: Cli) -> None:
     assert re.fullmatch(r"Warning: --sample is 2 ms; [^\n]+\n", err)
 
 
+# ---------------------------------------------------------------- recordings
+
+
+@pytest.fixture(scope="module")
+def wide(paper: Prinz2004) -> pd.DataFrame:
+    """A recording as others have it: times in ms, and a column of V in mV for each cell."""
+    V = paper(0.5 * np.arange(16_001)).V
+    return pd.DataFrame(V.to_numpy(), V.index, ["PD", "LP", "PY"])
+
+
+def same_criteria(text: str, expected: pd.DataFrame) -> None:
+    """The text has the rows and the classes of a report."""
+    for name, row in expected.iterrows():
+        found = re.search(rf"^{name} +(\S+) +(\S+) +(\S+) +(True|False) *(.*)$", text, re.MULTILINE)
+        assert found
+        value, low, high = (np.nan if x == "–" else float(x) for x in found.groups()[:3])
+        np.testing.assert_allclose([value, low, high], row[["value", "low", "high"]].astype(float), atol=6e-4)
+        assert (found[4], found[5]) == (str(row["passes"]), row["why"])
+    classes = ["yes" if expected.attrs[x] else "no" for x in ("pyloric_like", "pyloric")]
+    assert text.endswith("Pyloric-like: {}. Pyloric: {}.\n".format(*classes))
+
+
+FORMS: dict[str, Callable[[pd.DataFrame, str], None]] = {
+    "first_column.csv": lambda V, file: V.to_csv(file),
+    "comments.csv": lambda V, file: Path(file).write_text("# of a crab\n" + V.to_csv()) and None,
+    "index.parquet": lambda V, file: V.to_parquet(file),
+    "column.parquet": lambda V, file: V.reset_index().to_parquet(file),
+    "column_alone.parquet": lambda V, file: V.reset_index().to_parquet(file, index=False),
+}
+
+
+@pytest.mark.parametrize("file", FORMS)
+def test_a_recording_in_any_form_is_judged(run: Cli, wide: pd.DataFrame, file: str) -> None:
+    FORMS[file](wide, file)
+    status, text, err = run("rhythm", file)
+    assert (status, err) == (0, "")
+    expected = report(wide)
+    assert expected["value"].notna().all()
+    same_criteria(text, expected)
+    for cell, row in summary(wide).iterrows():
+        assert re.search(rf"^{cell} +{row['bursts']} +{row['spikes']} .* {row['activity']}$", text, re.MULTILINE)
+
+
+def test_a_written_run_is_judged_in_a_process_of_its_own(main_job: tuple[Path, str], paper: Prinz2004) -> None:
+    """Of the columns that `simulate` writes, those of the potentials count."""
+    found = [process("rhythm", str(main_job[0] / f"rhythm.{suffix}")) for suffix in ("csv", "parquet")]
+    assert [(done.returncode, done.stderr) for done in found] == [(0, ""), (0, "")]
+    assert found[0].stdout == found[1].stdout
+    same_criteria(found[0].stdout, report(paper(0.5 * np.arange(10_001))))
+
+
+def test_a_recording_counts_from_its_start_on(run: Cli, wide: pd.DataFrame) -> None:
+    wide.to_csv("x.csv")
+    status, text, err = run("rhythm", "x.csv", "--start", 3000)
+    assert (status, err) == (0, "")
+    same_criteria(text, report(wide, (3000.0, 8000.0)))
+    assert run("rhythm", "x.csv", "--start", -5) == run("rhythm", "x.csv")  # there is nothing before
+
+
+def test_cells_of_a_recording_are_named(run: Cli, wide: pd.DataFrame) -> None:
+    wide.set_axis(["dorsal", "lateral", "PY 1"], axis=1).to_csv("x.csv")
+    status, text, err = run("rhythm", "x.csv", "--cells", "dorsal, lateral,PY 1")
+    assert (status, err) == (0, "")
+    same_criteria(text, report(wide))
+    assert re.findall(r"^(dorsal|lateral|PY 1) ", text, re.MULTILINE) == ["dorsal", "lateral", "PY 1"]
+
+
+def test_a_silent_recording_says_why(run: Cli, wide: pd.DataFrame) -> None:
+    (0 * wide - 60).to_csv("x.csv")
+    status, text, err = run("rhythm", "x.csv")
+    assert (status, err) == (0, "")
+    assert len(re.findall(r" – .* False  silent$", text, re.MULTILINE)) == len(FEATURES)
+    assert text.endswith("Pyloric-like: no. Pyloric: no.\n")
+
+
+def untimed(wide: pd.DataFrame) -> pd.DataFrame:
+    return wide.reset_index(drop=True)
+
+
+BAD_RECORDINGS: dict[str, tuple[Callable[[pd.DataFrame], object], str, list[str], str]] = {
+    "missing": (lambda _: None, "x.csv", [], "'x.csv' is no file"),
+    "folder": (lambda _: Path("x.csv").mkdir(), "x.csv", [], "'x.csv' is no file"),
+    "empty": (lambda _: Path("x.csv").touch(), "x.csv", [], "'x.csv' cannot be read"),
+    "binary": (lambda _: Path("x.csv").write_bytes(PNG), "x.csv", [], "'x.csv' cannot be read"),
+    "no Parquet": (lambda V: V.to_csv("x.parquet"), "x.parquet", [], "'x.parquet' cannot be read"),
+    "no rows": (lambda V: V[:0].to_csv("x.csv"), "x.csv", [], "0 rows"),
+    "no times": (lambda V: untimed(V).to_csv("x.csv", index=False), "x.csv", [], "first column of 'x.csv', 'PD', is -"),
+    "no times in Parquet": (lambda V: untimed(V).to_parquet("x.parquet"), "x.parquet", [], "first column of 'x.parquet', 'PD'"),
+    "backwards": (lambda V: V[::-1].to_csv("x.csv"), "x.csv", [], "is 7999.5 in row 2"),
+    "time of day": (lambda V: V.set_axis(["0:01"] * len(V)).to_csv("x.csv"), "x.csv", [], "is 0:01 in row 1"),
+    "words": (lambda V: V.assign(PD="high").to_csv("x.csv"), "x.csv", [], "column 'PD' of 'x.csv' holds 'high'"),
+    "a hole": (lambda V: V.assign(LP=V["LP"].where(V.index < 9)).to_csv("x.csv"), "x.csv", [], "V is nan at 9 ms"),
+    "one cell": (lambda V: V[["PD"]].to_csv("x.csv"), "x.csv", [], "the columns are 'PD'"),
+    "two names": (lambda V: V.to_csv("x.csv"), "x.csv", ["--cells", "PD,LP"], "--cells is 'PD,LP'"),
+    "four names": (lambda V: V.to_csv("x.csv"), "x.csv", ["--cells", "PD,LP,PY,PY"], "'PD,LP,PY,PY'"),
+    "other names": (lambda V: V.to_csv("x.csv"), "x.csv", ["--cells", "AB,LP,PY"], "columns are 'PD', 'LP', 'PY'"),
+    "late start": (lambda V: V.to_csv("x.csv"), "x.csv", ["--start", "8001"], "--start is 8001 ms"),
+    "no start": (lambda V: V.to_csv("x.csv"), "x.csv", ["--start", "nan"], "--start is nan"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_RECORDINGS)
+def test_what_is_no_recording_is_refused_in_one_line(run: Cli, wide: pd.DataFrame, case: str) -> None:
+    write, file, options, expected = BAD_RECORDINGS[case]
+    write(wide)
+    status, out, err = run("rhythm", file, *options)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(r"Error: [^\n]+\n", err)
+    assert expected in err
+
+
+# ---------------------------------------------------------------- the database
+
+SAMPLE = ("--sample", "130", "--seed", "4")
+QUICK = ("--duration", "1500", "--transient", "500", "--dt", "0.25")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run in a process of its own, and what that printed; read only."""
+    folder = tmp_path_factory.mktemp("database") / "run"
+    done = process("database", "run", str(folder), *SAMPLE, *QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    """The same run, by the module."""
+    return database.run(database.sample(130, 4), duration=1500, transient=500, dt=0.25, progress=False)
+
+
+def times(folder: Path) -> dict[str, int]:
+    """When each file of a run was written."""
+    return {file.name: file.stat().st_mtime_ns for file in folder.glob("part-*.parquet")}
+
+
+def test_a_run_is_that_of_the_module(finished: tuple[Path, str], rows: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(database.load(finished[0]), rows, check_exact=True)
+    facts = database.facts_of(finished[0])
+    asked = {"solver": "staggered", "dt": 0.25, "dtype": "float32", "duration": 1000.0, "transient": 500.0}
+    assert {name: facts[name] for name in asked} == asked
+
+
+def test_a_run_says_what_it_found(run: Cli, finished: tuple[Path, str]) -> None:
+    folder, text = finished
+    for name, row in database.summary(folder).fractions.iterrows():
+        low, high = (f"{100 * row[x]:.3f}%" for x in ("low", "high"))
+        line = rf"^{name} +{100 * row['fraction']:.3f}%  \(95%: {low} to {high}\)  {row['count']:.0f} of 130$"
+        assert re.search(line, text, re.MULTILINE)
+    shares = database.summary(folder).parameters["all"]
+    assert re.search(rf"^ +LP 2 +{shares['LP', 'LP 2']:.3f} ", text, re.MULTILINE)
+    assert run("database", "summary", folder) == (0, text, "")
+    assert run("database", "status", folder) == (0, f"130 of 130 circuits are done in {folder}\n", "")
+
+
+def test_a_killed_run_is_continued(run: Cli, rows: pd.DataFrame, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    arguments = [sys.executable, "-m", "pyloric_simulator", "database", "run", str(folder), *SAMPLE, *QUICK]
+    killed = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
+    while killed.poll() is None and not (folder / database.RUN_FILE).exists():
+        time.sleep(0.01)
+    time.sleep(5 * random.random())
+    killed.kill()
+    killed.wait()
+    done, before = database.status(folder)["done"], times(folder)
+    assert run("database", "status", folder) == (0, f"{done} of 130 circuits are done in {folder}\n", "")
+    status, text, err = run("database", "run", folder, *SAMPLE, *QUICK)
+    assert (status, err) == (0, "")
+    assert " of 130\n" in text
+    assert times(folder).items() >= before.items(), "a finished batch was computed again"
+    pd.testing.assert_frame_equal(database.load(folder), rows, check_exact=True)
+
+
+def test_ctrl_c_stops_a_run_within_a_batch(tmp_path: Path) -> None:
+    """The bar moves before the first batch is done, which would take many minutes."""
+    folder = tmp_path / "run"
+    arguments = ["database", "run", str(folder), *SAMPLE, *QUICK, "--duration", "1e7", "--progress"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pyloric_simulator", *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert any(re.search(r" [1-9]\d*/130 ", line) for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=60)
+    assert (process.returncode, text) == (130, "")
+    assert database.status(folder) == {"circuits": 130, "done": 0}
+
+
+def test_a_run_computes_only_what_is_missing(run: Cli, rows: pd.DataFrame, finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    first, *others = sorted(folder.glob("part-*.parquet"))
+    first.unlink()
+    left, before = 130 - min(130, database.facts_of(folder)["batch"]), times(folder)
+    assert run("database", "status", folder)[1].startswith(f"{left} of 130 circuits")
+    assert run("database", "run", folder, *SAMPLE, *QUICK) == (0, finished[1], "")
+    assert {name: t for name, t in times(folder).items() if name != first.name} == before
+    assert len(before) == len(others)
+    pd.testing.assert_frame_equal(database.load(folder), rows, check_exact=True)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_circuits_of_a_file_are_those_of_the_sample(run: Cli, finished: tuple[Path, str], suffix: str) -> None:
+    """So the finished run is theirs, and nothing is left to compute."""
+    status, text, err = run("database", "sample", 130, "--seed", 4, "--out", "circuits.csv")
+    assert (status, text, err) == (0, "Wrote 130 circuits to circuits.csv\n", "")
+    circuits = pd.read_csv("circuits.csv", index_col=0)
+    pd.testing.assert_frame_equal(circuits, database.sample(130, 4), check_exact=True)
+    circuits.to_parquet("circuits.parquet")
+    before = times(finished[0])
+    again = run("database", "run", finished[0], "--circuits", f"circuits.{suffix}", *QUICK)
+    assert again == (0, finished[1], "")
+    assert times(finished[0]) == before
+
+
+def test_a_sample_is_shown(run: Cli) -> None:
+    status, text, err = run("database", "sample", 3, "--seed", 9)
+    assert (status, err) == (0, "")
+    for number, row in database.sample(3, 9).iterrows():
+        assert re.search(rf"^{number} +{row['AB/PD']} +{row['LP']} +{row['PY']} ", text, re.MULTILINE)
+    assert run("database", "sample", 3, "--seed", 9)[1] == text != run("database", "sample", 3)[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((*SAMPLE, *QUICK, "--dt", "0.2"), "dt = 0.25, and this one has 0.2"),
+        ((*SAMPLE, *QUICK, "--solver", "exponential_euler"), "solver = 'staggered'"),
+        ((*SAMPLE, *QUICK, "--precision", "float64"), "dtype = 'float32'"),
+        ((*SAMPLE, "--seed", "5", *QUICK), "fingerprint"),
+        (("--sample", "9", *QUICK), "circuits = 130"),
+    ],
+    ids=["dt", "solver", "precision", "seed", "number"],
+)
+def test_a_folder_holds_one_run(run: Cli, finished: tuple[Path, str], options: tuple[str, ...], expected: str) -> None:
+    before = times(finished[0])
+    status, out, err = run("database", "run", finished[0], *options)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(r"Error: [^\n]+\n", err)
+    assert expected in err
+    assert times(finished[0]) == before
+
+
+def test_the_sample_of_the_package_is_summed_up(run: Cli) -> None:
+    strict, loose = (run("database", "summary", sample_file("staggered"), *x) for x in ((), ("--max-cv", "inf")))
+    for (status, text, err), max_cv in ((strict, 0.02), (loose, np.inf)):
+        assert (status, err) == (0, "")
+        count = database.summary(sample_file("staggered"), max_cv).fractions.loc["pyloric_like", "count"]
+        assert re.search(rf"^pyloric_like .* {count:,.0f} of 20,480$", text, re.MULTILINE)
+    assert strict[1] != loose[1]
+
+
+def test_circuits_of_ones_own_have_no_shares(run: Cli) -> None:
+    table = pd.DataFrame(1.0, range(5), [*database.MEMBRANE, *database.SYNAPSES, *FEATURES, "period_cv"])
+    table.to_parquet("own.parquet")
+    status, text, err = run("database", "summary", "own.parquet")
+    assert (status, err) == (0, "")
+    assert [line.split()[0] for line in text.splitlines()] == ["pyloric_like", "pyloric"]
+    assert text.count(" 0 of 5\n") == 2
+
+
 # ---------------------------------------------------------------- cells and store
 
 
@@ -319,6 +586,28 @@ BAD = [
     (["thermalize", "--all", "paper"], "'paper'"),
     (["thermalize", "--dt", "-1"], "dt is -1 ms"),
     (["simulat"], "simulat"),
+    (["rhythm"], "FILE"),
+    (["rhythm", "missing.csv"], "'missing.csv' is no file"),
+    (["database", "sample", "0"], "n is 0"),
+    (["database", "sample", "20250001"], "n is 20250001"),
+    (["database", "sample", "9", "--seed", "-1"], "--seed"),
+    (["database", "sample", "few"], "'N'"),
+    (["database", "run"], "FOLDER"),
+    (["database", "run", "x"], "say one of them"),
+    (["database", "run", "x", "--sample", "9", "--all"], "say one of them"),
+    (["database", "run", "x", "--sample", "0"], "n is 0"),
+    (["database", "run", "x", "--sample", "9", "--seed", "-1"], "--seed"),
+    (["database", "run", "x", "--circuits", "missing.csv"], "'missing.csv' is no file"),
+    (["database", "run", "x", "--circuits", "typo.toml"], "the table lacks 'AB/PD Na'"),
+    (["database", "run", "x", "--sample", "9", "--solver", "euler"], "solver is 'euler'"),
+    (["database", "run", "x", "--sample", "9", "--dt", "1"], "dt is 1 ms"),
+    (["database", "run", "x", "--sample", "9", "--precision", "float16"], "'float16'"),
+    (["database", "run", "x", "--sample", "9", "--duration", "3000"], "duration is 3000 ms"),
+    (["database", "run", "x", "--sample", "9", "--transient", "-1"], "transient is -1 ms"),
+    (["database", "run", "typo.toml", "--sample", "9"], "typo.toml"),
+    (["database", "status", "x"], "x holds no results"),
+    (["database", "summary", "x"], "x holds no results"),
+    (["database", "summarize", "x"], "summarize"),
 ]
 
 
@@ -361,7 +650,7 @@ def test_errors_that_are_no_bad_input_are_not_hidden(monkeypatch: pytest.MonkeyP
 # ---------------------------------------------------------------- help
 
 
-@pytest.mark.parametrize("command", [[], *([c] for c in COMMANDS)])
+@pytest.mark.parametrize("command", [[], *([c] for c in COMMANDS), *(["database", c] for c in OF_THE_DATABASE)])
 def test_help_comes_with_an_example(command: list[str]) -> None:
     done = CliRunner().invoke(cli.app, [*command, "--help"])
     assert done.exit_code == 0
@@ -372,6 +661,12 @@ def test_bare_command_lists_the_commands(run: Cli) -> None:
     status, text, err = run()
     assert (status, err) == (0, "")
     assert all(re.search(rf"^  {command} ", text, re.MULTILINE) for command in COMMANDS)
+
+
+def test_bare_command_of_the_database_lists_its_commands(run: Cli) -> None:
+    status, text, err = run("database")
+    assert (status, err) == (0, "")
+    assert all(re.search(rf"^  {command} ", text, re.MULTILINE) for command in OF_THE_DATABASE)
 
 
 def test_version(run: Cli) -> None:
