@@ -819,7 +819,7 @@ def voltage_data(data: Any, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
     t = times(t, float(t.flat[0]) if t.size else 0.0)
     if V.shape != (len(t), n_cells):
         raise ValueError(
-            f"V has shape {V.shape}; with {len(t)} times and {n_cells} cells it must be {(len(t), n_cells)}. Give one row per time."
+            f"V has shape {V.shape}; it must be {(len(t), n_cells)}, for {len(t)} times and {n_cells} cells. Give one row per time."
         )
     if not np.isfinite(V).all():
         i = int(np.argwhere(~np.isfinite(V))[0][0])
@@ -837,8 +837,8 @@ def has_leak(found: Sequence[int], names: Sequence[str]) -> None:
     """Refuse a circuit without a channel that can carry the steering current."""
     if not found:
         raise ValueError(
-            f"the channels are {listing(names)}, all with gates; the prediction error steers through a channel without gates. Add one, such "
-            "as Channel('leak', -50)."
+            f"the channels are {listing(names)}, all with gates; the prediction error steers through a channel without gates. Add one, "
+            "such as Channel('leak', -50)."
         )
 
 
@@ -852,8 +852,8 @@ def bounds(names: Sequence[str], ends: Sequence[Any], values: Sequence[float], l
         low, high = (number(f"bound of {name!r}", x, "its unit") for x in pair)
         if scale and low <= 0:
             raise ValueError(
-                f"the lower bound of {name!r} is {low:g}; conductances are searched on a logarithmic scale, where it must be positive. Give "
-                "bounds such as (0.01, 10), and a start within them."
+                f"the lower bound of {name!r} is {low:g}; conductances are searched on a logarithmic scale, where it must be positive. "
+                "Give bounds such as (0.01, 10), and a start within them."
             )
         if not low < high:
             raise ValueError(f"the bounds of {name!r} are {low:g} and {high:g}; the lower one must be less. Give (low, high).")
@@ -893,8 +893,8 @@ def finite_start(loss: np.ndarray) -> None:
     """Refuse a fit none of whose starts has a finite loss."""
     if not np.isfinite(loss).any():
         raise ValueError(
-            f"the loss is {loss[0]} at the start, and finite at none of {len(loss)} starts; there is no way down from there. Start from other "
-            "values, or take a loss that is defined for them."
+            f"the loss is {loss[0]} at the start, and finite at none of {len(loss)} starts; there is no way down from there. Start "
+            "from other values, or take a loss that is defined for them."
         )
 
 

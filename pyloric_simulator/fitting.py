@@ -56,7 +56,7 @@ from jax import Array, lax
 from . import checks
 from .adjoint import simulate_with_adjoint
 from .prinz2004 import CM2_MS_TO_US, DEFAULT_DT, Circuit, Params, State, coupled, precision
-from .rhythm import CRITERIA, GAP, MIN_BURST, REFRACTORY, THRESHOLD
+from .rhythm import CRITERIA, GAP, MIN_BURST, REFRACTORY, THRESHOLD, Criterion
 
 # %% [markdown]
 # ## Every number has a name
@@ -114,7 +114,8 @@ def put(node: Any, path: Path_, value: Any) -> Any:
         return node._replace(**change) if hasattr(node, "_replace") else replace(node, **change)
     if isinstance(node, tuple):
         return (*node[:first], put(node[first], rest, value), *node[first + 1 :])
-    return jnp.asarray(node).at[first].set(value)
+    value = jnp.asarray(value)
+    return jnp.asarray(node, value.dtype).at[first].set(value)  # one type, whichever precision is in force
 
 
 def parameters(model: Any) -> dict[str, float]:
@@ -242,8 +243,9 @@ def latest(weight: Array, start: Array, reverse: bool = False) -> tuple[Array, A
 
 
 def ratio(a: Array, b: Array, otherwise: float = jnp.nan) -> Array:
-    """a/b, or else a constant where b is not positive."""
-    return jnp.where(b > 0, a / jnp.where(b > 0, b, 1.0), otherwise)
+    """a/b, or else a constant, without derivative, where a is undefined or b is not positive."""
+    known = jnp.isfinite(a) & (b > 0)
+    return jnp.where(known, jnp.where(known, a, 0.0) / jnp.where(known, b, 1.0), otherwise)
 
 
 def soft_period(b: Soft) -> Array:
@@ -294,7 +296,7 @@ def soft_features(t: Any, V: Any, temperature: Any = DEFAULT_TEMPERATURE, pacema
     duration = ratio((b.whole * b.duration).sum(1), b.whole.sum(1))
     phase = jax.vmap(lambda x: soft_phase(x, jax.tree.map(lambda y: y[pacemaker], b)))(b)
     rate = trains.real.sum(1).astype(V.dtype) / (window[1] - window[0]) * MS_PER_S
-    return Features(period, duration, duration / period, phase, b.weight.sum(1), rate)
+    return Features(period, duration, ratio(duration, period), phase, b.weight.sum(1), rate)
 
 
 MS_PER_S = 1000.0
@@ -311,9 +313,10 @@ SAMPLING = 0.25  # ms, dense enough for features
 # hard = summary(recording).loc[("LP", 0)]
 # temperatures = np.geomspace(0.3, 60, 24)
 # with precision():
-#     soft = jax.jit(jax.vmap(lambda T: soft_features(recording.t, recording.states.V, T)))(temperatures)
-# error = {"period": abs(soft.period[:, 1] / hard["period (ms)"] - 1), "duty cycle": abs(soft.duty_cycle[:, 1] / hard["duty cycle"] - 1),
-#          "phase": abs(soft.phase[:, 1] / hard["phase"] - 1)}
+#     soft = jax.jit(jax.vmap(soft_features, (None, None, 0)))(recording.t, recording.states.V, temperatures)
+#     soft = jax.tree.map(lambda x: np.asarray(x)[:, 1], soft)
+# error = {"period": abs(soft.period / hard["period (ms)"] - 1), "duty cycle": abs(soft.duty_cycle / hard["duty cycle"] - 1),
+#          "phase": abs(soft.phase / hard["phase"] - 1)}
 # assert all(e[0] < 1e-9 for e in error.values())
 # curves = [hv.Curve((temperatures, np.maximum(e, 1e-12)), "temperature (ms)", "relative difference", label=name) for name, e in error.items()]
 # hv.Overlay(curves).opts(logx=True, logy=True, width=560, height=260, toolbar=None, legend_position="right")
@@ -373,14 +376,16 @@ def sensitivity(
 
 
 # %% [markdown]
-# In the circuit of Fig. 3e, the periods of all cells are one period, and depend on the parameters alike.
+# An elasticity is local, and a burster is rough: whenever a burst gains or loses a spike, its period jumps. In the isolated
+# AB/PD 2 the period falls with CaS at the very point, by some 0.7 to 0.9% per cent, while 1% more CaS lengthens it by half a per cent, a jump
+# included. So read the map as what the rhythm does as long as each burst keeps its spikes.
 
 # %% tags=["active-ipynb"]
-# elasticity = sensitivity(model)
-# periods = elasticity.xs("period", level=1).iloc[:2]
-# assert np.allclose(periods.iloc[0], periods.iloc[1], atol=0.1)
+# cell = Prinz2004({"AB/PD 2": 1}, gs={}, ge=0)
+# elasticity = sensitivity(cell, duration=8000).drop(index="phase", level=1)
+# assert np.isfinite(elasticity).all(axis=None)
 
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Elasticities of the rhythm: per cent of change for one per cent of a parameter.", "name": "fig-elasticity"}}
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Elasticities of the rhythm of AB/PD 2: per cent of change for one per cent of a conductance.", "name": "fig-elasticity"}}
 # from .plotting import heat_map
 #
 # heat_map(elasticity)
@@ -444,7 +449,7 @@ def leak(circuit: Circuit) -> int:
     return found[0]
 
 
-DEFAULT_STEERING = 1.0  # mS/cm²
+DEFAULT_STEERING = 5.0  # mS/cm²
 
 
 def prediction_error(
@@ -475,15 +480,16 @@ def prediction_error(
 
 
 # %% [markdown]
-# Both losses along one conductance, of an isolated pacemaker that was simulated with 50 mS/cm² of A current:
+# Both losses along one conductance, of an isolated pacemaker that was simulated with 50 mS/cm² of A current: the trace
+# mismatch has 22 false minima, the prediction error none. (With 1 mS/cm² of steering it would have seven; with much more than 5 little
+# is left of the error.)
 
 # %% tags=["active-ipynb"]
-# cell = Prinz2004({"AB/PD 2": 1}, gs={}, ge=0)
 # truth = cell(np.arange(0, 1500, 0.25))
 # losses = {"trace": trace_mismatch(cell, truth), "prediction error": prediction_error(cell, truth)}
 # values = np.linspace(20, 100, 81)
 # with precision():
-#     landscapes = {name: jax.jit(jax.vmap(lambda g, loss=loss: loss(with_values(cell.params, {"AB/PD 2 A": g}))))(values)
+#     landscapes = {name: np.asarray(jax.jit(jax.vmap(lambda g, loss=loss: loss(with_values(cell.params, {"AB/PD 2 A": g}))))(values))
 #                   for name, loss in losses.items()}
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Two losses along one conductance (mS/cm²), each relative to its largest value; the true value is 50.", "name": "fig-landscape"}}
@@ -557,7 +563,8 @@ def longest_silence(spikes: Train, window: tuple[Any, Any], T: Any) -> Array:
     x = jnp.where(spikes.real, spikes.times, window[1])
     both = spikes.real[:-1] & spikes.real[1:]
     gaps = jnp.where(both, jnp.diff(x), 0.0)
-    return jnp.where(both.any(), T * jax.nn.logsumexp(gaps / T, where=both), window[1] - window[0])
+    longest = T * jax.nn.logsumexp(gaps / T, where=both | ~both.any())
+    return jnp.where(both.any(), longest, window[1] - window[0])
 
 
 def rhythm_mismatch(
@@ -605,10 +612,10 @@ def fifteen(f: Features, roles: Sequence[int]) -> dict[str, Array]:
     }  # fmt: skip
 
 
-def outside(x: Array, low: float, high: float, sd: float, margin: float) -> Array:
-    """Squared distance from the range, shrunk by `margin` at both ends, in standard deviations; 0 where x is undefined."""
-    z = jax.nn.relu(low + margin * sd - x) + jax.nn.relu(x - high + margin * sd)
-    return (z / sd) ** 2
+def outside(x: Array, c: Criterion, margin: float) -> Array:
+    """Squared distance from the accepted range, shrunk at both ends by a margin, in standard deviations of the lobsters."""
+    inner = margin * c.sd
+    return ((jax.nn.relu(c.low + inner - x) + jax.nn.relu(x - c.high + inner)) / c.sd) ** 2
 
 
 def criteria_mismatch(
@@ -621,12 +628,10 @@ def criteria_mismatch(
 
     def loss(params: Params) -> Array:
         V = simulate_with_adjoint(params, start, t, dt=dt).V
-        found = fifteen(soft_features(t, V, temperature, roles[0]), roles)
-        terms = []
-        for c in CRITERIA:
-            x = found[c.name]
-            known = jnp.isfinite(x)
-            terms.append(jnp.where(known, outside(jnp.where(known, x, c.mean), c.low, c.high, c.sd, margin), UNDEFINED))
+        f = soft_features(t, V, temperature, roles[0])
+        known = {name: jnp.isfinite(x) for name, x in fifteen(lax.stop_gradient(f), roles).items()}
+        found = fifteen(jax.tree.map(lambda x: jnp.where(jnp.isfinite(x), x, 1.0), f), roles)
+        terms = [jnp.where(known[c.name], outside(found[c.name], c, margin), UNDEFINED) for c in CRITERIA]
         return jnp.stack(terms).mean()
 
     return loss
@@ -708,7 +713,8 @@ def stepper(loss: Callable[[Array], Array], optimizer: Any, clip: float | None) 
         norm = jnp.sqrt((slope**2).sum())
         good = alive & jnp.isfinite(value) & jnp.isfinite(norm)
         slope = jnp.where(good, slope, 0.0) * (1.0 if clip is None else jnp.minimum(1.0, clip / jnp.maximum(norm, 1e-300)))
-        change, inner = optimizer.update(slope, inner, x, value=value, grad=slope, value_fn=loss)
+        with jax.numpy_dtype_promotion("standard"):  # optimizers mix their counters with floats
+            change, inner = optimizer.update(slope, inner, x, value=value, grad=slope, value_fn=loss)
         return jnp.where(good, jnp.clip(optax.apply_updates(x, change), 0, 1), x), inner, good, value, norm
 
     def all_starts(s: Search) -> tuple[Search, Array, Array]:
@@ -830,7 +836,7 @@ def search_on(
     goal: float | None, file: Path | None, about: str, progress: bool,
 ) -> str:  # fmt: skip
     """Step until a reason to stop, filling the log; returns the reason."""
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     with tqdm(total=steps, initial=len(log.loss), disable=not progress, desc="fit", unit="step") as bar:
         while len(log.loss) < steps:
@@ -867,3 +873,36 @@ def model_with(model: Any, values: Mapping[str, float]) -> Any:
     other.params = params.replace(**{x: np.asarray(getattr(params, x), float) for x in ("g", "gs", "ge")})
     other.circuit = other.params.circuit
     return other
+
+
+# %% [markdown]
+# ### Conductances of a cell from its voltage
+#
+# Three conductances of an isolated pacemaker, half again too large or half too small, are found from 0.8 s of its
+# potential by the prediction error.
+
+# %% tags=["active-ipynb"]
+# import optax
+#
+# names = ["AB/PD 2 Na", "AB/PD 2 CaS", "AB/PD 2 Kd"]
+# true = np.array([parameters(cell)[n] for n in names])
+# wrong = model_with(cell, dict(zip(names, true * [1.5, 0.5, 1.5], strict=True)))
+# loss = prediction_error(wrong, truth[:800], state=cell.get_thermalization())
+# found = fit(wrong, loss, names, optimizer=optax.adam(optax.cosine_decay_schedule(0.1, 40)), steps=40, patience=None, progress=False)
+# assert np.allclose(found.values, true, rtol=0.02)
+# pd.DataFrame({"true": true, "start": [parameters(wrong)[n] for n in names], "found": found.values}).round(2)
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Each conductance relative to its true value, along the fit.", "name": "fig-recovery"}}
+# path = found.history.xs(0, level="start")
+# curves = [hv.Curve((path.index, path[n] / x), "step", "value / true value", label=n.split()[-1]) for n, x in zip(names, true, strict=True)]
+# hv.Overlay(curves).opts(width=560, height=240, toolbar=None, legend_position="right")
+
+# %% [markdown]
+# ## What to beware of
+#
+# A derivative is exact for the scheme that is run, and the scheme may be rougher than the equations. A tonic AB/PD 1 cell with 9
+# mS/cm² of CaS shows it: with steps of 0.05 ms the derivative of its potential grows along with time, as it must where the
+# period depends on a parameter, to $10^5$ mV per mS/cm² within 3.6 s. With steps of 0.1 ms the
+# intervals between its spikes jitter by 0.2 ms without end, which is a faint chaos of the scheme, and the derivative passes $10^{60}$.
+# Features and losses through such a run have no useful derivatives. So take 0.05 ms or less for derivatives, even where 0.1 ms
+# would do for the rhythm.

@@ -58,3 +58,17 @@ def criteria_chart(data: Any, window: Window | None = None, *, cells: Mapping[st
     shown = hv.Segments(ranges).opts(color="#c6dbef", line_width=8) * hv.Points(dots).opts(color="black", size=7)
     ticks = [(-y, name) for y, name in enumerate(FEATURES)]
     return shown.opts(height=330, xlabel="distance from the lobsters' mean (s.d.)", ylabel="", yticks=ticks, **LOOK)
+
+
+def heat_map(table: Any) -> Any:
+    """A table of elasticities (`fitting.sensitivity`): rows are features, columns parameters; red grows, blue shrinks."""
+    import holoviews as hv
+
+    rows = [label(x) for x in table.index]
+    cells = [(c, row, v) for c in table for row, v in zip(rows, table[c], strict=True)]
+    most = float(np.nanquantile(np.abs(table.to_numpy(float)), 0.98))
+    shown = hv.HeatMap(cells, ["parameter", "feature"], "elasticity")
+    return shown.opts(
+        width=LOOK["width"], height=80 + 22 * len(rows), cmap="RdBu_r", clim=(-most, most), colorbar=True, toolbar=None,
+        xrotation=60, invert_yaxis=True, xlabel="", ylabel="",
+    )  # fmt: skip

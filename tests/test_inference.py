@@ -209,7 +209,7 @@ def test_without_torch_the_message_says_how_to_get_it(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("n", "seed", "error", "message"),
     [
-        (0, 0, ValueError, "n is 0; it must be a whole number and at least 1"),
+        (0, 0, ValueError, "n is 0; it must be at least 1"),
         (-3, 0, ValueError, "n is -3"),
         (2.5, 0, TypeError, r"n is 2\.5, a float"),
         (True, 0, TypeError, "n is True, a bool"),
