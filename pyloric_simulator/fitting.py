@@ -26,6 +26,7 @@
 # import jax
 # import numpy as np
 # import pandas as pd
+# import panel as pn
 #
 # from .adjoint import simulate_with_adjoint
 # from .config import find_circuit
@@ -33,6 +34,7 @@
 # from .prinz2004 import Prinz2004, precision, simulate
 #
 # hv.extension("bokeh", logo=False)
+# pn.config.console_output = "disable"
 # model = Prinz2004.from_toml(find_circuit("paper"))
 
 # %%

@@ -27,6 +27,7 @@
 # import holoviews as hv
 # import jax
 # import numpy as np
+# import panel as pn
 # import torch
 #
 # from .lif import CELL, LIF, simulate_lif
@@ -34,6 +35,7 @@
 # from .torch_bridge import CircuitModule, LIFModule, to_jax, to_torch
 #
 # hv.extension("bokeh", logo=False)
+# pn.config.console_output = "disable"
 #
 #
 # def potential(τ, I):
