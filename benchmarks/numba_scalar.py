@@ -189,8 +189,8 @@ def exponentials(V: float, Ca: float, w: Work) -> None:
     w.stretch[h_Na] = κ + λ / (1 + exp(V * factor_slope + factor_offset))
 
 
-def scheme(share: Callable[[float], Any]) -> Any:
-    """The compiled run; `share` is `covered` or `covered_exactly`."""
+def scheme(share: Callable[[float], Any], nogil: bool = False) -> Any:
+    """The compiled run; `share` is `covered` or `covered_exactly`; `nogil` lets several threads run at once."""
 
     @compiled
     def synapses(c: Wiring, y: Cells, dt: float) -> None:
@@ -214,7 +214,7 @@ def scheme(share: Callable[[float], Any]) -> Any:
             g_Ca = calcium_conductance(c.g[i], x)
             y.Ca[i] = calcium_half_step(Ca, g_Ca, γ * log(Ca_out / Ca), V, dt / 2)
 
-    @compiled
+    @njit(error_model="numpy", nogil=nogil)
     def run(c: Wiring, y: Cells, w: Work, out: Cells, blocks: int, n: int, dt: float) -> None:
         """Fill `out` (time, …) with the states after each of `blocks` blocks of `n` steps."""
         for block in range(blocks):
@@ -231,6 +231,7 @@ def scheme(share: Callable[[float], Any]) -> Any:
 
 staggered = scheme(covered)
 staggered_exactly = scheme(covered_exactly)
+staggered_nogil = scheme(covered, nogil=True)
 
 
 def simulate(run: Any, params: Params, start: State, blocks: int, n: int, dt: float) -> Cells:

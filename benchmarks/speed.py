@@ -18,42 +18,18 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-REPETITIONS = 15
+import batches
+import gradients
+from turns import REPETITIONS, median, table, take_turns
+
 MS = 1000  # simulated in one run, recorded every ms
 HERE = Path(__file__).resolve().parent
 MARK = "<!-- written by speed.py -->\n"
-Times = dict[str, list[float]]  # contestant -> seconds of each repetition
-
-
-def take_turns(contestants: Mapping[str, Callable[[], Any]], repetitions: int = REPETITIONS) -> Times:
-    """Run all contestants once to warm up, then in turns; seconds of each run."""
-    for run in contestants.values():
-        run()
-    times: Times = {name: [] for name in contestants}
-    for _ in range(repetitions):
-        for name, run in contestants.items():
-            start = perf_counter()
-            run()
-            times[name].append(perf_counter() - start)
-    return times
-
-
-def median(times: Sequence[float]) -> float:
-    """The middle one; the upper of two."""
-    return sorted(times)[len(times) // 2]
-
-
-def table(header: str, rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; the header's cells are separated by |."""
-    names = [x.strip() for x in header.split("|")]
-    lines = [names, ["---", *["--:"] * (len(names) - 1)], *rows]
-    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
-
 
 # ------------------------------------------------------------------------------------- circuits
 
@@ -365,6 +341,12 @@ TABLES = {
     "threshold": ("What a kernel costs", threshold_table),
     "compile": ("Compilation", compile_table),
     "process": ("Fresh processes", process_table),
+    "batch": ("Batches", batches.throughput_table),
+    "limits": ("What limits batches", batches.limits_table),
+    "memory": ("Memory of batches", batches.memory_table),
+    "gradient": ("Gradients", gradients.gradient_table),
+    "modes": ("Forward and reverse mode", gradients.modes_table),
+    "backward": ("Memory of gradients", gradients.memory_table),
 }
 
 

@@ -85,9 +85,9 @@ from .prinz2004 import (
     pack,
     potential,
     prepare,
-    staggered,
     synaptic_input,
     unpack,
+    untraced,
 )
 from .schedule import grid_of
 
@@ -303,31 +303,34 @@ def conductance_derivative(
 
 
 # %%
-def advance(circuit: Circuit, n: int, m: int, dt: float, p: Prepared, y: Working, I: Array) -> tuple[Working, Working]:
+def advance(
+    circuit: Circuit, solver: str, n: int, m: int, dt: float, p: Prepared, y: Working, I: Array
+) -> tuple[Working, Working]:
     """State after n m steps, and the record (m, …). I: () or (cell,) nA, or (n m + 1, () or cell) at all steps."""
     at = (lambda k: I[k]) if I.ndim == 2 else (lambda _: I)
 
     def block(y: Working, b: Array) -> tuple[Working, Working]:
-        y = staggered(circuit, p, y, lambda k: at(b * n + k), 0, n, dt)
+        y = SCHEMES[solver](circuit, p, y, lambda k: at(b * n + k), 0, n, dt)
         return y, y
 
-    return lax.scan(block, y, jnp.arange(m))
+    return lax.scan(jax.checkpoint(block), y, jnp.arange(m))
 
 
-segment = jax.custom_vjp(advance, nondiff_argnums=(0, 1, 2, 3))
+segment = jax.custom_vjp(advance, nondiff_argnums=(0, 1, 2, 3, 4))
 
 
-def segment_forward(circuit: Circuit, n: int, m: int, dt: float, p: Prepared, y: Working, I: Array) -> Any:
+def segment_forward(circuit: Circuit, solver: str, n: int, m: int, dt: float, p: Prepared, y: Working, I: Array) -> Any:
     """The segment, and what its way back starts from."""
-    return advance(circuit, n, m, dt, p, y, I), (p, y, I)
+    return advance(circuit, solver, n, m, dt, p, y, I), (p, y, I)
 
 
-def segment_backward(circuit: Circuit, n: int, m: int, dt: float, start: Any, λ: tuple[Working, Working]) -> Any:
-    """Derivatives with respect to p, y and I, from those with respect to the end and the record."""
+def segment_backward(circuit: Circuit, _: str, n: int, m: int, dt: float, start: Any, λ: tuple[Working, Working]) -> Any:
+    """Derivatives with respect to p, y and I, from those with respect to the end and the record, of the staggered scheme."""
     p, y, I = start
     N, records = n * m, np.arange(1, m + 1) * n
     h = jnp.full(N, dt, y.V.dtype).at[0].set(dt / 2)
-    I_steps = jnp.broadcast_to(I if I.ndim == 2 else I[None], (N + 1, len(y.V)))
+    at_steps = lambda I: jnp.broadcast_to(I if I.ndim == 2 else I[None], (N + 1, len(y.V)))  # noqa: E731
+    I_steps = at_steps(I)
     ys = orbit(circuit, p, y, I_steps[:-1], h, dt)
 
     def completed(p: Prepared, y: Working, I: Array) -> Working:
@@ -341,7 +344,7 @@ def segment_backward(circuit: Circuit, n: int, m: int, dt: float, start: Any, λ
     first, λs = recursion(circuit, p, k, pulled, dt)
     p_steps, by_I = conductance_derivative(circuit, p, ys, k, by_g, λs, I_steps[:-1], h, dt)
     by_I = jnp.zeros_like(I_steps).at[records].add(I_records).at[:-1].add(by_I)
-    (I_back,) = jax.linear_transpose(lambda I: jnp.broadcast_to(I if I.ndim == 2 else I[None], by_I.shape), I)(by_I)
+    (I_back,) = jax.linear_transpose(at_steps, I)(by_I)
     parts = jnp.split(first, [1, 2, 2 + len(circuit.transmitters)], -1)
     return jax.tree.map(jnp.add, p_records, p_steps), Working(parts[0][:, 0], parts[1][:, 0], *parts[2:]), I_back
 
@@ -356,22 +359,11 @@ segment.defvjp(segment_forward, segment_backward)
 # %%
 def segment_of(circuit: Circuit, solver: str) -> Callable[..., tuple[Working, Working]]:
     """The function that runs a segment: with the adjoint of this chapter where it applies, or else with JAX's."""
-    try:
-        hash(circuit)
-    except TypeError:
-        plain = True
-    else:
-        plain = solver != DEFAULT_SOLVER
-    if not plain:
-        return partial(segment, circuit)
-
-    def run(n: int, m: int, dt: float, p: Prepared, y: Working, I: Array) -> tuple[Working, Working]:
-        at = (lambda k: I[k]) if I.ndim == 2 else (lambda _: I)
-        step = lambda y, b: (SCHEMES[solver](circuit, p, y, lambda k: at(b * n + k), 0, n, dt),) * 2  # noqa: E731
-        return lax.scan(jax.checkpoint(step), y, jnp.arange(m))
+    if solver == DEFAULT_SOLVER and untraced(circuit):
+        return partial(segment, circuit, solver)
 
     def checkpointed(n: int, m: int, dt: float, p: Prepared, y: Working, I: Array) -> tuple[Working, Working]:
-        return jax.checkpoint(lambda p, y, I: run(n, m, dt, p, y, I))(p, y, I)
+        return jax.checkpoint(lambda p, y, I: advance(circuit, solver, n, m, dt, p, y, I))(p, y, I)
 
     return checkpointed
 

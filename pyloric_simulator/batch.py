@@ -43,7 +43,6 @@ from .prinz2004 import (
     CM2_MS_TO_US,
     NS_TO_US,
     THERMALIZATION,
-    TRANSMITTERS,
     Circuit,
     Curve,
     Gate,
@@ -218,7 +217,7 @@ def gates_step(
     """s and x after a time dt (ms) with V and Ca frozen."""
     V = jnp.clip(y.V, -SATURATED, SATURATED)
     move = partial(gate_step, dt=dt, τ_min=circuit.constants.τ_min, grow=grow)
-    released = [t.gate(circuit.constants) for t in TRANSMITTERS]
+    released = [t.gate(circuit.constants) for t in circuit.transmitters]
     gates = [c.m for c in activating(circuit)] + [c.h for c in inactivating(circuit)]
     membrane = [gate for gate in gates if gate]
     return (
@@ -239,7 +238,7 @@ def synaptic_input(circuit: Circuit, gs: Sequence[Array], s: Sequence[Array]) ->
     for synapse, g in zip(circuit.synapses, gs, strict=True):
         open_ = g * s[synapse.transmitter][synapse.pre]
         G[synapse.post] = G[synapse.post] + open_
-        J[synapse.post] = J[synapse.post] + open_ * TRANSMITTERS[synapse.transmitter].E
+        J[synapse.post] = J[synapse.post] + open_ * circuit.transmitters[synapse.transmitter].E
     return jnp.stack(G), jnp.stack(J)
 
 

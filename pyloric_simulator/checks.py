@@ -6,7 +6,9 @@ Mechanics of `prinz2004`. The functions also bring the accepted spellings of an 
 from __future__ import annotations
 
 import difflib
+import importlib
 import math
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +30,16 @@ def closest(name: object, names: Iterable[str]) -> str:
     """A hint at the name that was probably meant, or nothing."""
     found = difflib.get_close_matches(str(name), list(names), n=1)
     return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def package(name: str, extra: str, purpose: str) -> Any:
+    """An optional package. Raises ImportError, with how to get it, if it is missing."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"the package {name} is missing; {purpose} needs it. Install it: pip install 'pyloric-simulator[{extra}]'."
+        ) from error
 
 
 def choice(what: str, value: object, options: Collection[str]) -> None:
@@ -639,9 +651,7 @@ def threshold_step(dt: Any, τ: Any) -> float:
 
 def slope(β: Any) -> float:
     """The slope of a surrogate derivative, positive."""
-    if (β := number("slope", β, "1/mV")) <= 0:
-        raise ValueError(f"slope is {β:g} 1/mV; it must be positive. 1 is usual.")
-    return β
+    return positive("slope", β, "1/mV")
 
 
 def elementwise(what: str, f: Any) -> None:
@@ -883,10 +893,14 @@ def optimizer(value: Any) -> None:
         raise TypeError(f"optimizer is {value!r}; it must be an optimizer of optax, such as optax.adam(0.03).")
 
 
-def scalar_loss(shape: Any) -> None:
-    """Refuse a loss that is not one number."""
-    if getattr(shape, "shape", None) != ():
-        raise ValueError(f"the loss returns {shape}; it must be a scalar. Take the mean or the sum of what it returns.")
+def scalar_loss(trace: Callable[[], Any]) -> None:
+    """Refuse a loss that is not one real number; `trace` returns its shape and type, and may fail as JAX's tracing does."""
+    try:
+        value = trace()
+    except (TypeError, KeyError) as error:
+        raise TypeError(f"the loss cannot be traced by JAX: {error}. Write it with jax.numpy, as a function of one argument.") from error
+    if getattr(value, "shape", None) != () or value.dtype.kind != "f":
+        raise ValueError(f"the loss returns {value}; it must be a scalar, one real number. Take the mean or the sum of what it returns.")
 
 
 def finite_start(loss: np.ndarray) -> None:
@@ -905,3 +919,238 @@ def same_fit(path: Path, found: str, about: str) -> None:
             f"the checkpoint {path} belongs to a fit with other parameters, bounds, starts or optimizer; it cannot go on with these. Give "
             "another file, or delete this one."
         )
+
+
+# ---------------------------------------------------------------- components
+
+
+FAR = 3.0  # a density more than this factor outside the published ones draws a warning
+FASTEST = 0.02  # ms; a gate that is faster than this at all potentials was probably given in seconds
+SMALLEST_SYNAPSE = 0.1  # nS; a weaker synapse was probably given in µS
+LARGEST_SYNAPSE = 1e4  # nS; a stronger one was probably given in pS
+FACTORS = {
+    10.0: "it is in µS/mm², of which 10 make 1 mS/cm²",
+    1000.0: "it is in µS/cm² or nS for the cell",
+    0.001: "it is in S/cm²",
+    0.1: "it was divided by 10 on the way from µS/mm²",
+}
+
+
+def one_of_two(name: str, density: Any, uS: Any) -> tuple[float | None, float | None]:
+    """A density or a conductance in µS, one of them."""
+    if (density is None) == (uS is None):
+        raise ValueError(
+            f"{name} is given the density {density} and uS = {uS}; it must be one of the two. Write {name}(100) for mS/cm², or "
+            f"{name}(uS=60)."
+        )
+    g = conductances(f"the conductance of {name}", density if uS is None else uS, "mS/cm²" if uS is None else "µS")
+    if g.ndim:
+        raise ValueError(f"the conductance of {name} has shape {g.shape}; it must be one number. Set those of many cells in `params.g`.")
+    return (float(g), None) if uS is None else (None, float(g))
+
+
+def placed(channels: Any, placed_type: Any, channel_type: Any) -> list[Any]:
+    """Channels with their densities and with names of their own."""
+    if isinstance(channels, (str, placed_type, channel_type)) or not isinstance(channels, Iterable):
+        raise TypeError(f"channels is {channels!r}; it must be a list of channels with their densities, such as [Na(100), leak(0.01)].")
+    found = list(channels)
+    for c in found:
+        if isinstance(c, channel_type):
+            raise TypeError(f"the channel {c.name!r} comes without a density; write {c.name}(100) for 100 mS/cm², or {c.name}(uS=60).")
+        if not isinstance(c, placed_type):
+            raise TypeError(f"channels contains {c!r}; it must consist of channels with their densities, such as Na(100).")
+    channel_list(p.channel for p in found)
+    return found
+
+
+def pool(channels: Iterable[Any], there: bool, reads: Callable[[Any], bool]) -> None:
+    """Channels of calcium need a pool."""
+    for c in channels:
+        if not there and (c.ion == "Ca" or reads(c.m) or reads(c.h)):
+            raise ValueError(
+                f"the channel {c.name!r} lets calcium in or reads it, but the cell has no calcium; it must have a pool. Say "
+                "calcium=Prinz2003.calcium, or one of your own: Calcium(f, τ)."
+            )
+
+
+def gate_function(what: str, f: Any, trace: Callable[[], Any], wanted: tuple[int, ...]) -> None:
+    """A function of V, or of V and Ca, that JAX can trace, and that keeps the shape of V."""
+    cure = "Write it with jax.numpy, element by element, branching by jnp.where, such as lambda V: 1 / (1 + jnp.exp(-(V + 40) / 5))."
+    if not callable(f):
+        raise TypeError(f"{what} is {f!r}; it must be a function of V in mV, or of V and Ca in µM. {cure}")
+    try:
+        shape = np.shape(trace())
+    except Exception as error:
+        raise TypeError(f"{what} cannot be evaluated by JAX: {error}. {cure}") from error
+    if shape not in ((), wanted):
+        raise ValueError(f"{what} has shape {shape} for V of shape {wanted}; it must have that of V. {cure}")
+
+
+def gate_values(what: str, V: np.ndarray, Ca: np.ndarray, inf: np.ndarray, τ: np.ndarray) -> None:
+    """x∞ within [0, 1], τ positive, both finite."""
+    where = lambda bad: f"at V = {V[bad][0]:g} mV and Ca = {Ca[bad][0]:g} µM"  # noqa: E731
+    for name, x in (("x∞", inf), ("τ", τ)):
+        if (bad := ~np.isfinite(x)).any():
+            raise ValueError(
+                f"{name} of {what} is {x[bad][0]:g} {where(bad)}; it must be finite. A rate of the form x/(1 - exp(-x)) is "
+                "`linoid(x)`, which has no gap at 0."
+            )
+    ε = 1e-9
+    if (bad := (inf < -ε) | (inf > 1 + ε)).any():
+        raise ValueError(f"x∞ of {what} is {inf[bad][0]:g} {where(bad)}; it must lie between 0 and 1. Check the signs of its slopes.")
+    if (bad := τ <= 0).any():
+        raise ValueError(f"τ of {what} is {τ[bad][0]:g} ms {where(bad)}; it must be positive. Check the signs in it.")
+
+
+def warn(message: str) -> None:
+    """A warning that points at the user's line."""
+    warnings.warn(message, UserWarning, stacklevel=4)
+
+
+def fast_gate(what: str, τ: np.ndarray) -> None:
+    """Warn of a time constant that looks like seconds."""
+    if (longest := float(np.max(τ))) < FASTEST:
+        warn(f"τ of {what} is at most {longest:g} ms; if it is in s, multiply it by 1000.")
+
+
+def usual_densities(given: Sequence[tuple[str, str, float]], usual: Mapping[str, Mapping[str, tuple[float, float]]]) -> None:
+    """Warn of densities, (channel, source, mS/cm²), that fit another source than their own, or are far from the published ones."""
+    known = [(name, source, g) for name, source, g in given if g and name in usual.get(source, {})]
+    within = lambda source: all(name in usual[source] and usual[source][name][0] <= g <= usual[source][name][1] for name, _, g in known)  # noqa: E731
+    own = {source for _, source, _ in known}
+    others = [source for source in usual if len(known) > 2 and source not in own and within(source)]
+    if len(own) == 1 and others and not within(*own):
+        name, source, g = max(known, key=lambda c: distance(c[2], *usual[c[1]][c[0]]))
+        warn(
+            f"the densities are in the range of {others[0]}, but the channels are those of {source}: {name}({g:g}) is off by a factor "
+            f"of {distance(g, *usual[source][name]):.3g} or more. Take densities of {source}, or channels of {others[0]}."
+        )
+        return
+    for name, source, g in known:
+        usual_density(name, g, *usual[source][name])
+
+
+def distance(g: float, low: float, high: float) -> float:
+    """The factor by which a density is outside a range, or 1."""
+    return max(low / g, g / high, 1.0)
+
+
+def usual_density(name: str, g: float, low: float, high: float) -> None:
+    """Warn of a density that is far from the published ones."""
+    if distance(g, low, high) <= FAR:
+        return
+    likely = [f for f in FACTORS if distance(g / f, low, high) <= FAR]
+    guess = f"perhaps {FACTORS[likely[0]]}" if likely else "perhaps it belongs to another model"
+    warn(
+        f"{name}({g:g}) is far from the densities with which this channel was published, {low:g} to {high:g} mS/cm², by a factor of "
+        f"{distance(g, low, high):.3g} or more; {guess}."
+    )
+
+
+def labelled_cells(cells: Any, cell_type: type) -> dict[str, Any]:
+    """Label -> cell."""
+    if not isinstance(cells, Mapping) or not cells:
+        raise TypeError(f"cells is {cells!r}; it must be a mapping from labels to cells, such as {{'AB': Cell([…])}}.")
+    for label, cell in cells.items():
+        if not isinstance(label, str) or not label or not isinstance(cell, cell_type):
+            raise TypeError(f"cells has the entry {label!r}: {cell!r}; it must be a label and a Cell. Write {{'AB': Cell([…])}}.")
+    return dict(cells)
+
+
+def connections(synapses: Any, labels: Collection[str], kinds: Any) -> list[Any]:
+    """Synapses between cells that are there, each with one plausible conductance."""
+    found: list[Any] = list(synapses)
+    for s in found:
+        if not isinstance(s, kinds):
+            raise TypeError(f"synapses contains {s!r}; it must consist of Synapse(pre, post, kind, nS) and GapJunction(a, b, nS).")
+        known_labels(f"{type(s).__name__}{s[:2]}", s[:2], labels)
+        if (s.g is None) == (s.uS is None):
+            raise ValueError(f"{type(s).__name__}{s[:2]} has g = {s.g} and uS = {s.uS}; it must have one of the two. Give g in nS, or uS.")
+        g = float(one_conductance(f"the conductance of {s[:2]}", s.g if s.uS is None else s.uS))
+        plausible_synapse(f"the synapse {s[:2]}", g if s.uS is None else 1e3 * g)
+    return found
+
+
+def plausible_synapse(what: str, g: float) -> None:
+    """Warn of a conductance (nS) that looks like another unit."""
+    if 0 < g < SMALLEST_SYNAPSE:
+        warn(f"{what} has {g:g} nS, less than {SMALLEST_SYNAPSE:g}; if that is in µS, multiply it by 1000 or say uS={g:g}.")
+    if g > LARGEST_SYNAPSE:
+        warn(f"{what} has {g:g} nS, more than {LARGEST_SYNAPSE:g}; if that is in pS, divide it by 1000.")
+
+
+def no_own_synapses(synapses: Iterable[Any], sizes: Mapping[str, int]) -> None:
+    """A single cell has no synapse onto itself."""
+    for s in synapses:
+        if s[0] == s[1] and sizes[s[0]] == 1:
+            raise ValueError(f"there is a synapse from the single cell {s[0]!r} onto itself; remove it or enlarge the population.")
+
+
+def monitored(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """What a monitor returned, (time, cell)."""
+    x = np.asarray(values)
+    if x.shape != shape:
+        raise ValueError(f"the monitor returns shape {x.shape}; it must be (time, cell) = {shape}. Pick a gate by y.m[..., 0].")
+    return x
+
+
+def neuron_scheme(solver: Any, dt: Any, threshold: bool) -> float:
+    """The time step in ms of equations of one's own."""
+    if not isinstance(solver, str) and threshold:
+        raise ValueError(f"solver is {solver!r}; a cell with a threshold needs a fixed step. Take 'exponential'.")
+    if isinstance(solver, str):
+        choice("solver", solver, ("exponential",))
+    elif isinstance(solver, type) or not hasattr(solver, "step"):
+        raise TypeError(f"solver is {solver!r}; it must be 'exponential' or an instance of a diffrax solver, such as diffrax.Tsit5().")
+    return positive("dt", dt, "ms")
+
+
+def per_cell_numbers(values: Any, size: int) -> dict[str, np.ndarray]:
+    """Name -> (cell,) finite numbers."""
+    if not isinstance(values, Mapping):
+        raise TypeError(f"the start or the parameters are {values!r}; they must be a mapping from names to numbers, such as dict(V=-65).")
+    found = {name: numbers(name, x).astype(float) for name, x in values.items()}
+    for name, x in found.items():
+        if not name.isidentifier() or name.startswith("_"):
+            raise ValueError(f"{name!r} is not a name of a variable; it must be letters, digits and underscores. Rename it.")
+        if x.shape not in ((), (size,)) or not np.isfinite(x).all():
+            raise ValueError(f"{name} is {values[name]!r}; it must be one finite number, or one for each of the {size} cells. Give these.")
+    return {name: np.full(size, x) for name, x in found.items()}
+
+
+def both_or_none(threshold: Any, reset: Any) -> None:
+    """A threshold comes with a reset."""
+    if (threshold is None) != (reset is None):
+        raise ValueError(f"threshold is {threshold!r} and reset {reset!r}; they must come together. Give both, or none.")
+
+
+def neuron_equations(equations: Any, y: Any, p: Any) -> None:
+    """Equations of one cell that JAX can trace, with a number for each variable."""
+    cure = "Write it for one cell with jax.numpy, such as lambda y, I, p: dict(V=(I - y.V) / p.τ)."
+    if not equations.names:
+        raise ValueError(f"start is empty; a cell needs one variable at least, such as dict(V=-65). {cure}")
+    functions: list[tuple[str, Callable[[], Any], set[str] | None]]
+    functions = [("derivative", lambda: equations.derivative(y, y[0], p), set(equations.names))]
+    if equations.threshold:
+        functions += [("reset", lambda: equations.reset(y, p), None), ("threshold", lambda: {"v": equations.threshold(y, p)}, {"v"})]
+    for what, f, wanted in functions:
+        try:
+            found = jax.eval_shape(lambda f=f: {name: jax.numpy.asarray(x) for name, x in f().items()})
+        except Exception as error:
+            raise TypeError(f"the {what} cannot be evaluated by JAX: {error}. {cure}") from error
+        if (set(found) != wanted) if wanted else not set(found) <= set(equations.names):
+            raise ValueError(f"the {what} returns {listing(found)}; it must be {listing(equations.names)}, or some in a reset. {cure}")
+        for name, x in found.items():
+            if x.shape != ():
+                raise ValueError(f"the {what} returns {name} with shape {x.shape}; it must be a number, for one cell. {cure}")
+
+
+def neuron_state(y: Any, like: Any) -> Any:
+    """A state with the variables of `like`, (cell,) each, finite."""
+    if getattr(y, "_fields", None) != like._fields:
+        raise TypeError(f"state is {y!r}; it must be a state of the same equations, such as `result.final_state`. Take one of these.")
+    found = type(like)(*(numbers(f"state.{name}", x) for name, x in zip(like._fields, y, strict=True)))
+    for name, x, want in zip(like._fields, found, like, strict=True):
+        if x.shape != want.shape or not np.isfinite(x).all():
+            raise ValueError(f"state.{name} is {x}; it must be {want.shape}, all finite. Take the state of a run of these cells.")
+    return found

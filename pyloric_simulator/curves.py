@@ -148,7 +148,7 @@ class Ray(NamedTuple):
 
 def shoot(C: Callable[[Array], Array], θ0: Array, λ0: Array, length: float, n: int) -> Ray:
     """n steps {eq}`eq-leapfrog` over a length (log units) from θ0 with the costate λ0, (parameter,) each."""
-    import diffrax
+    diffrax = checks.package("diffrax", "solvers", "a curve")
 
     def velocity(_: Any, λJ: tuple[Array, Array], __: None) -> tuple[Array, Array]:
         return λJ[0] / jnp.linalg.norm(λJ[0]), jnp.ones_like(λJ[1])
@@ -226,7 +226,7 @@ def flattest(loss: Loss, start: Mapping[str, Any], n: int | None = None) -> Dire
     n = checks.count("n", len(names) if n is None else n, len(names))
     with precision():
         C = in_logs(loss, names)
-        scalar(C, θ0)
+        checks.scalar_loss(lambda: jax.eval_shape(C, jnp.asarray(θ0)))
         found = eigenvectors(surroundings(C, θ0).hessian, names)
     return Directions(found.vectors[:n], found.curvatures[:n])
 
@@ -291,14 +291,14 @@ def minimally_disruptive_curve(
     RuntimeError if the steps turn out too long.
     """
     names, θ0 = logarithms(start)
-    length, H = positive("length", length, "log units"), positive("momentum", momentum, "the unit of the loss")
+    length, H = checks.positive("length", length, "log units"), checks.positive("momentum", momentum, "the unit of the loss")
     with precision():
         C = in_logs(loss, names)
-        scalar(C, θ0)
+        checks.scalar_loss(lambda: jax.eval_shape(C, jnp.asarray(θ0)))
         around = surroundings(C, θ0)
         minimum(around, H, names)
         u = unit_vector(direction, names, around)
-        n = math.ceil(length / (fitting_step(around, H) if step is None else positive("step", step, "log units")))
+        n = math.ceil(length / (fitting_step(around, H) if step is None else checks.positive("step", step, "log units")))
         λ0 = (H - around.C) * np.stack([u, -u][: 1 + both])
         rays = jax.jit(jax.vmap(lambda λ: shoot(C, jnp.asarray(θ0), λ, length, n)))(λ0)
         there, *back = [walked(Ray(*(x[i] for x in rays)), around.C, H, names) for i in range(len(λ0))]
@@ -324,13 +324,6 @@ STEEPEST_START = 0.1  # |∇C|/H at a minimum, per log unit
 MOST_DRIFT = 0.1  # of the Hamiltonian, as a share of H
 
 
-def positive(what: str, value: Any, unit: str) -> float:
-    """A positive number."""
-    if (value := checks.number(what, value, unit)) <= 0:
-        raise ValueError(f"{what} is {value:g}; it must be positive, in {unit}. Take a number above 0.")
-    return value
-
-
 def logarithms(start: Any) -> tuple[tuple[str, ...], np.ndarray]:
     """Names and logarithms of positive values."""
     if not isinstance(start, Mapping) or not start:
@@ -344,16 +337,6 @@ def logarithms(start: Any) -> tuple[tuple[str, ...], np.ndarray]:
                 "and let the loss hold it."
             )
     return tuple(start), np.log([float(value) for value in start.values()])
-
-
-def scalar(C: Callable[[Array], Array], θ: np.ndarray) -> None:
-    """The loss can be traced by JAX and is one real number."""
-    try:
-        value = jax.eval_shape(C, jnp.asarray(θ))
-    except (TypeError, KeyError) as error:
-        raise TypeError(f"the loss cannot be traced by JAX: {error}. Write it with jax.numpy, as a function of one mapping.") from error
-    if value.shape or not jnp.issubdtype(value.dtype, jnp.floating):
-        raise ValueError(f"the loss has shape {value.shape} and type {value.dtype}; it must be one real number. Sum it up.")
 
 
 def finite(values: np.ndarray, slopes: np.ndarray) -> None:
@@ -459,7 +442,7 @@ def smoothed(f: Loss, width: float) -> Callable[[Mapping[str, Any]], Array]:
     is such a function, too, and can be differentiated once, in forward and in reverse mode. Raises TypeError or ValueError
     for a width that is not positive.
     """
-    w = positive("width", width, "log units")
+    w = checks.positive("width", width, "log units")
 
     def mean(values: Mapping[str, Any]) -> Array:
         F = jax.vmap(in_logs(f, tuple(values)))

@@ -45,7 +45,6 @@
 # %%
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -254,12 +253,7 @@ class Prior:
         Raises ImportError without torch, ValueError for another dtype.
         """
         checks.choice("dtype", dtype, ("float32", "float64"))
-        try:
-            torch = importlib.import_module("torch")
-        except ImportError as error:
-            raise ImportError(
-                "the package torch is missing; torch() needs it. Install it: pip install 'pyloric-simulator[sbi]'."
-            ) from error
+        torch = checks.package("torch", "sbi", "torch()")
         a, b = (torch.tensor(x, dtype=getattr(torch, dtype)) for x in self.box)
         # Outside of the box the density is 0; by default torch would raise an error there.
         uniform = torch.distributions.Uniform(a, b, validate_args=False)

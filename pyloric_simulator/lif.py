@@ -59,7 +59,7 @@ from jax import Array, lax
 
 from . import checks
 from .config import load_settings
-from .prinz2004 import covered_exactly, input_at, precision, sampled_at
+from .prinz2004 import MS_PER_S, covered_exactly, input_at, precision, sampled_at
 from .results import Result, dims
 from .schedule import steps_of
 
@@ -384,9 +384,6 @@ class LIF:
 # $$ (eq-lif-rate)
 
 # %%
-MS_PER_S = 1e3
-
-
 def rate(params: Params, I: Any) -> Array:
     """Rate (Hz) of a cell at a constant current I (nA), {eq}`eq-lif-rate`; 0 if it does not reach its threshold."""
     V_inf = params.V_rest + params.R * jnp.asarray(I)
@@ -465,10 +462,7 @@ def van_rossum(a: Array, b: Array, *, τ_D: float, dt: float = DEFAULT_DT) -> Ar
 # %%
 def descend(error: Callable[[Any], Array], start: float, *, rate: float, steps: int) -> Array:
     """Values (step + 1,) of a positive parameter on its way from `start` down the gradient of an error, by Adam (needs optax)."""
-    try:
-        import optax
-    except ImportError as missing:
-        raise ImportError("the package optax is missing; install it: pip install 'pyloric-simulator[fit]'") from missing
+    optax = checks.package("optax", "fit", "Adam")
     adam, slope = optax.adam(rate), jax.grad(lambda x: error(jnp.exp(x)))
 
     def one(now: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], Array]:

@@ -103,6 +103,7 @@ from .store import ThermalizationStore
 # %%
 CM2_MS_TO_US = 1e3  # mS/cm² × cm² = mS, and 1 mS = 10³ µS
 NS_TO_US = 1e-3  # 1 nS = 10⁻³ µS
+MS_PER_S = 1e3  # rates are shown per second
 
 
 @contextlib.contextmanager
@@ -592,16 +593,21 @@ class Kinetics:
             yield inf * calcium, jnp.maximum(tau, self.τ_min)
 
 
-kinetics_of_hashable = cache(Kinetics)
+kinetics_once = cache(Kinetics)
 
 
-def kinetics(circuit: Circuit) -> Kinetics:
-    """The gates of a circuit; built once, unless a derivative is taken with respect to one of its numbers."""
+def untraced(circuit: Circuit) -> bool:
+    """Whether all numbers of a circuit are plain numbers, with no derivative being taken with respect to one."""
     try:
         hash(circuit)
     except TypeError:
-        return Kinetics(circuit)
-    return kinetics_of_hashable(circuit)
+        return False
+    return True
+
+
+def kinetics(circuit: Circuit) -> Kinetics:
+    """The gates of a circuit; built once if it can be."""
+    return kinetics_once(circuit) if untraced(circuit) else Kinetics(circuit)
 
 
 # %% [markdown]
@@ -951,8 +957,7 @@ def integrate_adaptively(
     params: Params, state: State, t: Any, I: Any, *, solver: Any, t0: float, rtol: float, atol: float
 ) -> State:
     """States at times t (ms), with a leading time axis, by a diffrax solver. I: () or (cell,) nA, or a function of t."""
-    import diffrax
-
+    diffrax = checks.package("diffrax", "solvers", "an adaptive solver")
     y0 = jax.tree.map(jnp.asarray, state)
     dtype = y0.V.dtype
     current = I if callable(I) else lambda _: 0.0 if I is None else I
@@ -1280,10 +1285,10 @@ compiled_derivative = jax.jit(derivative)
 # cell_panels(alone)
 
 # %% [markdown]
-# The circuit of the abstract, with the strength of each synapse in nS; blue is glutamate, orange
+# The circuit of Fig. 3e, with the strength of each synapse in nS; blue is glutamate, orange
 # acetylcholine.
 
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The circuit of the abstract; strengths in nS, blue glutamate, orange acetylcholine.", "name": "fig-circuit"}}
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The circuit of Fig. 3e; strengths in nS, blue glutamate, orange acetylcholine.", "name": "fig-circuit"}}
 # circuit_diagram(paper)
 
 # %% [markdown]

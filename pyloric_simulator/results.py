@@ -113,13 +113,7 @@ class Result:
 
     def to_parquet(self, path: str | os.PathLike[str], variables: Sequence[str] | None = None) -> None:
         """Write Parquet with the model in its metadata and the unit in that of each column (needs pyarrow)."""
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError as error:
-            raise ImportError(
-                "writing Parquet needs pyarrow; install it with: pip install 'pyloric-simulator[parquet]'"
-            ) from error
+        pa, pq = (checks.package(x, "parquet", "writing Parquet") for x in ("pyarrow", "pyarrow.parquet"))
         data, units = self._flat(variables)
         table = pa.Table.from_pandas(data.reset_index(), preserve_index=False)
         fields = [field.with_metadata({"unit": units[field.name]}) for field in table.schema]

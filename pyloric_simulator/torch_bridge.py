@@ -54,7 +54,6 @@
 # %%
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +67,7 @@ from jax import Array
 
 from . import checks
 from .adjoint import simulate_with_adjoint
-from .fitting import parameters, places, with_values
+from .fitting import CONDUCTANCES, parameters, places, start_of, with_values
 from .lif import DEFAULT_DT as LIF_DT
 from .lif import LIF, SURROGATE, Params, Spike, simulate_lif
 from .lif import State as LIFState
@@ -83,13 +82,7 @@ Tensor = Any  # a torch.Tensor
 
 def load_torch() -> Any:
     """The package torch. Raises ImportError, with how to get it, if it is missing."""
-    try:
-        return importlib.import_module("torch")
-    except ImportError as error:
-        raise ImportError(
-            "the package torch is missing; torch_bridge hands its tensors to JAX. Install it: "
-            'pip install "pyloric-simulator[torch]".'
-        ) from error
+    return checks.package("torch", "torch", "torch_bridge")
 
 
 # %% [markdown]
@@ -488,9 +481,9 @@ class CircuitForm(Numbers):
     ) -> None:  # fmt: skip
         super().__init__()
         t, starts = checks.times(t, 0.0), circuit_starts(model, names)
-        start = model.get_thermalization(solver=solver, dt=dt) if state is None else checks.state(state, model.cold)
+        start = start_of(model, state, solver=solver, dt=dt)
         where = places(model.circuit)
-        self.hold(starts, [n for n in starts if log and where[n][0] in ("g", "gs", "ge")], model.dtype)
+        self.hold(starts, [n for n in starts if log and where[n][0] in CONDUCTANCES], model.dtype)
 
         def run(values: dict[str, Any], I_ext: Any) -> Any:
             dtype = next(iter(values.values())).dtype

@@ -88,6 +88,24 @@ def test_spikes_are_those_of_the_rhythm_chapter(recording):
         np.testing.assert_allclose(found.times[found.real], expected, rtol=0, atol=1e-9)
 
 
+def test_spikes_of_a_noisy_trace_are_those_of_the_rhythm_chapter():
+    t = np.arange(0, 400, 0.25)
+    V = 20 * np.sin(t / 6) + np.random.default_rng(5).normal(0, 8, len(t))
+    found = train(jnp.asarray(t), jnp.asarray(V))
+    np.testing.assert_allclose(found.times[found.real], rhythm.spikes(t, V), rtol=0, atol=1e-9)
+    assert bool((jnp.diff(found.times) >= 0).all())
+    assert int(found.lost) == 0
+
+
+def test_features_are_undefined_if_there_are_too_many_spikes(monkeypatch):
+    monkeypatch.setattr(fitting, "MAX_SPIKES", 20)
+    t = np.arange(0, 4000, 0.5)
+    tonic, silent = 40 * np.sin(t), np.full(len(t), -60.0)
+    found = soft_features(t, np.stack([tonic, silent], 1))
+    assert np.isnan(found.rate[0])
+    assert found.rate[1] == 0
+
+
 def test_a_spike_time_has_the_derivative_of_the_parabola():
     t, V = jnp.arange(0.0, 5.0, 0.5), jnp.asarray([-60.0, -50, -20, 10, 30, 20, -20, -50, -60, -60])
     f = lambda V: train(t, V).times[0]  # noqa: E731
@@ -118,7 +136,7 @@ def test_soft_periods_equal_hard_ones_on_random_trains():
         gaps = rng.choice([8.0, 30.0, 90.0, 230.0, 400.0], 90, p=[0.3, 0.3, 0.25, 0.1, 0.05]) * rng.uniform(0.9, 1.1, 90)
         x = np.cumsum(gaps)
         x = x[x < window[1]]
-        padded = Train(jnp.asarray(np.pad(x, (0, size - len(x)), constant_values=window[1])), jnp.arange(size) < len(x))
+        padded = Train(jnp.asarray(np.pad(x, (0, size - len(x)), constant_values=window[1])), jnp.arange(size) < len(x), 0)
         b, period = soft(padded)
         begun = rhythm.begun(rhythm.bursts(x), window)
         whole = rhythm.whole(begun, window)
@@ -147,7 +165,7 @@ def test_the_fifteen_features_are_those_of_a_regular_rhythm():
         c: np.concatenate([k * P + 500 + start + np.linspace(0, long, 8) for k in range(8)]) for c, (start, long) in bursts_of.items()
     }
     hard = rhythm.features(trains, window=(0.0, 9000.0))
-    packed = [Train(jnp.asarray(np.pad(x, (0, 4), constant_values=9000.0)), jnp.arange(len(x) + 4) < len(x)) for x in trains.values()]
+    packed = [Train(jnp.asarray(np.pad(x, (0, 4), constant_values=9000.0)), jnp.arange(len(x) + 4) < len(x), 0) for x in trains.values()]
     b = [soft_bursts(x, (0.0, 9000.0), 0.01) for x in packed]
     f = fitting.Features(
         *(

@@ -463,7 +463,7 @@ for use in (lambda: torch_bridge.to_torch(jnp.sin), lambda: torch_bridge.Circuit
     try:
         use()
     except ImportError as error:
-        assert 'pip install "pyloric-simulator[torch]"' in str(error), error
+        assert "pip install 'pyloric-simulator[torch]'" in str(error), error
     else:
         raise AssertionError("no error")
 """

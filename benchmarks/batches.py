@@ -1,0 +1,176 @@
+"""Tables of speed.py on batches: circuit-steps per second, what limits them, and memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from turns import REPETITIONS, median, table, take_turns
+
+HERE = Path(__file__).resolve().parent
+CIRCUITS, MS, STEPS_PER_MS = 8192, 500, 20
+LENGTH, ROUNDS, DEPTH = 2048, 4000, 16  # of the loops that measure the machine: numbers, turns, operations in a row
+CORES = os.cpu_count() or 1
+
+
+def on_all_cores(call: Callable[[], Any]) -> None:
+    """The same call at the same time on each core."""
+    with ThreadPoolExecutor(CORES) as pool:
+        for done in [pool.submit(call) for _ in range(CORES)]:
+            done.result()
+
+
+# ----------------------------------------------------------------------------------- contestants
+
+
+def product(n: int, ms: float = MS, **options: Any) -> Callable[[], Any]:
+    """Simulation, spikes, features and classes of n circuits of the paper, as users run them."""
+    from pyloric_simulator import database
+
+    circuits = database.sample(n, seed=1)
+    return lambda: database.run(circuits, duration=ms, transient=0, progress=False, **options)
+
+
+def scalar() -> Callable[[], Any]:
+    """The scalar numba code on all cores: simulation alone."""
+    import numba_scalar
+    from speed import paper
+
+    model = paper()
+    arguments = numba_scalar.staggered_nogil, model.params, model.get_thermalization(store=None), MS, STEPS_PER_MS, 0.05
+    return lambda: on_all_cores(lambda: numba_scalar.simulate(*arguments))
+
+
+def throughput_table() -> str:
+    """The product against scalar code."""
+    times = take_turns({
+        "scalar numba, float64, a circuit to each core": scalar(),
+        "**`database.run`**, float32": product(CIRCUITS),
+        "`database.run`, float64": product(CIRCUITS, dtype="float64"),
+        "`database.run`, float32, `exponential_euler` 0.025 ms": product(CIRCUITS, solver="exponential_euler", dt=0.025),
+    }, REPETITIONS // 3)  # fmt: skip
+    steps = dict.fromkeys(times, CIRCUITS * MS * STEPS_PER_MS)
+    names = list(times)
+    steps[names[0]], steps[names[3]] = CORES * MS * STEPS_PER_MS, 2 * steps[names[3]]
+    rate = {name: [steps[name] / x / 1e6 for x in times[name]] for name in names}
+    rows = [(name, *(f"{f(x):.1f}" for f in (median, max)), f"{median(x) / median(rate[names[0]]):.1f}",
+             f"{max(x) / max(rate[names[0]]):.1f}") for name, x in rate.items()]  # fmt: skip
+    header = f"{CORES} cores | million circuit-steps per second, median | best | ratio to numba, medians | best"
+    return table(header, rows) + (
+        f"\n{CIRCUITS} circuits of three cells, {MS} ms; `database.run` simulates, finds spikes, measures and classifies. "
+        "Limits: 20 million and 10 times numba in the second row.\n"
+    )
+
+
+# ---------------------------------------------------------------------------------------- limits
+
+
+def operations() -> Counter[str]:
+    """Operations of one circuit in one step of the scheme in lanes, by kind: what JAX has traced."""
+    import jax
+    import jax.numpy as jnp
+
+    from pyloric_simulator import batch, database
+
+    plan = database.planned(range(64), "local").options.plan
+    g, gs = (jnp.zeros((64, *shape), jnp.float32) for shape in ((3, 8), (7,)))
+    with jax.enable_x64(True):
+        p, y = batch.ready(plan, g, gs, batch.State(*(jnp.stack([x] * 64) for x in batch.cold_start(plan.circuit))))
+        step = jax.make_jaxpr(lambda y, i: batch.staggered(plan.circuit, p, y, i, plan.dt))(y, jnp.int32(1))
+    found: Counter[str] = Counter()
+    kinds = {"round": "exponentials", "div": "divisions", "log": "logarithms"}
+
+    def count(jaxpr: Any) -> None:
+        for e in jaxpr.eqns:
+            for inner in (x.jaxpr for x in e.params.values() if hasattr(x, "jaxpr")):
+                count(inner)
+            size = e.outvars[0].aval.size
+            if size >= 64 and e.outvars[0].aval.dtype == jnp.float32:
+                found[kinds.get(e.primitive.name, "others")] += size // 64
+
+    count(step.jaxpr)
+    return found
+
+
+def rate(operation: Callable[[Any], Any]) -> float:
+    """Billions of an operation per second, on all cores at once, in single precision and in the nearest cache."""
+    import jax
+    import jax.numpy as jnp
+
+    def turn(_: Any, x: Any) -> Any:
+        for _ in range(DEPTH):
+            x = operation(x)
+        return x
+
+    options = {"xla_cpu_multi_thread_eigen": False}
+    run = jax.jit(lambda x: jax.lax.fori_loop(0, ROUNDS, turn, x), compiler_options=options)
+    x = jnp.linspace(0.5, 1, LENGTH, dtype=jnp.float32)
+    call = lambda: on_all_cores(lambda: jax.block_until_ready(run(x)))  # noqa: E731
+    seconds = take_turns({"": call}, REPETITIONS)[""]
+    return CORES * LENGTH * ROUNDS * DEPTH / median(seconds) / 1e9
+
+
+def limits_table() -> str:
+    """What one step of one circuit takes, if every operation ran at the rate that it reaches alone."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    from pyloric_simulator import batch
+
+    small = np.float32(1e-3)
+    rates = {
+        "exponentials": rate(lambda x: batch.exp2(x * small)),
+        "divisions": rate(lambda x: small / (x + 1)),
+        "logarithms": rate(lambda x: jnp.log(x + 2)),
+        "others": rate(lambda x: x * np.float32(0.999) + small),
+    }
+    counts = operations()
+    seconds = take_turns({"": product(CIRCUITS)}, REPETITIONS // 3)[""]
+    whole = median(seconds) / (CIRCUITS * MS * STEPS_PER_MS) * 1e9
+    fused = counts["others"] / 2  # at best a product and a sum are one operation
+    counts["others"] = round(fused)
+    rows = [(name, counts[name], f"{rates[name]:.2f}", f"{counts[name] / rates[name]:.1f}") for name in rates]
+    total = sum(counts[name] / rates[name] for name in rates)
+    rows += [("together", "", "", f"{total:.1f}"), ("`database.run`", "", "", f"{whole:.1f}")]
+    header = "operation | in a step of a circuit | billions per second, alone | ns"
+    return table(header, rows) + (
+        f"\nAll {CORES} cores, single precision. \"Others\" are pairs of a product and a sum, as if all could be fused; an exponential "
+        "contains five of them, and those are not counted again.\n"
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------- memory
+
+
+def child_memory(n: int, ms: float) -> float:
+    """Largest memory of a process that runs n circuits, MB."""
+    import resource
+
+    product(n, ms)()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def memory_table() -> str:
+    """Memory of whole processes, by the number of circuits and by simulated time."""
+    cases = ((4096, 100), (20_000, 100), (100_000, 100), (4096, 2000))
+    rows = []
+    for n, ms in cases:
+        command = [sys.executable, str(HERE / "batches.py"), str(n), str(ms)]
+        start = perf_counter()
+        found = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(HERE.parent)}, stdout=subprocess.PIPE, check=True)
+        rows.append((f"{n:,}", ms, f"{float(found.stdout):.0f}", f"{perf_counter() - start:.0f}"))
+    traces = 100_000 * 10_000 * STEPS_PER_MS * 3 * 4 / 1e9
+    return table("circuits | ms simulated | largest memory of the process, MB | s", rows) + (
+        f"\nPotentials of 100,000 circuits over 10 s, had they been kept, would take {traces:.0f} GB.\n"
+    )
+
+
+if __name__ == "__main__":
+    print(child_memory(int(sys.argv[1]), float(sys.argv[2])))

@@ -1,0 +1,35 @@
+"""What all tables share: contestants take turns, medians, Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+REPETITIONS = 15
+Times = dict[str, list[float]]  # contestant -> seconds of each repetition
+
+
+def take_turns(contestants: Mapping[str, Callable[[], Any]], repetitions: int = REPETITIONS) -> Times:
+    """Run all contestants once to warm up, then in turns; seconds of each run."""
+    for run in contestants.values():
+        run()
+    times: Times = {name: [] for name in contestants}
+    for _ in range(repetitions):
+        for name, run in contestants.items():
+            start = perf_counter()
+            run()
+            times[name].append(perf_counter() - start)
+    return times
+
+
+def median(times: Sequence[float]) -> float:
+    """The middle one; the upper of two."""
+    return sorted(times)[len(times) // 2]
+
+
+def table(header: str, rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; the header's cells are separated by |."""
+    names = [x.strip() for x in header.split("|")]
+    lines = [names, ["---", *["--:"] * (len(names) - 1)], *rows]
+    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
