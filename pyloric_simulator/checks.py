@@ -936,8 +936,10 @@ FACTORS = {
 }
 
 
-def one_of_two(name: str, density: Any, uS: Any) -> tuple[float | None, float | None]:
-    """A density or a conductance in µS, one of them."""
+def one_of_two(name: str, density: Any, uS: Any, permeable: bool) -> tuple[float | None, float | None]:
+    """A density or a conductance in µS, one of them; for a permeability the first."""
+    if permeable and uS is not None:
+        raise ValueError(f"{name} is given uS = {uS}, but has a permeability; it must be given in cm/s. Write {name}(1e-4), for example.")
     if (density is None) == (uS is None):
         raise ValueError(
             f"{name} is given the density {density} and uS = {uS}; it must be one of the two. Write {name}(100) for mS/cm², or "
@@ -974,10 +976,10 @@ def pool(channels: Iterable[Any], there: bool, reads: Callable[[Any], bool]) -> 
 
 
 def gate_function(what: str, f: Any, trace: Callable[[], Any], wanted: tuple[int, ...]) -> None:
-    """A function of V, or of V and Ca, that JAX can trace, and that keeps the shape of V."""
+    """A function of V, or of V and Ca (a rate of a synapse: of s, V_pre and V_post), that JAX can trace and that keeps their shape."""
     cure = "Write it with jax.numpy, element by element, branching by jnp.where, such as lambda V: 1 / (1 + jnp.exp(-(V + 40) / 5))."
     if not callable(f):
-        raise TypeError(f"{what} is {f!r}; it must be a function of V in mV, or of V and Ca in µM. {cure}")
+        raise TypeError(f"{what} is {f!r}; it must be a function of potentials in mV. {cure}")
     try:
         shape = np.shape(trace())
     except Exception as error:
@@ -1071,6 +1073,14 @@ def connections(synapses: Any, labels: Collection[str], kinds: Any) -> list[Any]
     return found
 
 
+def kind_of_synapse(kind: Any, kinds: Any) -> None:
+    """A synapse is of a kind that the simulator knows."""
+    if not isinstance(kind, kinds):
+        raise TypeError(
+            f"the kind of a synapse is {kind!r}; it must be a transmitter such as GLUTAMATE, a Graded or a Kinetic. Take one of these."
+        )
+
+
 def plausible_synapse(what: str, g: float) -> None:
     """Warn of a conductance (nS) that looks like another unit."""
     if 0 < g < SMALLEST_SYNAPSE:
@@ -1129,13 +1139,13 @@ def neuron_equations(equations: Any, y: Any, p: Any) -> None:
     cure = "Write it for one cell with jax.numpy, such as lambda y, I, p: dict(V=(I - y.V) / p.τ)."
     if not equations.names:
         raise ValueError(f"start is empty; a cell needs one variable at least, such as dict(V=-65). {cure}")
-    functions: list[tuple[str, Callable[[], Any], set[str] | None]]
-    functions = [("derivative", lambda: equations.derivative(y, y[0], p), set(equations.names))]
+    functions: list[tuple[str, Callable[[Any, Any], Any], set[str] | None]]
+    functions = [("derivative", lambda y, p: equations.derivative(y, y[0], p), set(equations.names))]
     if equations.threshold:
-        functions += [("reset", lambda: equations.reset(y, p), None), ("threshold", lambda: {"v": equations.threshold(y, p)}, {"v"})]
+        functions += [("reset", equations.reset, None), ("threshold", lambda y, p: {"v": equations.threshold(y, p)}, {"v"})]
     for what, f, wanted in functions:
         try:
-            found = jax.eval_shape(lambda f=f: {name: jax.numpy.asarray(x) for name, x in f().items()})
+            found = jax.eval_shape(lambda y, p, f=f: {name: jax.numpy.asarray(x) for name, x in f(y, p).items()}, y, p)
         except Exception as error:
             raise TypeError(f"the {what} cannot be evaluated by JAX: {error}. {cure}") from error
         if (set(found) != wanted) if wanted else not set(found) <= set(equations.names):

@@ -1,0 +1,712 @@
+"""Components against the circuit of the first chapter, against SciPy and diffrax, and against closed forms."""
+# ruff: noqa: ARG001, ARG005 (an equation has the arguments of all equations, whichever it reads)
+
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.integrate import solve_ivp
+
+from pyloric_simulator import components, lif
+from pyloric_simulator.components import (
+    GHK,
+    Q10,
+    Calcium,
+    Cell,
+    Channel,
+    GapJunction,
+    Graded,
+    HodgkinHuxley1952,
+    Kinetic,
+    Liu1998,
+    Nernst,
+    Network,
+    Neuron,
+    Params,
+    Prinz2003,
+    Synapse,
+    exprel,
+    linoid,
+    network_derivative,
+    rates,
+    simulate_network,
+    simulate_neuron,
+    upstrokes,
+)
+from pyloric_simulator.prinz2004 import (
+    ACETYLCHOLINE,
+    CONSTANTS,
+    GLUTAMATE,
+    B,
+    Curve,
+    Gate,
+    Prinz2004,
+    neuron_models,
+    simulate,
+)
+
+HH = HodgkinHuxley1952
+LIU = dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
+STRENGTHS = {("AB", "LP"): 30, ("PD", "LP"): 30, ("AB", "PY"): 10, ("PD", "PY"): 3, ("LP", "AB/PD"): 30, ("LP", "PY"): 1,
+             ("PY", "LP"): 30}  # fmt: skip
+ROWS = {"AB/PD": "AB/PD 2", "LP": "LP 4", "PY": "PY 1"}
+
+
+
+@cache
+def prinz(row: str) -> Cell:
+    """A cell of the first chapter."""
+    return Cell([getattr(Prinz2003, name)(g) for name, g in neuron_models.loc[row].items()], calcium=Prinz2003.calcium)
+
+
+@cache
+def burster() -> Cell:
+    """The bursting cell of Drion et al. (2015)."""
+    return Cell([getattr(Liu1998, name)(g) for name, g in LIU.items()], calcium=Liu1998.calcium)
+
+
+@cache
+def axon() -> Cell:
+    """The axon of Hodgkin and Huxley."""
+    return Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
+
+
+def wired(strengths: Any) -> list[Synapse]:
+    """Synapses of the first chapter as components."""
+    source = {"AB": ("AB/PD", GLUTAMATE), "PD": ("AB/PD", ACETYLCHOLINE), "LP": ("LP", GLUTAMATE), "PY": ("PY", GLUTAMATE)}
+    return [Synapse(source[pre][0], post, source[pre][1], g) for (pre, post), g in strengths.items()]
+
+
+def both(sizes: dict[str, int] | None = None) -> tuple[Prinz2004, Network]:
+    """The circuit of the paper in both forms."""
+    sizes = sizes or dict.fromkeys(ROWS, 1)
+    old = Prinz2004(sizes, STRENGTHS, neuron_models.loc[list(ROWS.values())])
+    return old, Network({label: prinz(row) for label, row in ROWS.items()}, wired(STRENGTHS), sizes=sizes)
+
+
+def orders(run: Callable[[float], np.ndarray], reference: np.ndarray, steps: tuple[float, ...]) -> np.ndarray:
+    """Orders of convergence from each step to the next, half as long."""
+    errors = np.array([np.abs(np.asarray(run(dt)) - reference).max() for dt in steps])
+    return np.log2(errors[:-1] / errors[1:])
+
+
+# ---------------------------------------------------------------- the circuit of the first chapter
+
+
+@pytest.mark.parametrize(("solver", "dt"), [("staggered", 0.05), ("exponential_euler", 0.025)])
+def test_the_papers_circuit_bit_for_bit(solver: str, dt: float) -> None:
+    old, new = both()
+    t = np.arange(0, 600, 0.5)
+    a, b = old(t, state=old.cold, solver=solver, dt=dt), new(t, solver=solver, dt=dt)
+    for name in a.states._fields:
+        np.testing.assert_array_equal(getattr(a.states, name), getattr(b.states, name), err_msg=name)
+    pd.testing.assert_frame_equal(a.currents, b.currents)
+    pd.testing.assert_frame_equal(a.V, b.V)
+    pd.testing.assert_frame_equal(a.m, b.m)
+    pd.testing.assert_frame_equal(a.h, b.h)
+    assert {k: x.tolist() for k, x in a.spike_times().items()} == {k: x.tolist() for k, x in b.spike_times().items()}
+
+
+def test_populations_irregular_times_inputs_and_states() -> None:
+    old, new = both({"AB/PD": 1, "LP": 1, "PY": 3})
+    t = np.sort(np.random.default_rng(0).uniform(0, 200, 40))
+    I = pd.DataFrame({("PY", 1): [0.0, 3.0]}, index=[0.0, 200.0])
+    a, b = old(t, I, state=old.cold), new(t, I)
+    np.testing.assert_allclose(b.states.V, a.states.V, rtol=1e-12, atol=1e-10)
+    c, d = old(t + 300, I, state=a.final_state, t0=t[-1]), new(t + 300, I, b.final_state, t0=t[-1])
+    np.testing.assert_allclose(d.states.V, c.states.V, rtol=1e-9, atol=1e-7)
+    slope, other = old.derivative(0, a.final_state), new.derivative(0, b.final_state)
+    for name in slope._fields:
+        np.testing.assert_allclose(getattr(other, name), getattr(slope, name), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["staggered", "exponential_euler"])
+def test_gap_junctions_to_rounding(solver: str) -> None:
+    rows = {"AB": "AB/PD 2", "PD": "AB/PD 3"}
+    old = Prinz2004({"AB": 1, "PD": 2}, {}, neuron_models.loc[list(rows.values())], ge=10)
+    gaps = [GapJunction("AB", "PD", 10), GapJunction("PD", "PD", 10)]
+    new = Network({label: prinz(row) for label, row in rows.items()}, gaps, sizes={"PD": 2})
+    t = np.arange(0, 300, 0.5)
+    a, b = old(t, state=old.cold, solver=solver), new(t, solver=solver)
+    np.testing.assert_allclose(b.states.V, a.states.V, rtol=0, atol=1e-7)
+    electrical = [x.xs("electrical", axis=1, level="channel").to_numpy() for x in (a.currents, b.currents)]
+    np.testing.assert_allclose(electrical[1], electrical[0], rtol=0, atol=1e-8)
+
+
+def test_cells_of_different_channels_run_side_by_side() -> None:
+    t = np.arange(0, 100, 0.5)
+    cells = {"axon": axon(), "burster": burster(), "second": axon(), "lp": prinz("LP 2")}
+    run = Network(cells)(t, I_ext={"second": 6.28})
+    assert [len(g.cells) for g in run.model.structure.groups] == [2, 1, 1]
+    for label, cell in cells.items():
+        alone = cell(t, I_ext=6.28 if label == "second" else 0.0)
+        np.testing.assert_allclose(run.states.V[:, run.model.labels.index(label)], alone.states.V[:, 0], rtol=1e-10, atol=1e-8)
+    assert list(run.currents["second"][0].columns) == ["Na", "K", "leak", "synaptic", "electrical"]
+    assert run.m.shape == (200, 2 * 2 + 7 + 7)
+    assert (run.states.m[:, [0, 2], 2:] == 0).all()
+
+
+# ---------------------------------------------------------------- against other solvers
+
+
+def right_hand_side(network: Network, I: float = 0.0) -> dict[str, Any]:
+    """dy/dt and its Jacobian for solve_ivp, compiled."""
+
+    def f(t: Any, y: Any) -> Any:
+        return jnp.concatenate([x.ravel() for x in network_derivative(network.params, unflat(y), I)])
+
+    def unflat(y: Any) -> Any:
+        parts = jnp.split(y, np.cumsum([np.size(x) for x in network.cold])[:-1])
+        return type(network.cold)(*(x.reshape(np.shape(like)) for x, like in zip(parts, network.cold, strict=True)))
+
+    return {"fun": jax.jit(f), "jac": jax.jit(jax.jacfwd(f, 1))}
+
+
+@pytest.mark.parametrize("density", [7.0, 10.0, 40.0])  # µA/cm²
+def test_axon_fires_at_the_rate_of_lsoda(density: float) -> None:
+    network, I = Network({"axon": axon()}), density * axon().area * 1000
+    y = solve_ivp(**right_hand_side(network, I), t_span=(0, 150), y0=network.flatten(network.cold), method="LSODA", rtol=1e-9, atol=1e-9,
+                  t_eval=np.arange(0, 150, 0.01))  # fmt: skip
+    expected = np.diff(upstrokes(y.t, y.y[0])[3:]).mean()
+    t = np.arange(0, 150, 0.05)
+    assert np.diff(upstrokes(t, network(t, I).states.V[:, 0])[3:]).mean() == pytest.approx(expected, rel=2e-3)
+    if density == 10:
+        assert 1000 / expected == pytest.approx(68.3, abs=0.1)  # the textbook's
+
+
+@pytest.mark.parametrize(("cell", "end", "last"), [(burster, 1500, 10), (lambda: prinz("AB/PD 1"), 5000, 1)])
+def test_bursting_period_is_that_of_bdf(cell: Callable[[], Cell], end: float, last: int) -> None:
+    network = Network({"cell": cell()})
+
+    def period(t: np.ndarray, V: np.ndarray) -> float:
+        """Mean interval (ms) between the first spikes of the last bursts."""
+        times = upstrokes(t, V)
+        return float(np.diff(times[1:][np.diff(times) > 60])[-last:].mean())
+
+    y = solve_ivp(**right_hand_side(network), t_span=(0, end), y0=network.flatten(network.cold), method="BDF", rtol=1e-7, atol=1e-7,
+                  t_eval=np.arange(0, end, 0.1))  # fmt: skip
+    t = np.arange(0, end, 0.1)
+    assert period(t, network(t, dt=0.025).states.V[:, 0]) == pytest.approx(period(y.t, y.y[0]), rel=1e-3)
+
+
+def test_adaptive_solver() -> None:
+    network, t = Network({"burster": burster(), "axon": axon()}, [Synapse("axon", "burster", GLUTAMATE, 20)]), np.arange(0, 20, 0.5)
+    exact = network(t, {"axon": 7}, solver=diffrax.Tsit5(), rtol=1e-8, atol=1e-8).states.V
+    assert (orders(lambda dt: network(t, {"axon": 7}, dt=dt).states.V, exact, (0.02, 0.01)) > 1.7).all()
+
+
+# ---------------------------------------------------------------- each component
+
+
+def test_linoid_and_exprel() -> None:
+    x = np.array([-700.0, -30, -1e-3, -1e-7, 0, 1e-7, 1e-3, 0.5, 30])
+    big = x[np.abs(x) > 1e-3]
+    np.testing.assert_allclose(exprel(big), np.expm1(big) / big, rtol=1e-14)
+    np.testing.assert_allclose(exprel(x[2:7]), 1 + x[2:7] / 2 + x[2:7] ** 2 / 6, rtol=1e-9)
+    np.testing.assert_allclose(linoid(big), big / (1 - np.exp(-big)), rtol=1e-13)
+    assert jax.grad(lambda x: linoid(x))(0.0) == pytest.approx(0.5)
+
+
+def test_liu_is_prinz_twice_as_fast() -> None:
+    V = jnp.linspace(-90, 50, 15)
+    for name in ("Na", "CaT", "CaS", "A", "KCa", "Kd"):
+        for gate in ("m", "h"):
+            a, b = getattr(getattr(Liu1998, name), gate), getattr(getattr(Prinz2003, name), gate)
+            if a:
+                np.testing.assert_allclose(a.tau(V), 0.5 * b.tau(V), rtol=1e-14)
+                np.testing.assert_array_equal(a.inf(V), b.inf(V))
+    influx = [c.f / c.τ for c in (Liu1998.calcium, Prinz2003.calcium)]
+    assert influx[0] == pytest.approx(influx[1], rel=1e-3)
+    assert float(Liu1998.H.m.tau(jnp.array(-42.2))) == pytest.approx(272 + 1499 / 2)
+    assert isinstance(Liu1998.Na.h.tau, Curve)  # so that the sweep through all exponentials serves it, too
+
+
+def test_rates_of_the_axon_by_hand() -> None:
+    V = np.array([-65.0, -55.0, -40.0, 0.0])
+    m, n = HH.Na.m, HH.K.m
+    α = np.array([-2.5 / (1 - np.exp(2.5)), -1.5 / (1 - np.exp(1.5)), 1.0, 4 / (1 - np.exp(-4))])
+    β = 4 * np.exp(-(V + 65) / 18)
+    one = jnp.asarray(V)
+    np.testing.assert_allclose(m.inf(one, one), α / (α + β), rtol=1e-12)
+    np.testing.assert_allclose(n.tau(jnp.array([-55.0]), jnp.ones(1)), 1 / (0.1 + 0.125 * np.exp(-10 / 80)), rtol=1e-12)
+
+
+def test_ghk_current() -> None:
+    V, Ca = jnp.linspace(-100, 150, 26), jnp.full(26, 0.5)
+    channel = Channel("Ca", GHK(), ion="Ca")
+    I = components.current(channel, CONSTANTS, jnp.ones(26), V, Ca)
+    u = np.asarray(V) / CONSTANTS.γ
+    with np.errstate(invalid="ignore"):
+        by_hand = 2 * 96485.33212e-3 * u * (0.5 - 3000 * np.exp(-u)) / (1 - np.exp(-u))
+    np.testing.assert_allclose(I[u != 0], by_hand[u != 0], rtol=1e-12)
+    E = CONSTANTS.γ * jnp.log(jnp.array([3000 / 0.5]))
+    np.testing.assert_allclose(components.current(channel, CONSTANTS, jnp.ones(1), E, Ca[:1]), 0, atol=1e-9)
+    G, J = components.linear(channel, CONSTANTS, jnp.ones(26), V, Ca)
+    np.testing.assert_allclose(G * V - J, I, rtol=1e-9, atol=1e-9)
+    assert (np.asarray(G) > 0).all()
+
+
+def test_nernst_potentials() -> None:
+    K = Nernst(1, outside=11_000.0, inside=310_000.0)
+    assert float(K.potential(CONSTANTS, jnp.ones(()))) == pytest.approx(24.4 * np.log(11 / 310))
+    cell = Cell([Channel("K", K, 4, Prinz2003.Kd.m)(100), Channel("leak", -50)(0.02)])
+    V = cell(np.array([0, 500.0])).states.V[-1, 0]
+    assert -81 < V < -50
+
+
+OWN_CALCIUM = {
+    "GHK": Channel("CaS", GHK(), 3, Prinz2003.CaS.m, Prinz2003.CaS.h, ion="Ca")(2e-4),
+    "fixed": Channel("CaS", 120.0, 3, Prinz2003.CaS.m, Prinz2003.CaS.h, ion="Ca")(6),
+    "squared": Channel("CaS", Nernst(), 3, Prinz2003.CaS.m, Prinz2003.CaS.h, q=2, ion="Ca")(6),
+}
+
+
+@pytest.mark.parametrize("kind", OWN_CALCIUM)
+def test_calcium_of_any_channel_is_second_order(kind: str) -> None:
+    P = Prinz2003
+    cell = Cell([P.Na(100), OWN_CALCIUM[kind], P.A(50), P.KCa(5), P.Kd(100), P.H(0.01)], calcium=P.calcium)
+    network, t = Network({"cell": cell}), np.arange(0, 60, 1.0)
+    exact = network(t, solver=diffrax.Tsit5(), rtol=1e-9, atol=1e-9)
+    for name in ("V", "Ca"):
+        found = orders(lambda dt, name=name: getattr(network(t, dt=dt).states, name), getattr(exact.states, name), (0.02, 0.01))
+        assert (found > 1.7).all(), name
+    assert exact.states.Ca.max() > 0.1
+
+
+def test_general_influx_is_that_of_the_first_chapter() -> None:
+    network = Network({"cell": prinz("AB/PD 2")})
+    (group,), V, Ca = network.structure.groups, jnp.array([-30.0]), jnp.array([2.0])
+    g, x = components.prepare_network(network.params, V.dtype, 0.05).g[0], jnp.full((11, 1), 0.3)
+    general = components.influx(group, g, V, x)(Ca)
+    np.testing.assert_allclose(general, components.calcium_rate(group, g, V, Ca, x), rtol=1e-12)
+
+
+def nmda(s: Any, V_pre: Any, V_post: Any) -> Any:
+    """Opens with a presynaptic spike, closes slowly where the postsynaptic cell is depolarized; quadratic in s."""
+    return (1 - s) ** 2 / (1 + jnp.exp(-(V_pre + 10) / 3)) - s * 0.02 / (1 + jnp.exp((V_post + 40) / 20))
+
+
+def test_kinetic_synapse_is_second_order() -> None:
+    kind = Kinetic("slow", 0.0, nmda, start=0.1)
+    network = Network({"a": axon(), "b": axon()}, [Synapse("a", "b", kind, 300), Synapse("b", "a", kind, 50)], sizes={"a": 2})
+    assert network.cold.z.shape == (3, 2)
+    assert (network.cold.z == [[0.1, 0], [0.1, 0], [0.1, 0.1]]).all()
+    t = np.arange(0, 15, 0.5)
+    exact = network(t, {"a": 7}, solver=diffrax.Tsit5(), rtol=1e-9, atol=1e-9)
+    for name in ("V", "z"):
+        found = orders(lambda dt, name=name: getattr(network(t, {"a": 7}, dt=dt).states, name), getattr(exact.states, name), (0.02, 0.01))
+        assert (found > 1.7).all(), name
+    I = network(t, {"a": 7}).currents["b", 0, "synaptic"].to_numpy()
+    y = network(t, {"a": 7}).states
+    np.testing.assert_allclose(I, 0.3 * y.z[:, 2].sum(1) * y.V[:, 2], rtol=1e-12, atol=1e-12)
+
+
+def test_graded_synapse_of_ones_own_and_gap_junction_of_unequal_cells() -> None:
+    kind = Graded("own", -75.0, Gate(lambda V: 1 / (1 + jnp.exp(-(V + 35) / 5)), lambda V: 10.0))
+    network = Network({"a": axon(), "b": burster()}, [Synapse("a", "b", kind, uS=0.05), GapJunction("a", "b", 100)])
+    assert network.params.gs.tolist() == [50.0]
+    t = np.arange(0, 15, 0.5)
+    exact = network(t, {"a": 7}, solver=diffrax.Tsit5(), rtol=1e-9, atol=1e-9).states.V
+    assert (orders(lambda dt: network(t, {"a": 7}, dt=dt).states.V, exact, (0.02, 0.01)) > 1.7).all()
+    electrical = network(t).currents.xs("electrical", axis=1, level="channel").to_numpy()
+    np.testing.assert_allclose(electrical.sum(1), 0, atol=1e-12)
+
+
+def test_functions_of_calcium() -> None:
+    m = Gate(lambda V, Ca: Ca / (Ca + 3) / (1 + jnp.exp(-(V + 28.3) / 12.6)), Prinz2003.KCa.m.tau)
+    own = Channel("KCa", -80, 4, m)
+    row = neuron_models.loc["AB/PD 2"]
+    listed = [own(g) if name == "KCa" else getattr(Prinz2003, name)(g) for name, g in row.items()]
+    t = np.arange(0, 300, 1.0)
+    a, b = Cell(listed, calcium=Prinz2003.calcium)(t), prinz("AB/PD 2")(t)
+    np.testing.assert_allclose(a.states.V, b.states.V, rtol=1e-9, atol=1e-7)
+
+
+def test_microsiemens_and_densities() -> None:
+    cell = Cell([HH.Na(uS=120 * 0.01 * 1e3), HH.K(36), HH.leak(0.3)], area=0.01, capacitance=2.0)
+    assert cell.g.tolist() == [120, 36, 0.3]
+    np.testing.assert_allclose(cell.constants.C, 20.0)  # nF
+
+
+# ---------------------------------------------------------------- transformations
+
+
+@cache
+def mixed() -> Network:
+    """A network with a component of every kind."""
+    kind = Kinetic("slow", 0.0, nmda)
+    connections = [Synapse("b", "a", GLUTAMATE, 20), Synapse("a", "b", kind, 20), GapJunction("a", "b", 30)]
+    ghk = Cell([HH.Na(120), HH.K(36), HH.leak(0.3), OWN_CALCIUM["GHK"]], calcium=Calcium(14.96, 200.0), V=-65)
+    return Network({"a": axon(), "b": ghk}, connections)
+
+
+def test_jit_vmap_and_grad() -> None:
+    network, t = mixed(), np.arange(0, 12, 0.5)
+    y = jax.tree.map(jnp.asarray, network.cold)
+    I = np.array([7.0, 3.0])
+
+    @jax.jit
+    def mean(p: Params) -> Any:
+        return simulate_network(p, y, t, I, dt=0.05).V.mean()
+
+    value, slope = jax.jit(jax.value_and_grad(mean))(network.params)
+    assert np.isfinite(value)
+    for pick, put in (
+        (lambda p: p.g[0][0, 1], lambda p, x: p.replace(g=(p.g[0] + np.eye(1, 3, 1) * x, p.g[1]))),
+        (lambda p: p.g[1][0, 3], lambda p, x: p.replace(g=(p.g[0], p.g[1] + np.eye(1, 4, 3) * x))),
+        (lambda p: p.gs[0], lambda p, x: p.replace(gs=p.gs + x)),
+        (lambda p: p.gz[0], lambda p, x: p.replace(gz=p.gz + x)),
+        (lambda p: p.ge[0], lambda p, x: p.replace(ge=p.ge + x)),
+    ):
+        ε = 1e-5 * max(1e-2, abs(float(pick(network.params))))
+        measured = (mean(put(network.params, ε)) - mean(put(network.params, -ε))) / (2 * ε)
+        assert float(pick(slope)) == pytest.approx(float(measured), rel=1e-4, abs=1e-9)
+    many = jax.jit(jax.vmap(lambda x: mean(network.params.replace(gs=x * network.params.gs))))(jnp.array([0.0, 1.0]))
+    np.testing.assert_allclose(many[1], value, rtol=1e-10)
+
+
+def test_derivative_by_a_number_of_a_component() -> None:
+    t = np.arange(0, 20, 0.5)
+    network = Network({"cell": prinz("AB/PD 2")})
+
+    def mean(C: Any) -> Any:
+        group = network.structure.groups[0]
+        circuit = group.circuit._replace(constants=group.circuit.constants._replace(C=C))
+        structure = network.structure._replace(groups=(group._replace(circuit=circuit),))
+        return simulate_network(network.params.replace(structure=structure), network.cold, t).V.mean()
+
+    assert float(jax.grad(mean)(0.628)) == pytest.approx(float(mean(0.628 + 1e-6) - mean(0.628 - 1e-6)) / 2e-6, rel=1e-4)
+
+
+def test_the_gradient_is_that_of_the_circuit() -> None:
+    old, new = both()
+    t = np.arange(0, 30, 0.5)
+    a = jax.grad(lambda gs: simulate(old.params.replace(gs=gs), old.cold, t).V.mean())(old.params.gs)
+    b = jax.grad(lambda gs: simulate_network(new.params.replace(gs=gs), new.cold, t).V.mean())(new.params.gs)
+    np.testing.assert_allclose(a, b, rtol=1e-8)
+
+
+def test_single_precision() -> None:
+    t = np.arange(0, 20, 0.5)
+    run = Network({"a": axon(), "b": burster()}, [GapJunction("a", "b", 10)], dtype="float32")(t)
+    assert all(x.dtype == np.float32 for x in run.states)
+    double = Network({"a": axon(), "b": burster()}, [GapJunction("a", "b", 10)])(t)
+    np.testing.assert_allclose(run.states.V, double.states.V, atol=0.5)
+
+
+# ---------------------------------------------------------------- temperature
+
+
+def test_warmer_cells() -> None:
+    warm = axon().warmed(16.3)
+    V = jnp.linspace(-80, 20, 11)
+    np.testing.assert_allclose(warm.channels[0].m.tau(V, V), axon().channels[0].m.tau(V, V) / 3, rtol=1e-12)
+    assert warm.constants.γ == pytest.approx(CONSTANTS.γ * (273.15 + 16.3) / 283.15)
+    assert warm.warmed(6.3).constants.γ == pytest.approx(axon().constants.γ)
+    t = np.arange(0, 40, 0.05)
+    widths = [(cell(t, 6.28).states.V[t < 5, 0] > 0).sum() for cell in (axon(), axon().warmed(12.6))]
+    assert widths[1] < widths[0]
+
+
+def test_warmer_networks() -> None:
+    q10 = Q10(rate=2.0, g=1.5)
+    kinds = Graded("g", -75, GLUTAMATE.gate(CONSTANTS), q10), Kinetic("k", 0, nmda, q10=q10)
+    fast = [c._replace(q10=q10) for c in (HH.Na, HH.K, HH.leak)]
+    cell = Cell([c(g) for c, g in zip(fast, (120, 36, 0.3), strict=True)], V=-65, calcium=Calcium(10, 100, q10=3))
+    network = Network({"a": cell, "b": cell}, [Synapse("a", "b", kind, 10) for kind in kinds] + [GapJunction("a", "b", 5)])
+    network.params = network.params.replace(gs=np.array([20.0]), g=(network.params.g[0] * [[2.0], [1.0]],))
+    warm = network.warmed(20.0)
+    assert len(warm.structure.groups) == 1  # equal cells stay equal
+    np.testing.assert_allclose(warm.params.gs, 30)
+    np.testing.assert_allclose(warm.params.gz, 15)
+    np.testing.assert_allclose(warm.params.ge, 5)
+    np.testing.assert_allclose(warm.params.g[0], network.params.g[0] * 1.5)
+    gate = warm.structure.wiring.transmitters[0].gate(CONSTANTS)
+    assert float(gate.tau(jnp.array(-60.0))) == pytest.approx(float(GLUTAMATE.gate(CONSTANTS).tau(jnp.array(-60.0))) / 2)
+    assert float(warm.structure.kinds[0].rate(0.2, -5.0, -50.0)) == pytest.approx(2 * float(nmda(0.2, -5.0, -50.0)))
+    pool = warm.made_of["a"].calcium
+    assert pool is not None
+    assert (pool.τ, pool.f) == pytest.approx((100 / 3, 10 / 3))
+    same = network.warmed(10.0)(np.arange(0, 10, 0.5))
+    np.testing.assert_array_equal(same.states.V, network(np.arange(0, 10, 0.5)).states.V)
+
+
+# ---------------------------------------------------------------- results
+
+
+def test_results() -> None:
+    t = np.arange(0, 50, 0.1)
+    network = mixed()
+    run = network(t, {"a": 7})
+    assert run.Ca.shape == run.V.shape == (500, 2)
+    m = run.monitor(lambda y: y.m[..., 0] ** 3)
+    np.testing.assert_allclose(m["a", 0], run.m["a", 0, "Na"] ** 3)
+    C = network.made_of["a"].constants.C
+    total = run.currents["a"][0].sum(axis=1).to_numpy()
+    slope = np.array([network.derivative(0, jax.tree.map(lambda x, k=k: x[k], run.states), {"a": 7}).V[0] for k in (10, 200)])
+    np.testing.assert_allclose((7 - total[[10, 200]]) / C, slope, rtol=1e-9, atol=1e-9)
+    flat = network.flatten(run.final_state)
+    np.testing.assert_allclose(
+        network.vector_field(0, flat, np.array([7.0, 0])), network.flatten(network.derivative(0, run.final_state, {"a": 7})), rtol=1e-9
+    )
+    assert len(run[10:20].t) == 101
+    assert repr(run).startswith("NetworkResult(500 times")
+    with pytest.raises(ValueError, match=r"shape \(500, 2, 3\).*must be \(time, cell\)"):
+        run.monitor(lambda y: y.m)
+
+
+def test_files(tmp_path: Any) -> None:
+    run = mixed()(np.arange(0, 5, 0.5))
+    run.to_csv(tmp_path / "run.csv")
+    back = pd.read_csv(tmp_path / "run.csv", comment="#", index_col="time")
+    np.testing.assert_allclose(back["V b 0"], run.V["b", 0])
+
+
+def test_a_run_that_overflows_names_the_cell() -> None:
+    bad = Kinetic("bad", 0, lambda s, V_pre, V_post: s * s * 1e4 + 1e4)
+    with pytest.raises(FloatingPointError, match=r"of cell \('b', 0\) is not finite at t = "):
+        Network({"a": axon(), "b": axon()}, [Synapse("a", "b", bad, 10)])(np.arange(0, 20, 0.5))
+
+
+# ---------------------------------------------------------------- refusals and warnings
+
+SIGMOID, SLOW = B(40, -5), lambda V: 5.0
+
+
+def gated(inf: Any, tau: Any) -> Callable[[], Any]:
+    return lambda: Cell([Channel("X", 0, 1, Gate(inf, tau))(1)])
+
+
+REFUSALS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "gate above 1": (gated(lambda V: 1.2 / (1 + jnp.exp(-V)), SLOW), ValueError,
+                     r"x∞ of the gate m of 'X' is 1\.\d+ at V = .*between 0 and 1"),
+    "gate of V only": (gated(lambda V: V, SLOW), ValueError, "x∞ of the gate m of 'X' is -100 at V = -100 mV"),
+    "singular rate": (
+        gated(*rates(lambda V: 0.01 * (V + 55) / (1 - jnp.exp(-(V + 55) / 10)), lambda V: 0.1)[:2]), ValueError, "nan at V = -55.*linoid"),
+    "negative τ": (gated(SIGMOID, lambda V: V), ValueError, "τ of the gate m of 'X' is -100 ms at V = -100 mV.*positive"),
+    "shape": (gated(lambda V: V[:3], SLOW), ValueError, r"has shape \(3,\) for V of shape \(805,\)"),
+    "branch": (gated(lambda V: 1.0 if V > 0 else 0.0, SLOW), TypeError, "cannot be evaluated by JAX.*jnp.where"),
+    "no function": (gated(0.5, SLOW), TypeError, "x∞ of the gate m of 'X' is 0.5; it must be a function"),
+    "twice": (lambda: Cell([HH.Na(120), HH.Na(100)]), ValueError, "'Na' twice.*Rename"),
+    "no density": (lambda: Cell([HH.Na]), TypeError, "'Na' comes without a density; write Na"),
+    "not a channel": (lambda: Cell([3]), TypeError, "channels contains 3"),
+    "no list": (lambda: Cell(HH.Na(3)), TypeError, "must be a list of channels"),
+    "two conductances": (lambda: HH.Na(3, uS=4), ValueError, "must be one of the two"),
+    "permeability": (lambda: OWN_CALCIUM["GHK"].channel(uS=1), ValueError, "has a permeability; it must be given in cm/s"),
+    "no conductance": (lambda: HH.Na(), ValueError, "must be one of the two"),
+    "negative": (lambda: HH.Na(-3), ValueError, "must not be negative"),
+    "area": (lambda: Cell([HH.Na(120)], area=0), ValueError, "area is 0 cm²; it must be positive"),
+    "no pool": (lambda: Cell([Prinz2003.CaT(2.5)]), ValueError, "'CaT' lets calcium in or reads it, but the cell has no calcium"),
+    "no pool to read": (lambda: Cell([Prinz2003.KCa(5)]), ValueError, "'KCa' lets calcium in or reads it"),
+    "τ of the pool": (lambda: Cell([Prinz2003.CaT(2.5)], calcium=Calcium(1, -5)), ValueError, "the constant τ_Ca is -5"),
+    "no cells": (lambda: Network({}), TypeError, "cells is {}"),
+    "a list of cells": (lambda: Network([axon()]), TypeError, "must be a mapping"),
+    "not a cell": (lambda: Network({"a": HH.Na}), TypeError, "must be a label and a Cell"),
+    "missing cell": (lambda: Network({"AB": axon()}, [Synapse("AB", "LP", GLUTAMATE, 3)]), ValueError, r"names 'LP'; the circuit has 'AB'"),
+    "missing end": (lambda: Network({"AB": axon()}, [GapJunction("LP", "AB", 3)]), ValueError, "names 'LP'"),
+    "not a synapse": (lambda: Network({"AB": axon()}, [("AB", "AB", 3)]), TypeError, "must consist of Synapse"),
+    "strength": (lambda: Network({"a": axon(), "b": axon()}, [GapJunction("a", "b")]), ValueError, "one of the two"),
+    "negative strength": (lambda: Network({"a": axon(), "b": axon()}, [GapJunction("a", "b", -1)]), ValueError, "not be negative"),
+    "own": (lambda: Network({"a": axon()}, [Synapse("a", "a", GLUTAMATE, 3)]), ValueError, "onto itself"),
+    "sizes": (lambda: Network({"a": axon()}, sizes={"b": 2}), ValueError, "sizes names 'b'"),
+    "size": (lambda: Network({"a": axon()}, sizes={"a": 0}), ValueError, "size 0"),
+    "dtype": (lambda: Network({"a": axon()}, dtype="half"), ValueError, "dtype is 'half'"),
+    "times": (lambda: axon()([1, 0]), ValueError, "times must increase"),
+    "solver": (lambda: axon()([0, 1], solver="euler"), ValueError, "solver is 'euler'"),
+    "state": (lambda: axon()([0, 1], state=prinz("LP 4").area), TypeError, "must be a State"),
+    "gate of a synapse": (lambda: Network({"a": axon(), "b": axon()}, [Synapse("a", "b", Graded("x", 0, Gate(lambda V: V, SLOW)), 1)]),
+                          ValueError, "x∞ of the gate s of 'x' is -100"),
+    "rate of a synapse": (lambda: Network({"a": axon(), "b": axon()}, [Synapse("a", "b", Kinetic("x", 0, lambda s, V: s), 1)]), TypeError,
+                          "the rate of 'x' cannot be evaluated"),
+    "kind": (lambda: Network({"a": axon(), "b": axon()}, [Synapse("a", "b", "glutamate", 1)]), TypeError, "kind"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals(name: str) -> None:
+    call, error, message = REFUSALS[name]
+    with pytest.raises(error, match=message):
+        call()
+
+
+WARNINGS: dict[str, tuple[Callable[[], Any], str]] = {
+    "Liu with Prinz's densities": (
+        lambda: Cell([getattr(Liu1998, n)(g) for n, g in neuron_models.loc["AB/PD 2"].items()], calcium=Liu1998.calcium),
+        r"in the range of Prinz et al\. \(2003\).*those of Liu et al\. \(1998\): KCa\(5\) is off by a factor of 8",
+    ),
+    "µS/mm²": (lambda: Cell([Liu1998.Na(1831 * 4)]), r"Na\(7324\) is far .*factor of 10\.5 or more; perhaps it is in µS/mm²"),
+    "S/cm²": (lambda: Cell([HH.Na(0.12)]), r"Na\(0\.12\) is far .*factor of 1e\+03 or more; perhaps it is in S/cm²"),
+    "synapse in µS": (lambda: Network({"a": axon(), "b": axon()}, [Synapse("a", "b", GLUTAMATE, 0.03)]), r"in µS, multiply it by 1000"),
+    "synapse in pS": (lambda: Network({"a": axon(), "b": axon()}, [Synapse("a", "b", GLUTAMATE, 30_000)]), r"in pS, divide it by 1000"),
+    "τ in s": (lambda: Cell([Channel("X", 0, 1, Gate(SIGMOID, lambda V: 5e-3))(1)]),
+               "at most 0.005 ms; if it is in s, multiply it by 1000"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+def test_mistaken_units_draw_a_warning(name: str) -> None:
+    call, message = WARNINGS[name]
+    components.check_gate.cache_clear()
+    with pytest.warns(UserWarning, match=message) as caught:
+        call()
+    assert len(caught) == 1
+
+
+def test_every_cell_of_prinz_is_told_from_liu() -> None:
+    for row in neuron_models.index:
+        prinz(row)  # without a warning
+        with pytest.warns(UserWarning, match="Prinz"):
+            Cell([getattr(Liu1998, n)(g) for n, g in neuron_models.loc[row].items()], calcium=Liu1998.calcium)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        o_leary = dict(Na=183.1, CaT=2.3, CaS=2.7, A=24.6, KCa=98, Kd=61, H=1.01, leak=0.099)
+        Cell([getattr(Liu1998, n)(g) for n, g in o_leary.items()], calcium=Liu1998.calcium)
+
+
+# ---------------------------------------------------------------- equations of one's own
+
+
+def hodgkin_huxley(y: Any, I: Any, p: Any) -> dict[str, Any]:
+    """The axon in µA/cm² and µF/cm²."""
+    V = y.V
+    α_m, β_m = linoid((V + 40) / 10), 4 * jnp.exp(-(V + 65) / 18)
+    α_h, β_h = 0.07 * jnp.exp(-(V + 65) / 20), 1 / (1 + jnp.exp(-(V + 35) / 10))
+    α_n, β_n = 0.1 * linoid((V + 55) / 10), 0.125 * jnp.exp(-(V + 65) / 80)
+    I_ion = p.g_Na * y.m**3 * y.h * (V - 50) + p.g_K * y.n**4 * (V + 77) + p.g_L * (V + 54.387)
+    return dict(V=I - I_ion, m=α_m * (1 - y.m) - β_m * y.m, h=α_h * (1 - y.h) - β_h * y.h, n=α_n * (1 - y.n) - β_n * y.n)
+
+
+def hh(**kwargs: Any) -> Neuron:
+    return Neuron(dict(V=-65, m=0, h=1, n=0), hodgkin_huxley, params=dict(g_Na=120, g_K=36, g_L=0.3), **kwargs)
+
+
+def fitzhugh_nagumo(y: Any, I: Any, p: Any) -> dict[str, Any]:
+    return dict(V=y.V - y.V**3 / 3 - y.w + I, w=0.08 * (y.V + 0.7 - 0.8 * y.w))
+
+
+def leaky(**kwargs: Any) -> Neuron:
+    usual = dict(threshold=lambda y, p: y.V + 50, reset=lambda y, p: dict(V=-70), params=dict(τ=20))
+    return Neuron(dict(V=-65), lambda y, I, p: dict(V=(-65 - y.V + 10 * I) / p.τ), **(usual | kwargs))
+
+
+def test_the_scheme_is_read_from_the_equations() -> None:
+    assert hh().blocks == (("V",), ("m", "h", "n"))
+    assert hh().linear == ("V", "m", "h", "n")
+    nagumo = Neuron(dict(V=0.0, w=0.0), fitzhugh_nagumo)
+    assert nagumo.blocks == (("V",), ("w",))
+    assert nagumo.linear == ("w",)
+    chain = Neuron(dict(a=1, b=1, c=1), lambda y, I, p: dict(a=y.b, b=y.c * y.b, c=-y.c * jnp.where(y.a > 0, 1.0, 2.0)))
+    assert chain.blocks == (("a",), ("b",), ("c",))
+    assert chain.linear == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("neuron", "I", "steps"),
+    [(hh, 10.0, (0.02, 0.01, 0.005)), (lambda: Neuron(dict(V=0.0, w=0.0), fitzhugh_nagumo), 0.5, (0.2, 0.1, 0.05))],
+)
+def test_equations_of_ones_own_are_second_order(neuron: Callable[[], Neuron], I: float, steps: tuple[float, ...]) -> None:
+    model, t = neuron(), np.arange(0, 20, 0.4)
+
+    def current(t: Any) -> Any:
+        return I * (1 + 0.3 * jnp.sin(t))
+
+    exact = simulate_neuron(model, t, current, solver=diffrax.Dopri8(), rtol=1e-10, atol=1e-10)[0].V
+    assert (orders(lambda dt: model(t, current, dt=dt).states.V, exact, steps) > 1.8).all()
+
+
+def test_the_axon_in_both_forms() -> None:
+    t = np.arange(0, 60, 0.02)
+    a = upstrokes(t, hh()(t, I_ext=10, dt=0.01).states.V[:, 0])
+    b = upstrokes(t, axon()(t, 10 * axon().area * 1000, dt=0.01).states.V[:, 0])
+    np.testing.assert_allclose(a, b, atol=0.01)
+
+
+def test_exponential_step_is_exact_where_linear() -> None:
+    model = Neuron(dict(V=3.0), lambda y, I, p: dict(V=(I - y.V) / p.τ), params=dict(τ=7.0))
+    t = np.array([0.0, 10.0, 50.0])
+    np.testing.assert_allclose(model(t, 2.0, dt=5.0).states.V[:, 0], 2 + np.exp(-t / 7), rtol=1e-13)
+
+
+def test_the_leaky_cell_is_that_of_its_chapter() -> None:
+    t = np.arange(0, 400, 0.1)
+    a, b = leaky(size=2, params=dict(τ=[10, 20]))(t, [2.0, 2.3], dt=0.1), lif.LIF(2, τ=[10, 20], t_ref=0)(t, [2.0, 2.3])
+    np.testing.assert_allclose(a.states.V, b.states.V, rtol=0, atol=1e-9)
+    for x, y in zip(a.spike_times().values(), b.spike_times().values(), strict=True):
+        assert len(x) > 10
+        np.testing.assert_allclose(x, y, atol=1e-9)
+
+
+def test_neurons_under_grad_vmap_and_surrogates() -> None:
+    t = np.arange(0, 100, 0.1)
+
+    def count(τ: Any, spike: lif.Spike) -> Any:
+        return simulate_neuron(leaky(), t, 2.3, params=dict(τ=τ), dt=0.1, spike=spike)[1].sum()
+
+    def mean(g: Any) -> Any:
+        return simulate_neuron(hh(), t, 7.0, params=dict(g_K=g))[0].V.mean()
+
+    assert float(jax.grad(count)(20.0, lif.heaviside)) == 0
+    assert float(jax.grad(count)(20.0, lif.SURROGATE)) < 0  # a slower cell fires less
+    many = jax.jit(jax.vmap(lambda τ: count(τ, lif.heaviside)))(jnp.array([10.0, 20.0]))
+    assert many.tolist() == [len(leaky(params=dict(τ=τ))(t, 2.3, dt=0.1).trains[0]) for τ in (10, 20)]
+    assert float(jax.grad(mean)(36.0)) == pytest.approx(float(mean(36 + 1e-5) - mean(36 - 1e-5)) / 2e-5, rel=1e-4)
+
+
+def test_monitors_inputs_and_continuation() -> None:
+    model, t = hh(size=2), np.arange(0, 30, 0.5)
+    frame = pd.DataFrame({("Neuron", 1): [0.0, 20.0]}, index=[0.0, 30.0])
+    run = model(t, frame, record={"I_Na": lambda y, p: p.g_Na * y.m**3 * y.h * (y.V - 50)})
+    y = run.states
+    np.testing.assert_allclose(run.monitors["I_Na"], 120 * y.m**3 * y.h * (y.V - 50), rtol=1e-12)
+    pd.testing.assert_frame_equal(run.variable("n"), pd.DataFrame(y.n, run.V.index, run.V.columns))
+    twin = model(t, np.column_stack([0 * t, 20 * t / 30]))
+    np.testing.assert_allclose(twin.states.V, y.V, atol=1e-6)
+    first, second = model(t[:31], 5.0), model(t[:31] + 15, 5.0, model(t[:31], 5.0).final_state, t0=15.0)
+    whole = model(np.arange(0, 30.5, 0.5), 5.0)
+    np.testing.assert_allclose(np.concatenate([first.states.V[:-1], second.states.V]), whole.states.V, rtol=1e-9, atol=1e-9)
+    assert len(hh()(np.arange(0, 60, 0.1), 10.0).spike_times()["Neuron", 0]) == 4
+    irregular = np.sort(np.random.default_rng(1).uniform(0, 20, 30))
+    np.testing.assert_allclose(model(irregular, 5.0).V.iloc[-1], model(np.append(0, irregular), 5.0).V.iloc[-1], rtol=1e-9)
+
+
+def one(y: Any, I: Any, p: Any) -> dict[str, Any]:
+    return dict(V=I - y.V)
+
+
+NEURON_REFUSALS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "no start": (lambda: Neuron({}, one), ValueError, "start is empty"),
+    "start": (lambda: Neuron([1], one), TypeError, "must be a mapping"),
+    "name": (lambda: Neuron({"V m": 1}, one), ValueError, "'V m' is not a name"),
+    "length": (lambda: Neuron(dict(V=[1, 2]), one), ValueError, "one finite number"),
+    "missing": (lambda: Neuron(dict(V=1, w=1), one), ValueError, "returns 'V'; it must be 'V', 'w'"),
+    "array": (lambda: Neuron(dict(V=1), lambda y, I, p: dict(V=jnp.ones(2))), ValueError, r"V with shape \(2,\)"),
+    "trace": (lambda: Neuron(dict(V=1), lambda y, I, p: dict(V=float(y.V))), TypeError, "derivative cannot be evaluated by JAX"),
+    "reset only": (lambda: Neuron(dict(V=1), one, reset=lambda y, p: {}), ValueError, "must come together"),
+    "reset of others": (lambda: leaky(reset=lambda y, p: dict(W=3)), ValueError, "the reset returns 'W'"),
+    "size": (lambda: leaky(size=0), ValueError, "size is 0"),
+    "dt": (lambda: leaky()([0, 1], dt=0), ValueError, "dt is 0 ms; it must be positive"),
+    "adaptive": (lambda: leaky()([0, 1], solver=diffrax.Tsit5()), ValueError, "needs a fixed step"),
+    "solver": (lambda: leaky()([0, 1], solver="staggered"), ValueError, "'exponential'"),
+    "state": (lambda: leaky()([0, 1], state=3), TypeError, "state is 3"),
+    "variable": (lambda: leaky()([0, 1]).variable("w"), ValueError, "a variable is 'w'"),
+    "parameter": (lambda: simulate_neuron(leaky(), [0, 1], params=dict(tau=3)), ValueError, "'tau'"),
+}
+
+
+@pytest.mark.parametrize("name", NEURON_REFUSALS)
+def test_refusals_of_equations(name: str) -> None:
+    call, error, message = NEURON_REFUSALS[name]
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_overflow_of_equations() -> None:
+    with pytest.raises(FloatingPointError, match=r"V of cell \('Neuron', 0\)"):
+        Neuron(dict(V=1.0), lambda y, I, p: dict(V=y.V**2))(np.arange(0, 5, 0.1))
