@@ -1164,3 +1164,228 @@ def neuron_state(y: Any, like: Any) -> Any:
         if x.shape != want.shape or not np.isfinite(x).all():
             raise ValueError(f"state.{name} is {x}; it must be {want.shape}, all finite. Take the state of a run of these cells.")
     return found
+
+
+# ---------------------------------------------------------------- experiments
+
+
+def model_of_cells(model: Any, kinds: Any) -> None:
+    """A model that experiments can be done on."""
+    if not isinstance(model, kinds):
+        raise TypeError(f"the model is {model!r}; it must be a Prinz2004, a Cell or a Network. Take one of these.")
+
+
+def of_type(what: str, value: Any, kind: type, rule: str) -> None:
+    """A value of a type."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{what} is of type {type(value).__name__}; it must be {rule}. Pass that.")
+
+
+def one_cell(cell: Any, cells: Sequence[tuple[str, int]], labels: Sequence[str]) -> None:
+    """The name of one cell: a label, (label, number), or None where there is only one."""
+    if cell is None and len(cells) > 1:
+        raise ValueError(f"cell is None, but there are {len(cells)} cells; one must be named. Say cell={cells[0][0]!r}, for example.")
+    if cell is None or cell in labels or (isinstance(cell, (tuple, list)) and tuple(cell) in cells):
+        return
+    raise ValueError(f"cell is {cell!r}; it must be one of {listing(labels)}, or a pair such as {cells[0]!r}.{closest(cell, labels)}")
+
+
+def protocol(what: str, f: Any, first: float, last: float) -> None:
+    """The times of a protocol increase and lie within the run (ms); plain functions have none."""
+    edges = getattr(f, "times", None)
+    if edges is None:
+        return
+    x = numbers(f"the times of {what}", edges).astype(float)
+    levels_of = getattr(f, "levels", None)
+    if levels_of is not None and len(levels_of) != len(x) + (type(f).__name__ == "Steps"):
+        raise ValueError(
+            f"{what} has {len(levels_of)} levels and {len(x)} times; steps have one level more than times, ramps as many. Give "
+            "Steps((0, 1), (100,)), or Ramp((0, 1), (100, 200))."
+        )
+    if (np.diff(x) <= 0).any():
+        raise ValueError(f"the times of {what} are {x.tolist()}; they must increase, a duration is not negative. Sort them.")
+    outside = x[(x < first) | ((x > last) & np.isfinite(x))]
+    if outside.size:
+        raise ValueError(f"{what} has the time {outside[0]:g} ms; the run lasts from {first:g} to {last:g} ms. Record longer, or move it.")
+
+
+def recording_within(what: str, times_of: Any, values: Any, first: float, last: float) -> tuple[np.ndarray, np.ndarray]:
+    """A recording of one variable: increasing times (ms) that cover the run, finite values."""
+    t, x = (np.asarray(numbers(what, a), float) for a in (times_of, values))
+    if t.ndim != 1 or t.shape != x.shape or not t.size:
+        raise ValueError(f"{what} has times of shape {t.shape} and values of shape {x.shape}; both must be (time,). Give one cell.")
+    if not np.isfinite(x).all() or not (np.diff(t) > 0).all():
+        raise ValueError(f"{what} is not finite, or its times do not increase; it must be a recording in order. Sort it and fill its gaps.")
+    spacing = float(np.diff(t).max()) if len(t) > 1 else 0.0  # the run may end half a sample after the recording
+    if first < t[0] - 1e-9 or last > t[-1] + spacing:
+        raise ValueError(
+            f"{what} lasts from {t[0]:g} to {t[-1]:g} ms, the run from {first:g} to {last:g} ms; it must cover the run. Make the run "
+            "shorter, or the recording longer."
+        )
+    return t, x
+
+
+def drive(d: Any, n: int, cells: int, clamped: Sequence[int]) -> None:
+    """What acts on a network during n steps has the shapes that the steps ask for."""
+    wanted = {"I": (n + 1, cells), "G": (n + 1, cells), "V": (2 * n + 1, len(clamped))}
+    for name, (least, width) in wanted.items():
+        x = getattr(d, name)
+        if x is not None and (np.ndim(x) != 2 or np.shape(x)[1] != width or np.shape(x)[0] < least):
+            raise ValueError(f"drive.{name} has shape {np.shape(x)}; it must be ({least}, {width}) for {n} steps. Sample it longer.")
+    if (d.V is None) != (not clamped):
+        raise ValueError(f"clamped is {tuple(clamped)}, and drive.V {'missing' if d.V is None else 'there'}; both go together. Give both.")
+    if any(not 0 <= i < cells for i in clamped):
+        raise ValueError(f"clamped is {tuple(clamped)}; there are the cells 0 to {cells - 1}. Name some of these.")
+
+
+def levels(what: str, values: Any, unit: str) -> np.ndarray:
+    """A list of finite numbers."""
+    x = np.atleast_1d(np.asarray(numbers(what, values), float))
+    if x.ndim != 1 or not x.size or not np.isfinite(x).all():
+        raise ValueError(f"{what} is {values!r}; it must be a list of finite numbers in {unit}, such as np.linspace(0, 5, 11).")
+    return x
+
+
+def interval(what: str, low: Any, high: Any, unit: str) -> tuple[float, float]:
+    """Two numbers in order."""
+    a, b = number(f"low {what}", low, unit), number(f"high {what}", high, unit)
+    if not a < b:
+        raise ValueError(f"the {what} goes from {a:g} to {b:g} {unit}; the first must be less. Exchange them.")
+    return a, b
+
+
+def threshold_between(fires: np.ndarray, low: float, high: float) -> None:
+    """A cell is silent at the lowest current and fires at the highest."""
+    if fires[0]:
+        raise ValueError(
+            f"the cell fires at {low:g} nA already; the lower end must be below its threshold. Lower it, or start from rest."
+        )
+    if not fires[-1]:
+        raise ValueError(f"the cell does not fire at {high:g} nA; the upper end must be above its threshold. Take a higher one.")
+
+
+def settled(late: float, last: float, I: float) -> None:
+    """A potential that has come to rest."""
+    if I == 0:
+        raise ValueError("I is 0 nA; a step must change something. Take -0.01.")
+    if abs(last - late) > 1e-3:
+        raise ValueError(
+            f"the potential goes from {late:g} to {last:g} mV at the end of the step; it must have settled. Give the cell more time, or "
+            "make it silent first."
+        )
+
+
+def some(what: str, values: Any) -> None:
+    """A list with something in it."""
+    if not isinstance(values, Sequence) or isinstance(values, (str, tuple)) or not len(values):
+        raise TypeError(f"{what} is {values!r}; it must be a list with one command at least. Write [Steps((-70, 0), (10,))], for example.")
+
+
+def has_gate(channel: str, symbol: str, gate: Any) -> None:
+    """A channel with a gate of the kind that is to be measured."""
+    if gate is None:
+        raise ValueError(f"the channel {channel!r} has no gate {symbol}; it must have one. Choose another channel.")
+
+
+def plain_reversal(name: str, E: Any) -> float:
+    """The reversal potential (mV) of a channel whose current a dynamic clamp can compute without the cell's calcium."""
+    if not isinstance(E, (int, float)):
+        raise ValueError(f"the channel {name!r} has the reversal potential {E!r}; driven by a recording it must be a number. Say E=130.")
+    return float(E)
+
+
+def additions(items: Sequence[Any], kinds: Any, recording: str, driven: bool) -> None:
+    """Channels with densities, and synapses, of the recording if there is one."""
+    for x in items:
+        if not isinstance(x, kinds):
+            raise TypeError(f"{x!r} cannot be added; it must be a channel with a density, Prinz2003.A(50), or a Synapse. Give these.")
+        if hasattr(x, "pre") and (x.pre == recording) != driven:
+            rule = f"with a recording synapses come from {recording!r}" if driven else f"synapses from {recording!r} need a recording"
+            raise ValueError(f"the synapse comes from {x.pre!r}; {rule}. Change its first argument, or give recording=….")
+    if not items:
+        raise ValueError("nothing is added; there must be a channel or a synapse. Give one, or use current_clamp.")
+
+
+def noise(items: Sequence[Any], kinds: Any) -> None:
+    """Noise with plausible numbers."""
+    for x in items:
+        if not isinstance(x, kinds):
+            raise TypeError(f"the noise is {x!r}; it must be White(σ) or OU(μ, σ, τ). Write OU(0, 0.5, 10), for example.")
+        if number("σ", x.σ, "its unit") < 0:
+            raise ValueError(f"σ is {x.σ:g}; it must not be negative. Give a standard deviation.")
+        if hasattr(x, "τ"):
+            positive("τ", x.τ, "ms")
+
+
+def numbers_of_channels(channels: Mapping[str, float], known: Collection[str]) -> None:
+    """Channel -> how many of them a cell has."""
+    for name, n in channels.items():
+        choice("a channel with noise", name, known)
+        if not number(f"the number of {name!r} channels", n, "1") >= 1:
+            raise ValueError(f"the number of {name!r} channels is {n:g}; it must be at least 1. Leave out channels without noise.")
+
+
+def readable_snapshot(path: Path) -> Any:
+    """An open file of arrays, without pickles."""
+    try:
+        file = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} is no snapshot: {error}. It must be a file of save_state. Check the path.") from error
+    if not hasattr(file, "files") or not {"about", "numbers"} <= set(file.files):
+        raise ValueError(f"{path} holds no snapshot; it must be a file of save_state. Check the path.")
+    return file
+
+
+def same_fields(path: Any, found: Collection[str], wanted: Collection[str]) -> None:
+    """A snapshot of a state with the variables of the model."""
+    if set(found) != set(wanted):
+        raise ValueError(
+            f"the snapshot {path} has the variables {listing(found)}; the state has {listing(wanted)}. Load it with the model that ran."
+        )
+
+
+def same_model(path: Any, found: Any, wanted: Any, found_numbers: np.ndarray, numbers_wanted: np.ndarray) -> None:
+    """A snapshot of the same model."""
+    same = tuple(found) == tuple(wanted) and found_numbers.shape == numbers_wanted.shape
+    if not (same and np.allclose(found_numbers, numbers_wanted, rtol=1e-9, atol=0, equal_nan=True)):
+        what = "version, cells, channels or synapses" if not same else "conductances or kinetics"
+        raise ValueError(f"the snapshot {path} is of a model with other {what}; it must be the same one. Build the model as it was saved.")
+
+
+def q10s(q10: Any, known: Mapping[str, Collection[str]]) -> None:
+    """Q10s that are positive, for names that the model has."""
+    for field, value in q10._asdict().items():
+        for name, x in (value if isinstance(value, Mapping) else {"": value}).items():
+            if field != "T" and number(f"the Q10 {field} {name}".rstrip(), x, "1") <= 0:
+                raise ValueError(f"the Q10 {field} {name} is {x:g}; it must be positive. 1 is no change.")
+            if name:
+                choice(f"a name in the Q10s of {field}", name, known[field])
+
+
+def relative_densities(start: Any, widths: Sequence[int]) -> np.ndarray:
+    """Densities relative to those of a model, a number or one for each channel."""
+    x = numbers("start", start).astype(float)
+    if (x.ndim and any(x.shape != (n,) for n in widths)) or not np.isfinite(x).all() or (x < 0).any():
+        raise ValueError(
+            f"start is {start!r}; it must be a number that is not negative, or one for each of the {widths[0]} channels. Give one of these."
+        )
+    return x
+
+
+def events_seen(n: int, wanted: int, what: str, duration: float) -> None:
+    """A rhythm with enough events to know its period."""
+    if n < wanted:
+        raise ValueError(
+            f"the cell has {n} {what} in {duration:g} ms; there must be {wanted} for its period. Take another cell or event, or a "
+            "longer transient."
+        )
+
+
+def phases(values: Any) -> np.ndarray:
+    """Phases from 0 to 1."""
+    x = levels("phases", values, "cycles")
+    if ((x < 0) | (x >= 1)).any():
+        raise ValueError(f"phases contains {x[(x < 0) | (x >= 1)][0]:g}; they go from 0 to below 1. Subtract whole cycles.")
+    return x

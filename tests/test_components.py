@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from scipy.integrate import solve_ivp
 
-from pyloric_simulator import components, lif
+from pyloric_simulator import components
 from pyloric_simulator.components import (
     GHK,
     Q10,
@@ -28,7 +28,6 @@ from pyloric_simulator.components import (
     Liu1998,
     Nernst,
     Network,
-    Neuron,
     Params,
     Prinz2003,
     Synapse,
@@ -37,7 +36,6 @@ from pyloric_simulator.components import (
     network_derivative,
     rates,
     simulate_network,
-    simulate_neuron,
     upstrokes,
 )
 from pyloric_simulator.prinz2004 import (
@@ -568,145 +566,3 @@ def test_every_cell_of_prinz_is_told_from_liu() -> None:
         warnings.simplefilter("error")
         o_leary = dict(Na=183.1, CaT=2.3, CaS=2.7, A=24.6, KCa=98, Kd=61, H=1.01, leak=0.099)
         Cell([getattr(Liu1998, n)(g) for n, g in o_leary.items()], calcium=Liu1998.calcium)
-
-
-# ---------------------------------------------------------------- equations of one's own
-
-
-def hodgkin_huxley(y: Any, I: Any, p: Any) -> dict[str, Any]:
-    """The axon in µA/cm² and µF/cm²."""
-    V = y.V
-    α_m, β_m = linoid((V + 40) / 10), 4 * jnp.exp(-(V + 65) / 18)
-    α_h, β_h = 0.07 * jnp.exp(-(V + 65) / 20), 1 / (1 + jnp.exp(-(V + 35) / 10))
-    α_n, β_n = 0.1 * linoid((V + 55) / 10), 0.125 * jnp.exp(-(V + 65) / 80)
-    I_ion = p.g_Na * y.m**3 * y.h * (V - 50) + p.g_K * y.n**4 * (V + 77) + p.g_L * (V + 54.387)
-    return dict(V=I - I_ion, m=α_m * (1 - y.m) - β_m * y.m, h=α_h * (1 - y.h) - β_h * y.h, n=α_n * (1 - y.n) - β_n * y.n)
-
-
-def hh(**kwargs: Any) -> Neuron:
-    return Neuron(dict(V=-65, m=0, h=1, n=0), hodgkin_huxley, params=dict(g_Na=120, g_K=36, g_L=0.3), **kwargs)
-
-
-def fitzhugh_nagumo(y: Any, I: Any, p: Any) -> dict[str, Any]:
-    return dict(V=y.V - y.V**3 / 3 - y.w + I, w=0.08 * (y.V + 0.7 - 0.8 * y.w))
-
-
-def leaky(**kwargs: Any) -> Neuron:
-    usual = dict(threshold=lambda y, p: y.V + 50, reset=lambda y, p: dict(V=-70), params=dict(τ=20))
-    return Neuron(dict(V=-65), lambda y, I, p: dict(V=(-65 - y.V + 10 * I) / p.τ), **(usual | kwargs))
-
-
-def test_the_scheme_is_read_from_the_equations() -> None:
-    assert hh().blocks == (("V",), ("m", "h", "n"))
-    assert hh().linear == ("V", "m", "h", "n")
-    nagumo = Neuron(dict(V=0.0, w=0.0), fitzhugh_nagumo)
-    assert nagumo.blocks == (("V",), ("w",))
-    assert nagumo.linear == ("w",)
-    chain = Neuron(dict(a=1, b=1, c=1), lambda y, I, p: dict(a=y.b, b=y.c * y.b, c=-y.c * jnp.where(y.a > 0, 1.0, 2.0)))
-    assert chain.blocks == (("a",), ("b",), ("c",))
-    assert chain.linear == ("a", "b", "c")
-
-
-@pytest.mark.parametrize(
-    ("neuron", "I", "steps"),
-    [(hh, 10.0, (0.02, 0.01, 0.005)), (lambda: Neuron(dict(V=0.0, w=0.0), fitzhugh_nagumo), 0.5, (0.2, 0.1, 0.05))],
-)
-def test_equations_of_ones_own_are_second_order(neuron: Callable[[], Neuron], I: float, steps: tuple[float, ...]) -> None:
-    model, t = neuron(), np.arange(0, 20, 0.4)
-
-    def current(t: Any) -> Any:
-        return I * (1 + 0.3 * jnp.sin(t))
-
-    exact = simulate_neuron(model, t, current, solver=diffrax.Dopri8(), rtol=1e-10, atol=1e-10)[0].V
-    assert (orders(lambda dt: model(t, current, dt=dt).states.V, exact, steps) > 1.8).all()
-
-
-def test_the_axon_in_both_forms() -> None:
-    t = np.arange(0, 60, 0.02)
-    a = upstrokes(t, hh()(t, I_ext=10, dt=0.01).states.V[:, 0])
-    b = upstrokes(t, axon()(t, 10 * axon().area * 1000, dt=0.01).states.V[:, 0])
-    np.testing.assert_allclose(a, b, atol=0.01)
-
-
-def test_exponential_step_is_exact_where_linear() -> None:
-    model = Neuron(dict(V=3.0), lambda y, I, p: dict(V=(I - y.V) / p.τ), params=dict(τ=7.0))
-    t = np.array([0.0, 10.0, 50.0])
-    np.testing.assert_allclose(model(t, 2.0, dt=5.0).states.V[:, 0], 2 + np.exp(-t / 7), rtol=1e-13)
-
-
-def test_the_leaky_cell_is_that_of_its_chapter() -> None:
-    t = np.arange(0, 400, 0.1)
-    a, b = leaky(size=2, params=dict(τ=[10, 20]))(t, [2.0, 2.3], dt=0.1), lif.LIF(2, τ=[10, 20], t_ref=0)(t, [2.0, 2.3])
-    np.testing.assert_allclose(a.states.V, b.states.V, rtol=0, atol=1e-9)
-    for x, y in zip(a.spike_times().values(), b.spike_times().values(), strict=True):
-        assert len(x) > 10
-        np.testing.assert_allclose(x, y, atol=1e-9)
-
-
-def test_neurons_under_grad_vmap_and_surrogates() -> None:
-    t = np.arange(0, 100, 0.1)
-
-    def count(τ: Any, spike: lif.Spike) -> Any:
-        return simulate_neuron(leaky(), t, 2.3, params=dict(τ=τ), dt=0.1, spike=spike)[1].sum()
-
-    def mean(g: Any) -> Any:
-        return simulate_neuron(hh(), t, 7.0, params=dict(g_K=g))[0].V.mean()
-
-    assert float(jax.grad(count)(20.0, lif.heaviside)) == 0
-    assert float(jax.grad(count)(20.0, lif.SURROGATE)) < 0  # a slower cell fires less
-    many = jax.jit(jax.vmap(lambda τ: count(τ, lif.heaviside)))(jnp.array([10.0, 20.0]))
-    assert many.tolist() == [len(leaky(params=dict(τ=τ))(t, 2.3, dt=0.1).trains[0]) for τ in (10, 20)]
-    assert float(jax.grad(mean)(36.0)) == pytest.approx(float(mean(36 + 1e-5) - mean(36 - 1e-5)) / 2e-5, rel=1e-4)
-
-
-def test_monitors_inputs_and_continuation() -> None:
-    model, t = hh(size=2), np.arange(0, 30, 0.5)
-    frame = pd.DataFrame({("Neuron", 1): [0.0, 20.0]}, index=[0.0, 30.0])
-    run = model(t, frame, record={"I_Na": lambda y, p: p.g_Na * y.m**3 * y.h * (y.V - 50)})
-    y = run.states
-    np.testing.assert_allclose(run.monitors["I_Na"], 120 * y.m**3 * y.h * (y.V - 50), rtol=1e-12)
-    pd.testing.assert_frame_equal(run.variable("n"), pd.DataFrame(y.n, run.V.index, run.V.columns))
-    twin = model(t, np.column_stack([0 * t, 20 * t / 30]))
-    np.testing.assert_allclose(twin.states.V, y.V, atol=1e-6)
-    first, second = model(t[:31], 5.0), model(t[:31] + 15, 5.0, model(t[:31], 5.0).final_state, t0=15.0)
-    whole = model(np.arange(0, 30.5, 0.5), 5.0)
-    np.testing.assert_allclose(np.concatenate([first.states.V[:-1], second.states.V]), whole.states.V, rtol=1e-9, atol=1e-9)
-    assert len(hh()(np.arange(0, 60, 0.1), 10.0).spike_times()["Neuron", 0]) == 4
-    irregular = np.sort(np.random.default_rng(1).uniform(0, 20, 30))
-    np.testing.assert_allclose(model(irregular, 5.0).V.iloc[-1], model(np.append(0, irregular), 5.0).V.iloc[-1], rtol=1e-9)
-
-
-def one(y: Any, I: Any, p: Any) -> dict[str, Any]:
-    return dict(V=I - y.V)
-
-
-NEURON_REFUSALS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
-    "no start": (lambda: Neuron({}, one), ValueError, "start is empty"),
-    "start": (lambda: Neuron([1], one), TypeError, "must be a mapping"),
-    "name": (lambda: Neuron({"V m": 1}, one), ValueError, "'V m' is not a name"),
-    "length": (lambda: Neuron(dict(V=[1, 2]), one), ValueError, "one finite number"),
-    "missing": (lambda: Neuron(dict(V=1, w=1), one), ValueError, "returns 'V'; it must be 'V', 'w'"),
-    "array": (lambda: Neuron(dict(V=1), lambda y, I, p: dict(V=jnp.ones(2))), ValueError, r"V with shape \(2,\)"),
-    "trace": (lambda: Neuron(dict(V=1), lambda y, I, p: dict(V=float(y.V))), TypeError, "derivative cannot be evaluated by JAX"),
-    "reset only": (lambda: Neuron(dict(V=1), one, reset=lambda y, p: {}), ValueError, "must come together"),
-    "reset of others": (lambda: leaky(reset=lambda y, p: dict(W=3)), ValueError, "the reset returns 'W'"),
-    "size": (lambda: leaky(size=0), ValueError, "size is 0"),
-    "dt": (lambda: leaky()([0, 1], dt=0), ValueError, "dt is 0 ms; it must be positive"),
-    "adaptive": (lambda: leaky()([0, 1], solver=diffrax.Tsit5()), ValueError, "needs a fixed step"),
-    "solver": (lambda: leaky()([0, 1], solver="staggered"), ValueError, "'exponential'"),
-    "state": (lambda: leaky()([0, 1], state=3), TypeError, "state is 3"),
-    "variable": (lambda: leaky()([0, 1]).variable("w"), ValueError, "a variable is 'w'"),
-    "parameter": (lambda: simulate_neuron(leaky(), [0, 1], params=dict(tau=3)), ValueError, "'tau'"),
-}
-
-
-@pytest.mark.parametrize("name", NEURON_REFUSALS)
-def test_refusals_of_equations(name: str) -> None:
-    call, error, message = NEURON_REFUSALS[name]
-    with pytest.raises(error, match=message):
-        call()
-
-
-def test_overflow_of_equations() -> None:
-    with pytest.raises(FloatingPointError, match=r"V of cell \('Neuron', 0\)"):
-        Neuron(dict(V=1.0), lambda y, I, p: dict(V=y.V**2))(np.arange(0, 5, 0.1))

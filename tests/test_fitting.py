@@ -9,9 +9,12 @@ import pytest
 
 from pyloric_simulator import fitting, rhythm
 from pyloric_simulator.config import find_circuit
+from pyloric_simulator.database import circuit
 from pyloric_simulator.fitting import (
+    SAMPLING,
     Train,
     box,
+    conductance_names,
     criteria_mismatch,
     fifteen,
     fit,
@@ -20,15 +23,17 @@ from pyloric_simulator.fitting import (
     prediction_error,
     ratio,
     rhythm_mismatch,
+    sensitivity,
     soft_bursts,
     soft_features,
     soft_period,
     spike_density,
     trace_mismatch,
     train,
+    with_trend,
     with_values,
 )
-from pyloric_simulator.prinz2004 import Prinz2004
+from pyloric_simulator.prinz2004 import Prinz2004, simulate
 
 T = np.arange(0, 100, 0.5)
 
@@ -333,3 +338,61 @@ def test_the_box_is_logarithmic_for_conductances_and_linear_otherwise(cell):
     space = box(cell, ["AB/PD 2 Na", "E Na"], {"E Na": (40, 60)})
     np.testing.assert_allclose(space.natural(jnp.asarray([0.5, 0.5])), [100, 50])
     np.testing.assert_allclose(space.inside(np.asarray(space.natural(jnp.asarray([0.2, 0.7])))), [0.2, 0.7])
+
+
+# ---------------------------------------------------------------- rhythms
+
+
+def test_elasticities_are_those_of_finite_changes(cell):
+    """A ten-thousandth to both sides: wide enough for the phase of the samples, too narrow for a spike to come or go."""
+    names = ["AB/PD 2 A", "AB/PD 2 CaS"]
+    found = sensitivity(cell, names=names)
+    t, start = np.arange(2000, 6000, SAMPLING), cell.get_thermalization()
+
+    @jax.jit
+    def rhythm_at(factors):
+        params = with_values(cell.params, {n: parameters(cell)[n] * x for n, x in zip(names, factors, strict=True)})
+        f = soft_features(jnp.asarray(t), simulate(params, start, t).V)
+        return jnp.log(jnp.stack([f.period[0], f.duty_cycle[0]]))
+
+    h = 2e-4
+    for i, name in enumerate(names):
+        change = h * jnp.eye(2)[i]
+        difference = (rhythm_at(1 + change) - rhythm_at(1 - change)) / (2 * h)
+        ours = found[name].loc[[("AB/PD 2 0", "period"), ("AB/PD 2 0", "duty_cycle")]]
+        np.testing.assert_allclose(ours, difference, rtol=0.02)
+
+
+def test_the_trend_of_a_smooth_function_is_its_derivative_and_of_a_rough_one_its_slope():
+    x = jnp.array([0.3, 0.7])
+    smooth = lambda x: (x**3).sum()  # noqa: E731
+    np.testing.assert_allclose(jax.grad(with_trend(smooth, 1e-4))(x), jax.grad(smooth)(x), rtol=1e-6)
+    saw = lambda x: (2 * jnp.floor(50 * x) / 50 - x).sum()  # noqa: E731  rises by 1, but its derivative is −1
+    assert (jax.grad(saw)(x) == -1).all()
+    np.testing.assert_allclose(jax.grad(with_trend(saw, 0.1))(x), 1, rtol=1e-9)
+    assert float(with_trend(saw, 0.1)(x)) == float(saw(x))
+
+
+def test_a_tonic_cell_becomes_a_burster(cell):
+    tonic, t = model_with(cell, {"AB/PD 2 KCa": 2}), np.arange(2000, 6000, SAMPLING)
+    names = [f"AB/PD 2 {x}" for x in ("KCa", "A", "CaS", "H")]
+    loss = rhythm_mismatch(tonic, t, period=1200, duty_cycle=0.25)
+    assert rhythm.summary(tonic(np.arange(2000, 8000, 0.25))).activity.iloc[0] == "tonic"
+    bursting = fit(tonic, loss, names, steps=20, goal=1.0, progress=False)
+    found = fit(bursting.model, loss, names, optimizer=optax.adam(0.01), width=0.02, steps=60, patience=None, goal=1e-3, progress=False)
+    assert found.stopped == "goal"
+    result = rhythm.summary(found.model(np.arange(2000, 12000, 0.25))).iloc[0]
+    assert result["period (ms)"] == pytest.approx(1200, rel=0.05)
+    assert result["duty cycle"] == pytest.approx(0.25, rel=0.05)
+
+
+def test_a_circuit_becomes_pyloric():
+    model, t = circuit(5_356_279), np.arange(2000, 7000, SAMPLING)
+    names = [n for n in conductance_names(model) if "-" in n] + ["PY A", "PY Kd", "LP A", "LP Kd"]
+    long = np.arange(3000, 13000, 0.25)
+    assert not rhythm.is_pyloric(model(long))
+    loss = criteria_mismatch(model, t, margin=0.5)
+    found = fit(model, loss, names, optimizer=optax.adam(0.02), width=0.03, steps=40, patience=None, goal=0.006, progress=False)
+    assert found.stopped == "goal"
+    assert rhythm.is_pyloric(found.model(long))
+    assert rhythm.report(found.model(long))["passes"].all()
