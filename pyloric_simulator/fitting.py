@@ -127,7 +127,7 @@ def put(node: Any, path: Path_, value: Any) -> Any:
         return node._replace(**change) if hasattr(node, "_replace") else replace(node, **change)
     if isinstance(node, tuple):
         return (*node[:first], put(node[first], rest, value), *node[first + 1 :])
-    value = jnp.asarray(value)
+    value = jnp.asarray(value, None if jnp.issubdtype(jnp.result_type(value), jnp.floating) else float)
     return jnp.asarray(node, value.dtype).at[first].set(value)  # one type, whichever precision is in force
 
 

@@ -79,6 +79,11 @@ def test_with_values_changes_what_it_names_and_nothing_else(paper):
     assert all(after[n] == x for n, x in new.items())
 
 
+def test_whole_numbers_leave_the_others_as_they_are(cell):
+    changed = parameters(model_with(cell, {"AB/PD 2 KCa": 2}))
+    assert changed == parameters(cell) | {"AB/PD 2 KCa": 2}
+
+
 def test_unknown_names_are_refused_with_a_hint(paper):
     with pytest.raises(ValueError, match="Did you mean 'LP Na'"):
         with_values(paper.params, {"LP Naa": 1.0})
