@@ -150,7 +150,7 @@ def voltage_clamp(
     s = set_up(model, t, state, dt, t0)
     number = cell_number(s.network, cell)
     with precision(s.network.dtype):
-        V = sampled("the command", command, s.halves)
+        V = sampled("the command", command, s.halves, s.last)
         result = run(s, Drive(injected(s, I_ext), V=V[:, None]), (number,))
         slope = pd.Series(slope_of(command, V, s), s.t)
     return ClampResult(result.t, result.states, result.model, number, slope)
@@ -173,7 +173,7 @@ def clamp_family(model: Any, t: Any, commands: Sequence[Any], **kwargs: Any) -> 
     s = set_up(model, t, kwargs.get("state"), kwargs.get("dt"), kwargs.get("t0", 0.0))
     number, (grid, slots) = cell_number(s.network, kwargs.get("cell")), grid_of(s.t, s.steps[0], s.dt)
     with precision(s.network.dtype):
-        V = jnp.stack([sampled("the command", c, s.halves) for c in commands])
+        V = jnp.stack([sampled("the command", c, s.halves, s.last) for c in commands])
         start = State(*(np.asarray(x, s.network.dtype) for x in s.start))
         none = jnp.zeros((len(s.steps), len(s.network.rows)), s.network.dtype)
         drive = Drive(none, V=jnp.asarray(V, s.network.dtype)[:, :, None])
@@ -384,7 +384,7 @@ def dynamic_clamp(
     with precision(network.dtype):
         I, G, V = injected(s, I_ext), jnp.zeros((len(s.steps), len(new.rows))), None
         if recording is not None:
-            V = sampled("the recording", recording, s.halves)
+            V = sampled("the recording", recording, s.halves, s.last)
             mine = np.array([x == label for x, _ in new.cells])
             for x in channels:
                 more, J = driven_conductance(network, label, x, V, s)

@@ -291,7 +291,7 @@ def minimally_disruptive_curve(
     RuntimeError if the steps turn out too long.
     """
     names, θ0 = logarithms(start)
-    length, H = checks.positive("length", length, "log units"), checks.positive("momentum", momentum, "the unit of the loss")
+    length, H = checks.positive("length", length, "log units"), checks.positive("momentum", momentum, "units of the loss")
     with precision():
         C = in_logs(loss, names)
         checks.scalar_loss(lambda: jax.eval_shape(C, jnp.asarray(θ0)))

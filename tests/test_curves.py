@@ -228,10 +228,10 @@ def given(**changes: Any) -> dict[str, Any]:
         (dict(direction="a"), TypeError, "Take 0, the flattest"),
         (dict(direction=2), ValueError, "direction is 2; it must be from 0 to 1"),
         (dict(direction=True), TypeError, "direction is True"),
-        (dict(length=0), ValueError, "length is 0; it must be positive"),
+        (dict(length=0), ValueError, "length is 0 log units; it must be positive"),
         (dict(length="1"), TypeError, "length is '1'"),
-        (dict(momentum=-1), ValueError, "momentum is -1; it must be positive"),
-        (dict(step=0), ValueError, "step is 0; it must be positive"),
+        (dict(momentum=-1), ValueError, "momentum is -1 units of the loss; it must be positive"),
+        (dict(step=0), ValueError, "step is 0 log units; it must be positive"),
         (dict(step=0.5, length=3), RuntimeError, "Hamiltonian went off .* smaller step"),
     ],
 )
@@ -244,7 +244,7 @@ def test_bad_arguments_of_the_others_are_refused() -> None:
     for n, error in ((0, ValueError), (3, ValueError), (1.0, TypeError)):
         with pytest.raises(error, match=f"n is {n}"):
             flattest(of_sum, ONES, n)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="width is 0; it must be positive"):
+    with pytest.raises(ValueError, match="width is 0 log units; it must be positive"):
         smoothed(of_sum, 0)
 
 
