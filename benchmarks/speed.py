@@ -3,6 +3,7 @@
     python benchmarks/speed.py                      all tables
     python benchmarks/speed.py circuit scaling      some of them
     python benchmarks/speed.py --write              all, into benchmarks/README.md
+    python benchmarks/speed.py --write circuit      some of them, in place of the same ones there
 
 Contestants of one table take turns in one process, so that a busy machine slows all of them.
 """
@@ -25,6 +26,7 @@ from typing import Any
 
 import batches
 import gradients
+import peers
 from turns import REPETITIONS, median, table, take_turns
 
 MS = 1000  # simulated in one run, recorded every ms
@@ -341,6 +343,7 @@ TABLES = {
     "threshold": ("What a kernel costs", threshold_table),
     "compile": ("Compilation", compile_table),
     "process": ("Fresh processes", process_table),
+    "brian2": ("Beside Brian2", peers.brian2_table),
     "batch": ("Batches", batches.throughput_table),
     "limits": ("What limits batches", batches.limits_table),
     "memory": ("Memory of batches", batches.memory_table),
@@ -378,17 +381,24 @@ def main() -> None:
         return
     if unknown := set(options.tables) - set(TABLES):
         parser.error(f"no table {', '.join(sorted(unknown))}; choose from {', '.join(TABLES)}")
-    text = machine()
-    print(text, flush=True)
+    parts = {}
     for name in options.tables or TABLES:
         title, measure = TABLES[name]
-        part = f"\n### {title}\n\n{measure()}"
-        print(part, flush=True)
-        text += part
+        stamp = machine()
+        parts[title] = f"### {title}\n\n{measure()}\n{stamp}"
+        print(parts[title], flush=True)
     if options.write:
-        readme = HERE / "README.md"
-        prose = readme.read_text(encoding="utf-8").partition(MARK)[0]
-        readme.write_text(prose + MARK + "\n" + text, encoding="utf-8")
+        write(parts)
+
+
+def write(parts: dict[str, str]) -> None:
+    """Put sections into README.md in the order of `TABLES`, in place of those of the same title."""
+    readme = HERE / "README.md"
+    prose, _, results = readme.read_text(encoding="utf-8").partition(MARK)
+    old = {part.partition("\n")[0]: "### " + part.strip() + "\n" for part in results.split("### ")[1:]}
+    known = old | parts
+    text = "\n".join(known[title] for title, _ in TABLES.values() if title in known)
+    readme.write_text(prose + MARK + "\n" + text, encoding="utf-8")
 
 
 if __name__ == "__main__":

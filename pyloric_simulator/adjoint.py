@@ -155,7 +155,7 @@ from .schedule import grid_of
 
 
 # %%
-def charged(circuit: Circuit, g: Array, V: Array, Ca: Array, x: Array, G: Array, J: Array, h: Array) -> Array:
+def charged(circuit: Circuit, g: Array, V: Array, Ca: Array, x: Array, G: Array, J: Array, h: float) -> Array:
     """A of {eq}`eq-chain`: V after a time h, from the synapses' G (µS) and J (nA, with the input)."""
     G, J = ionic(circuit, g, Ca, x, G, J)
     return flow(V, G / circuit.constants.C, J / circuit.constants.C, h)
@@ -188,19 +188,19 @@ def partials(f: Callable[..., Array], *args: Array) -> tuple[Array, tuple[Array,
 # %% [markdown]
 # ## The states along the way
 #
-# The states before each potential step, stored. (They are those of `staggered`: the first step of $V$ takes half
-# a $dt$, so that $V$ is known in the middle of the gates' steps.)
+# The states before each step, stored. They are those of `staggered` from its second step on. (In its first one $V$ takes half
+# a $dt$, so that it is known in the middle of the gates' steps; that one is left to JAX.)
 
 
 # %%
-def orbit(circuit: Circuit, p: Prepared, y: Working, I: Array, h: Array, dt: float) -> Working:
-    """The state before each of the steps, and after the last: (step + 1, …) in each field. h, I: (step, …)."""
+def orbit(circuit: Circuit, p: Prepared, y: Working, I: Array, n: int, dt: float) -> Working:
+    """The state before each of n steps, and after the last: (n + 1, …) in each field. I: (), (cell,) or (n, cell) nA."""
 
-    def step(y: Working, hI: tuple[Array, Array]) -> tuple[Working, Working]:
-        V = potential(circuit, p, y, hI[1], hI[0])
+    def step(y: Working, I_k: Array | None) -> tuple[Working, Working]:
+        V = potential(circuit, p, y, I if I_k is None else I_k, dt)
         return gates_and_calcium(circuit, p, y._replace(V=V), dt), y
 
-    end, ys = lax.scan(step, y, (h, I))
+    end, ys = lax.scan(step, y, I if I.ndim == 2 else None, length=n)
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), ys, end)
 
 
@@ -252,14 +252,14 @@ def gate_partials(circuit: Circuit, z: Array, V: Array, Ca: Array, dt: float) ->
 
 
 def coefficients(
-    circuit: Circuit, p: Prepared, ys: Working, I: Array, h: Array, dt: float
+    circuit: Circuit, p: Prepared, ys: Working, I: Array, dt: float
 ) -> tuple[Coefficients, tuple[Array, Array, Array]]:
     """The coefficients of all steps along an orbit, and the derivatives of V₁, Ca₁ and Ca′ with respect to g."""
     y, after = jax.tree.map(lambda x: x[:-1], ys), jax.tree.map(lambda x: x[1:], ys)
     x, x_after = (jnp.moveaxis(w.x, -1, 0) for w in (y, after))
     g = jnp.broadcast_to(p.g[:, None], (len(p.g), *y.V.shape))
     G, J = jax.vmap(partial(synaptic_input, circuit, p.w))(y.s)
-    V1, (A_g, A_V, A_Ca, A_x, A_G, A_J) = partials(partial(charged, circuit, h=h[:, None]), g, y.V, y.Ca, x, G, J + I)
+    V1, (A_g, A_V, A_Ca, A_x, A_G, A_J) = partials(partial(charged, circuit, h=dt), g, y.V, y.Ca, x, G, J + I)
     V = jax.vmap(partial(contract, circuit, p.ge, h=dt / 2))(V1)
     half = partial(calcified, circuit, h=dt / 2)
     Ca1, (B_g, B_V, B_Ca, B_x) = partials(half, g, V, y.Ca, x)
@@ -306,7 +306,7 @@ def recursion(circuit: Circuit, p: Prepared, k: Coefficients, pulled: Array, dt:
         before = k.a * λ + k.e * λ[:, 1:2] + k.q * μ[:, None] + k.r * u[:, None]
         return before + jnp.pad(s, ((0, 0), (2, λ.shape[1] - 2 - n))), λ
 
-    return lax.scan(step, jnp.zeros_like(pulled[0]), (k, pulled), reverse=True)
+    return lax.scan(step, jnp.zeros(pulled.shape[1:], pulled.dtype), (k, pulled), reverse=True)
 
 
 # %% [markdown]
@@ -316,7 +316,7 @@ def recursion(circuit: Circuit, p: Prepared, k: Coefficients, pulled: Array, dt:
 
 # %%
 def conductance_derivative(
-    circuit: Circuit, p: Prepared, ys: Working, k: Coefficients, by_g: tuple[Array, ...], λs: Array, I: Array, h: Array, dt: float
+    circuit: Circuit, p: Prepared, ys: Working, k: Coefficients, by_g: tuple[Array, ...], λs: Array, I: Array, dt: float
 ) -> tuple[Prepared, Array]:
     """Derivatives with respect to the conductances, and to the input of each step (step, cell)."""
     μ, v, u = jax.vmap(lambda k, λ: bottleneck(circuit, p.ge, k, λ, dt))(k, λs)
@@ -326,7 +326,8 @@ def conductance_derivative(
     (w,) = jax.vjp(lambda w: jax.vmap(partial(synaptic_input, circuit, w))(ys.s[:-1]), p.w)[1](currents)
     ge = jnp.zeros_like(p.ge)
     if coupled(circuit):
-        V1 = jax.vmap(lambda y, I, h: potential(circuit, p, y, I, h))(jax.tree.map(lambda x: x[:-1], ys), I, h)
+        y = jax.tree.map(lambda x: x[:-1], ys)
+        V1 = jax.vmap(lambda y, I: potential(circuit, p, y, I, dt))(y, jnp.broadcast_to(I, y.V.shape))
         K = lambda ge, V: jax.vmap(lambda V: contract(circuit, ge, V, dt / 2))(V)  # noqa: E731
         ge = jax.vjp(lambda ge: (K(ge, V1), K(ge, K(p.ge, V1))), p.ge)[1]((v, λs[..., 0]))[0]
     return Prepared(g, w, ge), currents[1]
@@ -363,29 +364,35 @@ def segment_forward(circuit: Circuit, solver: str, n: int, m: int, dt: float, p:
     return advance(circuit, solver, n, m, dt, p, y, I), (p, y, I)
 
 
+def first_step(circuit: Circuit, p: Prepared, y: Working, I: Array, dt: float) -> Working:
+    """The state after the first step, in which V takes half a dt."""
+    return gates_and_calcium(circuit, p, y._replace(V=potential(circuit, p, y, I, dt / 2)), dt)
+
+
 def segment_backward(circuit: Circuit, _: str, n: int, m: int, dt: float, start: Any, λ: tuple[Working, Working]) -> Any:
     """Derivatives with respect to p, y and I, from those with respect to the end and the record, of the staggered scheme."""
     p, y, I = start
     N, records = n * m, np.arange(1, m + 1) * n
-    h = jnp.full(N, dt, y.V.dtype).at[0].set(dt / 2)
     at_steps = lambda I: jnp.broadcast_to(I if I.ndim == 2 else I[None], (N + 1, len(y.V)))  # noqa: E731
-    I_steps = at_steps(I)
-    ys = orbit(circuit, p, y, I_steps[:-1], h, dt)
+    I_steps, I_rest = at_steps(I), I[1:N] if I.ndim == 2 else I
+    y1, back_first = jax.vjp(partial(first_step, circuit, dt=dt), p, y, I_steps[0])
+    ys = orbit(circuit, p, y1, I_rest, N - 1, dt)
 
     def completed(p: Prepared, y: Working, I: Array) -> Working:
         return y._replace(V=jax.vmap(lambda y, I: potential(circuit, p, y, I, dt / 2))(y, I))
 
-    back = jax.vjp(completed, p, jax.tree.map(lambda x: x[records], ys), I_steps[records])[1]
+    back = jax.vjp(completed, p, jax.tree.map(lambda x: x[records - 1], ys), I_steps[records])[1]
     p_records, pulled, I_records = back(jax.tree.map(lambda a, b: b.at[-1].add(a), *λ))
     pulled = jnp.concatenate([pulled.V[..., None], pulled.Ca[..., None], pulled.s, pulled.x], -1)
     pulled = jnp.zeros((N, *pulled.shape[1:]), pulled.dtype).at[records - 1].set(pulled)
-    k, by_g = coefficients(circuit, p, ys, I_steps[:-1], h, dt)
-    first, λs = recursion(circuit, p, k, pulled, dt)
-    p_steps, by_I = conductance_derivative(circuit, p, ys, k, by_g, λs, I_steps[:-1], h, dt)
-    by_I = jnp.zeros_like(I_steps).at[records].add(I_records).at[:-1].add(by_I)
-    (I_back,) = jax.linear_transpose(at_steps, I)(by_I)
-    parts = jnp.split(first, [1, 2, 2 + len(circuit.transmitters)], -1)
-    return jax.tree.map(jnp.add, p_records, p_steps), Working(parts[0][:, 0], parts[1][:, 0], *parts[2:]), I_back
+    k, by_g = coefficients(circuit, p, ys, I_rest, dt)
+    λ1, λs = recursion(circuit, p, k, pulled[1:], dt)
+    p_steps, by_I = conductance_derivative(circuit, p, ys, k, by_g, λs, I_rest, dt)
+    parts = jnp.split(λ1 + pulled[0], [1, 2, 2 + len(circuit.transmitters)], -1)
+    p_first, y_first, I_first = back_first(Working(parts[0][:, 0], parts[1][:, 0], *parts[2:]))
+    by_I = jnp.zeros_like(I_steps).at[records].add(I_records).at[1:N].add(by_I).at[0].add(I_first)
+    p_all = jax.tree.map(lambda a, b, c: a + b + c, p_records, p_steps, p_first)
+    return p_all, y_first, jax.linear_transpose(at_steps, I)(by_I)[0]
 
 
 segment.defvjp(segment_forward, segment_backward)
@@ -422,20 +429,27 @@ class Run(NamedTuple):
     length: int  # steps of a segment
 
 
+def share(n: int, most: int) -> int:
+    """A divisor of n from half of `most` to twice as much, so that no segment is left over to be compiled; or else `most`."""
+    fitting = [d for d in range(max(1, most // 2), min(2 * most, n) + 1) if n % d == 0]
+    return min(fitting, key=lambda d: abs(d - most), default=min(most, n))
+
+
 def unrecorded(run: Run, y: Working, k: Any, n: int) -> Working:
     """The state n steps after step k."""
-    whole, rest = divmod(n, run.length)
+    length = share(n, run.length) if n else 1
+    whole, rest = divmod(n, length)
     go = lambda y, k, n: run.segment(n, 1, run.dt, run.p, y, run.I(k, n))[0]  # noqa: E731
     if whole:
-        y = lax.scan(lambda y, i: (go(y, k + i * run.length, run.length), None), y, jnp.arange(whole))[0]
-    return go(y, k + whole * run.length, rest) if rest else y
+        y = lax.scan(lambda y, i: (go(y, k + i * length, length), None), y, jnp.arange(whole))[0]
+    return go(y, k + whole * length, rest) if rest else y
 
 
 def recorded(run: Run, y: Working, k: int, n: int, blocks: int) -> Working:
     """The state every n steps from step k on, (blocks, …)."""
     if n > run.length:
         return lax.scan(lambda y, b: (unrecorded(run, y, k + b * n, n),) * 2, y, jnp.arange(blocks))[1]
-    m = min(run.length // n, blocks)
+    m = share(blocks, run.length // n)
     go = lambda y, b, m: run.segment(n, m, run.dt, run.p, y, run.I(k + b * n, n * m))  # noqa: E731
     y, ys = lax.scan(lambda y, i: go(y, i * m, m), y, jnp.arange(blocks // m))
     ys = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), ys)

@@ -1216,8 +1216,7 @@ def recording_within(what: str, times_of: Any, values: Any, first: float, last: 
         raise ValueError(f"{what} has times of shape {t.shape} and values of shape {x.shape}; both must be (time,). Give one cell.")
     if not np.isfinite(x).all() or not (np.diff(t) > 0).all():
         raise ValueError(f"{what} is not finite, or its times do not increase; it must be a recording in order. Sort it and fill its gaps.")
-    spacing = float(np.diff(t).max()) if len(t) > 1 else 0.0  # the run may end half a sample after the recording
-    if first < t[0] - 1e-9 or last > t[-1] + spacing:
+    if first < t[0] - 1e-9 or last > t[-1] + 1e-9:
         raise ValueError(
             f"{what} lasts from {t[0]:g} to {t[-1]:g} ms, the run from {first:g} to {last:g} ms; it must cover the run. Make the run "
             "shorter, or the recording longer."

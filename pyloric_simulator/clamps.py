@@ -385,7 +385,7 @@ def dynamic_clamp(
         I, G, V = injected(s, I_ext), jnp.zeros((len(s.steps), len(new.rows))), None
         if recording is not None:
             V = sampled("the recording", recording, s.halves, s.last)
-            mine = np.array([x == label for x, _ in new.cells])
+            mine = np.array([x == label for x, _ in new.cells], float)
             for x in channels:
                 more, J = driven_conductance(network, label, x, V, s)
                 G, I = G + more[:, None] * mine, I + J[:, None] * mine
@@ -394,7 +394,7 @@ def dynamic_clamp(
 
 
 # %% [markdown]
-# In the figure an isolated LP cell first gets an A current of 200 mS/cm² more than it has, then, instead, the synapse of a pacemaker
+# In the figure an isolated LP cell first gets 20 mS/cm² of A current more than it has, then, instead, the synapse of a pacemaker
 # that was recorded on another day.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "LP alone; with more A current; and with an inhibitory synapse of 30 nS from a recorded pacemaker.", "name": "fig-dynamic-clamp"}}
@@ -404,7 +404,7 @@ def dynamic_clamp(
 # state = lp.get_thermalization()
 # recorded_pd = circuit(t).V["AB/PD", 0]
 # more_A = Prinz2003.A._replace(name="more A", source="")
-# runs = [current_clamp(lp, t, 0), dynamic_clamp(lp, t, more_A(200), state=state),
+# runs = [current_clamp(lp, t, 0), dynamic_clamp(lp, t, more_A(20), state=state),
 #         dynamic_clamp(lp, t, Synapse("recording", "LP 2", GLUTAMATE, 30), recording=recorded_pd, state=state)]
 # hv.Layout([hv.Curve((t, run.V["LP 2", 0]), "time (ms)", "V (mV)", label=name)
 #            for run, name in zip(runs, ("alone", "more A current", "inhibited by a recording"))]).cols(1)

@@ -1083,7 +1083,7 @@ def model_with(model: Any, values: Mapping[str, float]) -> Any:
 # %% [markdown]
 # ### A circuit becomes pyloric
 #
-# Circuit 5,356,279 of the database has a triphasic rhythm that fails four of the fifteen criteria. Its seven synapses and four conductances of LP
+# Circuit 5,356,279 of the database has a triphasic rhythm that fails five of the fifteen criteria. Its seven synapses and four conductances of LP
 # and PY may change.
 
 # %% tags=["active-ipynb"]

@@ -1,0 +1,587 @@
+"""Clamps, noise, snapshots, temperature, energy, regulation and phase response, against closed forms and against each other."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.integrate import solve_ivp
+
+from pyloric_simulator.clamps import activation, clamp_family, dynamic_clamp, inactivation, voltage_clamp
+from pyloric_simulator.components import (
+    GHK,
+    Cell,
+    Channel,
+    GapJunction,
+    Gate,
+    HodgkinHuxley1952,
+    Kinetic,
+    Liu1998,
+    Network,
+    Params,
+    Prinz2003,
+    State,
+    Synapse,
+    simulate_network,
+)
+from pyloric_simulator.experiments import (
+    EXCITATION,
+    INHIBITION,
+    OU,
+    Drive,
+    Ramp,
+    Steps,
+    White,
+    Zap,
+    current_clamp,
+    fi_curve,
+    input_resistance,
+    load_state,
+    network_of,
+    noisy,
+    present,
+    rebuilt,
+    rheobase,
+    sampled,
+    save_state,
+    simulate_driven,
+    start_of,
+    step,
+)
+from pyloric_simulator.lif import LIF
+from pyloric_simulator.neurons import Neuron
+from pyloric_simulator.physiology import (
+    TYPICAL,
+    Q10s,
+    at_temperature,
+    atp,
+    caplan,
+    energy,
+    phase_response,
+    power,
+    regulate,
+    sweep_temperature,
+    warm,
+)
+from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, GLUTAMATE, Prinz2004, neuron_models
+from pyloric_simulator.rhythm import spikes, summary
+
+HH = HodgkinHuxley1952
+AREA = CONSTANTS.A * 1000  # mS or nF from densities in mS/cm² or µF/cm²
+STRENGTHS = {("AB", "LP"): 30, ("PD", "LP"): 30, ("AB", "PY"): 10, ("PD", "PY"): 3, ("LP", "AB/PD"): 30, ("LP", "PY"): 1,
+             ("PY", "LP"): 30}  # fmt: skip
+
+
+@cache
+def axon() -> Cell:
+    """The axon of Hodgkin and Huxley."""
+    return Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
+
+
+@cache
+def passive() -> Cell:
+    """A leak of 0.1 mS/cm²."""
+    return Cell([HH.leak(0.1)], V=-54.387)
+
+
+@cache
+def rest() -> State:
+    """The axon at rest."""
+    return current_clamp(axon(), [500.0], 0).final_state
+
+
+@cache
+def circuit() -> Prinz2004:
+    """The circuit of the paper."""
+    return Prinz2004({"AB/PD": 1, "LP": 1, "PY": 1}, STRENGTHS, neuron_models.loc[["AB/PD 2", "LP 4", "PY 1"]])
+
+
+@cache
+def burster() -> Cell:
+    """The bursting cell of Drion et al. (2015)."""
+    densities = dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
+    return Cell([getattr(Liu1998, name)(g) for name, g in densities.items()], calcium=Liu1998.calcium)
+
+
+# ---------------------------------------------------------------- any model as a network
+
+
+def test_a_circuit_is_a_network_bit_for_bit() -> None:
+    model, t = circuit(), np.arange(0, 100, 0.5)
+    network = network_of(model)
+    a, b = model(t), network(t, state=start_of(model, network))
+    np.testing.assert_array_equal(a.states.V, b.states.V)
+    np.testing.assert_array_equal(a.currents, b.currents)
+
+
+def test_a_circuit_with_changed_numbers_copies_and_gap_junctions() -> None:
+    old = Prinz2004({"AB": 1, "PD": 2, "LP": 1}, {("PD", "LP"): 20}, neuron_models.loc[["AB/PD 2", "AB/PD 3", "LP 2"]], ge=5)
+    old.params = old.params.replace(g=1.1 * old.params.g, gs=2 * old.params.gs)
+    t = np.arange(0, 50, 0.5)
+    new = network_of(old)(t, state=start_of(old, network_of(old), old.cold))
+    np.testing.assert_allclose(new.states.V, old(t, state=old.cold).states.V, rtol=0, atol=1e-8)
+
+
+def test_a_network_made_again_from_its_present_numbers() -> None:
+    kinetic = Kinetic("slow", -70, lambda s, V_pre, V_post: (1 - s) / (1 + jnp.exp(-V_pre)) - s / 50 + 0 * V_post)
+    joined = [Synapse("b", "a", kinetic, 30), GapJunction("a", "b", 3), Synapse("a", "b", GLUTAMATE, 2)]
+    network = Network({"a": axon(), "b": burster()}, joined)
+    network.params = network.params.replace(gs=3 * network.params.gs, g=tuple(1.2 * g for g in network.params.g))
+    again, t = rebuilt(network, *present(network)), np.arange(0, 30, 0.5)
+    np.testing.assert_array_equal(again(t).states.V, network(t).states.V)
+
+
+# ---------------------------------------------------------------- current clamp
+
+
+def test_protocols() -> None:
+    t = np.arange(0, 10, 0.05)
+    np.testing.assert_array_equal(sampled("x", step(2.0, 3, 7, rest=1.0), t), np.where((t > 2.99) & (t < 6.99), 2.0, 1.0))
+    np.testing.assert_allclose(sampled("x", Ramp((0.0, 4.0), (2, 6)), t), np.interp(t, [2, 6], [0, 4]))
+    t = np.arange(0, 1000, 0.05)
+    z = np.asarray(sampled("x", Zap(2.0, (10, 10), (0, 999)), t))
+    np.testing.assert_allclose(z[t < 999], 2 * np.sin(2 * np.pi * 10 * t[t < 999] / 1000), atol=1e-9)
+    up = np.flatnonzero(np.diff(np.sign(np.asarray(sampled("x", Zap(1.0, (5, 50), (0, 999)), t)[1:]))) > 0)
+    assert len(up) == pytest.approx((5 + 50) / 2, abs=1)
+    np.testing.assert_array_equal(sampled("x", pd.Series([0.0, 1.0], [0.0, 1000.0]), np.array([0.0, 250.0])), [0, 0.25])
+
+
+def test_a_driven_run_is_a_run_of_the_model() -> None:
+    t = np.arange(0, 100, 0.5)
+    np.testing.assert_allclose(current_clamp(circuit(), t, 0.5).states.V, circuit()(t, 0.5).states.V, rtol=0, atol=1e-6)
+
+
+def test_a_step_into_a_passive_cell() -> None:
+    t = np.arange(0, 100, 0.5)
+    V = current_clamp(passive(), t, step(0.5, 20, 90)).states.V[:, 0]
+    g, τ, s = 0.1 * AREA, 10.0, np.clip(t - 20, 0, 70)
+    on = 0.5 / g * (1 - np.exp(-s / τ))
+    np.testing.assert_allclose(V + 54.387, np.where(t > 90, on * np.exp(-(t - 90) / τ), on), atol=0.02)
+
+
+def test_rate_of_the_axon_against_lsoda() -> None:
+    network, I = Network({"axon": axon()}), 12 * AREA
+    found = fi_curve(axon(), [I], duration=300, transient=50)["rate"]
+    tight: dict[str, Any] = dict(method="LSODA", t_eval=np.arange(0, 300, 0.05), rtol=1e-8, atol=1e-8)
+    y = solve_ivp(network.vector_field, (0, 300), network.flatten(network.cold), args=(I,), **tight)
+    times = spikes(y.t, y.y[0])
+    assert found.iloc[0] == pytest.approx(1000 / np.diff(times[times > 50]).mean(), rel=2e-3)
+
+
+def test_hysteresis_of_the_axon() -> None:
+    table = fi_curve(axon(), np.arange(3.0, 7.1, 0.5), staircase=True, state=rest(), duration=300)
+    up, down = (np.flatnonzero(table[x] > 0)[0] for x in ("up", "down"))
+    assert 0 < down < up - 1
+    assert (table.iloc[up:] > 0).all(axis=None)
+
+
+def test_rheobase_and_input_resistance() -> None:
+    found = rheobase(axon(), 5.0, state=rest(), tolerance=0.01, duration=200)
+    assert found / AREA == pytest.approx(2.24, abs=0.05)  # µA/cm², of the axon's first spike
+    t = np.arange(0, 200, 0.1)
+    assert [len(spikes(t, current_clamp(axon(), t, I, state=rest()).states.V[:, 0])) for I in (found - 0.02, found)] == [0, 1]
+    assert input_resistance(passive(), duration=400) == pytest.approx(1 / (0.1 * AREA), rel=1e-9)
+    with pytest.raises(ValueError, match=r"does not fire at 0\.1"):
+        rheobase(axon(), 0.1, state=rest(), duration=50)
+    with pytest.raises(ValueError, match="must have settled"):
+        input_resistance(Prinz2004({"AB/PD 2": 1}, {}, ge=0), duration=100)
+
+
+# ---------------------------------------------------------------- voltage clamp
+
+
+@pytest.mark.parametrize("name", [c.name for c in CHANNELS if c.m])
+def test_clamp_recovers_the_channels_own_curves(name: str) -> None:
+    V, model = np.arange(-80.0, 21.0, 20), Prinz2004({"AB/PD 2": 1}, {}, ge=0)
+    channel = next(c for c in CHANNELS if c.name == name)
+    assert channel.m is not None
+    Ca = CONSTANTS.Ca_rest / (CONSTANTS.Ca_rest + channel.m.K)
+    np.testing.assert_allclose(activation(model, name, V), Ca * channel.m.inf(V), atol=1e-6)
+    if channel.h:
+        np.testing.assert_allclose(inactivation(model, name, V), channel.h.inf(V), atol=1e-6)
+
+
+def test_curves_of_rates_and_their_refusals() -> None:
+    V = np.array([-70.0, -40.0, 0.0])
+    np.testing.assert_allclose(activation(axon(), "K", V), HH.K.m.inf(V, 0 * V), atol=1e-6)
+    with pytest.raises(ValueError, match="no gate h"):
+        inactivation(axon(), "K", V)
+    with pytest.raises(ValueError, match="one of 'Na', 'K', 'leak'"):
+        activation(axon(), "Kd", V)
+
+
+def test_clamp_current_and_gates_of_a_step_in_closed_form() -> None:
+    t, V = np.arange(0, 10, 0.05), -20.0
+    run = voltage_clamp(axon(), t, Steps((-65.0, V), (2.0,)), state=rest(), dt=0.005)
+    x, K = jnp.full(1, V), HH.K
+    inf, τ = float(K.m.inf(x, x)[0]), float(K.m.tau(x, x)[0])
+    late, found = t >= 2 - 1e-9, run.m["cell", 0, "K"].to_numpy()
+    n = inf + (found[late][0] - inf) * np.exp(-(t - 2) / τ)
+    np.testing.assert_allclose(found[late], n[late], atol=2e-6)
+    np.testing.assert_allclose(run.currents["cell", 0, "K"][late], 36 * AREA * n[late] ** 4 * (V + 77), rtol=2e-5)
+    np.testing.assert_allclose(run.clamp, run.currents["cell", 0].sum(axis=1))
+    np.testing.assert_array_equal(run.V["cell", 0], np.where(t < 2 - 1e-9, -65.0, V))
+
+
+def test_clamp_at_the_potential_of_a_free_run_takes_no_current() -> None:
+    t = np.arange(0, 30, 0.05)
+    free = current_clamp(axon(), np.arange(0, 40, 0.01), 6.28, dt=0.01)
+    held = voltage_clamp(axon(), t, free.V["cell", 0], dt=0.01)
+    I = held.clamp.to_numpy()[20:]
+    assert np.median(np.abs(I - 6.28)) < 0.02
+    assert np.abs(held.currents).max(axis=None) > 100
+    part = held[10:20]
+    pd.testing.assert_series_equal(part.clamp, held.clamp.loc[10:20])
+
+
+def test_ramp_into_a_passive_cell_has_its_capacitive_current() -> None:
+    t = np.arange(0, 20, 0.5)
+    run = voltage_clamp(passive(), t, Ramp((-60.0, -40.0), (0, 20)))
+    np.testing.assert_allclose(run.clamp[1:], AREA * (0.1 * (run.V["cell", 0][1:] + 54.387) + 1.0), rtol=1e-12)
+
+
+def test_family_and_other_cells_run_free() -> None:
+    t, commands = np.arange(0, 20, 0.5), [Steps((-70.0, V), (5.0,)) for V in (-60.0, 0.0)]
+    family = clamp_family(circuit(), t, commands, cell="AB/PD")
+    one = voltage_clamp(circuit(), t, commands[1], cell=("AB/PD", 0))
+    np.testing.assert_allclose(family[1].states.V, one.states.V, atol=1e-9)
+    assert np.ptp(one.states.V[:, 1]) > 1
+    coupled = Network({"a": passive(), "b": passive()}, [GapJunction("a", "b", 30)])
+    held = voltage_clamp(coupled, np.arange(0, 200, 1.0), -20, cell="a")
+    g = 0.1 * AREA
+    assert held.states.V[-1, 1] == pytest.approx((g * -54.387 + 0.03 * -20) / (g + 0.03), abs=1e-4)
+
+
+# ---------------------------------------------------------------- dynamic clamp
+
+
+def test_an_added_channel_is_the_cell_with_it() -> None:
+    t, more = np.arange(0, 50, 0.5), Prinz2003.A._replace(name="more", source="")
+    model = Prinz2004({"LP 2": 1}, {}, ge=0)
+    g = neuron_models.loc["LP 2"].to_numpy()
+    start = model(t).final_state
+    both = dynamic_clamp(model, t, more(25), state=start)
+    placed = [Prinz2003.__dict__[c.name]._replace(source="")(x) for c, x in zip(CHANNELS, g, strict=True)]
+    whole = Cell([*placed, more(25)], calcium=Prinz2003.calcium)
+    np.testing.assert_allclose(both.states.V, whole(t, state=State(*(x[0] for x in both.states))).states.V, atol=1e-6)
+    A = np.asarray(Prinz2003.A.m.inf(start.V))
+    np.testing.assert_allclose(both.m["LP 2", 0, "more"].iloc[0], A[0])
+    np.testing.assert_array_equal(both.m["LP 2", 0, "Kd"].iloc[0], start.m[0, 5])
+    on = dynamic_clamp(model, t + 49.5, more(25), state=both.final_state, t0=49.5)
+    assert on.V.iloc[0].equals(both.V.iloc[-1])
+
+
+def test_a_recorded_presynaptic_cell_acts_as_the_cell_itself() -> None:
+    t, dt = np.arange(0, 300, 0.5), 0.05
+    pair = Network({"pre": burster(), "post": axon()}, [Synapse("pre", "post", GLUTAMATE, 20)])
+    together = pair(t, I_ext={"post": 6.28}, dt=dt)
+    recording = pair(np.arange(0, 300, dt / 2), I_ext={"post": 6.28}, dt=dt / 2).V["pre", 0]
+    alone = Network({"post": axon()})
+    found = dynamic_clamp(alone, t, Synapse("recording", "post", GLUTAMATE, 20), recording=recording, I_ext={"post": 6.28},
+                          state=alone.cold, dt=dt)  # fmt: skip
+    times = [spikes(t, r.V["post", 0].to_numpy(), threshold=0) for r in (together, found)]
+    np.testing.assert_allclose(times[0][5:], times[1][5:], atol=1.0)  # the recording's s begins in its steady state
+
+
+def test_a_channel_driven_by_a_recording_is_a_conductance_of_time() -> None:
+    t, slow = np.arange(0, 60, 0.5), Channel("slow", -90, 2, Gate(lambda V: 1 / (1 + jnp.exp(-(V + 40) / 5)), lambda V: 5 + 0 * V))
+    V = pd.Series([-80.0, -80.0, 0.0, 0.0], [0.0, 19.999, 20.0, 60.0])
+    run = dynamic_clamp(passive(), t, slow(0.2), recording=V, dt=0.01)
+    low, high = (1 / (1 + np.exp(-(x + 40) / 5)) for x in (-80.0, 0.0))
+    open_share = lambda t: (high + (low - high) * np.exp(-np.maximum(t - 20, 0) / 5)) ** 2  # noqa: E731
+    y = solve_ivp(lambda t, V: -0.1 * (V + 54.387) - 0.2 * open_share(t) * (V + 90), (0, 59.5), [-54.387], t_eval=t, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(run.V["cell", 0], y.y[0], atol=0.01)
+
+
+# ---------------------------------------------------------------- noise
+
+
+@pytest.mark.parametrize("dt", [0.1, 0.05])
+def test_the_power_of_noise_does_not_depend_on_the_step(dt: float) -> None:
+    network, g, t = Network({"p": passive()}, sizes={"p": 300}), 0.1 * AREA, np.arange(0, 300, 5.0)
+    V = noisy(network, t, current=White(0.5), dt=dt, seed=3).states.V[20:]
+    assert V.var() == pytest.approx(0.25 / (2 * g * AREA), rel=0.06)  # 300 cells × 20 time constants
+    V = noisy(network, t, current=OU(0.3, 0.2, 10.0), dt=dt, seed=4).states.V[20:]
+    assert V.mean() + 54.387 == pytest.approx(0.3 / g, rel=0.02)
+    assert V.var() == pytest.approx((0.2 / g) ** 2 * 10 / (10 + 10), rel=0.06)
+
+
+def test_conductance_noise_has_its_mean() -> None:
+    network, t = Network({"p": passive()}, sizes={"p": 100}), np.arange(0, 200, 2.0)
+    V = noisy(network, t, conductances=[EXCITATION, INHIBITION], seed=1).states.V[25:]
+    g = np.array([0.1 * AREA, 12.1e-3, 57.3e-3])
+    assert V.mean() == pytest.approx((g * [-54.387, 0, -75]).sum() / g.sum(), abs=0.3)
+
+
+@pytest.mark.parametrize("dt", [0.1, 0.05])
+def test_channel_noise_at_constant_potential(dt: float) -> None:
+    N, V, n = 500, -45.0, 200
+    network = Network({"a": axon()}, sizes={"a": n})
+    x = jnp.full(1, V)
+    inf = np.array([float(HH.Na.m.inf(x, x)[0]), float(HH.K.m.inf(x, x)[0])])
+    t = np.arange(0, 100, 5.0)
+    steps = int(t[-1] / dt)
+    numbers = (np.full((n, 3), float(N)),)
+    drive = Drive(jnp.zeros((steps + 1, n)), V=jnp.full((2 * steps + 1, n), V), N=numbers, key=jax.random.key(0), first=jnp.asarray(0))
+    m = np.asarray(simulate_driven(network.params, network.cold, t, drive, clamped=range(n), dt=dt).m)[8:]
+    np.testing.assert_allclose(m.mean((0, 1)), inf, rtol=0.02)
+    np.testing.assert_allclose(m.reshape(-1, 2).var(0), inf * (1 - inf) / N, rtol=0.12)
+
+
+def test_noise_of_a_cell_is_its_own_and_goes_on() -> None:
+    kwargs: dict[str, Any] = dict(channels={"Na": 1000, "K": 300}, current=OU(0.0, 0.1, 5.0), conductances=[EXCITATION], seed=7)
+    t = np.arange(0, 40, 0.5)
+    one, many = noisy(axon(), t, **kwargs), noisy(Network({"a": axon()}, sizes={"a": 5}), t, **kwargs)
+    np.testing.assert_array_equal(one.states.V[:, 0], many.states.V[:, 0])
+    assert not (many.states.V[:, 1] == many.states.V[:, 0]).all()
+    first = noisy(axon(), t[:41], **kwargs)
+    later = noisy(axon(), t[40:], state=first.final_state, t0=t[40], **kwargs)
+    np.testing.assert_array_equal(later.states.V, one.states.V[40:])
+    assert not (noisy(axon(), t, **(kwargs | {"seed": 8})).states.V == one.states.V).all()
+
+
+# ---------------------------------------------------------------- snapshots
+
+
+def test_a_snapshot_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    for model in (circuit(), Network({"a": axon(), "b": burster()}, [Synapse("b", "a", GLUTAMATE, 5)])):
+        t = np.arange(0, 100, 0.5)
+        save_state(tmp_path / "s.npz", model(t[:101]))
+        state, t0 = load_state(tmp_path / "s.npz", model)
+        assert t0 == 50
+        np.testing.assert_array_equal(model(t[100:], state=state, t0=t0).states.V, model(t).states.V[100:])
+    with pytest.raises(ValueError, match="other version, cells, channels"):
+        load_state(tmp_path / "s.npz", circuit())
+    assert [p.name for p in tmp_path.iterdir()] == ["s.npz"]
+
+
+def test_snapshots_of_other_models_and_broken_files(tmp_path: Path) -> None:
+    decay = Neuron(dict(V=1.0), lambda y, I, p: dict(V=I - y.V / p.τ), params=dict(τ=10.0))
+    lif = LIF(2, τ=[10, 20])
+    for model in (decay, lif):
+        save_state(tmp_path / "s", model(np.arange(0, 20, 0.5), I_ext=2))
+        state = load_state(tmp_path / "s", model).state
+        assert type(state) is type(model(np.arange(0, 20, 0.5), I_ext=2).final_state)
+    with pytest.raises(ValueError, match="conductances or kinetics"):
+        load_state(tmp_path / "s", LIF(2))
+    (tmp_path / "text").write_text("no")
+    with pytest.raises(ValueError, match="no snapshot"):
+        load_state(tmp_path / "text", lif)
+    np.save(tmp_path / "bad.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ValueError, match="no snapshot"):
+        load_state(tmp_path / "bad.npy", lif)
+    save_state(tmp_path / "c", circuit()(np.arange(0, 2.0)))
+    changed = Prinz2004({"AB/PD": 1, "LP": 1, "PY": 1}, STRENGTHS, neuron_models.loc[["AB/PD 2", "LP 4", "PY 2"]])
+    with pytest.raises(ValueError, match="conductances or kinetics"):
+        load_state(tmp_path / "c", changed)
+    with pytest.raises(ValueError, match="variables"):
+        load_state(tmp_path / "c", network_of(circuit()))
+
+
+# ---------------------------------------------------------------- temperature
+
+
+def test_at_ten_degrees_a_model_is_itself() -> None:
+    t = np.arange(0, 50, 0.5)
+    model = circuit()
+    warmed = at_temperature(model, 10.0)
+    np.testing.assert_allclose(warmed(t, state=start_of(model, warmed)).states.V, model(t).states.V, rtol=0, atol=1e-9)
+
+
+def test_q10s_act_on_what_they_name() -> None:
+    q10 = Q10s(m={"Kd": 3.0}, h={"A": 2.0}, g={"Na": 1.5}, gs={"glutamate": 2.0}, synapse={"glutamate": 4.0}, calcium=2.0)
+    old, new = network_of(circuit()), at_temperature(circuit(), 20.0, q10)
+    V = jnp.array([-40.0])
+    for a, b in zip(old.structure.groups[0].channels, new.structure.groups[0].channels, strict=True):
+        for gate in "mh":
+            if getattr(a, gate):
+                factor = {("Kd", "m"): 3.0, ("A", "h"): 2.0}.get((a.name, gate), 1.0)
+                np.testing.assert_allclose(getattr(a, gate).tau(V), factor * getattr(b, gate).tau(V), rtol=1e-12)
+    np.testing.assert_allclose(new.params.g[0] / np.where(old.params.g[0] == 0, 1, old.params.g[0]),
+                               np.where(old.params.g[0] == 0, 0, [1.5, *[1] * 7]), rtol=1e-12)  # fmt: skip
+    kinds = old.structure.wiring.transmitters
+    glutamate = [kinds[s.transmitter].name == "glutamate" for s in old.structure.wiring.synapses]
+    np.testing.assert_allclose(new.params.gs / old.params.gs, np.where(glutamate, 2.0, 1.0))
+    c, d = old.structure.groups[0].circuit.constants, new.structure.groups[0].circuit.constants
+    assert d.γ / c.γ == pytest.approx(293.15 / 283.15)
+    assert (d.τ_Ca, d.f) == pytest.approx((c.τ_Ca / 2, c.f / 2))
+    assert new(np.arange(0, 5.0)).model is new
+
+
+def test_all_rates_with_one_q10_only_change_the_clock() -> None:
+    q10 = Q10s(m=2.0, h=2.0, g=2.0, gs=2.0, synapse=2.0, calcium=2.0)
+    cell = Network({"axon": axon()})
+    t = np.arange(0, 60, 0.1)
+    cold, hot = cell(2 * t, 6.28, dt=0.04), at_temperature(cell, 20.0, q10)(t, 12.56, dt=0.02)
+    np.testing.assert_allclose(spikes(t, hot.states.V[:, 0]), spikes(2 * t, cold.states.V[:, 0]) / 2, atol=0.02)
+
+
+def test_the_pacemaker_is_faster_in_the_heat_and_t_is_differentiable() -> None:
+    model = Prinz2004({"AB/PD 2": 1}, {}, ge=0)
+    table = sweep_temperature(model, [10.0, 20.0], duration=7000)
+    f = table["AB/PD 2", "frequency"]
+    assert f.loc[10.0] == pytest.approx(1000 / 1497, rel=0.01)
+    assert 1.6 < f.loc[20.0] / f.loc[10.0] < 2.6
+    network = network_of(model)
+    V = lambda T: simulate_network(warm(network.params, T), network.cold, np.array([5.0])).V[0, 0]  # noqa: E731
+    slope, T = jax.jit(jax.grad(V))(12.0), jnp.array([11.99, 12.01])
+    assert slope == pytest.approx(float(jnp.diff(jax.jit(jax.vmap(V))(T))[0]) / 0.02, rel=1e-4)
+
+
+def test_drawn_q10s() -> None:
+    a, b = caplan(0), caplan(0)
+    assert a == b != caplan(1)
+    assert all(1 <= x <= 4 for x in [*a.m.values(), *a.h.values(), a.calcium])
+    with pytest.raises(ValueError, match="'Kd'"):
+        at_temperature(axon(), 20, Q10s(m={"Kd": 2.0}))
+    with pytest.raises(ValueError, match="positive"):
+        at_temperature(axon(), 20, TYPICAL._replace(g=-1))
+
+
+# ---------------------------------------------------------------- energy
+
+
+def test_energy_is_balanced() -> None:
+    ghk = Channel("Ca", GHK(2, 3000.0, 0.05), 1, Gate(lambda V: 1 / (1 + jnp.exp(-(V + 30) / 5)), lambda V: 2 + 0 * V))
+    pair = Network({"a": axon(), "b": Cell([HH.Na(120), HH.K(36), HH.leak(0.3), ghk(1e-5)], V=-65)}, [Synapse("a", "b", GLUTAMATE, 30)])
+    t, I = np.arange(0, 50, 0.005), np.array([6.0, 5.0])
+    run = pair(t, I, dt=0.005)
+    V, C = run.states.V, AREA
+    for i, (cell, E) in enumerate({("a", 0): {"Na": 50, "K": -77, "leak": -54.387}, ("b", 0): {"Na": 50, "K": -77, "leak": -54.387,
+                                    "Ca": CONSTANTS.γ * np.log(3000 / 0.05), "synaptic": -70}}.items()):  # fmt: skip
+        currents, heat = run.currents[cell], power(run)[cell]
+        stored = C / 2 * (V[-1, i] ** 2 - V[0, i] ** 2)
+        charged = sum(np.trapezoid(currents[name] * x, t) for name, x in E.items())
+        dissipated = np.trapezoid(heat.sum(axis=1), t) * CONSTANTS.A * 1e3
+        assert (heat >= -1e-9).all(axis=None)
+        assert np.trapezoid(V[:, i] * I[i], t) == pytest.approx(stored + charged + dissipated, abs=1e-3 * dissipated)
+
+
+def test_atp_of_sodium_and_calcium() -> None:
+    run = circuit()(np.arange(0, 1200, 0.1))
+    cost, currents = atp(run), run.currents
+    Na, CaS = (-np.trapezoid(currents["AB/PD", 0, name], run.t) * 6.241509e6 for name in ("Na", "CaS"))
+    assert np.trapezoid(cost["AB/PD", 0, "Na"], run.t) / 1000 == pytest.approx(Na / 3, rel=1e-6)
+    assert np.trapezoid(cost["AB/PD", 0, "CaS"], run.t) / 1000 == pytest.approx(CaS / 2, rel=1e-6)
+    assert (cost.xs("Kd", axis=1, level="channel") == 0).all(axis=None)
+    table = energy(run)
+    assert (table["power"] > 0).all()
+    n = len(spikes(run.t, run.V["AB/PD", 0].to_numpy()))
+    assert table.loc[("AB/PD", 0), "per spike"] == pytest.approx(table.loc[("AB/PD", 0), "power"] * 1.1999 / n)
+
+
+# ---------------------------------------------------------------- regulation
+
+
+def test_random_cells_become_bursters() -> None:
+    model, target = Prinz2004({"AB/PD 2": 1}, {}, ge=0), 113.0
+    start = np.random.default_rng(1).uniform(0, 0.5, 8)
+    found = regulate(model, target, start=start, duration=90000.0)
+    end = found.history["AB/PD 2"].iloc[-10:]
+    assert end["Ca"].mean() == pytest.approx(target, rel=0.1)
+    run = found.network(np.arange(0, 6000, 0.5), state=found.state)
+    assert summary(run.V)["activity"].iloc[0] == "bursting"
+    assert (found.history["AB/PD 2", "leak"] == 0).all()
+
+
+def test_without_error_densities_stay() -> None:
+    quiet = Cell([Prinz2003.Kd(50), Prinz2003.leak(0.05)], calcium=Prinz2003.calcium)
+    found = regulate(quiet, CONSTANTS.Ca_rest, start=1.0, duration=3000.0)
+    np.testing.assert_allclose(found.history["cell", "Kd"], 50, rtol=1e-9)
+    grown = regulate(quiet, 2 * CONSTANTS.Ca_rest, start=1.0, duration=20000.0, τ_m=20000.0, τ_g=1.0, block=1000.0)
+    np.testing.assert_allclose(grown.history["cell", "Kd"].iloc[-1], 75, rtol=1e-6)  # g + ḡ (1 − 1/2) t/τ_m
+
+
+# ---------------------------------------------------------------- phase response
+
+
+def test_pulses_and_the_derivative_agree_on_the_axon() -> None:
+    kwargs: dict[str, Any] = dict(I_ext=6.28, transient=200.0, phases=[0.1, 0.4, 0.6, 0.75, 0.85], width=0.5, cycles=2)
+    adjoint, pulses = phase_response(axon(), **kwargs), phase_response(axon(), method="pulses", charge=1e-3, **kwargs)
+    np.testing.assert_allclose(pulses, adjoint, atol=0.005 * np.abs(adjoint).max())
+
+
+def test_pulses_and_the_adjoint_agree_on_a_circuit() -> None:
+    model = Prinz2004({"LP 2": 1, "PY 1": 1}, {("LP 2", "PY 1"): 3}, ge=0)
+    kwargs: dict[str, Any] = dict(cell="LP 2", transient=900.0, phases=[0.1, 0.5, 0.8], cycles=1, width=0.5)
+    adjoint, pulses = phase_response(model, **kwargs), phase_response(model, method="pulses", charge=1e-4, **kwargs)
+    np.testing.assert_allclose(pulses, adjoint, atol=0.01 * np.abs(adjoint).max())
+
+
+# ---------------------------------------------------------------- transformations
+
+
+def test_experiments_under_jit_vmap_and_grad() -> None:
+    network, t, n = Network({"axon": axon()}), np.arange(0, 5, 0.5), 180
+
+    def clamp_current(level: Any) -> Any:
+        V = Steps((-65.0, level), (2.0,))(0.0125 * jnp.arange(2 * n + 1, dtype=float))
+        drive = Drive(jnp.zeros((n + 1, 1)), V=V[:, None])
+        return simulate_driven(network.params, network.cold, t, drive, clamped=(0,), dt=0.025).m[-1, 0, 1]
+
+    levels = jnp.array([-40.0, -20.0])
+    found = jax.jit(jax.vmap(clamp_current))(levels)
+    slope = jax.jit(jax.vmap(jax.grad(clamp_current)))(levels)
+    np.testing.assert_allclose(slope, (jax.vmap(clamp_current)(levels + 1e-4) - found) / 1e-4, rtol=1e-3)
+
+    def after_noise(params: Params) -> Any:
+        key = jax.random.key(0)
+        I = White(1.0).samples(key, 0, n + 1, 0.025)[:, None]
+        drive = Drive(I, N=(np.full((1, 3), 1e4),), key=key, first=jnp.asarray(0))
+        return simulate_driven(params, network.cold, t, drive, dt=0.025).V[-1, 0]
+
+    g = jax.jit(jax.grad(after_noise))(network.params).g[0]
+    assert np.isfinite(g).all()
+    assert (g != 0).all()
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: current_clamp(axon(), t, step(1, 5, 200)), "the time 200 ms; the run lasts from 0 to 10"),
+        (lambda t: current_clamp(axon(), t, {"cell": step(1, -5, 5)}), "the time -5 ms"),
+        (lambda t: current_clamp(axon(), t, step(1, 5, 3)), "must increase, a duration is not negative"),
+        (lambda t: current_clamp(axon(), t, Steps((0, 1), (2, 5))), "one level more than times"),
+        (lambda t: current_clamp(axon(), t, {"cel": 1}), "names 'cel'"),
+        (lambda t: voltage_clamp(axon(), t, pd.Series([0.0, 1.0], [0.0, 5.0])), "must cover the run"),
+        (lambda t: voltage_clamp(circuit(), t, -60), "3 cells; one must be named"),
+        (lambda t: voltage_clamp(circuit(), t, -60, cell="PD"), "must be one of 'AB/PD', 'LP', 'PY'"),
+        (lambda _: fi_curve(axon(), [1.0], duration=-5), "must not be negative"),
+        (lambda _: fi_curve(axon(), [np.nan]), "finite numbers in nA"),
+        (lambda _: rheobase(axon(), 1.0, low=2.0), "the first must be less"),
+        (lambda t: dynamic_clamp(axon(), t, []), "nothing is added"),
+        (lambda t: dynamic_clamp(axon(), t, Synapse("recording", "cell", GLUTAMATE, 1)), "need a recording"),
+        (lambda t: dynamic_clamp(axon(), t, Prinz2003.CaS(1), recording=pd.Series([0.0, 0.0], [0.0, 50.0])), "must be a number"),
+        (lambda t: noisy(axon(), t, channels={"KCa": 10}), "one of 'K', 'Na'|one of 'Na', 'K'"),
+        (lambda t: noisy(axon(), t, channels={"K": 0}), "at least 1"),
+        (lambda t: noisy(axon(), t, current=OU(0, -1, 5)), "must not be negative"),
+        (lambda t: noisy(axon(), t, current=OU(0, 1, 0)), "τ is 0 ms"),
+        (lambda _: phase_response(axon(), transient=50.0), "has 0 spikes|has 1 spikes"),
+        (lambda _: phase_response(axon(), phases=[1.5]), "from 0 to below 1"),
+        (lambda _: regulate(axon(), -1.0), "must be positive"),
+        (lambda _: regulate(axon(), 1.0, start=[0.1]), "one for each of the 3 channels"),
+        (lambda _: simulate_driven((n := network_of(axon())).params, n.cold, [5.0], Drive(jnp.zeros((10, 1)))), r"must be \(101, 1\)"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(np.arange(0, 10, 0.5))
+
+
+def test_wrong_types_are_refused() -> None:
+    for call in (
+        lambda: current_clamp(LIF(1), [1.0], 0),
+        lambda: dynamic_clamp(axon(), [1.0], HH.K),
+        lambda: noisy(axon(), [1.0], current=1.0),
+        lambda: save_state("x", axon()),
+        lambda: clamp_family(axon(), [1.0], -60.0),
+    ):
+        with pytest.raises(TypeError, match=r"must be|must consist"):
+            call()
