@@ -206,10 +206,11 @@ def mean_phase(starts: np.ndarray, cycles: np.ndarray) -> float:
 def pacemaker(result: Any, found: Mapping[Any, np.ndarray]) -> Any:
     """The cell whose bursts begin the cycles, among those of `found` (cell -> bursts); None without one.
 
-    The model of the result knows the types of its cells; otherwise a cell's label tells, "PD" or "PD 1".
+    A circuit knows the types of its cells; otherwise a cell's label tells, "PD" or "PD 1".
     """
-    if hasattr(result, "model"):
-        paces = result.model.circuit.pacemakers
+    circuit = getattr(getattr(result, "model", None), "circuit", None)
+    if circuit is not None:
+        paces = circuit.pacemakers
     else:
         labels = [str(cell[0] if isinstance(cell, tuple) else cell) for cell in found]
         paces = [label.split(" ")[0] in PACEMAKERS for label in labels]

@@ -49,6 +49,7 @@ from pyloric_simulator.prinz2004 import (
     neuron_models,
     simulate,
 )
+from pyloric_simulator.rhythm import summary
 
 HH = HodgkinHuxley1952
 LIU = dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
@@ -566,3 +567,10 @@ def test_every_cell_of_prinz_is_told_from_liu() -> None:
         warnings.simplefilter("error")
         o_leary = dict(Na=183.1, CaT=2.3, CaS=2.7, A=24.6, KCa=98, Kd=61, H=1.01, leak=0.099)
         Cell([getattr(Liu1998, n)(g) for n, g in o_leary.items()], calcium=Liu1998.calcium)
+
+
+def test_the_rhythm_of_a_network() -> None:
+    """Labels tell the pacemaker where no circuit does; the same rhythm as from the potentials alone."""
+    run = burster()(np.arange(1000, 2500, 0.5))
+    pd.testing.assert_frame_equal(summary(run), summary(run.V))
+    assert summary(run)["spikes"].iloc[0] > 10
