@@ -25,6 +25,7 @@ from time import perf_counter
 from typing import Any
 
 import batches
+import cells
 import gradients
 import peers
 from turns import REPETITIONS, median, table, take_turns
@@ -343,6 +344,7 @@ TABLES = {
     "threshold": ("What a kernel costs", threshold_table),
     "compile": ("Compilation", compile_table),
     "process": ("Fresh processes", process_table),
+    "cells": ("Cells of one's own", cells.cells_table),
     "brian2": ("Beside Brian2", peers.brian2_table),
     "batch": ("Batches", batches.throughput_table),
     "limits": ("What limits batches", batches.limits_table),

@@ -87,6 +87,19 @@ def test_agrees_with_central_differences_over_200_ms_of_a_burst():
         assert float((slope * direction).sum()) == pytest.approx(float(difference), rel=1e-5)
 
 
+def test_agrees_with_central_differences_over_3_s_of_bursts():
+    """Mean calcium of a pacemaker, through two bursts and the silences between."""
+    cell = Prinz2004({"AB/PD 2": 1}, gs={}, ge=0)
+    start, t, h = cell.get_thermalization(), np.arange(0, 3000, 1.0), 1e-6
+
+    def calcium(g):
+        return simulate_with_adjoint(cell.params.replace(g=jnp.asarray(cell.params.g).at[0, 5].set(g)), start, t).Ca.mean()
+
+    value = jax.jit(calcium)
+    differences = (value(100 * (1 + h)) - value(100 * (1 - h))) / (200 * h)
+    assert float(jax.jit(jax.grad(calcium))(100.0)) == pytest.approx(float(differences), rel=1e-5)
+
+
 def test_memory_grows_like_the_square_root_of_the_steps(paper):
     y = as_arrays(paper.get_thermalization())
 

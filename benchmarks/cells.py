@@ -1,0 +1,41 @@
+"""Table of speed.py on cells and networks that are made of components."""
+
+from __future__ import annotations
+
+from turns import median, table, take_turns
+
+
+def cells_table() -> str:
+    """Networks beside the first chapter's circuit, one cell, and many."""
+    import numpy as np
+    from speed import MS, call, paper
+
+    from pyloric_simulator.components import Cell, Network, Prinz2003
+    from pyloric_simulator.experiments import converted, network_of
+    from pyloric_simulator.prinz2004 import neuron_models
+
+    circuit = paper()
+    start = circuit.get_thermalization(store=None)
+    network = network_of(circuit)
+    one = Cell([getattr(Prinz2003, name)(g) for name, g in neuron_models.loc["AB/PD 2"].items()], calcium=Prinz2003.calcium)
+    many = {n: Network({"cell": one}, sizes={"cell": n}) for n in (1, 100, 1000, 10_000)}
+    spread = {n: m.cold._replace(V=m.cold.V + 1e-3 * np.arange(n)) for n, m in many.items()}
+    span = {1: MS, 100: 200, 1000: 100, 10_000: 20}
+    times = take_turns({
+        "three-cell circuit, `Prinz2004`": call(circuit, start, 5 * MS),
+        "three-cell circuit, `Network`": call(network, converted(circuit, network, start), 5 * MS),
+        "one cell, `Prinz2004`": call(paper(1), paper(1).get_thermalization(store=None)),
+        **{f"{n:,} different cells, `Network`": call(m, spread[n], span[n]) for n, m in many.items()},
+    })  # fmt: skip
+    ms = dict.fromkeys(times, MS) | dict.fromkeys(list(times)[:2], 5 * MS)
+    ms |= {f"{n:,} different cells, `Network`": x for n, x in span.items()}
+    cells = dict.fromkeys(times, 1) | {f"{n:,} different cells, `Network`": n for n in many}
+    rows = [
+        (name, *(f"{f(x) / ms[name] * 1e6:.1f}" for f in (median, min)), f"{median(x) / ms[name] / cells[name] * 1e6:.2f}")
+        for name, x in times.items()
+    ]
+    a, b = (times[name] for name in list(times)[:2])
+    return table("recorded every ms | ms per simulated second, median | minimum | the same per cell, or circuit", rows) + (
+        f"\nThe circuit of components takes {median(b) / median(a):.2f} (medians; minima {min(b) / min(a):.2f}) of the first chapter's "
+        "time. Limits: 1.10; 30 ms for a second of one cell.\n"
+    )
