@@ -169,7 +169,7 @@ def modes_table() -> str:
         ("`jax.jacfwd` of `simulate`", *per_step("forward")),
         ("`jax.grad` of `simulate_with_adjoint`", *per_step("reverse")),
     ]
-    return table(" | ".join(["µs per step, medians", *(f"{n} parameters" for n in counts)]), rows)
+    return table(" | ".join(["µs per step, medians", *(f"parameters: {n}" for n in counts)]), rows)
 
 
 def child_memory(ms: float) -> str:

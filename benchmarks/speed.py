@@ -366,7 +366,7 @@ def machine() -> str:
     return (
         f"{datetime.date.today()}; {names[0] if names else platform.machine()}, {os.cpu_count()} cores"
         f"{load}; {platform.system()}, Python {platform.python_version()}, JAX {jax.__version__}, "
-        f"numba {numba.__version__}. At least {REPETITIONS} repetitions in turns.\n"
+        f"numba {numba.__version__}.\n"
     )
 
 
