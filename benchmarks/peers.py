@@ -12,7 +12,7 @@ from typing import Any
 from turns import median, table, take_turns
 
 HERE = Path(__file__).resolve().parent
-MS, DT, RUNS = 5000.0, 0.025, 5
+MS, DT, RUNS = 5000.0, 0.025, 3
 PYTHON = "BRIAN2_PYTHON"  # environment variable: the interpreter that has Brian2
 
 
