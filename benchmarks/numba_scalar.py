@@ -20,7 +20,6 @@ from pyloric_simulator.prinz2004 import (
     CM2_MS_TO_US,
     CONSTANTS,
     NS_TO_US,
-    TRANSMITTERS,
     Params,
     State,
 )
@@ -96,7 +95,7 @@ def wiring(params: Params) -> Wiring:
     """Arrays of a circuit with one cell in each population."""
     synapses = params.circuit.synapses
     terminals = sorted({(s.pre, s.transmitter) for s in synapses})
-    released = [TRANSMITTERS[i] for _, i in terminals]
+    released = [params.circuit.transmitters[i] for _, i in terminals]
     pre = np.array([terminals.index((s.pre, s.transmitter)) for s in synapses])
     return Wiring(
         np.asarray(params.g) * (CONSTANTS.A * CM2_MS_TO_US),

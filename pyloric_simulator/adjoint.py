@@ -51,7 +51,7 @@
 
 # %% [markdown]
 # Which one? {numref}`tbl-modes` has the time of 100 ms of the circuit of Fig. 3e with derivatives of the mean potential, on the machine that made
-# this page. Forward mode is the better one for up to about three parameters, or for many results of few parameters, such as a trace;
+# this page. Forward mode is the better one for one or two parameters, or for many results of few parameters, such as a trace;
 # reverse mode for more, or for a loss.
 
 # %% tags=["active-ipynb", "hide-input"]
@@ -432,12 +432,12 @@ class Run(NamedTuple):
 def share(n: int, most: int) -> int:
     """A divisor of n from half of `most` to twice as much, so that no segment is left over to be compiled; or else `most`."""
     fitting = [d for d in range(max(1, most // 2), min(2 * most, n) + 1) if n % d == 0]
-    return min(fitting, key=lambda d: abs(d - most), default=min(most, n))
+    return min(fitting, key=lambda d: abs(d - most), default=max(1, min(most, n)))
 
 
 def unrecorded(run: Run, y: Working, k: Any, n: int) -> Working:
     """The state n steps after step k."""
-    length = share(n, run.length) if n else 1
+    length = share(n, run.length)
     whole, rest = divmod(n, length)
     go = lambda y, k, n: run.segment(n, 1, run.dt, run.p, y, run.I(k, n))[0]  # noqa: E731
     if whole:

@@ -73,7 +73,6 @@ from .prinz2004 import (
     DEFAULT_DT,
     DEFAULT_RTOL,
     DEFAULT_SOLVER,
-    MAX_ADAPTIVE_STEPS,
     NS_TO_US,
     B,
     Circuit,
@@ -82,8 +81,10 @@ from .prinz2004 import (
     Gate,
     Input,
     Population,
+    Slopes,
     Transmitter,
     activating,
+    adaptively,
     calcium_conductance,
     calcium_slope,
     calcium_step,
@@ -96,6 +97,7 @@ from .prinz2004 import (
     kinetics,
     precision,
     prepare,
+    run_adaptively,
     sampled_at,
     synaptic_input,
 )
@@ -103,7 +105,7 @@ from .prinz2004 import Channel as CircuitChannel
 from .prinz2004 import Params as CircuitParams
 from .prinz2004 import Synapse as CircuitSynapse
 from .results import SPIKE_THRESHOLD, Result, local_maxima
-from .schedule import Grid, Slots, grid_of
+from .schedule import Grid, Slots, grid_of, recorded
 
 # %% [markdown]
 # ## Gates
@@ -995,39 +997,10 @@ def exponential_euler(structure: Structure, p: Prepared, y: Working, I: Input, k
 SCHEMES = {"staggered": staggered, "exponential_euler": exponential_euler}
 
 # %% [markdown]
-# A run records at the requested times, as in the first chapter. The function serves any scheme and any
-# state, those of the last section of this chapter, too.
+# A run records at the requested times, as in the first chapter.
+
 
 # %%
-Advance = Callable[[Any, Any, int], Any]  # the state n steps after step k, from the state y at step k
-
-
-def recorded(advance: Advance, seen: Callable[[Any], Any], y: Any, grid: Grid, slots: Slots | None) -> tuple[Any, Any]:
-    """The last state, and what is seen of the states on the grid, with a leading time axis."""
-    y = advance(y, 0, grid.first) if grid.first else y
-
-    def regular(y: Any, b: Array) -> tuple[Any, Any]:
-        y = advance(y, grid.first + b * grid.n, grid.n)
-        return y, seen(y)
-
-    def irregular(y: Any, b_slots: tuple[Array, Array, Array]) -> tuple[Any, Any]:
-        b, step, fraction = b_slots
-        one = lambda y, i: (advance(y, grid.first + b * grid.n + i, 1),) * 2  # noqa: E731
-        end, ys = lax.scan(one, y, jnp.arange(grid.n))
-        ys = jax.vmap(seen)(jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y, ys))
-        mix = lambda x: x[step] + (x[step + 1] - x[step]) * fraction.astype(x.dtype).reshape(-1, *[1] * (x.ndim - 1))  # noqa: E731
-        return end, jax.tree.map(mix, ys)
-
-    start, blocks = jax.tree.map(lambda x: x[None], seen(y)), jnp.arange(grid.blocks)
-    if not grid.blocks:
-        return y, start
-    if slots is None:
-        y, ys = lax.scan(regular, y, blocks)
-        return y, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), start, ys)
-    y, ys = lax.scan(irregular, y, (blocks, jnp.asarray(slots.step), jnp.asarray(slots.fraction)))
-    return y, jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])[slots.pick], ys)
-
-
 def integrate(params: Params, state: State, I: Any, slots: Slots | None, *, grid: Grid, solver: str, dt: float, t0: Any) -> State:
     """States on the grid, with a leading time axis. I: () or (cell,) or (step, cell) nA, or a function of t."""
     structure, dtype = params.structure, jnp.asarray(state.V).dtype
@@ -1035,17 +1008,6 @@ def integrate(params: Params, state: State, I: Any, slots: Slots | None, *, grid
     advance = lambda y, k, n: SCHEMES[solver](structure, p, y, I_k, k, n, dt)  # noqa: E731
     y = pack(structure, jax.tree.map(lambda x: jnp.asarray(x, dtype), state))
     return recorded(advance, partial(unpack, structure), y, grid, slots)[1]
-
-
-def adaptively(slope: Callable[[Any, Any], Any], y0: Any, t: Any, *, solver: Any, t0: float, rtol: float, atol: float) -> Any:
-    """Solution at times t (ms) of dy/dt = slope(t, y) by a diffrax solver, with a leading time axis."""
-    diffrax = checks.package("diffrax", "solvers", "an adaptive solver")
-    dtype = jax.tree.leaves(y0)[0].dtype
-    t = jnp.asarray(t, dtype)
-    return diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, y, _: slope(t, y)), solver, jnp.asarray(t0, dtype), t[-1], None, y0, max_steps=MAX_ADAPTIVE_STEPS,
-        saveat=diffrax.SaveAt(ts=t), stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
-    ).ys  # fmt: skip
 
 
 def integrate_adaptively(
@@ -1083,14 +1045,6 @@ def simulate_network(
 
 compiled_integrate = jax.jit(integrate, static_argnames=("grid", "solver", "dt"))
 compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solver", "dt"))
-compiled_derivative = jax.jit(network_derivative)
-
-
-def run_adaptively(params: Params, start: State, t: np.ndarray, I: Any, **scheme: Any) -> State:
-    """`integrate_adaptively`, compiled; a sampled current is interpolated."""
-    eqx = checks.package("equinox", "solvers", "an adaptive solver")
-    current = partial(sampled_at, times=I[0], values=I[1]) if isinstance(I, tuple) else I
-    return eqx.filter_jit(integrate_adaptively)(params, start, t, current, **scheme)
 
 
 # %% [markdown]
@@ -1198,12 +1152,14 @@ class NetworkResult(Result):
         return pd.DataFrame(np.column_stack(list(columns.values())), self._index, names)
 
 
-class Network:
+class Network(Slopes):
     """Cells and the synapses between them: `Network({"AB": cell, "LP": other}, [Synapse("AB", "LP", GLUTAMATE, 30)])(t)`.
 
     cells: label -> `Cell`. synapses: `Synapse`s and `GapJunction`s. sizes: label -> number of cells where that is not 1.
     dtype: "float64" or "float32". Raises ValueError or TypeError on bad input, and warns (UserWarning) where a unit looks mistaken.
     """
+
+    slope, compiled_slope = staticmethod(network_derivative), staticmethod(jax.jit(network_derivative))
 
     def __init__(
         self, cells: Mapping[str, Cell], synapses: Sequence[Synapse | GapJunction] = (), *, sizes: Mapping[str, int] | None = None,
@@ -1249,34 +1205,10 @@ class Network:
         sizes = ", ".join(f"{label}: {n}" for label, n in self.sizes.items())
         return f"Network({sizes}; {len(self.connections)} synapses)"
 
-    def flatten(self, state: State) -> np.ndarray:
-        """A state as one vector, for `vector_field`."""
-        return np.concatenate([np.asarray(x).ravel() for x in state])
-
-    def unflatten(self, y: Any) -> State:
-        """A vector y (…, variable), such as a solution of `solve_ivp`, as a state."""
-        parts = np.split(np.asarray(y), np.cumsum([np.size(x) for x in self.cold])[:-1], axis=-1)
-        return State(*(part.reshape(*part.shape[:-1], *np.shape(x)) for part, x in zip(parts, self.cold, strict=True)))
-
     def currents(self, states: State) -> Currents:
         """Currents at recorded states, nA."""
         with precision(self.dtype):
             return jax.tree.map(np.asarray, compiled_currents(self.params, jax.tree.map(jnp.asarray, states)))
-
-    def derivative(self, t: float, state: State, I_ext: Any = None) -> State:
-        """Time derivative of a state, per ms; shapes as in `State`. I_ext: as in a call of the model, or None."""
-        I = checks.current(I_ext, self.labels, self.rows, np.array([t]))
-        with precision(self.dtype):
-            return network_derivative(self.params, state, I(t) if callable(I) else I)
-
-    def vector_field(self, t: float, y: np.ndarray, I_ext: Any = None) -> np.ndarray:
-        """The right-hand side in the form of `scipy.integrate.solve_ivp`, per ms.
-
-        y: (variable,) as from `flatten`; I_ext: None, () or (cell,) nA, or a function of t.
-        """
-        I = I_ext(t) if callable(I_ext) else 0.0 if I_ext is None else I_ext
-        with precision(self.dtype):
-            return self.flatten(compiled_derivative(self.params, self.unflatten(y), I))
 
     def warmed(self, temperature: float) -> Network:
         """The network at another temperature (°C), with its present conductances; see `Cell.warmed`. Synapses follow their source."""
@@ -1315,7 +1247,7 @@ class Network:
                     I = sampled_at(t0 + dt * np.arange(grid.first + grid.n * grid.blocks + 2), *I)
                 states = run(self.params, start, I=I, slots=slots, grid=grid, solver=solver, dt=dt, t0=t0)
             else:
-                states = run_adaptively(self.params, start, t, I, solver=solver, t0=t0, rtol=rtol, atol=atol)
+                states = run_adaptively(integrate_adaptively, self.params, start, t, I, solver=solver, t0=t0, rtol=rtol, atol=atol)
             states = State(*map(np.asarray, states))
         checks.run_is_finite(states, t, self.cells)
         return NetworkResult(t, states, self)

@@ -58,6 +58,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -67,6 +68,7 @@ import pandas as pd
 from jax import Array, lax
 
 from . import checks
+from .fitting import ends
 from .prinz2004 import precision
 
 # %% [markdown]
@@ -445,8 +447,7 @@ def smoothed(f: Loss, width: float) -> Callable[[Mapping[str, Any]], Array]:
     w = checks.positive("width", width, "log units")
 
     def mean(values: Mapping[str, Any]) -> Array:
-        F = jax.vmap(in_logs(f, tuple(values)))
-        sides = lambda θ: (F(θ + w * jnp.eye(len(θ))), F(θ - w * jnp.eye(len(θ))))  # noqa: E731
+        sides = partial(ends, in_logs(f, tuple(values)), w=w)
         f_mean = jax.custom_jvp(lambda θ: jnp.concatenate(sides(θ)).mean(0))
 
         @f_mean.defjvp

@@ -85,7 +85,6 @@ from .components import (
     pack,
     potential,
     prepare_network,
-    recorded,
     split,
     targets,
     unpack,
@@ -105,7 +104,7 @@ from .prinz2004 import (
 )
 from .results import Result
 from .rhythm import spikes
-from .schedule import Grid, Slots, grid_of
+from .schedule import Grid, Slots, grid_of, recorded
 
 # %% [markdown]
 # ## Any model as a network

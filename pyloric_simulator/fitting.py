@@ -163,7 +163,7 @@ def with_values(params: Params, values: Mapping[str, Any]) -> Params:
 # A spike's time is that of the top of a parabola through three samples, as in `rhythm.spikes`. Which samples hold
 # a maximum is a discrete matter; given the samples, the time depends smoothly on the potential, and with it on all
 # parameters. But not evenly: while a spike moves from one sample to the next, the top of the parabola runs ahead and falls behind. With
-# samples 0.1 ms apart it is never off by more than a few microseconds, and yet its derivative by up to a half, since it goes to
+# samples 0.1 ms apart the period that follows is right to a few microseconds, and yet its derivative is off by more than a half, since the top goes to
 # and fro within 0.1 ms. So the *derivative* of a spike's time is that of its centre, the mean time with the weights
 # $\max(V - V_θ, 0)^3$, $V_θ$ = −10 mV, which moves as the spike does. The buffer holds a fixed number of spikes, since compiled code
 # wants to know all shapes.
@@ -381,7 +381,7 @@ SAMPLING = 0.1  # ms, dense enough for the derivatives of features
 
 # %%
 def conductance_names(model: Any) -> list[str]:
-    """Names of the maximal conductances and synapses of a model that are not zero."""
+    """Names of the conductances of membranes, synapses and gap junctions of a model that are not zero."""
     return [n for n, path in places(model.circuit).items() if path[0] in CONDUCTANCES and at(model.params, path) != 0]
 
 

@@ -1,6 +1,6 @@
 """The labels of a circuit, its files, and its state as one vector.
 
-Mechanics of `prinz2004.Prinz2004`, which derives from `Labelled`.
+Mechanics of `prinz2004.Prinz2004`, which derives from `Labelled`, and of all models that have a state.
 """
 
 from __future__ import annotations
@@ -16,6 +16,28 @@ from . import checks
 from .config import CircuitSpec, read_circuit, write_circuit
 
 
+class Vectors:
+    """States as vectors; `cold` says what belongs into one."""
+
+    labels: tuple[str, ...]  # populations
+    rows: Any  # population of each cell, (cell,)
+    params: Any  # numbers of the model
+    dtype: str  # "float64" or "float32"
+    cold: Any  # a state
+
+    def flatten(self, state: Any) -> np.ndarray:
+        """A state as one vector, for `vector_field`."""
+        return np.concatenate([np.asarray(x).ravel() for x in state])
+
+    def unflatten(self, y: Any) -> Any:
+        """A vector y (…, variable), such as a solution of `solve_ivp`, as a state."""
+        like = self.cold
+        parts = np.split(np.asarray(y), np.cumsum([np.size(x) for x in like])[:-1], axis=-1)
+        return type(like)(
+            *(part.reshape(*part.shape[:-1], *np.shape(x)) for part, x in zip(parts, like, strict=True))
+        )
+
+
 class Labelled:
     """What the model class knows about names; `models`, `circuit`, `params` and `labels` come from it."""
 
@@ -24,7 +46,6 @@ class Labelled:
     circuit: Any  # `Circuit`
     params: Any  # `Params`
     labels: tuple[str, ...]  # populations
-    cold: Any  # `State` of the cold start
 
     @property
     def rows(self) -> np.ndarray:
@@ -45,18 +66,6 @@ class Labelled:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{p.label}: {p.size}" for p in self.circuit.populations)
         return f"{type(self).__name__}({sizes}; {len(self.circuit.synapses)} synapses)"
-
-    def flatten(self, state: Any) -> np.ndarray:
-        """A state as one vector, for `vector_field`."""
-        return np.concatenate([np.asarray(x).ravel() for x in state])
-
-    def unflatten(self, y: Any) -> Any:
-        """A vector y (…, variable), such as a solution of `solve_ivp`, as a state."""
-        like = self.cold
-        parts = np.split(np.asarray(y), np.cumsum([np.size(x) for x in like])[:-1], axis=-1)
-        return type(like)(
-            *(part.reshape(*part.shape[:-1], *np.shape(x)) for part, x in zip(parts, like, strict=True))
-        )
 
     @classmethod
     def row_of(cls, label: str, cell_types: Mapping[str, str]) -> str:

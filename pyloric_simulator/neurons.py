@@ -55,12 +55,12 @@ import pandas as pd
 from jax import Array, lax
 
 from . import checks
-from .components import adaptively, exprel, recorded
+from .components import exprel
 from .config import load_settings
 from .lif import heaviside
-from .prinz2004 import DEFAULT_ATOL, DEFAULT_DT, DEFAULT_RTOL, input_at, precision, sampled_at
+from .prinz2004 import DEFAULT_ATOL, DEFAULT_DT, DEFAULT_RTOL, adaptively, input_at, precision, sampled_at
 from .results import SPIKE_THRESHOLD, Result, local_maxima
-from .schedule import Grid, Slots, grid_of
+from .schedule import Grid, Slots, grid_of, recorded
 
 # %% [markdown]
 # ## How equations are read

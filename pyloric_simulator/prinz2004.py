@@ -70,10 +70,10 @@ from jax import Array, lax
 
 from . import checks
 from .config import load_settings, store_folder
-from .labelled import Labelled
+from .labelled import Labelled, Vectors
 from .results import SimResult as SimResult
 from .results import dims as dims
-from .schedule import Grid, Slots, grid_of
+from .schedule import Grid, Slots, grid_of, recorded
 from .store import ThermalizationStore
 
 # %% [markdown]
@@ -911,31 +911,9 @@ def integrate(
     """States on the grid, with a leading time axis. I: () or (cell,) or (step, cell) nA, or a function of t."""
     circuit, dtype = params.circuit, jnp.asarray(state.V).dtype
     p, I_k = prepare(params, dtype), input_at(I, dt, t0, dtype)
-    advance = partial(SCHEMES[solver], circuit, p, I=I_k, dt=dt)
+    advance = lambda y, k, n: SCHEMES[solver](circuit, p, y, I_k, k, n, dt)  # noqa: E731
     y = pack(jax.tree.map(lambda x: jnp.asarray(x, dtype), state))
-    y = advance(y, k=0, n=grid.first) if grid.first else y
-
-    def regular(y: Working, b: Array) -> tuple[Working, State]:
-        y = advance(y, k=grid.first + b * grid.n, n=grid.n)
-        return y, unpack(circuit, y)
-
-    def irregular(y: Working, b_slots: tuple[Array, Array, Array]) -> tuple[Working, State]:
-        b, step, fraction = b_slots
-        k = grid.first + b * grid.n
-        one = lambda y, i: (advance(y, k=k + i, n=1),) * 2  # noqa: E731
-        end, ys = lax.scan(one, y, jnp.arange(grid.n))
-        ys = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y, ys)
-        mix = lambda x: x[step] + (x[step + 1] - x[step]) * fraction.reshape(-1, *[1] * (x.ndim - 1))  # noqa: E731
-        return end, unpack(circuit, jax.tree.map(mix, ys))
-
-    blocks, start = jnp.arange(grid.blocks), unpack(circuit, y)
-    if grid.blocks == 0:
-        return jax.tree.map(lambda x: x[None], start)
-    if slots is None:
-        ys = lax.scan(regular, y, blocks)[1]
-        return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), start, ys)
-    ys = lax.scan(irregular, y, (blocks, jnp.asarray(slots.step), jnp.asarray(slots.fraction, dtype)))[1]
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[slots.pick], ys)
+    return recorded(advance, partial(unpack, circuit), y, grid, slots)[1]
 
 
 def input_at(I: Any, dt: float, t0: float, dtype: Any) -> Input:
@@ -953,21 +931,23 @@ def input_at(I: Any, dt: float, t0: float, dtype: Any) -> Input:
 
 
 # %%
-def integrate_adaptively(
-    params: Params, state: State, t: Any, I: Any, *, solver: Any, t0: float, rtol: float, atol: float
-) -> State:
-    """States at times t (ms), with a leading time axis, by a diffrax solver. I: () or (cell,) nA, or a function of t."""
+def adaptively(slope: Callable[[Any, Any], Any], y0: Any, t: Any, *, solver: Any, t0: float, rtol: float, atol: float) -> Any:
+    """Solution at times t (ms) of dy/dt = slope(t, y) by a diffrax solver, with a leading time axis."""
     diffrax = checks.package("diffrax", "solvers", "an adaptive solver")
-    y0 = jax.tree.map(jnp.asarray, state)
-    dtype = y0.V.dtype
-    current = I if callable(I) else lambda _: 0.0 if I is None else I
-    term = diffrax.ODETerm(lambda t, y, _: derivative(params, y, jnp.asarray(current(t), dtype)))
+    dtype = jax.tree.leaves(y0)[0].dtype
     t = jnp.asarray(t, dtype)
-    solution = diffrax.diffeqsolve(
-        term, solver, jnp.asarray(t0, dtype), t[-1], None, y0, saveat=diffrax.SaveAt(ts=t), max_steps=MAX_ADAPTIVE_STEPS,
-        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
-    )  # fmt: skip
-    return project(params.circuit, solution.ys)
+    return diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda t, y, _: slope(t, y)), solver, jnp.asarray(t0, dtype), t[-1], None, y0, max_steps=MAX_ADAPTIVE_STEPS,
+        saveat=diffrax.SaveAt(ts=t), stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
+    ).ys  # fmt: skip
+
+
+def integrate_adaptively(params: Params, state: State, t: Any, I: Any, **scheme: Any) -> State:
+    """States at times t (ms), with a leading time axis, by a diffrax solver. I: () or (cell,) nA, or a function of t."""
+    y0 = jax.tree.map(jnp.asarray, state)
+    current = I if callable(I) else lambda _: 0.0 if I is None else I
+    slope = lambda t, y: derivative(params, y, jnp.asarray(current(t), y0.V.dtype))  # noqa: E731
+    return project(params.circuit, adaptively(slope, y0, t, **scheme))
 
 
 MAX_ADAPTIVE_STEPS = 10**8
@@ -1074,7 +1054,29 @@ def plain_channels(circuit: Circuit) -> bool:
     return all(isinstance(f, Curve) for g in gates for f in (g.inf, g.tau))
 
 
-class Prinz2004(Labelled):
+class Slopes(Vectors):
+    """The right-hand side of a model, by itself and for SciPy; `slope` is a pure function such as `derivative`."""
+
+    slope: Callable[[Any, Any, Any], Any]
+    compiled_slope: Callable[[Any, Any, Any], Any]
+
+    def derivative(self, t: float, state: Any, I_ext: Any = None) -> Any:
+        """Time derivative of a state, per ms; shapes as in `State`. I_ext: as in a call of the model, or None."""
+        I = checks.current(I_ext, self.labels, self.rows, np.array([t]))
+        with precision(self.dtype):
+            return self.slope(self.params, state, I(t) if callable(I) else I)
+
+    def vector_field(self, t: float, y: np.ndarray, I_ext: Any = None) -> np.ndarray:
+        """The right-hand side in the form of `scipy.integrate.solve_ivp`, per ms.
+
+        y: (variable,) as from `flatten`; I_ext: None, () or (cell,) nA, or a function of t.
+        """
+        I = I_ext(t) if callable(I_ext) else 0.0 if I_ext is None else I_ext
+        with precision(self.dtype):
+            return self.flatten(self.compiled_slope(self.params, self.unflatten(y), I))
+
+
+class Prinz2004(Labelled, Slopes):
     """A pyloric circuit: `result = model(t)` simulates it.
 
     pop_sizes: label -> number of cells, in any order; a label is a cell type (AB, PD, AB/PD, LP, PY), one with
@@ -1086,6 +1088,7 @@ class Prinz2004(Labelled):
     """
 
     models, cell_types, transmitters = neuron_models, CELL_TYPES, TRANSMITTERS
+    slope, compiled_slope = staticmethod(derivative), staticmethod(jax.jit(derivative))
 
     def __init__(
         self, pop_sizes: Mapping[str, int], gs: Any, g_ion: Any = None, *, ge: float | None = None,
@@ -1121,21 +1124,6 @@ class Prinz2004(Labelled):
         """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, at recorded states."""
         with precision(self.dtype):
             return np.asarray(compiled_currents(self.params, jax.tree.map(jnp.asarray, states)))
-
-    def derivative(self, t: float, state: State, I_ext: Any = None) -> State:
-        """Time derivative of a state, per ms; shapes as in `State`. I_ext: as in a call of the model, or None."""
-        I = checks.current(I_ext, self.labels, self.rows, np.array([t]))
-        with precision(self.dtype):
-            return derivative(self.params, state, I(t) if callable(I) else I)
-
-    def vector_field(self, t: float, y: np.ndarray, I_ext: Any = None) -> np.ndarray:
-        """The right-hand side in the form of `scipy.integrate.solve_ivp`, per ms.
-
-        y: (variable,) as from `flatten`; I_ext: None, () or (cell,) nA, or a function of t.
-        """
-        I = I_ext(t) if callable(I_ext) else 0.0 if I_ext is None else I_ext
-        with precision(self.dtype):
-            return self.flatten(compiled_derivative(self.params, self.unflatten(y), I))
 
     def thermalize(self, *, solver: Any = None, dt: float | None = None) -> SimResult:
         """The isolated run of one cell of each population, for inspection; recorded every ms."""
@@ -1213,7 +1201,7 @@ class Prinz2004(Labelled):
                     I = sampled_at(t0 + dt * np.arange(grid.first + grid.n * grid.blocks + 2), *I)
                 states = run(params, start, I=I, slots=slots, grid=grid, solver=solver, dt=dt, t0=t0)
             else:
-                states = run_adaptively(params, start, t, I, solver=solver, t0=t0, rtol=rtol, atol=atol)
+                states = run_adaptively(integrate_adaptively, params, start, t, I, solver=solver, t0=t0, rtol=rtol, atol=atol)
             states = State(*(np.asarray(x)[:, expand] for x in states))
         checks.run_is_finite(states, t, self.cells)
         return SimResult(t, states, self)
@@ -1255,19 +1243,11 @@ def sampled_at(t: Any, times: np.ndarray, values: np.ndarray) -> Array:
     )
 
 
-def run_adaptively(
-    params: Params, start: State, t: np.ndarray, I: Any, *, solver: Any, t0: float, rtol: float, atol: float
-) -> State:
-    """`integrate_adaptively`, compiled; a sampled current is interpolated."""
-    import equinox as eqx
-
+def run_adaptively(integrate_so: Callable[..., Any], params: Any, start: Any, t: np.ndarray, I: Any, **scheme: Any) -> Any:
+    """A function such as `integrate_adaptively`, compiled; a sampled current is interpolated."""
+    eqx = checks.package("equinox", "solvers", "an adaptive solver")
     current = partial(sampled_at, times=I[0], values=I[1]) if isinstance(I, tuple) else I
-    return eqx.filter_jit(integrate_adaptively)(
-        params, start, t, current, solver=solver, t0=t0, rtol=rtol, atol=atol
-    )
-
-
-compiled_derivative = jax.jit(derivative)
+    return eqx.filter_jit(integrate_so)(params, start, t, current, **scheme)
 
 # %% [markdown]
 # ## Experiments

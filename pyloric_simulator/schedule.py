@@ -1,14 +1,18 @@
 """At which steps of a run to record the requested times.
 
-Mechanics of `prinz2004.integrate`: times on a regular grid of steps are recorded at the end of each block of steps; any other times are
+Mechanics of all fixed-step runs: times on a regular grid of steps are recorded at the end of each block of steps; any other times are
 interpolated between the two steps around them, inside the block in which they fall.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array, lax
 
 MAX_BLOCK = 256  # steps, the states of one block are kept until its times are interpolated
 ON_GRID = 1e-6  # of a step: times closer than this to a step are that step
@@ -51,3 +55,32 @@ def grid_of(t: np.ndarray, t0: float, dt: float) -> tuple[Grid, Slots | None]:
     steps, fractions = np.zeros(shape, np.int32), np.zeros(shape)
     steps[block, slot], fractions[block, slot] = step, fraction
     return Grid(int(k[0]), n, shape[0]), Slots(steps, fractions, block * shape[1] + slot)
+
+
+Advance = Callable[[Any, Any, int], Any]  # the state n steps after step k, from the state y at step k
+
+
+def recorded(advance: Advance, seen: Callable[[Any], Any], y: Any, grid: Grid, slots: Slots | None) -> tuple[Any, Any]:
+    """The last state, and what is seen of the states on the grid, with a leading time axis."""
+    y = advance(y, 0, grid.first) if grid.first else y
+
+    def regular(y: Any, b: Array) -> tuple[Any, Any]:
+        y = advance(y, grid.first + b * grid.n, grid.n)
+        return y, seen(y)
+
+    def irregular(y: Any, b_slots: tuple[Array, Array, Array]) -> tuple[Any, Any]:
+        b, step, fraction = b_slots
+        one = lambda y, i: (advance(y, grid.first + b * grid.n + i, 1),) * 2  # noqa: E731
+        end, ys = lax.scan(one, y, jnp.arange(grid.n))
+        ys = jax.vmap(seen)(jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y, ys))
+        mix = lambda x: x[step] + (x[step + 1] - x[step]) * fraction.astype(x.dtype).reshape(-1, *[1] * (x.ndim - 1))  # noqa: E731
+        return end, jax.tree.map(mix, ys)
+
+    start, blocks = jax.tree.map(lambda x: x[None], seen(y)), jnp.arange(grid.blocks)
+    if not grid.blocks:
+        return y, start
+    if slots is None:
+        y, ys = lax.scan(regular, y, blocks)
+        return y, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), start, ys)
+    y, ys = lax.scan(irregular, y, (blocks, jnp.asarray(slots.step), jnp.asarray(slots.fraction)))
+    return y, jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])[slots.pick], ys)
