@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import math
+import reprlib
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,6 @@ import numpy as np
 import pandas as pd
 
 MAX_DT = 0.25  # ms; above it the staggered scheme loses spikes, see the chapter's section on departures
-TracedError = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
 
 
 def listing(names: Iterable[object]) -> str:
@@ -84,8 +84,10 @@ MAX_STEPS = 2**31 - 1  # steps are counted in 32 bits
 
 
 def number(what: str, value: Any, unit: str) -> float:
-    """A finite real number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+    """A finite real number; an array without axes counts as one."""
+    if isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, jax.core.Tracer) and np.ndim(value) == 0:
+        value = np.asarray(value)[()]
+    if isinstance(value, (bool, np.float16)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{what} is {value!r}, a {type(value).__name__}; it must be a number in {unit}.")
     if not math.isfinite(value):
         raise ValueError(f"{what} is {value}; it must be finite, in {unit}.")
@@ -95,16 +97,11 @@ def number(what: str, value: Any, unit: str) -> float:
 def times(t: Any, t0: float) -> np.ndarray:
     """Requested times in ms, shape (time,): finite, strictly increasing, none before t0."""
     t0 = number("t0", t0, "ms")
-    try:
-        t = np.atleast_1d(np.asarray(t, float))
-    except TracedError:
+    if isinstance(t, jax.core.Tracer):
         raise TypeError(
             "t is traced by JAX; the times must be known before compilation. Close over them: jax.jit(lambda p: simulate(p, state, t))."
-        ) from None
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"t is {t!r}; it must be a sequence of times in ms, such as np.arange(0, 1000, 0.5)."
-        ) from None
+        )
+    t = np.atleast_1d(numbers("t", t, "be a sequence of times in ms, such as np.arange(0, 1000, 0.5)").astype(float))
     if t.ndim != 1 or t.size == 0:
         raise ValueError(
             f"t has shape {t.shape}; it must be one-dimensional with at least one time in ms, such as np.arange(0, 1000, 0.5)."
@@ -300,10 +297,7 @@ def known_labels(what: str, labels: Iterable[Any], known: Collection[str]) -> No
 
 def conductances(what: str, values: Any, unit: str) -> np.ndarray:
     """An array of finite, non-negative conductances."""
-    try:
-        x = np.asarray(values, float)
-    except (TypeError, ValueError):
-        raise TypeError(f"{what} is {values!r}; it must consist of numbers in {unit}.") from None
+    x = numbers(what, values, f"consist of numbers in {unit}").astype(float)
     if not np.isfinite(x).all():
         raise ValueError(
             f"{what} contains {x[~np.isfinite(x)].flat[0]}; conductances must be finite, in {unit}. Fill the gap."
@@ -456,13 +450,45 @@ def state(y: Any, like: Any) -> Any:
     return y
 
 
-def numbers(what: str, values: Any) -> np.ndarray:
-    """An array of real numbers."""
+KINDS_OF_ARRAYS = {"b": "truth values", "c": "complex numbers", "m": "durations", "M": "dates", "S": "bytes", "U": "text", "V": "records"}
+
+
+def numbers(what: str, values: Any, rule: str = "consist of numbers") -> np.ndarray:
+    """The one way in for arrays: real numbers, as they are if they are float32 or float64, else as float64.
+
+    Raises TypeError for truth values, complex numbers, text, dates, half precision and objects that are no numbers, and ValueError
+    where a mask or a missing value hides some.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        hidden = int(np.ma.getmaskarray(values).sum())
+        raise ValueError(f"{what} has {hidden} masked values; all must be there. Fill them: {what}.filled(…), or leave them out.")
+    if isinstance(getattr(values, "dtype", None), pd.api.extensions.ExtensionDtype) and np.any(values.isna()):
+        raise ValueError(f"{what} contains a missing value; all must be there. Fill it, or leave it out.")
+    if isinstance(values, (list, tuple)) and (wrong := [v for v in values if isinstance(v, (bool, np.bool_))]):
+        raise TypeError(f"{what} contains {wrong[0]!r}; it must {rule}, not truth values. Give numbers.")
     try:
         x = np.asarray(values)
-        return x if x.dtype in (np.float32, np.float64) else x.astype(float)
-    except (TypeError, ValueError):
-        raise TypeError(f"{what} is {values!r}; it must consist of numbers.") from None
+        x = of_objects(what, x, rule) if x.dtype.kind == "O" else x
+    except (TypeError, ValueError) as error:
+        if str(error).startswith(what):
+            raise
+        raise TypeError(f"{what} is {values!r}; it must {rule}.") from None
+    if x.dtype.kind in KINDS_OF_ARRAYS:
+        kind = KINDS_OF_ARRAYS[x.dtype.kind]
+        raise TypeError(f"{what} is {reprlib.repr(values)}, {kind}; it must {rule}. Convert it to float where that is meant.")
+    if x.dtype == np.float16:
+        raise TypeError(f"{what} is float16, of three digits; it must {rule} of at least single precision. Read it anew as float64.")
+    return x if x.dtype in (np.float32, np.float64) else x.astype(float)
+
+
+def of_objects(what: str, x: np.ndarray, rule: str) -> np.ndarray:
+    """An array of objects, such as a column of mixed type, that are all real numbers."""
+    for v in x.flat:
+        if v is pd.NA or v is None:
+            raise ValueError(f"{what} contains a missing value; all must be there. Fill it, or leave it out.")
+        if isinstance(v, (bool, np.bool_, np.float16)) or not isinstance(v, (int, float, np.integer, np.floating)):
+            raise TypeError(f"{what} contains {v!r}, a {type(v).__name__}; it must {rule}. Convert it to float where that is meant.")
+    return x.astype(float)
 
 
 def pure_current(I_ext: Any, n_cells: int, n_steps: int | None) -> None:
@@ -518,12 +544,7 @@ def current(I_ext: Any, labels: Sequence[str], rows: np.ndarray, t: np.ndarray) 
 
 def finite(what: str, values: Any) -> np.ndarray:
     """An array of finite numbers."""
-    try:
-        x = np.asarray(values, float)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{what} is {values!r}; it must consist of numbers in nA, or be a function of t."
-        ) from None
+    x = numbers(what, values, "consist of numbers in nA, or be a function of t").astype(float)
     if not np.isfinite(x).all():
         raise ValueError(
             f"{what} contains {x[~np.isfinite(x)].flat[0]}; all values must be finite, in nA. Fill the gap, with 0 for no input."
