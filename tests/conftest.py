@@ -1,4 +1,4 @@
-"""What all tests share: 64 bits, strict types, and a store of their own."""
+"""What all tests share: 64 bits, strict types, a store of their own, and compiled code, which is kept on disk and not in memory."""
 
 import os
 from collections.abc import Iterator
@@ -10,6 +10,27 @@ from pyloric_simulator.config import CONFIG_VARIABLE, STORE_VARIABLE
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled code in pytest's own folder, for both workers, for child processes and for the next session.
+
+    `pytest --cache-clear` empties it. A folder that the environment names is used instead.
+    """
+    if hasattr(config, "cache"):
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+        jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+        jax.config.update(
+            "jax_persistent_cache_min_compile_time_secs", float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"])
+        )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_compiled_code_from_other_modules() -> Iterator[None]:
+    """Let go of a module's compiled functions; with all of them a session takes gigabytes."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session", autouse=True)

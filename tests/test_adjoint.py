@@ -58,7 +58,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(name, marks=pytest.mark.slow if "uneven" in name else ()) for name in CASES])
 def test_equals_the_derivative_that_jax_takes_through_the_scheme(case, request):
     circuit, t, I, options = CASES[case]
     model = request.getfixturevalue(circuit)
@@ -87,6 +87,7 @@ def test_agrees_with_central_differences_over_200_ms_of_a_burst():
         assert float((slope * direction).sum()) == pytest.approx(float(difference), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_agrees_with_central_differences_over_3_s_of_bursts():
     """Mean calcium of a pacemaker, through two bursts and the silences between."""
     cell = Prinz2004({"AB/PD 2": 1}, gs={}, ge=0)
@@ -100,6 +101,7 @@ def test_agrees_with_central_differences_over_3_s_of_bursts():
     assert float(jax.jit(jax.grad(calcium))(100.0)) == pytest.approx(float(differences), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_memory_grows_like_the_square_root_of_the_steps(paper):
     y = as_arrays(paper.get_thermalization())
 
@@ -128,6 +130,7 @@ def test_derivatives_with_respect_to_the_numbers_of_the_circuit(paper):
         assert float(slopes[i]) == pytest.approx(float((f(*up) - f(*down)) / (2 * h)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_runs_in_batches_and_in_single_precision(paper):
     y, t = as_arrays(paper.get_thermalization()), np.arange(0, 10, 0.5)
     f = lambda gs: simulate_with_adjoint(paper.params.replace(gs=gs), y, t).V.mean()  # noqa: E731
@@ -159,6 +162,7 @@ def test_no_derivative_is_nan_where_functions_have_limits(paper):
                 assert all(bool(jnp.isfinite(s).all()) for s in jax.tree.leaves(slopes)), (g, V, x)
 
 
+@pytest.mark.slow
 def test_no_derivative_is_nan_in_a_thousand_random_circuits(paper):
     t, rng = np.arange(0, 60, 1.0), np.random.default_rng(1)
     g = neuron_models.to_numpy()[rng.integers(16, size=(1000, 3))] * rng.choice([0.0, 0.5, 1.0, 2.0], (1000, 3, 8))

@@ -271,6 +271,7 @@ def test_a_broken_cell_hides_all_of_its_circuit() -> None:
     assert (np.asarray(found.why[7]) == WHY.index("not finite")).all()
 
 
+@pytest.mark.slow
 def test_thermalized_rows_do_not_depend_on_their_neighbours(circuits: Batch) -> None:
     plan, g, gs, _ = circuits
     keys, order = jax.random.split(jax.random.key(3), LANES), np.random.default_rng(4).permutation(LANES)

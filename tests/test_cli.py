@@ -394,6 +394,7 @@ def test_a_killed_run_is_continued(run: Cli, rows: pd.DataFrame, tmp_path: Path)
     pd.testing.assert_frame_equal(database.load(folder), rows, check_exact=True)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_run_within_a_batch(tmp_path: Path) -> None:
     """The bar moves before the first batch is done, which would take many minutes."""
     folder = tmp_path / "run"

@@ -307,6 +307,7 @@ def test_kinetic_synapse_is_second_order() -> None:
     np.testing.assert_allclose(I, 0.3 * y.z[:, 2].sum(1) * y.V[:, 2], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_graded_synapse_of_ones_own_and_gap_junction_of_unequal_cells() -> None:
     kind = Graded("own", -75.0, Gate(lambda V: 1 / (1 + jnp.exp(-(V + 35) / 5)), lambda V: 10.0))
     network = Network({"a": axon(), "b": burster()}, [Synapse("a", "b", kind, uS=0.05), GapJunction("a", "b", 100)])
@@ -346,6 +347,7 @@ def mixed() -> Network:
     return Network({"a": axon(), "b": ghk}, connections)
 
 
+@pytest.mark.slow
 def test_jit_vmap_and_grad() -> None:
     network, t = mixed(), np.arange(0, 12, 0.5)
     y = jax.tree.map(jnp.asarray, network.cold)
@@ -384,6 +386,7 @@ def test_derivative_by_a_number_of_a_component() -> None:
     assert float(jax.grad(mean)(0.628)) == pytest.approx(float(mean(0.628 + 1e-6) - mean(0.628 - 1e-6)) / 2e-6, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_circuit() -> None:
     old, new = both()
     t = np.arange(0, 30, 0.5)

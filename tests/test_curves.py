@@ -155,6 +155,7 @@ def test_flattest_directions_are_the_eigenvectors() -> None:
     pd.testing.assert_frame_equal(by_number, by_array)
 
 
+@pytest.mark.slow
 def test_hessian_through_the_adjoint_is_that_of_gauss_and_newton() -> None:
     cell = Prinz2004({"LP 4": 1}, gs={}, ge=0)
     start, t = {"LP 4 Kd": 25.0, "LP 4 A": 20.0}, np.arange(0, 20.5, 0.5)
@@ -284,6 +285,7 @@ def mean_calcium(values: pd.Series) -> float:
     return float(run.Ca[NAME, 0].loc[onsets[0] : onsets[-1]].mean())
 
 
+@pytest.mark.slow
 def test_cell_keeps_its_calcium_while_a_conductance_doubles(calcium_curve: MinimallyDisruptiveCurve) -> None:
     check_bound_and_speed(calcium_curve)
     below, above = calcium_curve.folds[f"{NAME} A"].iloc[[0, -1]]

@@ -238,6 +238,7 @@ def alone(calm: pd.DataFrame) -> list[pd.Series]:
     return [features(result, window) for result in runs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_table", [pd.DataFrame.copy, own], ids=["names", "conductances"])
 def test_every_circuit_is_the_one_run_alone(as_table: Any, calm: pd.DataFrame, alone: list[pd.Series]) -> None:
     """Times of spikes differ by some µs, since their tops are interpolated between samples half a step apart."""
@@ -491,6 +492,7 @@ def test_a_run_of_which_nothing_is_left(tmp_path: Path, broken: pytest.MonkeyPat
 # --- a cluster --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
 def test_a_cluster_that_loses_a_worker_computes_the_same(tmp_path: Path, whole: pd.DataFrame) -> None:
     distributed = pytest.importorskip("distributed")

@@ -332,6 +332,7 @@ def test_channel_noise_at_constant_potential(dt: float) -> None:
     np.testing.assert_allclose(m.reshape(-1, 2).var(0), inf * (1 - inf) / N, rtol=0.12)
 
 
+@pytest.mark.slow
 def test_noise_of_a_cell_is_its_own_and_goes_on() -> None:
     kwargs: dict[str, Any] = dict(channels={"Na": 1000, "K": 300}, current=OU(0.0, 0.1, 5.0), conductances=[EXCITATION], seed=7)
     t = np.arange(0, 40, 0.5)
@@ -420,6 +421,7 @@ def test_all_rates_with_one_q10_only_change_the_clock() -> None:
     np.testing.assert_allclose(spikes(t, hot.states.V[:, 0]), spikes(2 * t, cold.states.V[:, 0]) / 2, atol=0.02)
 
 
+@pytest.mark.slow
 def test_the_pacemaker_is_faster_in_the_heat_and_t_is_differentiable() -> None:
     model = Prinz2004({"AB/PD 2": 1}, {}, ge=0)
     table = sweep_temperature(model, [10.0, 20.0], duration=7000)
@@ -499,12 +501,14 @@ def test_without_error_densities_stay() -> None:
 # ---------------------------------------------------------------- phase response
 
 
+@pytest.mark.slow
 def test_pulses_and_the_derivative_agree_on_the_axon() -> None:
     kwargs: dict[str, Any] = dict(I_ext=6.28, transient=200.0, phases=[0.1, 0.4, 0.6, 0.75, 0.85], width=0.5, cycles=2)
     adjoint, pulses = phase_response(axon(), **kwargs), phase_response(axon(), method="pulses", charge=1e-3, **kwargs)
     np.testing.assert_allclose(pulses, adjoint, atol=0.005 * np.abs(adjoint).max())
 
 
+@pytest.mark.slow
 def test_pulses_and_the_adjoint_agree_on_a_circuit() -> None:
     model = Prinz2004({"LP 2": 1, "PY 1": 1}, {("LP 2", "PY 1"): 3}, ge=0)
     kwargs: dict[str, Any] = dict(cell="LP 2", transient=900.0, phases=[0.1, 0.5, 0.8], cycles=1, width=0.5)
@@ -515,6 +519,7 @@ def test_pulses_and_the_adjoint_agree_on_a_circuit() -> None:
 # ---------------------------------------------------------------- transformations
 
 
+@pytest.mark.slow
 def test_experiments_under_jit_vmap_and_grad() -> None:
     network, t, n = Network({"axon": axon()}), np.arange(0, 5, 0.5), 180
 

@@ -218,6 +218,7 @@ def test_spike_density_counts_spikes(recording):
 # ---------------------------------------------------------------- losses and fits
 
 
+@pytest.mark.slow
 def test_conductances_are_recovered_from_a_voltage_recording(cell, tmp_path):
     """Starts 50% off, found to 2%; interrupted and resumed, the same numbers."""
     truth = cell(np.arange(0, 800, 0.25))
@@ -331,6 +332,7 @@ def test_refusals_of_losses(cell):
         rhythm_mismatch(cell, T, period=0, duty_cycle=0.5)
 
 
+@pytest.mark.slow
 def test_losses_of_silent_and_tonic_circuits_have_finite_derivatives(paper):
     """No spikes at all in 100 ms: every feature is undefined."""
     loss = criteria_mismatch(paper, np.arange(0, 100, 0.5))
@@ -348,6 +350,7 @@ def test_the_box_is_logarithmic_for_conductances_and_linear_otherwise(cell):
 # ---------------------------------------------------------------- rhythms
 
 
+@pytest.mark.slow
 def test_elasticities_are_those_of_finite_changes(cell):
     """A ten-thousandth to both sides: wide enough for the phase of the samples, too narrow for a spike to come or go."""
     names = ["AB/PD 2 A", "AB/PD 2 CaS"]
@@ -378,6 +381,7 @@ def test_the_trend_of_a_smooth_function_is_its_derivative_and_of_a_rough_one_its
     assert float(with_trend(saw, 0.1)(x)) == float(saw(x))
 
 
+@pytest.mark.slow
 def test_a_tonic_cell_becomes_a_burster(cell):
     tonic, t = model_with(cell, {"AB/PD 2 KCa": 2}), np.arange(2000, 6000, SAMPLING)
     names = [f"AB/PD 2 {x}" for x in ("KCa", "A", "CaS", "H")]
@@ -391,6 +395,7 @@ def test_a_tonic_cell_becomes_a_burster(cell):
     assert result["duty cycle"] == pytest.approx(0.25, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_circuit_becomes_pyloric():
     model, t = circuit(5_356_279), np.arange(2000, 7000, SAMPLING)
     names = [n for n in conductance_names(model) if "-" in n] + ["PY A", "PY Kd", "LP A", "LP Kd"]

@@ -279,6 +279,7 @@ def test_BDF_agrees_on_the_period(pacemaker: tuple[Prinz2004, State, np.ndarray]
     agrees_on_the_period(pacemaker, model.unflatten(solution.y.T).V[:, 0])
 
 
+@pytest.mark.slow
 def test_Kvaerno5_agrees_on_the_period_and_keeps_its_bounds(
     pacemaker: tuple[Prinz2004, State, np.ndarray],
 ) -> None:

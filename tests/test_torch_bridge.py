@@ -252,6 +252,7 @@ def rising() -> Prinz2004:
     return Prinz2004({"AB/PD 2": 1}, gs={})
 
 
+@pytest.mark.slow
 def test_a_circuit_has_the_potential_and_the_derivatives_of_jax(rising: Prinz2004) -> None:
     names = [KD, "AB/PD 2 CaS", "AB/PD 2 H"]
     module = CircuitModule(rising, names, T, state=rising.cold)
@@ -278,6 +279,7 @@ def test_torch_tests_the_derivatives_of_a_circuit(spiking: Prinz2004) -> None:
     assert torch.autograd.gradcheck(lambda g, I: module.run({KD: g}, I), (g, I), eps=1e-7, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_batch_of_circuits_is_as_many_circuits(spiking: Prinz2004) -> None:
     strengths = [60.0, 100.0, 150.0]
     batch = CircuitModule(spiking, {KD: strengths, "E Kd": -80.0}, T, state=spiking.cold)
@@ -320,6 +322,7 @@ def test_a_circuit_returns_what_is_asked_for(spiking: Prinz2004) -> None:
     assert module.coordinates[KD].grad.item() == pytest.approx(float(slope.bursts.sum()), rel=1e-7)
 
 
+@pytest.mark.slow
 def test_adam_finds_a_conductance(spiking: Prinz2004) -> None:
     module = CircuitModule(spiking, {KD: 70.0}, T, state=spiking.cold)
     recorded = torch.tensor(np.array(simulate(spiking.params, spiking.cold, T).V))

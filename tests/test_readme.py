@@ -1,0 +1,122 @@
+"""README.md does what it says: each block of Python runs in a process of its own, and so do the commands; its figures are those measured.
+
+A process, since a reader has neither the settings nor the names of these tests.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MEASURED = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The code of README.md in a language, block by block."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def run(*command: str, folder: Path) -> str:
+    """Standard output of a command in a folder, in which the package of this checkout is found."""
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+# What is checked of each block after it has run, in the order of README.md.
+CLAIMS = {
+    "a circuit": """
+assert list(result.V.columns) == [("AB/PD", 0), ("LP", 0), ("PY", 0)] and result.V.shape == (10_000, 3)
+assert result.currents.shape[0] == len(result.Ca) == 10_000
+assert all(len(times) > 20 for times in result.spike_times().values())
+""",
+    "a derivative": """
+assert slope.g.shape == (3, 8) and slope.gs.shape == (7,)
+assert (np.asarray(slope.g)[0, 1:3] > 0).all(), "more calcium current, more calcium"
+""",
+    "rhythms and the database": """
+verdict = report(result[2000:])
+assert verdict["passes"].sum() == 12 and not is_pyloric(result[2000:])
+failed = verdict.index[~verdict["passes"]]
+assert all("PYstart" in name or "LP_PY" in name for name in failed), "PY starts early"
+from pyloric_simulator.rhythm import summary
+assert abs(summary(result[2000:])["period CV"].iloc[0] - 0.025) < 5e-4
+found = database.summary("results").fractions
+assert len(rows) == 500 and (found["of"] == 500).all()
+assert found["low"]["pyloric_like"] < 0.20 < found["high"]["pyloric_like"] and found["low"]["pyloric"] < 0.022 < found["high"]["pyloric"]
+""",
+    "sensitivity and a fit": """
+table = sensitivity(cell)
+assert {"period", "duty_cycle"} <= set(table.index.get_level_values(1)) and len(table.columns) == 7
+found = fit(wrong, error, ["AB/PD 2 CaS", "AB/PD 2 Kd"], progress=False)
+assert [f"{x:.2g}" for x in found.values[:1]] == ["6"] and round(found.values.iloc[1]) == 101
+assert found.loss < 1e-3 * found.history["loss"].iloc[0]
+""",
+    "cells and experiments": """
+assert len(axon(np.arange(0, 100, 0.05), I_ext=5).spike_times()["cell", 0]) == 7
+assert round(5e-3 / axon.area) == 8 and axon.area == 0.628e-3
+rates = fi_curve(axon, [2, 4, 6, 8]).to_numpy().ravel()
+assert rates[0] == 0 < rates[1] < rates[2] < rates[3]
+held = voltage_clamp(axon, np.arange(0, 20, 0.05), -10)
+assert (held.V.to_numpy()[1:] == -10).all() and held.clamp.to_numpy()[-1] > 0
+""",
+}
+
+
+def test_each_block_has_its_claims() -> None:
+    assert len(blocks("python")) == len(CLAIMS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(CLAIMS)), ids=list(CLAIMS))
+def test_block_runs_by_itself_and_its_claims_hold(number: int, tmp_path: Path) -> None:
+    code = blocks("python")[number] + list(CLAIMS.values())[number]
+    run(sys.executable, "-c", code, folder=tmp_path)
+
+
+@pytest.mark.slow
+def test_commands_follow_each_other(tmp_path: Path) -> None:
+    (commands,) = blocks("text")
+    lines = [line.partition("#")[0] for line in commands.replace("[CIRCUIT]", "paper").splitlines()]
+    smaller = {"20000": "16", "5000": "3000"}
+    for line in lines:
+        arguments = [smaller.get(word, word) for word in shlex.split(line)]
+        assert arguments.pop(0) == "pyloric"
+        run(sys.executable, "-m", "pyloric_simulator", *arguments, folder=tmp_path)
+        if "--csv" in arguments:
+            (tmp_path / "rhythm.csv").rename(tmp_path / "recording.csv")
+    assert (tmp_path / "rhythm.html").stat().st_size > 0
+
+
+def table(title: str) -> dict[str, list[str]]:
+    """A table of benchmarks/README.md: its rows by their first cell, and under "date" that of its measurement."""
+    part = MEASURED.partition(f"### {title}\n")[2].partition("###")[0]
+    rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("|")]
+    return {row[0]: row[1:] for row in rows} | {"date": [part.strip().splitlines()[-1]]}
+
+
+def cells(code: str) -> set[str]:
+    """The row of README.md's table about a code."""
+    (line,) = re.findall(rf"^\| {re.escape(code)} \|.*$", README, flags=re.MULTILINE)
+    return {cell.strip() for cell in line.split("|")}
+
+
+def test_speeds_are_those_of_the_newest_tables() -> None:
+    circuit, beside = table("One circuit"), table("Beside Brian2")
+    ours, theirs = circuit["staggered, compiled core"], circuit["scalar numba, staggered"]
+    brian, next_to_it = beside["Brian2 2, C++ standalone, exponential Euler"], beside["staggered, compiled core"]
+    day, machine, cores = re.split(r"[;,] ", circuit["date"][0])[:3]
+    day_of_brian = beside["date"][0].partition(";")[0]
+    assert f"costs {ours[0]} µs per step in double precision: {ours[2]} times" in README
+    assert f"{day}; {machine}, {cores})" in README
+    assert {ours[0], day} <= cells("pyloric_simulator")
+    assert {theirs[0], f"{day}, in the same run"} <= cells("scalar numba loop")
+    assert {brian[0], f"{day_of_brian}, beside {next_to_it[0]} for pyloric_simulator"} <= cells("Brian2, C++ standalone")
