@@ -109,7 +109,7 @@ def prepare(circuit: Circuit, g: Any, gs: Any, dtype: Any) -> Conductances:
 # %% [markdown]
 # ## Exponentials
 #
-# Exponentials are most of the work: a cell needs about forty in each step. In single precision
+# Exponentials are most of the work: a cell needs 31 in each step. In single precision
 #
 # $$
 # 2^t = 2^n\,(1 + r\,p(r)), \qquad n = \mathrm{round}(t), \qquad r = t - n,

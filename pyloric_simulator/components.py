@@ -327,8 +327,8 @@ Prinz2003 = library([component(c, PRINZ) for c in CHANNELS], Calcium(CONSTANTS.f
 # %% [markdown]
 # ### Liu, Golowasch, Marder and Abbott (1998)
 #
-# {cite:t}`Prinz2003` took their kinetics from {cite:t}`Liu1998`, and doubled all time constants. Only
-# their H current is another one. And their calcium stays ten times longer: with $f$ = 0.94 µM nF/nA,
+# {cite:t}`Prinz2003` took their kinetics from {cite:t}`Liu1998`, and doubled the time constants. Only
+# their H current is another one, not from there. And their calcium stays ten times longer: with $f$ = 0.94 µM nF/nA,
 # $C$ = 0.628 nF and 20 ms, {cite:t}`Liu1998` let in $0.94/(0.628 · 20)$ = 0.0748 µM per nA and ms, as
 # does {cite:t}`Prinz2003` with $14.96/200$. That KCa has to be stronger than in the later model follows
 # from the shorter stay of calcium.

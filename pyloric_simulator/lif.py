@@ -441,8 +441,9 @@ def prediction_error(params: Params, recorded: State, I: Any, *, n: int, dt: flo
 # D^2 = \frac{1}{τ_D} \int_0^∞ \Big( \sum_i e^{-(t - t_i)/τ_D} - \sum_j e^{-(t - t_j)/τ_D} \Big)^2 dt,
 # $$ (eq-van-rossum)
 #
-# where each sum runs over the spikes before $t$. A spike too many costs ½, and one that is shifted by
-# $δ$ costs $1 - e^{-|δ|/τ_D}$. It depends on the spikes only, and its gradient exists by the surrogate.
+# where each sum runs over the spikes before $t$. One spike too many costs ½, two at the same time cost 2,
+# and one that is shifted by $δ$ costs $1 - e^{-|δ|/τ_D}$. (The sum over steps that stands for the integral adds a share of
+# $dt/τ_D$.) It depends on the spikes only, and its gradient exists by the surrogate.
 
 
 # %%

@@ -702,6 +702,7 @@ def by_adjoint(time: Callable[[Any], Array], steps: int, starts: np.ndarray, min
 # assert all(np.allclose(x["pulses"], x["adjoint"], atol=0.05 * abs(x["adjoint"]).max()) for x in (of_axon, of_circuit))
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Phase response of the axon's spikes, and of the pacemaker's bursts in the circuit: by the adjoint (line) and by pulses (dots).", "name": "fig-prc"}}
-# panels = [hv.Curve((x["adjoint"].index, x["adjoint"]), "phase", "advance (cycles/pC)", label=name)
-#           * hv.Scatter((x["pulses"].index, x["pulses"])).opts(color="black", size=4) for name, x in (("axon", of_axon), ("circuit", of_circuit))]
+# panels = [(hv.Curve((x["adjoint"].index, x["adjoint"]), "phase", "advance (cycles/pC)")
+#            * hv.Scatter((x["pulses"].index, x["pulses"])).opts(color="black", size=4)).opts(title=name, show_legend=False)
+#           for name, x in (("axon", of_axon), ("circuit", of_circuit))]
 # hv.Layout(panels).opts(hv.opts.Curve(width=330, height=230)).cols(2)

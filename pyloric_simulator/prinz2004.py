@@ -25,8 +25,8 @@
 # same code runs every simulation of the package. It is written in [JAX](https://docs.jax.dev), so
 # that any function here can be compiled, vectorized and differentiated.
 #
-# The circuit of Fig. 3e of the paper takes four lines. Its cells start thermalized, each in its own
-# rhythm, and find the common one within a second or two.
+# Here is the circuit of Fig. 3e of the paper. Its cells start thermalized, each in its own rhythm, and
+# find the common one within a second or two.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -219,9 +219,10 @@ def B(a: float, k: float) -> Curve:
 #
 # A channel passes the current $I_i = \bar g_i A\, m^p h^q (V - E_i)$; $q$ is 0 where it does not
 # inactivate. A gate is a steady state and a time constant. Only the potassium current $I_{KCa}$ reads
-# the calcium concentration: its $m_∞$ is multiplied by $[Ca]/([Ca] + K)$. These kinetics go back to
-# {cite:t}`Liu1998`, whose time constants are half of the ones here. Any function of $V$ may stand in
-# place of a `Curve`.
+# the calcium concentration: its $m_∞$ is multiplied by $[Ca]/([Ca] + K)$. All of these kinetics but
+# those of $I_H$ go back to {cite:t}`Liu1998`, whose time constants are half of the ones here; $I_H$
+# has the curves of {cite:t}`HuguenardMcCormick1992`, with twice their time constant. Any function of
+# $V$ may stand in place of a `Curve`.
 
 
 # %%
@@ -530,10 +531,10 @@ def steady_and_tau_plain(gates: Sequence[Gate], V: Array, Ca: Array) -> tuple[Ar
 
 
 # %% [markdown]
-# The way the simulations use does the same with all gates side by side. The forty-one exponentials of
-# a cell differ only in their $a$ and $k$, so they are taken in one sweep, $E = e^{V/k + a/k}$, from
-# which the curves {eq}`eq-curve` follow by arithmetic; the exponentials $e^0 = 1$ of plain sigmoids
-# are left out.
+# The way the simulations use does the same with all gates side by side. The exponentials of a cell
+# differ only in their $a$ and $k$, so they are taken in one sweep, $E = e^{V/k + a/k}$, from which the
+# curves {eq}`eq-curve` follow by arithmetic. The thirty that a cell needs are 48 in the sweep: where
+# one of the time constants has a second or a third exponential all have one, most of them $e^0 = 1$.
 
 
 # %%
@@ -705,8 +706,10 @@ def electrical_current(circuit: Circuit, ge: Array, V: Array) -> Array:
 # ### Current balance and calcium
 #
 # $$
-# C \frac{dV}{dt} = - \sum_i I_i - \sum I_s - \sum I_e + I_\mathrm{ext}, \qquad
-# τ_{Ca} \frac{d[Ca]}{dt} = - f\,(I_{CaT} + I_{CaS}) - [Ca] + [Ca]_\mathrm{rest}.
+# \begin{aligned}
+# C \frac{dV}{dt} &= - \sum_i I_i - \sum I_s - \sum I_e + I_\mathrm{ext}, \\
+# τ_{Ca} \frac{d[Ca]}{dt} &= - f\,(I_{CaT} + I_{CaS}) - [Ca] + [Ca]_\mathrm{rest}.
+# \end{aligned}
 # $$ (eq-balance)
 
 
@@ -821,7 +824,7 @@ def exponential_euler(
 #   conductance of its side, so that $m_∞$ of $I_{KCa}$ sees the calcium in the middle of its step. Each is one
 #   step of the linearized equation, whose Jacobian in $[Ca]$ contains the Nernst potential.
 # - Calcium never falls below $[Ca]_\mathrm{min}$, where $E_{Ca}$ is 303 mV. Only a potential above
-#   $E_{Ca}$, +130 mV at rest, could bring it there.
+#   $E_{Ca}$, +134 mV at rest, could bring it there.
 # - Gap junctions alone contract $V_i - \bar V$ by $e^{-N g_e t/C}$; that solution is applied for half
 #   a step on each side of the gates.
 #
@@ -1318,16 +1321,18 @@ def run_adaptively(integrate_so: Callable[..., Any], params: Any, start: Any, t:
 #
 # Time step
 # : The default is the staggered scheme at 0.05 ms. It misses the converged periods of the pacemakers
-#   by 0.1 to 0.3%, where exponential Euler at 0.025 ms misses them by up to 3%. Steps above 0.25 ms
-#   are refused: there periods are up to 9% short and every tenth spike is missing, though nothing
-#   blows up.
+#   by 0.1 to 0.4%, where exponential Euler at 0.025 ms misses them by up to 3%. Small as it is, the
+#   error adds up from cycle to cycle: after 5 s from the cold start the spikes of AB/PD 5 come 21 ms
+#   late, and those of PY 4 to 6, which fire weakly, up to 18 ms. With 0.025 ms the periods are right to 0.1%.
+#   Steps above 0.25 ms are refused: at 0.25 ms periods are up to 11% short and up to every seventh
+#   spike is missing, though nothing blows up.
 #
 # Synapses at the start
 # : The paper does not say which activation $s$ a circuit starts with. Here it is part of the
 #   thermalized state: the terminals of an isolated cell follow its potential too. It matters where a
-#   circuit has two rhythms. In the circuit above LP can silence the pacemaker for good. From 120
-#   moments at which the isolated cells were joined, taken between 4 and 12 s, 66% lead to the
-#   triphasic rhythm, and 59% if $s$ starts at 0.
+#   circuit has two rhythms. In the circuit above LP can silence the pacemaker for good. Of 120
+#   moments at which the isolated cells were joined, evenly spaced between 4 and 12 s, 65% lead to the
+#   triphasic rhythm, and 63% if $s$ starts at 0.
 #
 # Chaos
 # : LP 4 alone fires irregular pairs of spikes, and a difference of $10^{-13}$ mV at the start moves

@@ -62,7 +62,7 @@ from .results import SPIKE_THRESHOLD
 # A spike is a local maximum of the potential above −10 mV. Its time is that of the top of the parabola
 # through the highest sample and its neighbours, so that it does not jump with the sampling. Upward
 # crossings of the threshold, interpolated linearly, are the other usual definition; they come about
-# 1 ms earlier. Of maxima closer than a refractory time of 1 ms the first counts: noise in a recording
+# half a millisecond earlier. Of maxima closer than a refractory time of 1 ms the first counts: noise in a recording
 # makes such pairs, cells do not.
 
 # %%
@@ -108,8 +108,8 @@ def spikes(
 #
 # Spikes belong to one **burst** as long as no silence between them exceeds 150 ms, if the last of
 # them comes more than 40 ms after the first. A single spike and a quick doublet are no bursts. The
-# two numbers are not in the paper. Within a burst of these cells spikes follow each other in 10 to
-# 100 ms, while the shortest pause that the fifteen criteria allow, of a PY cell that is active for
+# two numbers are not in the paper. Within a burst of these cells spikes follow each other in 8 to
+# 115 ms, while the shortest pause that the fifteen criteria allow, of a PY cell that is active for
 # half of the shortest cycle, lasts 500 ms; 150 ms lies between them.
 
 # %%

@@ -1,10 +1,11 @@
 """The Book's sources: literate modules, the pages made from them, and its table of contents.
 
-The build of the Book executes the pages.
+The build of the Book executes the pages. It warns of a caption without a picture; that it does is tested here.
 """
 
 import re
 from pathlib import Path
+from typing import Any
 
 import generate
 import pytest
@@ -66,3 +67,27 @@ def test_generating_writes_only_what_is_stale(tmp_path: Path) -> None:
     old.write_text("old")
     wanted = dict.fromkeys((fresh, old, missing), "new")
     assert generate.stale(wanted) == {old: "new", missing: "new"}
+
+
+@pytest.fixture
+def nodes() -> Any:
+    """The nodes of Sphinx's pages; what the Book is built with is not installed for the tests alone."""
+    pytest.importorskip("sphinx")
+    return pytest.importorskip("docutils.nodes")
+
+
+def captioned(nodes: Any, *shown: Any) -> Any:
+    """A page with one cell that has a caption, above which it shows something."""
+    figure = nodes.figure("", *shown, nodes.caption("", "A rhythm."))
+    cell = nodes.container("", *([figure] if shown else []), nb_element="cell_code")
+    cell["cell_metadata"] = {"mystnb": {"figure": {"caption": "A rhythm."}}}
+    return nodes.section("", nodes.paragraph("", "text"), cell)
+
+
+def test_a_caption_without_a_picture_is_noticed(nodes: Any) -> None:
+    from pictures import without_picture
+
+    assert len(list(without_picture(captioned(nodes)))) == 1
+    assert len(list(without_picture(captioned(nodes, nodes.literal_block("", ":Layout"))))) == 1
+    for picture in (nodes.image(uri="rhythm.png"), nodes.raw("", "<div></div>", format="html")):
+        assert not list(without_picture(captioned(nodes, picture)))
