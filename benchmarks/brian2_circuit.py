@@ -1,10 +1,7 @@
-"""The circuit of Fig. 3e in Brian2's C++ standalone mode: prints microseconds per step, and AB/PD's mean burst period.
+"""A circuit in Brian2's C++ standalone mode: prints the seconds that its program took, and the spikes of its first cell.
 
-    pip install brian2 'numpy<2'
-    python benchmarks/brian2_circuit.py
-
-It needs an environment of its own and does not import the package: `speed.py brian2 --brian2 PYTHON` runs it in turns with
-the package and hands it the circuit as JSON on its standard input.
+It needs an environment of its own, with `pip install brian2 'numpy<2'`, and does not import the package. `speed.py brian2` runs it
+with the interpreter that BRIAN2_PYTHON names, in turns with the package, and hands it the circuit as JSON on its standard input.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from turns import median, table, take_turns
+from turns import limit, median, table, take_turns
 
 
 def cells_table() -> str:
@@ -35,7 +35,8 @@ def cells_table() -> str:
         for name, x in times.items()
     ]
     a, b = (times[name] for name in list(times)[:2])
+    one_second = median(times["1 different cells, `Network`"]) * 1e3
     return table("recorded every ms | ms per simulated second, median | minimum | the same per cell, or circuit", rows) + (
         f"\nThe circuit of components takes {median(b) / median(a):.2f} (medians; minima {min(b) / min(a):.2f}) of the first chapter's "
-        "time. Limits: 1.10; 30 ms for a second of one cell.\n"
+        f"time. Limits: {limit('1.10', median(b) <= 1.1 * median(a))}; {limit('30 ms for a second of one cell', one_second <= 30)}.\n"
     )

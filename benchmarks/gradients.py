@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from turns import REPETITIONS, median, table, take_turns
+from turns import REPETITIONS, limit, median, table, take_turns
 
 HERE = Path(__file__).resolve().parent
 MS, EVERY, DT = 1000, 1.0, 0.05  # simulated in one run, recorded every, step; ms
@@ -133,9 +133,12 @@ def gradient_table() -> str:
     ]  # fmt: skip
     header = "three cells, 1 s | µs per step, median | minimum | ratio to forward, medians | minima | s to compile | MB"
     names = list(times)
-    ratio = median(times[names[-1]]) / median(times[names[1]])
+    adjoint, jaxley = names[1], names[-1]
+    ratio, share = median(times[adjoint]) / median(times["forward"]), median(times[jaxley]) / median(times[adjoint])
+    seconds = contestants[adjoint].seconds
     return table(header, rows) + (
-        f"\nLimits: the second row takes at most 6 times the first, 10 s to compile, and a third of the last one; it takes 1/{ratio:.1f}. "
+        f"\nLimits of the second row: {limit('6 times the first', ratio <= 6)}, {limit('10 s to compile', seconds <= 10)}, "
+        f"{limit('a third of the last', share >= 3)}; it takes 1/{share:.1f} of that. "
         "jaxley's cells have its sodium, potassium, muscarinic potassium, L and T calcium channels and a leak, without intracellular "
         "calcium, and its graded synapse, which is the same equation; checkpoints after every √N steps in both.\n"
     )
@@ -190,16 +193,17 @@ def child_memory(ms: float) -> str:
 
 def memory_table() -> str:
     """Memory of a gradient by simulated time."""
-    rows = []
+    rows, largest = [], {}
     for ms in (1000, 3000, 10_000, 30_000):
         command = [sys.executable, str(HERE / "gradients.py"), str(ms)]
         found = subprocess.run(
             command, env=os.environ | {"PYTHONPATH": str(HERE.parent)}, stdout=subprocess.PIPE, check=True, text=True
         )
         before, after, reserved = found.stdout.split()
+        largest[ms] = float(after)
         rows.append((f"{ms / 1000:g} s", reserved, after, before))
     header = "simulated | MB that the gradient works in | largest memory of the process, MB | before the gradient, MB"
-    return table(header, rows) + "\nLimit: 2 GB at 10 s.\n"
+    return table(header, rows) + f"\nLimit: {limit('2 GB at 10 s', largest[10_000] <= 2000)}.\n"
 
 
 if __name__ == "__main__":

@@ -28,6 +28,11 @@ def median(times: Sequence[float]) -> float:
     return sorted(times)[len(times) // 2]
 
 
+def limit(said: str, holds: bool) -> str:
+    """A limit and whether it was kept, by medians."""
+    return f"{said} ({'met' if holds else '**missed**'})"
+
+
 def table(header: str, rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table; the header's cells are separated by |."""
     names = [x.strip() for x in header.split("|")]
