@@ -99,7 +99,7 @@ def test_commands_follow_each_other(tmp_path: Path) -> None:
 def table(title: str) -> dict[str, list[str]]:
     """A table of benchmarks/README.md: its rows by their first cell, and under "date" that of its measurement."""
     part = MEASURED.partition(f"### {title}\n")[2].partition("###")[0]
-    rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("|")]
+    rows = [[cell.replace("*", "").strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("|")]
     return {row[0]: row[1:] for row in rows} | {"date": [part.strip().splitlines()[-1]]}
 
 
@@ -107,6 +107,13 @@ def cells(code: str) -> set[str]:
     """The row of README.md's table about a code."""
     (line,) = re.findall(rf"^\| {re.escape(code)} \|.*$", README, flags=re.MULTILINE)
     return {cell.strip() for cell in line.split("|")}
+
+
+def test_the_time_of_many_circuits_follows_from_the_newest_table() -> None:
+    steps_a_second = 1e6 * float(table("Batches")["`database.run`, float32"][0])
+    minutes = 20_000 * 13_000 * 20 / steps_a_second / 60
+    assert 5.5 < minutes < 6.5
+    assert "Two cores run 20,000 circuits in about six minutes" in README
 
 
 def test_speeds_are_those_of_the_newest_tables() -> None:
