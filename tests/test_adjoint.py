@@ -58,7 +58,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", [pytest.param(name, marks=pytest.mark.slow if "uneven" in name else ()) for name in CASES])
+@pytest.mark.parametrize("case", [pytest.param(name, marks=() if "Euler" in name else pytest.mark.slow) for name in CASES])
 def test_equals_the_derivative_that_jax_takes_through_the_scheme(case, request):
     circuit, t, I, options = CASES[case]
     model = request.getfixturevalue(circuit)

@@ -113,6 +113,7 @@ def test_the_papers_circuit_bit_for_bit(solver: str, dt: float) -> None:
     assert {k: x.tolist() for k, x in a.spike_times().items()} == {k: x.tolist() for k, x in b.spike_times().items()}
 
 
+@pytest.mark.slow
 def test_populations_irregular_times_inputs_and_states() -> None:
     old, new = both({"AB/PD": 1, "LP": 1, "PY": 3})
     t = np.sort(np.random.default_rng(0).uniform(0, 200, 40))
@@ -373,6 +374,7 @@ def test_jit_vmap_and_grad() -> None:
     np.testing.assert_allclose(many[1], value, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_derivative_by_a_number_of_a_component() -> None:
     t = np.arange(0, 20, 0.5)
     network = Network({"cell": prinz("AB/PD 2")})

@@ -297,6 +297,7 @@ def test_cell_keeps_its_calcium_while_a_conductance_doubles(calcium_curve: Minim
         assert mean_calcium(calcium_curve.table.loc[position]) == pytest.approx(start, rel=0.01)
 
 
+@pytest.mark.slow
 def test_other_conductances_make_up_for_it(calcium_curve: MinimallyDisruptiveCurve) -> None:
     """Without them the same change of the A conductance changes calcium by far more."""
     start, end = calcium_curve.table.loc[0], calcium_curve.table.iloc[-1]

@@ -107,6 +107,7 @@ def test_spikes_of_a_noisy_trace_are_those_of_the_rhythm_chapter():
     assert int(found.lost) == 0
 
 
+@pytest.mark.slow
 def test_features_are_undefined_if_there_are_too_many_spikes(monkeypatch):
     monkeypatch.setattr(fitting, "MAX_SPIKES", 20)
     t = np.arange(0, 4000, 0.5)
@@ -116,6 +117,7 @@ def test_features_are_undefined_if_there_are_too_many_spikes(monkeypatch):
     assert found.rate[1] == 0
 
 
+@pytest.mark.slow
 def test_the_derivative_of_a_spike_time_is_that_of_the_spike():
     """A spike that is shifted moves by the shift, wherever it lies between the samples; the top of a parabola does not."""
     t = jnp.arange(0.0, 30.0, 0.1)
@@ -171,6 +173,7 @@ def test_soft_periods_equal_hard_ones_on_random_trains():
     assert compared > 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("V", [-60.0, 0.0])
 def test_a_silent_cell_has_undefined_features_without_undefined_derivatives(V):
     t = jnp.arange(0.0, 500.0, 0.5)

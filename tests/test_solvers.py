@@ -486,6 +486,7 @@ def differentiable(request: pytest.FixtureRequest) -> Differentiable:
     return Differentiable(request.param)
 
 
+@pytest.mark.slow
 def test_gradients_are_the_difference_quotients(differentiable: Differentiable) -> None:
     """In reverse and forward mode, along one random direction of each input, up to 150 ms."""
     rng = np.random.default_rng(5)
