@@ -305,6 +305,7 @@ def test_other_conductances_make_up_for_it(calcium_curve: MinimallyDisruptiveCur
     assert abs(alone / mean_calcium(start) - 1) > 0.1
 
 
+@pytest.mark.slow
 def test_plot_shows_every_parameter_and_the_loss(calcium_curve: MinimallyDisruptiveCurve) -> None:
     hv.extension("bokeh")
     change, loss = calcium_curve.plot()
