@@ -10,7 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+
+from pyloric_simulator.prinz2004 import Prinz2004
+from pyloric_simulator.rhythm import bursts
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -94,6 +99,25 @@ def test_commands_follow_each_other(tmp_path: Path) -> None:
         if "--csv" in arguments:
             (tmp_path / "rhythm.csv").rename(tmp_path / "recording.csv")
     assert (tmp_path / "rhythm.html").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_spikes_and_periods_of_isolated_pacemakers() -> None:
+    reference = pd.read_csv(ROOT / "tests" / "data" / "spikes_exponential_euler.csv").groupby("simulation")["spike_time_ms"]
+    cells = Prinz2004({f"AB/PD {i}": 1 for i in range(1, 6)}, gs={}, ge=0)
+    found = cells(0.025 * np.arange(200_001), state=cells.cold, solver="exponential_euler", dt=0.025).spike_times()
+    for (cell, _), times in found.items():
+        np.testing.assert_allclose(times, reference.get_group(f"isolated {cell}"), rtol=0, atol=1e-9)
+    assert sum(map(len, found.values())) == 393
+
+    def periods(solver: str, dt: float) -> np.ndarray:
+        trains = cells(np.arange(0, 16_000, 0.05), state=cells.cold, solver=solver, dt=dt).spike_times().values()
+        return np.array([np.diff([begin for begin, *_ in bursts(train) if begin > 4000]).mean() for train in trains])
+
+    converged, published = periods("staggered", 0.00625), np.array([1460, 1490, 1580, 1610, 1640])
+    assert (abs(periods("exponential_euler", 0.025) / published - 1) < 0.0105).all()
+    assert (abs(periods("staggered", 0.05) / converged - 1) < 0.004).all()
+    assert (abs(periods("staggered", 0.025) / converged - 1) < 0.001).all()
 
 
 def table(title: str) -> dict[str, list[str]]:
