@@ -137,7 +137,7 @@ from .schedule import grid_of
 #
 # $$
 # \begin{aligned}
-# V_1 &= A(V, [Ca], x, G_s, J_s) & &\text{potential, gates and calcium frozen} \\
+# V_1 &= A(V, [Ca], x, G_s, J_s) & &\text{potential, all else frozen} \\
 # V_c &= K V_1 \\
 # [Ca]_1 &= B(V_c, [Ca], x) & &\text{half a step of calcium} \\
 # z' &= z + (z_∞ - z)\, c(V_c, [Ca]_1) & &\text{all gates, } z = (s, x) \\
