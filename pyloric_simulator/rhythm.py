@@ -62,7 +62,7 @@ from .results import SPIKE_THRESHOLD
 # A spike is a local maximum of the potential above −10 mV. Its time is that of the top of the parabola
 # through the highest sample and its neighbours, so that it does not jump with the sampling. Upward
 # crossings of the threshold, interpolated linearly, are the other usual definition; they come about
-# half a millisecond earlier. Of maxima closer than a refractory time of 1 ms the first counts: noise in a recording
+# 1 ms earlier. Of maxima closer than a refractory time of 1 ms the first counts: noise in a recording
 # makes such pairs, cells do not.
 
 # %%
