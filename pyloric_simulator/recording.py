@@ -185,7 +185,7 @@ def unit_of(name: Any) -> float | None:
 def is_kind(x: Any, kinds: str) -> bool:
     """Whether the type of an array, index or column is one of NumPy's kinds; "M": dates, with zone, too; "T": text of pandas."""
     dtype = getattr(x, "dtype", None)
-    kind = "M" if isinstance(dtype, pd.DatetimeTZDtype) else "T" if isinstance(dtype, pd.StringDtype) else getattr(dtype, "kind", "")
+    kind = "M" if isinstance(dtype, pd.DatetimeTZDtype) else "T" if isinstance(dtype, pd.StringDtype) else getattr(dtype, "kind", " ")
     return kind in kinds
 
 
@@ -199,11 +199,12 @@ def times_and_rest(data: pd.DataFrame, what: str, axis: str | None) -> tuple[np.
     clocks = [i for i, name in enumerate(data.columns) if unit_of(name) or is_kind(data.iloc[:, i], "mM")]
     bare = [i for i, name in enumerate(data.columns) if spelled(name) in TIME and i not in clocks]
     if len(clocks) + len(bare) > 1:
-        raise ValueError(f"{what} has the columns {checks.listing(data.columns[clocks + bare])}; one of them must be the time. Drop the others.")
+        names = checks.listing(data.columns[clocks + bare])
+        raise ValueError(f"{what} has the columns {names}; only one of them can be the time. Drop the others.")
     if bare and not is_own(data):
         raise ValueError(
-            f"{what} has the column {data.columns[bare[0]]!r} beside its index, and does not tell the unit; it must be sure. If it is in ms, "
-            f"df.set_index({data.columns[bare[0]]!r}); else name it with its unit, such as 'time (s)'."
+            f"{what} has the column {data.columns[bare[0]]!r} beside its index, without a unit; it must be sure which are the times. If it is "
+            f"in ms, df.set_index({data.columns[bare[0]]!r}); else name it with its unit, such as 'time (s)'."
         )
     if clocks or bare:
         i = (clocks + bare)[0]
@@ -232,10 +233,15 @@ def check_index(axis: str, index: pd.Index) -> None:
     if isinstance(index, (pd.MultiIndex, pd.PeriodIndex, pd.IntervalIndex)):
         raise TypeError(f"{axis} is a {type(index).__name__}; it must be times in ms, durations or dates. {CURE}")
     if index.name is None and counts(index):
-        warnings.warn(
-            f"{axis} counts {index[0]}, {index[1]}, …; it is taken for ms, one sample in each. If these are numbers of samples, multiply them "
-            "by the sampling interval, df.index * 0.05; if not, name it: df.rename_axis('time (ms)').", stacklevel=8,
-        )  # fmt: skip
+        warn(
+            f"{axis} counts {index[0]}, {index[1]}, …; it is taken for ms, one sample in each. If these are numbers of samples, multiply "
+            "them by the sampling interval, df.index * 0.05; if not, name it: df.rename_axis('time (ms)')."
+        )
+
+
+def warn(message: str) -> None:
+    """A warning that points at the caller of a function of `rhythm`."""
+    warnings.warn(message, UserWarning, stacklevel=7)
 
 
 def counts(x: Any) -> bool:
@@ -403,19 +409,18 @@ def within(found: Recording, window: Any) -> Recording:
     start, end = pair(window)
     first, last = found.window if found.t is None else ends(found.t)
     slack = float(np.median(np.diff(found.t))) if found.t is not None and len(found.t) > 1 else 0.0
-    seconds = end - start < BRIEF and max(first, 0) - slack < 1e3 * end <= last + 1e3 * slack + BRIEF and 1e3 * (end - start) > BRIEF
-    guess = f" If it is in s, say ({1e3 * start:g}, {1e3 * end:g})." if seconds else ""
+    seconds = end - start < BRIEF < 1e3 * (end - start) and first < 1e3 * end <= last + max(1e3 * slack, BRIEF)
+    guess = f"If it is in s, say ({1e3 * start:g}, {1e3 * end:g})." if seconds else "Choose such times."
+    said = f"window is ({start:g}, {end:g}) ms"
     if found.t is not None and (start < first - slack or end > last + slack):
-        raise ValueError(
-            f"window is ({start:g}, {end:g}) ms; it must lie within the recording, {first:g} to {last:g} ms.{guess or ' Choose such times.'}"
-        )
+        raise ValueError(f"{said}; it must lie within the recording, {first:g} to {last:g} ms. {guess}")
     if seconds:
-        raise ValueError(f"window is ({start:g}, {end:g}) ms, {end - start:g} ms of a recording to {last:g} ms, too short for a rhythm.{guess}")
-    if found.t is None:
-        if found.trains and any(map(len, found.trains.values())) and (end < first or start > last):
-            warnings.warn(f"window is ({start:g}, {end:g}) ms, and all spikes are from {first:g} to {last:g} ms; so all cells are silent.", stacklevel=4)
-        return found._replace(window=(start, end), pieces=np.array([[start, end]]))
-    return found._replace(window=(start, end), pieces=clipped(pieces(found.t), start, end))
+        raise ValueError(f"{said}, and the recording goes on to {last:g} ms; a rhythm does not show in less than {BRIEF:g} ms. {guess}")
+    if found.t is not None:
+        return found._replace(window=(start, end), pieces=clipped(pieces(found.t), start, end))
+    if first < last and (end < first or start > last):
+        warn(f"{said}, and all spikes are from {first:g} to {last:g} ms; so all cells are silent. Check it, if that is not meant.")
+    return found._replace(window=(start, end), pieces=np.array([[start, end]]))
 
 
 def pair(window: Any) -> Window:
@@ -433,7 +438,7 @@ def clipped(parts: np.ndarray, start: float, end: float) -> np.ndarray:
     """The parts (piece, 2) within a window; the first and the last reach to its ends, if it goes on to those of the recording."""
     inside = parts[(parts[:, 1] >= start) & (parts[:, 0] <= end)]
     if not len(inside):
-        raise ValueError(f"window is ({start:g}, {end:g}) ms, all of it in a gap of the recording; it must have samples. Choose other times.")
+        raise ValueError(f"window is ({start:g}, {end:g}) ms, all of it in a gap of the recording; it must have samples. Choose others.")
     found = np.clip(inside, start, end)
     found[0, 0] = start if start <= parts[0, 0] else found[0, 0]
     found[-1, 1] = end if end >= parts[-1, 1] else found[-1, 1]
@@ -477,20 +482,14 @@ def check_sampling(what: str, t: np.ndarray, V: Mapping[Any, np.ndarray]) -> Non
             f"V of {what} changes by {steep:.4g} mV in a ms; no cell exceeds {STEEPEST:g}. If its times are in s, multiply them by 1000."
         )
     if usual < BLIND / 1000 and len(t) > 100 and t[-1] - t[0] < BRIEF:
-        warnings.warn(
-            f"{what} lasts {t[-1] - t[0]:.4g} ms; a rhythm does not show in less than {BRIEF:g} ms. If its times are in s, multiply them by 1000.",
-            stacklevel=5,
-        )
+        warn(f"{what} lasts {t[-1] - t[0]:.4g} ms, in which no rhythm shows. If its times are in s, multiply them by 1000.")
     warn_of_coarse(t)
 
 
 def warn_of_coarse(t: np.ndarray) -> None:
     """Warn of samples at times t (ms) between which spikes are missed."""
     if len(t) > 2 and (usual := float(np.median(np.diff(t)))) > LONGEST:
-        warnings.warn(
-            f"the samples are {usual:g} ms apart; between samples more than {LONGEST:g} ms apart spikes are missed. Record every 1 ms or more often.",
-            stacklevel=5,
-        )
+        warn(f"the samples are {usual:g} ms apart; where they are more than {LONGEST:g} ms apart spikes are missed. Record one every ms.")
 
 
 def check_trains(trains: Mapping[Any, np.ndarray]) -> None:
@@ -505,7 +504,4 @@ def check_trains(trains: Mapping[Any, np.ndarray]) -> None:
             warn(wrong)
     every = np.concatenate([[], *trains.values()])
     if len(every) > 4 and np.ptp(every) < BRIEF:
-        warnings.warn(
-            f"all {len(every)} spikes lie within {np.ptp(every):.4g} ms; a rhythm does not show in less than {BRIEF:g} ms. If their times are in "
-            "s, multiply them by 1000.", stacklevel=5,
-        )  # fmt: skip
+        warn(f"all {len(every)} spikes lie within {np.ptp(every):.4g} ms, in which no rhythm shows. If they are in s, multiply them by 1000.")
