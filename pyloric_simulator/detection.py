@@ -9,7 +9,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from . import checks
 from .scale import INTERVAL, POTENTIAL, Scale, suspicion
@@ -33,16 +32,16 @@ class Detection(NamedTuple):
 
 
 STANDARD = Detection()
-LEVEL = POTENTIAL._replace(what="thresholds and prominences", least=0.1)  # in volts all of them are smaller
+VOLTS = POTENTIAL._replace(what="thresholds and prominences", least=0.1)  # in volts all of them are smaller
 WAIT = Scale("refractory times", "ms", 0.05, 100.0, {"s": 1e3, "µs": 1e-3})
 
 
-def detection(d: Any = STANDARD) -> Detection:
+def checked(d: Any) -> Detection:
     """The same, after a look at every number; warns of those that look as if they were in another unit."""
     if not isinstance(d, Detection):
         raise TypeError(f"detection is {d!r}; it must be a Detection, such as Detection(threshold=-45, gap=100). Write it so.")
     numbers: dict[str, tuple[str, Scale, float]] = {
-        "threshold": ("mV", LEVEL, -math.inf), "prominence": ("mV", LEVEL, 0.0), "refractory": ("ms", WAIT, 0.0),
+        "threshold": ("mV", VOLTS, -math.inf), "prominence": ("mV", VOLTS, 0.0), "refractory": ("ms", WAIT, 0.0),
         "gap": ("ms", INTERVAL, 0.0), "min_duration": ("ms", INTERVAL, -math.inf),
     }  # fmt: skip
     found = {name: number(name, getattr(d, name), *rule) for name, rule in numbers.items()}
@@ -138,10 +137,19 @@ def vertex(t: np.ndarray, V: np.ndarray, i: np.ndarray) -> np.ndarray:
 EVEN = 1e-6  # relative difference of two sampling intervals that are equal but for rounding
 
 
-def candidates(V: np.ndarray, threshold: float) -> np.ndarray:
+def maxima(V: np.ndarray, threshold: float) -> np.ndarray:
     """Numbers of the samples at local maxima of V above the threshold; a plateau counts at its first sample."""
     inner = V[1:-1]
     return 1 + np.flatnonzero((inner > V[:-2]) & (inner >= V[2:]) & (inner > threshold))
+
+
+def ascents(t: np.ndarray, V: np.ndarray, i: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the tops at samples i have a way up through the threshold of their own, and its times, between samples."""
+    up = np.flatnonzero((V[:-1] <= threshold) & (V[1:] > threshold))
+    before = np.searchsorted(up, i) - 1
+    own = (before >= 0) & (np.diff(before, prepend=-1) > 0)
+    k = up[before[own]]
+    return own, t[k] + (threshold - V[k]) / (V[k + 1] - V[k]) * (t[k + 1] - t[k])
 
 
 def highest(time: np.ndarray, height: np.ndarray, valley: np.ndarray, prominence: float, refractory: float) -> list[int]:
@@ -164,30 +172,56 @@ def highest(time: np.ndarray, height: np.ndarray, valley: np.ndarray, prominence
     return kept
 
 
-def stands_out(t: np.ndarray, V: np.ndarray, i: np.ndarray, prominence: float) -> np.ndarray:
-    """Whether V at samples i stands out on both sides, within `SIDE`, or on the one that the recording does not cut."""
+class Sides(NamedTuple):
+    """By how much (mV) tops stand above the lowest potential within `SIDE` before and after, and whether the recording cuts that time."""
+
+    left: np.ndarray  # (top,) mV
+    right: np.ndarray  # (top,) mV
+    cut_left: np.ndarray  # (top,)
+    cut_right: np.ndarray  # (top,)
+
+
+def sides(t: np.ndarray, V: np.ndarray, i: np.ndarray) -> Sides:
+    """The two sides of V (time,) at samples i (top,)."""
     first, last = np.searchsorted(t, t[i] - SIDE), np.searchsorted(t, t[i] + SIDE, side="right")
-    lowest = lambda a, b: np.minimum.reduceat(V, np.stack([a, b], 1).ravel())[::2] if len(a) else np.empty(0)  # noqa: E731
-    left = V[i] - lowest(first, i) >= prominence
-    right = V[i] - lowest(i, np.minimum(last, len(V) - 1)) >= prominence
-    right |= V[i] - V[np.minimum(last, len(V)) - 1] >= prominence
-    return (left | right) & (left | (first == 0)) & (right | (last == len(V)))
+    lows = np.minimum.reduceat(np.append(V, math.inf), np.stack([first, i + 1, i, last], 1).ravel())  # from each to the next
+    left, right = lows[::4], lows[2::4]
+    return Sides(V[i] - left, V[i] - right, first == 0, last == len(t))
+
+
+def stand_out(t: np.ndarray, V: np.ndarray, i: np.ndarray, prominence: float) -> np.ndarray:
+    """Whether V at samples i stands out on both sides, or on the one that the recording does not cut."""
+    s = sides(t, V, i)
+    left, right = s.left >= prominence, s.right >= prominence
+    return (left | right) & (left | s.cut_left) & (right | s.cut_right)
 
 
 def tops(t: np.ndarray, V: np.ndarray, d: Detection = STANDARD) -> Tops:
     """The spikes of V (time,) mV at increasing times t (time,) ms."""
+    if len(t) < FEW:
+        return Tops(np.empty(0, int), np.empty(0), np.empty(0))
     excursion = noise(t, V)
     seen, least = smoothed(t, V, excursion)
     least = max(min(PROMINENCE, SHARE * float(np.ptp(V))), least) if d.prominence is None else d.prominence
-    i = candidates(seen, d.threshold)
-    time = vertex(t, seen, i)
+    i, upward = maxima(seen, d.threshold), d.kind == "crossings"
+    if upward and seen[-1] > max(seen[-2], d.threshold):
+        i = np.append(i, len(t) - 1)  # a way up at the end
+    time = t[i] if upward else vertex(t, seen, i)
     valley = np.minimum.reduceat(seen, np.append(0, i))[:-1]  # the lowest before each, since the one before
     kept = np.array(highest(time, seen[i], valley, least, d.refractory), int)
-    kept = kept[stands_out(t, seen, i[kept], least)]
-    if not excursion:
-        return Tops(i[kept], time[kept], V[i[kept]])
-    fits = np.array([fitted(t, V, seen, k, excursion) for k in i[kept]]).reshape(-1, 2)
-    return Tops(np.searchsorted(t, fits[:, 0]), fits[:, 0], fits[:, 1])
+    kept = kept[stand_out(t, seen, i[kept], least)]
+    i, time, height = i[kept], time[kept], V[i[kept]]
+    if excursion:
+        fits = np.array([fitted(t, V, seen, k, excursion) for k in i]).reshape(-1, 2)
+        time, height = fits[:, 0], fits[:, 1]
+        i = np.searchsorted((t[1:] + t[:-1]) / 2, time)
+    if upward:
+        own, time = ascents(t, seen, i, d.threshold)
+        i, height = i[own], height[own]
+    return Tops(i, time, height)
+
+
+FEW = 3  # samples, less show no top
 
 
 # ---------------------------------------------------------------- tops in noise
