@@ -99,6 +99,7 @@ from .experiments import (
     start_of,
 )
 from .prinz2004 import CM2_MS_TO_US, CONSTANTS, DEFAULT_DT, activating, conductances, inactivating, precision
+from .recording import check_potentials
 from .schedule import Grid, Slots, grid_of
 
 # %% [markdown]
@@ -151,6 +152,7 @@ def voltage_clamp(
     number = cell_number(s.network, cell)
     with precision(s.network.dtype):
         V = sampled("the command", command, s.halves, s.last)
+        check_potentials("the largest potential of the command", V)
         result = run(s, Drive(injected(s, I_ext), V=V[:, None]), (number,))
         slope = pd.Series(slope_of(command, V, s), s.t)
     return ClampResult(result.t, result.states, result.model, number, slope)
@@ -174,6 +176,8 @@ def clamp_family(model: Any, t: Any, commands: Sequence[Any], **kwargs: Any) -> 
     number, (grid, slots) = cell_number(s.network, kwargs.get("cell")), grid_of(s.t, s.steps[0], s.dt)
     with precision(s.network.dtype):
         V = jnp.stack([sampled("the command", c, s.halves, s.last) for c in commands])
+        for x in V:
+            check_potentials("the largest potential of the command", x)
         start = State(*(np.asarray(x, s.network.dtype) for x in s.start))
         none = jnp.zeros((len(s.steps), len(s.network.rows)), s.network.dtype)
         drive = Drive(none, V=jnp.asarray(V, s.network.dtype)[:, :, None])
@@ -385,6 +389,7 @@ def dynamic_clamp(
         I, G, V = injected(s, I_ext), jnp.zeros((len(s.steps), len(new.rows))), None
         if recording is not None:
             V = sampled("the recording", recording, s.halves, s.last)
+            check_potentials("the largest potential of the recording", V)
             mine = np.array([x == label for x, _ in new.cells], float)
             for x in channels:
                 more, J = driven_conductance(network, label, x, V, s)
