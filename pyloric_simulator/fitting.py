@@ -343,9 +343,9 @@ def soft_features(t: Any, V: Any, temperature: Any = DEFAULT_TEMPERATURE, pacema
     temperature: ms, {eq}`eq-soft`. pacemaker: the cell whose bursts begin the cycles. Of a cell with more than
     `MAX_SPIKES` spikes all features are NaN. Raises ValueError for shapes that do not fit, and for a pacemaker that is not there.
     """
+    check_traces(np.shape(t), np.shape(V), pacemaker)
     V = jnp.asarray(V)
     t = jnp.asarray(t, V.dtype)
-    check_traces(t.shape, V.shape, pacemaker)
     window = t[0], t[-1]
     trains = jax.vmap(train, in_axes=(None, 1))(t, V)
     fits = trains.lost == 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -316,9 +316,15 @@ def read_csv(file: Path) -> pd.DataFrame:
     own = any(line.startswith(b"# units: ") for line in comments)
     options: dict[str, Any] = {"skiprows": len(comments)} if own else {"comment": "#"}
     names = pd.read_csv(file, header=None, nrows=1, dtype=str, **options).iloc[0].dropna()
+    if len(names) == 1 and (other := [x for x in (";", "\t") if x in names.iloc[0]]):
+        raise ValueError(f"its columns are separated by {other[0]!r}, not commas; read it by pd.read_csv(…, sep={other[0]!r}, index_col=0)")
     if (twice := names[names.duplicated()]).size:
         raise ValueError(f"the column {twice.iloc[0]!r} is there twice, and each cell needs a label of its own")
-    return pd.read_csv(file, float_precision="round_trip", **options)
+    return pd.read_csv(file, **EXACT, **options)
+
+
+PANDAS = tuple(int(x) for x in pd.__version__.split(".")[:2])
+EXACT: dict[str, Any] = {"float_precision": "round_trip"} if PANDAS < (3, 1) else {}  # so that no digit is lost; later pandas does it
 
 
 def leading_comments(file: Path) -> list[bytes]:
@@ -454,17 +460,25 @@ STEEPEST = 5000.0  # mV/ms, which no cell reaches in a hundredth of all samples
 BLIND = 10.0  # ms, between samples that show no spike at all
 
 
-def check_potentials(name: str, V: Any) -> None:
-    """Refuse finite potentials (…) of a size that they have in V, in µV or before a gain is taken out; warn of peaks beyond any cell."""
+def check_potentials(name: str, V: Any, doubt: Callable[[str], None] | None = None) -> None:
+    """Refuse finite potentials (…) of a size that they have in V, in µV or before a gain is taken out; warn of peaks beyond any cell.
+
+    doubt: what to do instead of refusing.
+    """
     V = np.asarray(V, float).ravel()
     level, top = abs(float(np.median(V[:: max(1, len(V) // MANY)]))), float(np.abs(V).max(initial=0.0))
     away = level > OFFSET * float(np.ptp(V))  # extracellular potentials lie around 0, and may be small
+    wrong = ""
     if 0 < top < NOTHING or (top < POTENTIAL.least and away):
-        raise ValueError(suspicion(name, top, POTENTIAL))
-    if level > LEVEL.most:
-        raise ValueError(suspicion(name.replace("the largest", "the median"), level, LEVEL))
-    if wrong := suspicion(name, max(top, POTENTIAL.least), POTENTIAL):
-        warn(wrong)
+        wrong = suspicion(name, top, POTENTIAL)
+    elif level > LEVEL.most:
+        wrong = suspicion(name.replace("the largest", "the median"), level, LEVEL)
+    elif top > POTENTIAL.most:
+        doubt, wrong = warn, suspicion(name, top, POTENTIAL)
+    if wrong and doubt is None:
+        raise ValueError(wrong)
+    if wrong and doubt is not None:
+        doubt(wrong)
 
 
 def check_sampling(what: str, t: np.ndarray, V: Mapping[Any, np.ndarray]) -> None:
@@ -648,3 +662,12 @@ def check_drive(what: str, t: np.ndarray, duration: float) -> None:
         warn(suspicion(f"the sampling interval of {what}", usual, SAMPLING))
     for a, b in zip(t[gaps(t)], t[gaps(t) + 1], strict=True):
         warn(f"{what} has a gap from {a:g} to {b:g} ms; it goes on in a straight line there. If that is not meant, choose another part.")
+
+
+def check_commands(what: str, commands: Sequence[Any]) -> None:
+    """Refuse recordings, and warn of numbers and protocols, among the commands of a clamp that are not of the size of potentials in mV."""
+    recorded = any(isinstance(c, (pd.Series, tuple)) for c in commands)
+    values = [c[1] if isinstance(c, tuple) and len(c) == 2 else getattr(c, "levels", c) for c in commands]
+    found = [checks.numbers(what, x).ravel() for x in values if not callable(x)]
+    if found:
+        check_potentials(f"the largest potential of {what}", np.concatenate(found), None if recorded else warn)
