@@ -68,7 +68,9 @@ from .prinz2004 import (
     precision,
     simulate,
 )
+from .recording import cell_number, check_spacing, check_units, evenly_sampled, order_of, warn_of_coarse
 from .rhythm import CRITERIA, GAP, MIN_BURST, REFRACTORY, THRESHOLD, Criterion
+from .scale import CALCIUM, suspicion
 
 # %% [markdown]
 # ## Every number has a name
@@ -325,14 +327,23 @@ class Features(NamedTuple):
 DEFAULT_TEMPERATURE = 5.0  # ms
 
 
+def check_traces(t: tuple[int, ...], V: tuple[int, ...], pacemaker: Any) -> None:
+    """Refuse shapes of times and potentials that do not fit, and a number of no cell, which JAX would take for the last one."""
+    if len(V) != 2 or t != V[:1] or t[0] < 3:
+        raise ValueError(f"t has the shape {t} and V {V}; they must be (time,), three times at least, and (time, cell). Give V[:, None].")
+    if not isinstance(pacemaker, jax.core.Tracer):
+        cell_number("pacemaker", pacemaker, [("cell", i) for i in range(V[1])])
+
+
 def soft_features(t: Any, V: Any, temperature: Any = DEFAULT_TEMPERATURE, pacemaker: int = 0) -> Features:
     """Period, duty cycle and phase of every cell as smooth functions of its potential; pure JAX.
 
     t: (time,) ms, equally spaced and dense enough to resolve spikes (0.5 ms or less for the features, 0.1 ms for
     derivatives); V: (time, cell) mV.
     temperature: ms, {eq}`eq-soft`. pacemaker: the cell whose bursts begin the cycles. Of a cell with more than
-    `MAX_SPIKES` spikes all features are NaN.
+    `MAX_SPIKES` spikes all features are NaN. Raises ValueError for shapes that do not fit, and for a pacemaker that is not there.
     """
+    check_traces(np.shape(t), np.shape(V), pacemaker)
     V = jnp.asarray(V)
     t = jnp.asarray(t, V.dtype)
     window = t[0], t[-1]
@@ -530,17 +541,22 @@ class Recording(NamedTuple):
 
 
 def recording_of(data: Any, model: Any) -> Recording:
-    """A recording from a result, from a DataFrame (index: ms) or from (t, V), checked against the model's cells."""
-    if hasattr(data, "states"):
-        data = data.t, data.states.V
-    elif isinstance(data, pd.DataFrame):
-        data = data.index.to_numpy(), data.to_numpy()
-    return Recording(*checks.voltage_data(data, len(model.circuit.rows)))
+    """A recording from a result, a DataFrame (index: ms), a file or (t, V); labels tell which column is which of the model's cells."""
+    return Recording(*evenly_sampled(data, model.cells))
 
 
 def start_of(model: Any, state: State | None, **scheme: Any) -> State:
     """The start of runs: a state that was given, or else the thermalized one."""
     return model.get_thermalization(**scheme) if state is None else checks.state(state, model.cold)
+
+
+def times_of(t: Any) -> np.ndarray:
+    """Times of a run (time,) ms from which features are taken: equally spaced, and dense enough to show spikes."""
+    t = checks.times(t, 0.0)
+    check_spacing(t, "t")
+    check_units("the run", t, {})
+    warn_of_coarse(t)
+    return t
 
 
 def trace_mismatch(model: Any, data: Any, *, state: State | None = None, dt: float = DEFAULT_DT) -> Loss:
@@ -581,7 +597,7 @@ def prediction_error(
     """Loss: mean squared error (mV²) of a model that is steered by recorded potentials with conductance K (mS/cm²).
 
     data, state: as for `trace_mismatch`. skip: ms at the start that do not count, while the gates find their values.
-    Raises ValueError if the circuit has no channel without gates.
+    Raises ValueError if the circuit has no channel without gates, or if nothing is left.
     """
     from scipy.interpolate import CubicSpline
 
@@ -592,7 +608,9 @@ def prediction_error(
     steps = t[0] + dt * np.arange(round((t[-1] - t[0]) / dt) + 2)
     target = CubicSpline(t, V)(np.minimum(steps, t[-1]))
     injected = K * c.constants.A * CM2_MS_TO_US * (target - c.channels[n].E)
-    late = t >= t[0] + skip
+    late = t >= t[0] + checks.number("skip", skip, "ms")
+    if skip < 0 or not late.any():
+        raise ValueError(f"skip is {skip:g} ms of a recording of {t[-1] - t[0]:g} ms; it must leave some of it. Say 0 for all.")
 
     def loss(params: Params) -> Array:
         steered = params.replace(g=jnp.asarray(params.g).at[:, n].add(K))
@@ -632,12 +650,26 @@ def mean_calcium(params: Params, start: State, t: Any, *, dt: float = DEFAULT_DT
     return simulate_with_adjoint(params, start, t, dt=dt, **run).Ca.mean(0)
 
 
+def calcium_target(target: Any, cells: list[tuple[str, int]]) -> np.ndarray:
+    """Mean calcium that is wanted, () or (cell,) µM; labels tell whose it is."""
+    labelled = pd.Series(target) if isinstance(target, Mapping) else target
+    if isinstance(labelled, pd.Series):
+        labelled = labelled.iloc[order_of(labelled.index, cells)]
+    x = checks.positive_values("target", labelled, "µM")
+    if x.shape not in ((), (len(cells),)):
+        raise ValueError(f"target has shape {x.shape}; it must be one number, or one for each of the {len(cells)} cells. Give one of these.")
+    for size in (x.min(), x.max()):
+        if wrong := suspicion("target", float(size), CALCIUM):
+            checks.warn(wrong)
+    return x
+
+
 def calcium_mismatch(
     model: Any, target: Any, t: Any, *, state: State | None = None, dt: float = DEFAULT_DT
 ) -> Loss:
-    """Loss: mean over cells of log²(mean calcium / target); target: () or (cell,) µM."""
+    """Loss: mean over cells of log²(mean calcium / target); target: µM, a number, (cell,), or a mapping or Series with labels."""
     start = start_of(model, state, dt=dt)
-    target = checks.positive_values("target", target, "µM")
+    target = calcium_target(target, list(model.cells))
     return lambda params: jnp.mean(jnp.log(mean_calcium(params, start, t, dt=dt) / target) ** 2)
 
 
@@ -661,6 +693,11 @@ def density_mismatch(
     t, V = recording_of(data, model)
     start = start_of(model, state, dt=dt)
     wanted, width = np.asarray(V), checks.positive("width", width, "ms")
+    if not t[1] - t[0] <= width <= t[-1] - t[0]:
+        raise ValueError(
+            f"width is {width:g} ms, with samples from {t[0]:g} to {t[-1]:g} ms, each {t[1] - t[0]:g}; it must lie between the interval and "
+            "the whole. 50 is usual."
+        )
 
     def loss(params: Params) -> Array:
         V = simulate_with_adjoint(params, start, t, dt=dt, t0=t[0]).V
@@ -691,13 +728,17 @@ def longest_silence(spikes: Train, window: tuple[Any, Any], T: Any) -> Array:
 
 
 def rhythm_mismatch(
-    model: Any, t: Any, *, period: float, duty_cycle: float, cell: int = 0, temperature: float = DEFAULT_TEMPERATURE,
+    model: Any, t: Any, *, period: float, duty_cycle: float, cell: Any = 0, temperature: float = DEFAULT_TEMPERATURE,
     state: State | None = None, dt: float = DEFAULT_DT,
 ) -> Loss:  # fmt: skip
-    """Loss: log² of the ratios of a cell's period (ms) and duty cycle to wanted ones; times t (ms) as in `soft_features`."""
-    start = start_of(model, state, dt=dt)
+    """Loss: log² of the ratios of a cell's period (ms) and duty cycle to wanted ones; times t (ms) as in `soft_features`.
+
+    cell: its number or its label. Raises TypeError or ValueError, as for a period that no cell can have in this run.
+    """
     period, share = checks.positive("period", period, "ms"), checks.fraction("duty_cycle", duty_cycle)
-    t = checks.times(t, 0.0)
+    t, cell, temperature = times_of(t), cell_number("cell", cell, model.cells), checks.positive("temperature", temperature, "ms")
+    check_period(period, t[-1] - t[0])
+    start = start_of(model, state, dt=dt)
 
     def loss(params: Params) -> Array:
         V = settled_run(params, start, t, dt)
@@ -708,6 +749,15 @@ def rhythm_mismatch(
         return jnp.where(bursting, a + b, UNDEFINED + c)
 
     return loss
+
+
+def check_period(period: float, duration: float) -> None:
+    """Refuse a period (ms) that is shorter than bursts and the silence between, or longer than the run."""
+    if not GAP + MIN_BURST < period < duration:
+        raise ValueError(
+            f"period is {period:g} ms in a run of {duration:g} ms; it must be shorter than that, and more than {GAP + MIN_BURST:g} ms, since "
+            f"bursts of {MIN_BURST:g} ms lie {GAP:g} ms apart. If it is in s, multiply it by 1000, or simulate longer."
+        )
 
 
 UNDEFINED = 4.0  # loss of a rhythm that has no period, more than that of a wrong one
@@ -735,6 +785,15 @@ def fifteen(f: Features, roles: Sequence[int]) -> dict[str, Array]:
     }  # fmt: skip
 
 
+def three_cells(roles: Any, model: Any) -> tuple[int, ...]:
+    """Numbers of the cells that are PD, LP and PY."""
+    if isinstance(roles, (str, Mapping)) or len(found := [cell_number("a role", x, model.cells) for x in roles]) != 3:
+        raise TypeError(f"roles is {roles!r}; it must be the three cells that are PD, LP and PY, such as (0, 1, 2). Give them in this order.")
+    if len(set(found)) < 3:
+        raise ValueError(f"roles is {roles!r}; PD, LP and PY must be three cells. Name each once.")
+    return tuple(found)
+
+
 def outside(x: Array, c: Criterion, margin: float) -> Array:
     """Squared distance from the accepted range, shrunk at both ends by a margin, in standard deviations of the lobsters."""
     inner = margin * c.sd
@@ -742,15 +801,18 @@ def outside(x: Array, c: Criterion, margin: float) -> Array:
 
 
 def criteria_mismatch(
-    model: Any, t: Any, *, roles: Sequence[int] = (0, 1, 2), margin: float = 0.25, temperature: float = DEFAULT_TEMPERATURE,
+    model: Any, t: Any, *, roles: Sequence[Any] = (0, 1, 2), margin: float = 0.25, temperature: float = DEFAULT_TEMPERATURE,
     state: State | None = None, dt: float = DEFAULT_DT,
 ) -> Loss:  # fmt: skip
     """Loss: 0 if all fifteen criteria hold with a margin (standard deviations) and LP and PY burst as often as PD, give or take one.
 
-    roles: the cells that are PD, LP and PY. Below margin²/15 all fifteen hold.
+    roles: the numbers or the labels of the cells that are PD, LP and PY. Below margin²/15 all fifteen hold. Raises TypeError or
+    ValueError for cells that are not there.
     """
+    t, roles, temperature = times_of(t), three_cells(roles, model), checks.positive("temperature", temperature, "ms")
+    if not checks.number("margin", margin, "standard deviations") >= 0:
+        raise ValueError(f"margin is {margin:g}; it must not be negative. Say 0 for the accepted ranges themselves.")
     start = start_of(model, state, dt=dt)
-    t = checks.times(t, 0.0)
 
     def loss(params: Params) -> Array:
         V = settled_run(params, start, t, dt)

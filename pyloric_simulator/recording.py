@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,7 +49,7 @@ def as_recording(data: Any, window: Any = None) -> Recording:
     elif hasattr(data, "states"):
         found = of_result(data)
     elif isinstance(data, (str, os.PathLike)):
-        found = of_table(read_recording(data))
+        found = of_table(read_recording(data), f"'{data}'")
     elif isinstance(data, pd.DataFrame):
         found = of_table(data)
     else:
@@ -91,7 +91,8 @@ def of_trains(data: Any) -> Recording:
     if not isinstance(data, Mapping):
         raise TypeError(
             f"the recording is of type {type(data).__name__}; it must be a result, a DataFrame of potentials (index: times "
-            "in ms, a column for each cell), a mapping from cells to spike times in ms, or the path of a file. Convert it to one of these."
+            "in ms, a column for each cell), a mapping from cells to spike times in ms, or the path of a file. Convert it to one of these, "
+            "a Series by series.to_frame('PD')."
         )
     trains = {cell: train(cell, x) for cell, x in data.items()}
     check_trains(trains)
@@ -121,7 +122,7 @@ def train(cell: Any, times: Any) -> np.ndarray:
 
 
 def potentials(data: pd.DataFrame, what: str = "the recording", axis: str | None = None) -> pd.DataFrame:
-    """Finite potentials (time, cell) with an index in ms. what, axis: what messages call the table and its index."""
+    """Finite potentials (time, cell) with an index in ms. what: the table in messages; axis: an index that is time for sure."""
     if (twice := data.columns[data.columns.duplicated()]).size:
         raise ValueError(f"{what} has the column {twice[0]!r} twice; each cell needs a label of its own. Rename or drop one.")
     if not len(data):
@@ -203,15 +204,16 @@ def times_and_rest(data: pd.DataFrame, what: str, axis: str | None) -> tuple[np.
         raise ValueError(f"{what} has the columns {names}; only one of them can be the time. Drop the others.")
     if bare and not is_own(data):
         raise ValueError(
-            f"{what} has the column {data.columns[bare[0]]!r} beside its index, without a unit; it must be sure which are the times. If it is "
-            f"in ms, df.set_index({data.columns[bare[0]]!r}); else name it with its unit, such as 'time (s)'."
+            f"{what} has the column {data.columns[bare[0]]!r} beside its index, without a unit; it must be sure which are the times. If "
+            f"it is in ms, df.set_index({data.columns[bare[0]]!r}); else name it with its unit, such as 'time (s)'."
         )
     if clocks or bare:
         i = (clocks + bare)[0]
         name = data.columns[i]
         return milliseconds(f"the column {name!r} of {what}", data.iloc[:, i], unit_of(name) or 1.0), data.drop(columns=[name])
-    axis = axis or f"the index of {what}"
-    check_index(axis, data.index)
+    if axis is None:
+        axis = f"the index of {what}"
+        check_index(axis, data.index)
     return milliseconds(axis, data.index, unit_of(data.index.name) or 1.0), data
 
 
@@ -314,9 +316,15 @@ def read_csv(file: Path) -> pd.DataFrame:
     own = any(line.startswith(b"# units: ") for line in comments)
     options: dict[str, Any] = {"skiprows": len(comments)} if own else {"comment": "#"}
     names = pd.read_csv(file, header=None, nrows=1, dtype=str, **options).iloc[0].dropna()
+    if len(names) == 1 and (other := [x for x in (";", "\t") if x in names.iloc[0]]):
+        raise ValueError(f"its columns are separated by {other[0]!r}, not commas; read it by pd.read_csv(…, sep={other[0]!r}, index_col=0)")
     if (twice := names[names.duplicated()]).size:
         raise ValueError(f"the column {twice.iloc[0]!r} is there twice, and each cell needs a label of its own")
-    return pd.read_csv(file, float_precision="round_trip", **options)
+    return pd.read_csv(file, **EXACT, **options)
+
+
+PANDAS = tuple(int(x) for x in pd.__version__.split(".")[:2])
+EXACT: dict[str, Any] = {"float_precision": "round_trip"} if PANDAS < (3, 1) else {}  # so that no digit is lost; later pandas does it
 
 
 def leading_comments(file: Path) -> list[bytes]:
@@ -332,27 +340,25 @@ def read_recording(path: Any) -> pd.DataFrame:
     Raises ValueError or TypeError where that cannot be.
     """
     data, what = read_table(path), f"'{path}'"
-    named = not (isinstance(data.index, pd.RangeIndex) and data.index.name is None)  # no mere numbers of rows, by pandas
-    if named or any(unit_of(name) or is_kind(data[name], "mM") for name in data.columns):
-        first = data.columns[0] if len(data.columns) else None
-        rest = data.drop(columns=first) if not named and is_unnamed(first) and counts(data[first]) else data
-        return potentials(rest.rename_axis(index="time (ms)") if named and spelled(data.index.name) in TIME else rest, what)
     if not len(data.columns):
         raise ValueError(f"{what} has no columns; it must have times and one for each cell. Export it anew.")
-    first = data.columns[0]
-    if (is_unnamed(first) or spelled(first) in SAMPLES) and counts(data[first]):
+    if not isinstance(data.index, pd.RangeIndex) or data.index.name is not None:  # else the rows, by pandas
+        return potentials(data, what, f"the index of {what}" if spelled(data.index.name) in TIME else None)
+    first, rest = data.columns[0], data.iloc[:, 1:]
+    counting = (is_unnamed(first) or spelled(first) in SAMPLES) and counts(data[first])
+    if any(unit_of(name) or is_kind(data[name], "mM") for name in data.columns):
+        return potentials(rest if counting else data, what)
+    if counting:
         raise ValueError(
-            f"the first column of {what}, {first!r}, counts rows; it must hold times in ms that increase. Put times before it, or name the "
+            f"the first column of {what}, {first!r}, counts rows; it must hold times in ms that increase. Leave it out, or name the "
             "column of times with its unit, such as 'time (ms)'."
         )
-    indexed = data.set_index(first)
-    indexed.index = indexed.index.rename("time (ms)") if not is_kind(indexed.index, "OSUT") else indexed.index
-    return potentials(indexed, what, f"the first column of {what}, {first!r},")
+    return potentials(rest.set_index(pd.Index(data[first], name=first)), what, f"the first column of {what}, {first!r},")
 
 
 def is_unnamed(name: Any) -> bool:
     """Whether pandas made up the name of a column, as of the index that `to_csv` wrote."""
-    return isinstance(name, str) and (name.startswith("Unnamed: ") or name in ("index", "level_0"))
+    return str(name).startswith("Unnamed: ") or name in ("index", "level_0")
 
 
 # ---------------------------------------------------------------- gaps
@@ -409,7 +415,7 @@ def within(found: Recording, window: Any) -> Recording:
     start, end = pair(window)
     first, last = found.window if found.t is None else ends(found.t)
     slack = float(np.median(np.diff(found.t))) if found.t is not None and len(found.t) > 1 else 0.0
-    seconds = end - start < BRIEF < 1e3 * (end - start) and first < 1e3 * end <= last + max(1e3 * slack, BRIEF)
+    seconds = end - start < BRIEF < 1e3 * (end - start) and first < 1e3 * end and 1e3 * start < last and 1e3 * end < 2 * last
     guess = f"If it is in s, say ({1e3 * start:g}, {1e3 * end:g})." if seconds else "Choose such times."
     said = f"window is ({start:g}, {end:g}) ms"
     if found.t is not None and (start < first - slack or end > last + slack):
@@ -454,36 +460,48 @@ STEEPEST = 5000.0  # mV/ms, which no cell reaches in a hundredth of all samples
 BLIND = 10.0  # ms, between samples that show no spike at all
 
 
-def check_potentials(name: str, V: np.ndarray) -> None:
-    """Refuse finite potentials (…) of a size that they have in V, in µV or before a gain is taken out; warn of peaks beyond any cell."""
+def check_potentials(name: str, V: Any, doubt: Callable[[str], None] | None = None) -> None:
+    """Refuse finite potentials (…) of a size that they have in V, in µV or before a gain is taken out; warn of peaks beyond any cell.
+
+    doubt: what to do instead of refusing.
+    """
     V = np.asarray(V, float).ravel()
     level, top = abs(float(np.median(V[:: max(1, len(V) // MANY)]))), float(np.abs(V).max(initial=0.0))
     away = level > OFFSET * float(np.ptp(V))  # extracellular potentials lie around 0, and may be small
+    wrong = ""
     if 0 < top < NOTHING or (top < POTENTIAL.least and away):
-        raise ValueError(suspicion(name, top, POTENTIAL))
-    if level > LEVEL.most:
-        raise ValueError(suspicion(name.replace("the largest", "the median"), level, LEVEL))
-    if wrong := suspicion(name, max(top, POTENTIAL.least), POTENTIAL):
-        warn(wrong)
+        wrong = suspicion(name, top, POTENTIAL)
+    elif level > LEVEL.most:
+        wrong = suspicion(name.replace("the largest", "the median"), level, LEVEL)
+    elif top > POTENTIAL.most:
+        doubt, wrong = warn, suspicion(name, top, POTENTIAL)
+    if wrong and doubt is None:
+        raise ValueError(wrong)
+    if wrong and doubt is not None:
+        doubt(wrong)
 
 
 def check_sampling(what: str, t: np.ndarray, V: Mapping[Any, np.ndarray]) -> None:
     """Refuse times (time,) in another unit than ms, and sampling that shows no spikes; warn of one that misses some."""
-    if len(t) < 3:
-        return
-    d = np.diff(t)
-    usual, most = float(np.median(d)), float(np.quantile(d, 0.9))
-    if most < SAMPLING.least:
-        raise ValueError(suspicion(f"the sampling interval of {what}", usual, SAMPLING))
-    if usual > BLIND:
+    check_units(what, t, V)
+    if len(t) > 2 and (usual := float(np.median(np.diff(t)))) > BLIND:
         raise ValueError(f"{suspicion(f'the sampling interval of {what}', usual, SAMPLING)} In samples so far apart spikes are not seen.")
-    if usual < BLIND / 1000 and (steep := max(float(np.quantile(np.abs(np.diff(x)) / d, 0.99)) for x in V.values())) > STEEPEST:
+    warn_of_coarse(t)
+
+
+def check_units(what: str, t: np.ndarray, V: Mapping[Any, np.ndarray]) -> None:
+    """Refuse times (time,) that are in s; warn of those that may be."""
+    d = np.diff(t)
+    if len(t) < 3 or (usual := float(np.median(d))) >= BLIND / 1000:
+        return
+    if float(np.quantile(d, 0.9)) < SAMPLING.least:
+        raise ValueError(suspicion(f"the sampling interval of {what}", usual, SAMPLING))
+    if (steep := max((float(np.quantile(np.abs(np.diff(x)) / d, 0.99)) for x in V.values()), default=0.0)) > STEEPEST:
         raise ValueError(
             f"V of {what} changes by {steep:.4g} mV in a ms; no cell exceeds {STEEPEST:g}. If its times are in s, multiply them by 1000."
         )
-    if usual < BLIND / 1000 and len(t) > 100 and t[-1] - t[0] < BRIEF:
+    if len(t) > 100 and t[-1] - t[0] < BRIEF:
         warn(f"{what} lasts {t[-1] - t[0]:.4g} ms, in which no rhythm shows. If its times are in s, multiply them by 1000.")
-    warn_of_coarse(t)
 
 
 def warn_of_coarse(t: np.ndarray) -> None:
@@ -504,4 +522,152 @@ def check_trains(trains: Mapping[Any, np.ndarray]) -> None:
             warn(wrong)
     every = np.concatenate([[], *trains.values()])
     if len(every) > 4 and np.ptp(every) < BRIEF:
-        warn(f"all {len(every)} spikes lie within {np.ptp(every):.4g} ms, in which no rhythm shows. If they are in s, multiply them by 1000.")
+        warn(f"all {len(every)} spikes lie within {np.ptp(every):.4g} ms, in which no rhythm shows. If that is s, multiply it by 1000.")
+
+
+# ---------------------------------------------------------------- cells of a model
+
+
+def spellings(cell: tuple[str, int], alone: bool) -> tuple[Any, ...]:
+    """The labels that mean a cell of a model, (population, number): itself, as text, as in a file of a result, or its population alone."""
+    text = f"{cell[0]} {cell[1]}"
+    return (cell, text, OWN_V + text, *((cell[0], OWN_V + cell[0]) if alone else ()))
+
+
+def cell_numbers(what: str, labels: Iterable[Any], cells: Iterable[tuple[str, int]]) -> list[int]:
+    """Number, among the cells of a model, of each label. Raises ValueError for labels of no cell, of two, or of one that came before."""
+    cells = [(str(pop), int(i)) for pop, i in cells]
+    pops = [pop for pop, _ in cells]
+    means: dict[Any, list[int]] = {}
+    for k, cell in enumerate(cells):
+        for name in spellings(cell, pops.count(cell[0]) == 1):
+            means.setdefault(name, []).append(k)
+    found: list[int] = []
+    for label in labels:
+        numbers = means.get(label, [])
+        if len(numbers) != 1:
+            several = f"two cells, {cells[numbers[0]]} and {cells[numbers[1]]}" if numbers else "no cell"
+            known = checks.listing(cell if pops.count(cell[0]) > 1 else cell[0] for cell in cells)
+            raise ValueError(f"{what} {label!r} means {several}; the model has {known}.{checks.closest(label, pops)} Name one of these.")
+        if numbers[0] in found:
+            raise ValueError(f"{what} {label!r} means the cell {cells[numbers[0]]} again; each can be named once. Leave one out.")
+        found += numbers
+    return found
+
+
+def evenly_sampled(data: Any, cells: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Equally spaced times (time,) ms and potentials (time, cell) mV of the cells of a model, in their order, to be fitted.
+
+    data: a result, a DataFrame or a file as for `as_recording`, or (t, V). Columns are told by their labels; an array, and a table whose
+    columns are only counted, have the order of the cells. Raises TypeError or ValueError.
+    """
+    if hasattr(data, "states"):
+        t, V, labels = np.asarray(data.t, float), np.asarray(data.states.V, float), data.model.cells
+    else:
+        table = potentials(table_of(data))
+        t, V, labels = table.index.to_numpy(), table.to_numpy(), table.columns
+        check_units("the recording", t, dict(enumerate(V.T)))
+        for name, x in zip(labels, V.T, strict=True):
+            check_potentials(f"the largest potential of {name!r}", x)
+    check_spacing(t)
+    return t, V[:, order_of(labels, list(cells))]
+
+
+def table_of(data: Any) -> pd.DataFrame:
+    """A table from a file, a DataFrame or (t, V)."""
+    if isinstance(data, (str, os.PathLike)):
+        return read_recording(data)
+    if isinstance(data, pd.DataFrame):
+        return data
+    if not isinstance(data, tuple) or len(data) != 2:
+        raise TypeError(f"the recording is a {type(data).__name__}; it must be a result, a DataFrame or a pair. Give (t, V), in ms and mV.")
+    t, V = milliseconds("t", data[0]), data[1]
+    if not isinstance(V, pd.DataFrame):
+        V = V.to_frame() if isinstance(V, pd.Series) and V.name is not None else pd.DataFrame(checks.numbers("V", V, "be potentials in mV"))
+    if len(V) != len(t):
+        raise ValueError(f"V has {len(V)} rows and t {len(t)} times; there must be one row for each time. Cut the longer one.")
+    return V.set_axis(pd.Index(t, name="time (ms)"))
+
+
+def order_of(labels: pd.Index, cells: list[tuple[str, int]]) -> list[int]:
+    """The column of each cell of a model. Raises ValueError for labels that do not name all cells, each once."""
+    if isinstance(labels, pd.RangeIndex) or (len(cells) == 1 and list(labels) == ["V"]):
+        if len(labels) != len(cells):
+            raise ValueError(
+                f"V has {len(labels)} columns without labels; there must be one for each cell, in the order {checks.listing(cells)}. Name "
+                "them, or pick some."
+            )
+        return list(range(len(cells)))
+    named = cell_numbers("the column", labels, cells)
+    if lacking := [cell for k, cell in enumerate(cells) if k not in named]:
+        raise ValueError(f"the recording has no potential of the cell {lacking[0]}; it must have one for each cell of the model. Add it.")
+    return [named.index(k) for k in range(len(cells))]
+
+
+def check_spacing(t: np.ndarray, what: str = "the recording") -> None:
+    """Refuse times (ms) that are few or not equally spaced."""
+    if len(t) < 3:
+        raise ValueError(f"{what} has {len(t)} times, too few; it takes at least 3, equally spaced. Give more of them.")
+    d = np.diff(t)
+    if not np.allclose(d, d[0], rtol=1e-6):
+        i = int(np.argmax(d))
+        raise ValueError(
+            f"{what} is not equally spaced: its times are {d.min():g} to {d.max():g} ms apart, most after {t[i]:g} ms; it must be, without "
+            "a gap. Resample it, or give a part."
+        )
+
+
+def cell_number(what: str, cell: Any, cells: Iterable[tuple[str, int]]) -> int:
+    """Number of a cell of a model, from its number, counted from the end if negative, or its label. Raises TypeError or ValueError."""
+    cells = list(cells)
+    if isinstance(cell, (int, np.integer)) and not isinstance(cell, bool):
+        if not -len(cells) <= cell < len(cells):
+            raise ValueError(f"{what} is {cell}; the model has {len(cells)} cells, from 0 to {len(cells) - 1}. Name one: {cells[0]!r}.")
+        return int(cell) % len(cells)
+    if not isinstance(cell, (str, tuple)):
+        raise TypeError(f"{what} is {cell!r}; it must be the label or the number of a cell. Name one: {cells[0]!r}.")
+    return cell_numbers(what, [cell], cells)[0]
+
+
+# ---------------------------------------------------------------- what drives a run
+
+
+def covering(what: str, times: Any, values: Any, first: float, last: float) -> tuple[np.ndarray, np.ndarray]:
+    """A recording of one variable that drives a run from first to last (ms): increasing times in ms that cover it, and finite values."""
+    if isinstance(times, pd.Index):
+        check_index(f"the index of {what}", times)
+    t = milliseconds(f"the times of {what}", times, unit_of(getattr(times, "name", None)) or 1.0)
+    x = checks.numbers(what, values).astype(float)
+    if t.ndim != 1 or t.shape != x.shape:
+        raise ValueError(f"{what} has times of shape {t.shape} and values of shape {x.shape}; both must be (time,). Give one cell.")
+    if (bad := np.flatnonzero(~np.isfinite(x))).size:
+        raise ValueError(f"{what} is {x[bad[0]]} at {t[bad[0]]:g} ms; it must be finite. Interpolate there, or choose another part.")
+    if first < t[0] - 1e-9 or last > t[-1] + 1e-9:
+        seconds = 1e3 * t[0] <= first + 1e-6 and last <= 1.01 * 1e3 * t[-1]
+        guess = "If its times are in s, multiply them by 1000." if seconds else "Make the run shorter, or the recording longer."
+        raise ValueError(
+            f"{what} lasts from {t[0]:g} to {t[-1]:g} ms, the run from {first:g} to {last:g} ms; it must cover the run. {guess}"
+        )
+    if len(t) >= SAMPLED:
+        check_drive(what, t, last - first)
+    return t, x
+
+
+SAMPLED = 50  # more points than one writes down: a recording
+
+
+def check_drive(what: str, t: np.ndarray, duration: float) -> None:
+    """Warn of a recording at times t (ms) that is coarse and far longer than a run (ms), as one in µs, or has gaps."""
+    if (usual := float(np.median(np.diff(t)))) > BLIND and t[-1] - t[0] > 100 * duration:
+        warn(suspicion(f"the sampling interval of {what}", usual, SAMPLING))
+    for a, b in zip(t[gaps(t)], t[gaps(t) + 1], strict=True):
+        warn(f"{what} has a gap from {a:g} to {b:g} ms; it goes on in a straight line there. If that is not meant, choose another part.")
+
+
+def check_commands(what: str, commands: Sequence[Any]) -> None:
+    """Refuse recordings, and warn of numbers and protocols, among the commands of a clamp that are not of the size of potentials in mV."""
+    recorded = any(isinstance(c, (pd.Series, tuple)) for c in commands)
+    values = [c[1] if isinstance(c, tuple) and len(c) == 2 else getattr(c, "levels", c) for c in commands]
+    found = [checks.numbers(what, x).ravel() for x in values if not callable(x)]
+    if found:
+        check_potentials(f"the largest potential of {what}", np.concatenate(found), None if recorded else warn)

@@ -311,7 +311,7 @@ def test_refusals_of_fits(cell, change, error, words):
     ("data", "error", "words"),
     [
         ((T, np.zeros((3, 1))), ValueError, "must be"),
-        ((T, np.full(len(T), np.nan)), ValueError, "not finite at t = 0"),
+        ((T, np.full(len(T), np.nan)), ValueError, "V is nan at 0 ms"),
         ((np.array([0.0, 1, 3]), np.zeros(3)), ValueError, "equally spaced"),
         (np.zeros(3), TypeError, "a result, a DataFrame"),
     ],
