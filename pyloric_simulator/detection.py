@@ -40,21 +40,20 @@ def checked(d: Any) -> Detection:
     """The same, after a look at every number; warns of those that look as if they were in another unit."""
     if not isinstance(d, Detection):
         raise TypeError(f"detection is {d!r}; it must be a Detection, such as Detection(threshold=-45, gap=100). Write it so.")
-    numbers: dict[str, tuple[str, Scale, float]] = {
-        "threshold": ("mV", VOLTS, -math.inf), "prominence": ("mV", VOLTS, 0.0), "refractory": ("ms", WAIT, 0.0),
-        "gap": ("ms", INTERVAL, 0.0), "min_duration": ("ms", INTERVAL, -math.inf),
-    }  # fmt: skip
-    found = {name: number(name, getattr(d, name), *rule) for name, rule in numbers.items()}
-    if found["gap"] == 0:
-        raise ValueError("gap is 0 ms; a silence that separates bursts must last. Give some milliseconds, such as 150.")
     checks.choice("kind", d.kind, KINDS)
-    return d._replace(**found)
+    found = Detection(
+        number("threshold", d.threshold, "mV", VOLTS, -math.inf),
+        None if d.prominence is None else number("prominence", d.prominence, "mV", VOLTS, 0.0),
+        number("refractory", d.refractory, "ms", WAIT, 0.0), d.kind, number("gap", d.gap, "ms", INTERVAL, 0.0),
+        number("min_duration", d.min_duration, "ms", INTERVAL, -math.inf),
+    )  # fmt: skip
+    if found.gap == 0:
+        raise ValueError("gap is 0 ms; a silence that separates bursts must last. Give some milliseconds, such as 150.")
+    return found
 
 
-def number(name: str, value: Any, unit: str, scale: Scale, least: float) -> float | None:
+def number(name: str, value: Any, unit: str, scale: Scale, least: float) -> float:
     """One number of a detection."""
-    if value is None and name == "prominence":
-        return None
     x = checks.number(name, value, unit)
     if x < least:
         raise ValueError(f"{name} is {x:g} {unit}; it must not be negative. Give {-x:g}, or leave it out.")
@@ -95,22 +94,27 @@ def noise(t: np.ndarray, V: np.ndarray) -> float:
     return usual if usual > CLEAN else 0.0
 
 
-class Smooth(NamedTuple):
-    """A recording without most of its noise."""
+class Look(NamedTuple):
+    """A recording as spikes are looked for in it."""
 
-    V: np.ndarray  # (time,) mV
-    least: float  # mV, more than what is left of the noise
+    V: np.ndarray  # (time,) mV, without most of its noise
+    excursion: float  # mV, usual one of the noise that it had; 0 if V is as it was
+    hidden: float  # mV, a height that what is left of the noise may reach
+    least: float  # mV, by which spikes stand out
 
 
-def smoothed(t: np.ndarray, V: np.ndarray, excursion: float) -> Smooth:
-    """Mean of V with weights that fall to 0 over `SMOOTH` on either side; excursion of its noise in mV, or 0 for V as it is."""
-    if not excursion:
-        return Smooth(V, 0.0)
-    reach = int(SMOOTH / np.median(np.diff(t)))
-    weights = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
-    weights /= weights.sum()
-    seen = np.convolve(np.pad(V, reach, mode="edge"), weights, mode="valid")
-    return Smooth(seen, RANGE * max(noise(t, seen), excursion * float(np.sqrt(weights @ weights))))
+def look(t: np.ndarray, V: np.ndarray, d: Detection) -> Look:
+    """V averaged, where it has noise, with weights that fall to 0 over `SMOOTH` on either side."""
+    excursion = noise(t, V)
+    seen, hidden = V, 0.0
+    if excursion:
+        reach = int(SMOOTH / np.median(np.diff(t)))
+        weights = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
+        weights /= weights.sum()
+        seen = np.convolve(np.pad(V, reach, mode="edge"), weights, mode="valid")
+        hidden = RANGE * max(noise(t, seen), excursion * float(np.sqrt(weights @ weights)))
+    usual = min(PROMINENCE, SHARE * float(np.ptp(V)))
+    return Look(seen, excursion, hidden, max(usual, hidden) if d.prominence is None else d.prominence)
 
 
 # ---------------------------------------------------------------- tops
@@ -200,9 +204,7 @@ def tops(t: np.ndarray, V: np.ndarray, d: Detection = STANDARD) -> Tops:
     """The spikes of V (time,) mV at increasing times t (time,) ms."""
     if len(t) < FEW:
         return Tops(np.empty(0, int), np.empty(0), np.empty(0))
-    excursion = noise(t, V)
-    seen, least = smoothed(t, V, excursion)
-    least = max(min(PROMINENCE, SHARE * float(np.ptp(V))), least) if d.prominence is None else d.prominence
+    seen, excursion, _, least = look(t, V, d)
     i, upward = maxima(seen, d.threshold), d.kind == "crossings"
     if upward and seen[-1] > max(seen[-2], d.threshold):
         i = np.append(i, len(t) - 1)  # a way up at the end

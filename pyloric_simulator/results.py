@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from . import checks
-from .detection import SPIKE_THRESHOLD, STANDARD, checked, tops
+from .detection import SPIKE_THRESHOLD as SPIKE_THRESHOLD
+from .detection import STANDARD, checked, tops
 
 UNITS = {"V": "mV", "Ca": "µM", "s": "1", "m": "1", "h": "1", "currents": "nA"}
 EXPORTED = ("V", "Ca", "s")  # variables that go into files unless others are named

@@ -45,7 +45,7 @@ from __future__ import annotations
 
 import operator
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -54,18 +54,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from . import checks
-from .detection import (
-    GAP,
-    MIN_BURST,
-    PROMINENCE,
-    REFRACTORY,
-    SPIKE_THRESHOLD,
-    STANDARD,
-    Detection,
-    checked,
-    sides,
-    tops,
-)  # fmt: skip
+from .detection import GAP as GAP
+from .detection import MIN_BURST as MIN_BURST
+from .detection import PROMINENCE, SPIKE_THRESHOLD, STANDARD, Detection, checked, look, sides, tops
+from .detection import REFRACTORY as REFRACTORY
 from .prinz2004 import PACEMAKERS
 from .recording import Recording, Window, as_recording, check_trains, left_out, pieces
 
@@ -356,22 +348,45 @@ def deed(x: np.ndarray, pieces: ArrayLike, d: Detection) -> str:
 
 
 # %%
-def overlooked(cell: Any, t: np.ndarray, V: np.ndarray, d: Detection) -> None:
-    """Warn where a cell without spikes has regular fast peaks below the threshold."""
-    found = tops(t, V, d._replace(threshold=-np.inf, kind="maxima"))
+def low_peaks(t: np.ndarray, V: np.ndarray, spikes: np.ndarray, d: Detection) -> str:
+    """What to say of fast peaks that look like spikes and stay below the threshold, in a silent cell or where samples are too few."""
+    coarse = float(np.median(np.diff(t)))
+    if len(spikes) and coarse < COARSE:
+        return ""
+    any_height = Detection(-np.inf, max(look(t, V, d).hidden, PROMINENCE / 2), d.refractory)
+    found = tops(t, V, any_height)
     s = sides(t, V, found.sample)
-    height = np.minimum(s.left, s.right)[~s.cut_left & ~s.cut_right]
-    if len(height) < MANY or height.min() < max(PROMINENCE, ALIKE * height.max()):
-        return
-    top = float(found.height.min())
-    checks.warn(
-        f"{cell!r} has no spike above the threshold of {d.threshold:g} mV, but {len(height)} fast peaks of {np.median(height):.2g} mV that reach "
-        f"{top:.3g} mV; it counts as silent. If they are spikes, say detection=Detection(threshold={top - height.min() / 2:.3g})."
+    stands = np.where(s.cut_left | s.cut_right, np.nan, np.minimum(s.left, s.right))
+    low = (found.height <= d.threshold) & np.isfinite(stands)
+    usual = np.nanmedian(stands[~low]) if np.isfinite(stands[~low]).any() else stands[low].max(initial=0.0)
+    like = low & (stands >= max(ALIKE * usual, PROMINENCE))
+    if like.sum() < (1 if len(spikes) else max(MANY, MOST * low.sum())):
+        return ""
+    peaks, top = f"{like.sum()} fast peaks of {np.median(stands[like]):.2g} mV", float(found.height[like].min())
+    cure = f"say detection=Detection(threshold={top - stands[like].min() / 2:.3g})"
+    if not len(spikes):
+        return f"no spike above {d.threshold:g} mV, but {peaks} up to {found.height[like].max():.3g} mV; it counts as silent. If they are spikes, {cure}."
+    return f"{len(spikes)} spikes and {peaks} below {d.threshold:g} mV; samples {coarse:g} ms apart miss tops. Record more often, or {cure}."
+
+
+def weak_peaks(t: np.ndarray, V: np.ndarray, spikes: np.ndarray, d: Detection) -> str:
+    """What to say of peaks that may be spikes, or noise."""
+    hidden = look(t, V, d).hidden
+    if not len(spikes) or hidden < PROMINENCE or d.prominence is not None:
+        return ""
+    more = len(tops(t, V, d._replace(prominence=ALIKE * hidden)).time) - len(spikes)
+    if more < ALIKE * len(spikes):
+        return ""
+    return (
+        f"{len(spikes)} spikes and {more} peaks that are lower than {hidden:.2g} mV, to which its noise may rise; they are left out. If they are "
+        f"spikes, say detection=Detection(prominence={ALIKE * hidden:.2g}), or filter the recording."
     )
 
 
-MANY = 5  # peaks, less may be anything
-ALIKE = 0.4  # of the height of the highest peak; synaptic potentials vary more
+MANY = 5  # peaks of a cell without spikes, less may be anything
+ALIKE = 0.5  # of the height of other spikes
+MOST = 0.8  # of all peaks of a silent cell are alike if they are spikes; synaptic potentials vary more
+COARSE = 0.4  # ms, between samples that may miss the top of a spike
 
 
 def spike_trains(data: Any, detection: Detection = STANDARD) -> dict[Any, np.ndarray]:
@@ -384,12 +399,12 @@ def trains_of(recording: Recording, d: Detection) -> dict[Any, np.ndarray]:
     """Spike times (ms) of each cell in all that was recorded, each piece by itself."""
     if recording.trains is not None:
         return dict(recording.trains)
-    t, found = recording.t, {}
+    t, found = np.asarray(recording.t), {}
     where = [slice(*np.searchsorted(t, (a, np.nextafter(b, np.inf)))) for a, b in pieces(t)]
     for cell, V in (recording.V or {}).items():
         found[cell] = np.concatenate([tops(t[k], V[k], d).time for k in where])
-        if not len(found[cell]):
-            overlooked(cell, t, V, d)
+        if len(t) > 1 and (doubt := low_peaks(t, V, found[cell], d) or weak_peaks(t, V, found[cell], d)):
+            checks.warn(f"{cell!r} has {doubt}")
     return found
 
 
@@ -435,7 +450,7 @@ def summary(result: Any, window: Window | None = None, *, detection: Detection =
     return table
 
 
-def gaps_in(seen: Seen) -> dict[str, str]:
+def gaps_in(seen: Seen) -> dict[Hashable, Any]:
     """What a table says of the gaps of a recording, if it has some."""
     missing = left_out(seen.recording)
     return {"left out": missing} if missing else {}
@@ -799,7 +814,7 @@ def report(
          "passes": within(found.values), "why": [WHY[i] for i in found.why]}, index=pd.Index(FEATURES, name="feature"),
     )  # fmt: skip
     like, pyloric = verdict(found.values, found.cv, max_cv, order, found.ordered)
-    asked = {} if order == MEAN else {"cycles in order": float(found.ordered)}
+    asked: dict[Hashable, Any] = {} if order == MEAN else {"cycles in order": float(found.ordered)}
     table.attrs = {"period CV": float(found.cv), "pyloric_like": bool(like), "pyloric": bool(pyloric), **asked, **gaps_in(seen)}
     return table
 
