@@ -839,31 +839,6 @@ def fraction(what: str, value: Any) -> float:
     return x
 
 
-def voltage_data(data: Any, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """Times (time,) ms, equally spaced, and finite potentials (time, cell) mV."""
-    if not isinstance(data, tuple) or len(data) != 2:
-        raise TypeError(
-            f"the recording is a {type(data).__name__}; it must be a result, a DataFrame or a pair. Give (t, V), in ms and mV."
-        )
-    t, V = numbers("t", data[0]).astype(float), numbers("V", data[1]).astype(float)
-    V = V[:, None] if V.ndim == 1 else V
-    t = times(t, float(t.flat[0]) if t.size else 0.0)
-    if V.shape != (len(t), n_cells):
-        raise ValueError(
-            f"V has shape {V.shape}; it must be {(len(t), n_cells)}, for {len(t)} times and {n_cells} cells. Give one row per time."
-        )
-    if not np.isfinite(V).all():
-        i = int(np.argwhere(~np.isfinite(V))[0][0])
-        raise ValueError(
-            f"V is not finite at t = {t[i]:g} ms; the recording must be complete. Cut it there, or interpolate."
-        )
-    if len(t) < 3 or not np.allclose(np.diff(t), t[1] - t[0], rtol=1e-6):
-        raise ValueError(
-            f"the recording has {len(t)} times, too few or not equally spaced; it takes at least 3, equally spaced. Resample it."
-        )
-    return t, V
-
-
 def has_leak(found: Sequence[int], names: Sequence[str]) -> None:
     """Refuse a circuit without a channel that can carry the steering current."""
     if not found:
@@ -1228,21 +1203,6 @@ def protocol(what: str, f: Any, first: float, last: float) -> None:
     outside = x[(x < first) | ((x > last) & np.isfinite(x))]
     if outside.size:
         raise ValueError(f"{what} has the time {outside[0]:g} ms; the run lasts from {first:g} to {last:g} ms. Record longer, or move it.")
-
-
-def recording_within(what: str, times_of: Any, values: Any, first: float, last: float) -> tuple[np.ndarray, np.ndarray]:
-    """A recording of one variable: increasing times (ms) that cover the run, finite values."""
-    t, x = (np.asarray(numbers(what, a), float) for a in (times_of, values))
-    if t.ndim != 1 or t.shape != x.shape or not t.size:
-        raise ValueError(f"{what} has times of shape {t.shape} and values of shape {x.shape}; both must be (time,). Give one cell.")
-    if not np.isfinite(x).all() or not (np.diff(t) > 0).all():
-        raise ValueError(f"{what} is not finite, or its times do not increase; it must be a recording in order. Sort it and fill its gaps.")
-    if first < t[0] - 1e-9 or last > t[-1] + 1e-9:
-        raise ValueError(
-            f"{what} lasts from {t[0]:g} to {t[-1]:g} ms, the run from {first:g} to {last:g} ms; it must cover the run. Make the run "
-            "shorter, or the recording longer."
-        )
-    return t, x
 
 
 def drive(d: Any, n: int, cells: int, clamped: Sequence[int]) -> None:

@@ -99,6 +99,7 @@ from .experiments import (
     start_of,
 )
 from .prinz2004 import CM2_MS_TO_US, CONSTANTS, DEFAULT_DT, activating, conductances, inactivating, precision
+from .recording import check_commands
 from .schedule import Grid, Slots, grid_of
 
 # %% [markdown]
@@ -147,6 +148,7 @@ def voltage_clamp(
     command: a number, a function of t such as `Steps`, or a recording, a Series or (times, values). cell: a label, (label, number),
     or None if there is only one. Raises ValueError or TypeError before anything is compiled, for commands outside the run, too.
     """
+    check_commands("the command", [command])
     s = set_up(model, t, state, dt, t0)
     number = cell_number(s.network, cell)
     with precision(s.network.dtype):
@@ -170,6 +172,7 @@ def batch_of_commands(params: Params, start: State, drive: Drive, slots: Slots |
 def clamp_family(model: Any, t: Any, commands: Sequence[Any], **kwargs: Any) -> list[ClampResult]:
     """`voltage_clamp` with each of several commands, from the same start, in one batch; arguments as there, without I_ext."""
     checks.some("commands", commands)
+    check_commands("the commands", commands)
     s = set_up(model, t, kwargs.get("state"), kwargs.get("dt"), kwargs.get("t0", 0.0))
     number, (grid, slots) = cell_number(s.network, kwargs.get("cell")), grid_of(s.t, s.steps[0], s.dt)
     with precision(s.network.dtype):
@@ -374,6 +377,7 @@ def dynamic_clamp(
     "recording". state: of the model, or of an earlier result with the same additions. Raises ValueError or TypeError on bad input.
     """
     network, items = network_of(model), [added] if isinstance(added, (Placed, Synapse)) else list(added)
+    check_commands("the recording", [] if recording is None else [recording])
     checks.additions(items, (Placed, Synapse), RECORDING, recording is not None)
     label = str(network.cells[cell_number(network, cell)][0])
     channels, synapses = [x for x in items if isinstance(x, Placed)], [x for x in items if isinstance(x, Synapse)]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .prinz2004 import Prinz2004
+    from .recording import Recording
     from .results import SimResult
 
 PATIENCE = 2.0  # s, what takes longer shows its progress
@@ -44,7 +45,6 @@ HINT = "Circuits can have a second stable rhythm, where LP silences the pacemake
 PICTURE_POINTS = 40_000  # of each trace in a picture
 PICTURES = (".html", ".png")
 NO_PICTURE = "none"
-OWN_V = "V "  # how `simulate` names the columns of potentials
 OPTIONAL = {".png": ("matplotlib", "png"), ".parquet": ("pyarrow", "parquet")}  # suffix -> module, extra
 
 # ------------------------------------------------------------------------------- the command line
@@ -213,20 +213,28 @@ def cache(
 
 @app.command(epilog="Example: pyloric rhythm recording.csv --cells PD,LP,PY")
 def rhythm(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet: times in ms, then a column of V in mV for each cell.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="CSV or Parquet: times in ms, or named as 'time (s)' is, then a column of V in mV for each cell."
+        ),
+    ],
     cells: Annotated[
         str | None, typer.Option(help="Columns that are PD, LP and PY, with commas between.", show_default="by their names")
     ] = None,
     start: Annotated[float | None, typer.Option(help="Leave out what is before, in ms.", show_default="nothing")] = None,
 ) -> None:  # fmt: skip
     """Describe the rhythm of a recording and hold it against the fifteen criteria."""
+    from .recording import as_recording, left_out
     from .rhythm import report, summary
 
-    V = recording(file)
-    window, chosen = window_of(V, start), roles_of(V, cells)
-    table = report(V, window, cells=chosen)
-    typer.echo(rhythm_table(summary(V, window)) + "\n")
+    whole = as_recording(file)
+    chosen, found = roles_of(whole, cells), as_recording(whole, window_of(whole.window, start))
+    table = report(found, cells=chosen)
+    typer.echo(rhythm_table(summary(found)) + "\n")
     typer.echo(table.drop(columns="unit").to_string(float_format=lambda x: f"{x:.3f}", na_rep="–"))
+    if missing := left_out(found):
+        typer.echo(f"\nThe recording has {missing}; bursts and cycles next to them are not counted.")
     typer.echo(f"\nPyloric-like: {yes(table.attrs['pyloric_like'])}. Pyloric: {yes(table.attrs['pyloric'])}.")
 
 
@@ -332,52 +340,21 @@ def read(file: Path) -> pd.DataFrame:
     """The table in a CSV or Parquet file, indexed by its first column."""
     import pandas as pd
 
-    if not file.is_file():
-        raise ValueError(f"'{file}' is no file; it must be one of CSV or Parquet. Check the path.")
-    try:
-        if file.suffix != ".parquet":
-            return pd.read_csv(file, comment="#", index_col=0)
-        data = pd.read_parquet(file)
-    except ValueError as error:
-        reason = str(error).strip().rstrip(".")
-        raise ValueError(f"'{file}' cannot be read: {reason}. It must be CSV or end in .parquet. Export it anew.") from None
+    from .recording import read_table
+
+    data = read_table(file)
     counted = isinstance(data.index, pd.RangeIndex) and data.index.name is None  # the rows, by pandas
-    return data.set_index(data.columns[0]) if counted else data
+    if not counted:
+        return data
+    name = str(data.columns[0])
+    return data.set_index(data.columns[0]).rename_axis(None if name.startswith("Unnamed: ") else name)
 
 
-def recording(file: Path) -> pd.DataFrame:
-    """Potentials (time, cell) in mV of a file, indexed by time in ms; of a file of `simulate` its V only."""
-    data = read(file)
-    own = [name for name in data if str(name).startswith(OWN_V)]
-    V = data[own].rename(columns=lambda name: name.removeprefix(OWN_V)) if own else data
-    check_recording(V, file)
-    return V
-
-
-def check_recording(V: pd.DataFrame, file: Path) -> None:
-    """Refuse a table that is not one of increasing times and a column of numbers for each cell."""
-    import numpy as np
-    import pandas as pd
-
-    if not len(V):
-        raise ValueError(f"'{file}' has 0 rows; a recording has one for each sample. Export it anew.")
-    t = pd.to_numeric(V.index.to_series(), errors="coerce").to_numpy(float)
-    if len(bad := np.flatnonzero(~(np.diff(t, prepend=-np.inf) > 0))):
-        raise ValueError(
-            f"the first column of '{file}', {V.index.name!r}, is {V.index[bad[0]]} in row {bad[0] + 1}; it must hold times "
-            "in ms that increase. Put such a column before those of the cells."
-        )
-    for name in V.columns[~V.dtypes.map(pd.api.types.is_numeric_dtype)]:
-        raise ValueError(
-            f"the column {name!r} of '{file}' holds {V[name].iloc[0]!r}; it must hold numbers, V in mV. Leave it out."
-        )
-
-
-def window_of(V: pd.DataFrame, start: float | None) -> tuple[float, float]:
+def window_of(whole: tuple[float, float], start: float | None) -> tuple[float, float]:
     """Beginning and end (ms) of what is described; `start` as given."""
     from . import checks
 
-    first, last = float(V.index[0]), float(V.index[-1])
+    first, last = whole
     begin = first if start is None else checks.number("--start", start, "ms")
     if begin > last:
         raise ValueError(
@@ -386,20 +363,20 @@ def window_of(V: pd.DataFrame, start: float | None) -> tuple[float, float]:
     return max(begin, first), last
 
 
-def roles_of(V: pd.DataFrame, cells: str | None) -> dict[str, str]:
+def roles_of(found: Recording, cells: str | None) -> dict[str, str]:
     """The columns that are PD, LP and PY: those of `--cells`, or else those whose names tell."""
     from .checks import listing
     from .rhythm import ROLES, roles
 
     given = [] if cells is None else [name.strip() for name in cells.split(",")]
-    found = roles(V, list(V)) if cells is None else dict(zip(ROLES, given, strict=False))
-    if len(found) < len(ROLES) or len(given) > len(ROLES) or not set(given) <= set(V):
+    chosen = roles(found.source, found.cells) if cells is None else dict(zip(ROLES, given, strict=False))
+    if len(chosen) < len(ROLES) or len(given) > len(ROLES) or not set(given) <= set(found.cells):
         said = "not given" if cells is None else repr(cells)
         raise ValueError(
-            f"--cells is {said}, and the columns are {listing(V)}; it must name those that are {', '.join(ROLES)}. "
+            f"--cells is {said}, and the columns are {listing(found.cells)}; it must name those that are {', '.join(ROLES)}. "
             "Say them in this order, with commas between."
         )
-    return found
+    return chosen
 
 
 # ------------------------------------------------------------------------------- arguments

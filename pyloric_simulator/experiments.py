@@ -102,6 +102,7 @@ from .prinz2004 import (
     precision,
     sampled_at,
 )
+from .recording import covering
 from .results import Result
 from .rhythm import spikes
 from .schedule import Grid, Slots, grid_of, recorded
@@ -256,7 +257,7 @@ def sampled(what: str, protocol: Any, t: np.ndarray, last: float | None = None) 
         return jax.vmap(protocol)(jnp.asarray(t))
     if isinstance(protocol, (pd.Series, tuple)):
         times, values = (protocol.index, protocol) if isinstance(protocol, pd.Series) else protocol
-        return jnp.interp(jnp.asarray(t), *map(jnp.asarray, checks.recording_within(what, times, values, t[0], t[-1])))
+        return jnp.interp(jnp.asarray(t), *map(jnp.asarray, covering(what, times, values, t[0], t[-1])))
     return jnp.full(len(t), checks.number(what, protocol, "its unit"))
 
 

@@ -21,11 +21,13 @@ class Scale(NamedTuple):
 
 
 POTENTIAL = Scale("potentials", "mV", 1.0, 500.0, {"V": 1e3, "µV": 1e-3})
+LEVEL = Scale("medians of potentials", "mV", 1.0, 150.0, {"µV": 1e-3, "mV at a gain of 10": 0.1, "mV at a gain of 100": 0.01})
 CURRENT = Scale("currents into a cell", "nA", 1e-3, 100.0, {"A": 1e9, "mA": 1e6, "µA": 1e3, "pA": 1e-3})
-SAMPLING = Scale("sampling intervals", "ms", 2e-3, 2.0, {"s": 1e3, "µs": 1e-3, "ns": 1e-6})
-INTERVAL = Scale("intervals between spikes", "ms", 1.0, 1e5, {"s": 1e3, "µs": 1e-3})
+SAMPLING = Scale("sampling intervals", "ms", 2e-3, 2.0, {"s": 1e3, "µs": 1e-3, "ns": 1e-6, "min": 6e4})
+INTERVAL = Scale("intervals between spikes", "ms", 1.0, 1e4, {"s": 1e3, "µs": 1e-3})
 DENSITY = Scale("conductance densities", "mS/cm²", 1e-3, 5e3, {"S/cm²": 1e3, "µS/cm²": 1e-3})
 SYNAPSE = Scale("conductances of synapses", "nS", 0.1, 1e4, {"µS": 1e3, "pS": 1e-3})
+CALCIUM = Scale("mean calcium concentrations", "µM", 0.01, 1e3, {"mM": 1e3, "M": 1e6, "nM": 1e-3})
 AREA = Scale("membrane areas", "cm²", 1e-8, 0.1, {"µm²": 1e-8, "mm²": 1e-2})
 CELSIUS = Scale("temperatures of a preparation", "°C", 0.0, 45.0, {})
 
