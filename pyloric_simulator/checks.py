@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import math
+import os
 import reprlib
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -742,46 +743,6 @@ def count(what: str, value: Any, most: float = math.inf, *, least: int = 1) -> i
     return int(value)
 
 
-def circuit_numbers(indices: Any, total: int) -> np.ndarray:
-    """Numbers of circuits, as an array (circuit,)."""
-    i = np.asarray(indices)
-    if i.ndim != 1 or not (np.issubdtype(i.dtype, np.integer) or i.size == 0):
-        raise TypeError(f"the numbers of circuits are {indices!r}; they must be a list or an array of whole numbers. Convert them.")
-    bad = i[(i < 0) | (i >= total)]
-    if bad.size:
-        raise ValueError(f"{bad[0]} is not the number of a circuit; they go from 0 to {total - 1:,}. Leave it out.")
-    return i.astype(np.int64)
-
-
-def circuit_table(
-    circuits: Any, pops: Sequence[str], membrane: Sequence[str], synapses: Sequence[str], cells: Any, total: int
-) -> Any:  # fmt: skip
-    """Circuits to run, as a table, an array or a range of numbers."""
-    if isinstance(circuits, range):
-        circuit_numbers([*circuits[:1], *circuits[-1:]], total)
-    elif not isinstance(circuits, pd.DataFrame):
-        circuits = circuit_numbers(circuits, total)
-    if not len(circuits):
-        raise ValueError("there are 0 circuits; there must be one at least. Pass a table or numbers of circuits.")
-    if isinstance(circuits, pd.DataFrame):
-        by_name = all(p in circuits for p in pops)
-        own = [name for name in membrane if name in circuits] if by_name else list(membrane)
-        wanted = [*(pops if by_name else ()), *own, *synapses]
-        if missing := [name for name in wanted if name not in circuits]:
-            raise ValueError(
-                f"the table lacks {listing(missing)}; it needs the cells {listing(pops)}, or all 24 conductances such as "
-                f"{membrane[0]!r}, and all synapses. Add these columns."
-            )
-        for pop in (p for p in pops if p in wanted):
-            for name in circuits[pop].unique():
-                choice(f"a cell in the column {pop!r}", name, list(cells))
-        numbers_of = circuits[[name for name in wanted if name not in pops]]
-        for name in numbers_of:
-            conductances(f"the column {name!r}", numbers_of[name].to_numpy(), "nS" if name in synapses else "mS/cm²")
-        circuits = circuits[wanted]
-    return circuits
-
-
 def recording(duration: Any, transient: Any) -> None:
     """A run is longer than what is left out of it."""
     for name, value in (("duration", duration), ("transient", transient)):
@@ -793,22 +754,11 @@ def recording(duration: Any, transient: Any) -> None:
         )
 
 
-def engine(value: Any) -> None:
-    """Batches run here, or on a dask cluster."""
-    if value != "local" and not hasattr(value, "submit"):
-        raise ValueError(f"engine is {value!r}; it must be 'local' or a dask.distributed.Client. Pass one of these.")
-
-
-def dataset(path: Path) -> None:
-    """There are results at the path."""
-    if not path.is_file() and not any(path.glob("part-*.parquet")) and not (path / "_run.json").exists():
-        raise FileNotFoundError(f"{path} holds no results; it must be a folder written by `run`. Check the path.")
-
-
-def columns(names: Iterable[str], known: Collection[str]) -> None:
-    """Columns of a table of circuits."""
-    for name in names:
-        choice("a column", name, known)
+def memory(what: str, size: float, cure: str) -> None:
+    """Refuse what would take more bytes than the machine has, before they are asked for."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
+    if size > there:
+        raise ValueError(f"{what} would take {size / 1e9:,.3g} GB; this machine has {there / 1e9:,.3g} GB of memory. {cure}")
 
 
 # ---------------------------------------------------------------- fits
@@ -930,15 +880,6 @@ def finite_start(loss: np.ndarray) -> None:
         raise ValueError(
             f"the loss is {loss[0]} at the start, and finite at none of {len(loss)} starts; there is no way down from there. Start "
             "from other values, or take a loss that is defined for them."
-        )
-
-
-def same_fit(path: Path, found: str, about: str) -> None:
-    """Refuse a checkpoint of another fit."""
-    if found != about:
-        raise ValueError(
-            f"the checkpoint {path} belongs to a fit with other parameters, bounds, starts or optimizer; it cannot go on with these. Give "
-            "another file, or delete this one."
         )
 
 

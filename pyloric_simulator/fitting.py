@@ -41,11 +41,14 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import io
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,6 +60,7 @@ from jax import Array, lax
 
 from . import checks
 from .adjoint import simulate_with_adjoint
+from .seals import blank, is_intact, remove_drafts, sealed, write_whole
 from .prinz2004 import (
     CM2_MS_TO_US,
     DEFAULT_DT,
@@ -348,6 +352,7 @@ def soft_features(t: Any, V: Any, temperature: Any = DEFAULT_TEMPERATURE, pacema
 
 
 SAMPLING = 0.1  # ms, dense enough for the derivatives of features
+DENSE = 0.5  # ms, dense enough for the features
 
 # %% [markdown]
 # The figure shows the period, duty cycle and phase of LP in the circuit of Fig. 3e as the temperature
@@ -403,6 +408,15 @@ def settled_run(params: Params, start: State, t: np.ndarray, dt: float) -> Array
     return simulate_with_adjoint(params, first, t, dt=dt, t0=t[0]).V
 
 
+def sampled(duration: Any, transient: Any, every: Any) -> np.ndarray:
+    """Times (ms) from the end of a transient on, dense enough for the features of spikes."""
+    checks.recording(duration, transient)
+    if checks.positive("every", every, "ms") > DENSE:
+        raise ValueError(f"every is {every:g} ms; spikes are found in samples {DENSE:g} ms apart, or closer. Take {SAMPLING:g}.")
+    checks.memory(f"a recording of {duration:g} ms", 8 * (duration - transient) / every, "Take a shorter one.")
+    return np.arange(transient, duration, every)
+
+
 def sensitivity(
     model: Any, features: Callable[[Array, Array], Mapping[Any, Any]] | None = None, names: Sequence[str] | None = None, *,
     duration: float = 6000.0, transient: float = 2000.0, dt: float = DEFAULT_DT, every: float = SAMPLING,
@@ -414,9 +428,11 @@ def sensitivity(
     transient of the run, step dt and sampling: ms. Raises ValueError for unknown names and for times that are not whole steps.
     """
     known = parameters(model)
-    names = conductance_names(model) if names is None else list(names)
+    names = conductance_names(model) if names is None else list_of_names(names)
     checks.known_parameters(names, known)
-    chosen, t = features or rhythm_of_cells(model), np.arange(transient, duration, every)
+    if features is not None and not callable(features):
+        raise TypeError(f"features is {features!r}; it must be a function of times and potentials to named numbers. Pass one, or None.")
+    chosen, t = features or rhythm_of_cells(model), sampled(duration, transient, every)
     start = model.get_thermalization(dt=dt)
 
     def observed(values: Mapping[str, Any]) -> Mapping[Any, Any]:
@@ -799,6 +815,7 @@ def box(model: Any, names: Sequence[str], bounds: Mapping[str, tuple[float, floa
     """The box around a model: bounds in natural units, by default a factor of `DEFAULT_SPAN` both ways."""
     known, where = parameters(model), places(model.circuit)
     checks.known_parameters(names, known)
+    pairs_of_bounds(bounds)
     checks.known_parameters(bounds or {}, names)
     log = np.array([where[n][0] in CONDUCTANCES for n in names])
     ends = [
@@ -807,6 +824,15 @@ def box(model: Any, names: Sequence[str], bounds: Mapping[str, tuple[float, floa
     checks.bounds(names, ends, [known[n] for n in names], log)
     low, high = np.array(ends, float).T
     return Box(tuple(names), low, high, log)
+
+
+def pairs_of_bounds(bounds: Any) -> None:
+    """Bounds are a mapping from names to pairs."""
+    if bounds is not None and not isinstance(bounds, Mapping):
+        raise TypeError(f"bounds is {bounds!r}; it must be a mapping from names to pairs. Write {{'LP Na': (50, 200)}}, for example.")
+    for name, pair in (bounds or {}).items():
+        if isinstance(pair, str) or np.shape(pair) != (2,):
+            raise TypeError(f"the bounds of {name!r} are {pair!r}; they must be a pair, the lower and the higher. Give (low, high).")
 
 
 @dataclass(frozen=True)
@@ -884,20 +910,34 @@ def stepper(loss: Callable[[Array], Array], optimizer: Any, clip: float | None) 
 
 # %% [markdown]
 # The first start is the model itself; the others are drawn from the box with a seed. Everything that the search needs to go
-# on is written to a checkpoint file, under a name that is only given once the file is complete.
+# on is written to a checkpoint file, under a name that is only given once the file is complete. It belongs to its fit, that is, to the
+# parameters, bounds and starts, to the model's other numbers, and to the loss and the optimizer. Two losses cannot be compared as such.
+# So the file also keeps what one step from points near the starts gives: the loss, its gradient, and what the optimizer makes of it.
 
 
 # %%
 def starts_of(box: Box, model: Any, starts: Any, seed: int) -> np.ndarray:
     """Coordinates (start, parameter): a number of starts, or a table or array of values in natural units."""
-    own = np.array([[parameters(model)[n] for n in box.names]])
-    if isinstance(starts, (int, np.integer)):
-        checks.count("starts", starts)
-        drawn = np.random.default_rng(seed).random((starts - 1, len(box.names)))
-        return np.concatenate([box.inside(own), drawn])
-    values = starts[list(box.names)].to_numpy(float) if isinstance(starts, pd.DataFrame) else np.atleast_2d(np.asarray(starts, float))
+    known, seed = parameters(model), checks.count("seed", seed, least=0)
+    if np.ndim(starts) == 0:
+        n = checks.count("starts", starts)
+        drawn = np.random.default_rng(seed).random((n - 1, len(box.names)))
+        return np.concatenate([box.inside(np.array([[known[n] for n in box.names]])), drawn])
+    if isinstance(starts, (pd.DataFrame, pd.Series)):
+        columns = list(starts.columns if isinstance(starts, pd.DataFrame) else starts.index)
+        same_names("starts", columns, box.names)
+        starts = (starts[list(box.names)]).to_numpy()
+    values = np.atleast_2d(checks.numbers("starts", starts).astype(float))
     checks.starts(values, box.names, box.low, box.high)
     return box.inside(values)
+
+
+def same_names(what: str, given: Sequence[Any], names: Sequence[str]) -> None:
+    """Labels of values are the parameters, each once."""
+    for name in given:
+        checks.choice(f"a parameter in {what}", name, names)
+    if wrong := [name for name in names if list(given).count(name) != 1]:
+        raise ValueError(f"{what} has {wrong[0]!r} {list(given).count(wrong[0])} times; it must have each parameter once. Correct it.")
 
 
 class Log(NamedTuple):
@@ -908,23 +948,88 @@ class Log(NamedTuple):
     slope: list[np.ndarray]
 
 
-def save(path: Path, about: str, search: Search, log: Log) -> None:
+PROBE = 0.05  # of the box, between a start and the point near it from which a step is compared
+
+
+class Identity(NamedTuple):
+    """By what a checkpoint knows its fit."""
+
+    about: str  # parameters, bounds, options and the model's numbers
+    starts: np.ndarray  # (start, parameter) coordinates
+    step: tuple[np.ndarray, ...]  # all that a step from points near the starts gives
+
+
+def identity(
+    about: str, advance: Callable[[Search], tuple[Search, Array, Array]], search: Search
+) -> Identity:
+    """The identity of a fit; `about`: what can be said of it, `search`: at its start."""
+    x = np.asarray(search.x)
+    shift = PROBE * np.where(x < 0.5, 1, -1) * np.random.default_rng(0).random(x.shape)
+    step = advance(search._replace(x=jnp.asarray(x + shift, x.dtype)))
+    return Identity(about, x, tuple(np.asarray(leaf) for leaf in jax.tree.leaves(step)))
+
+
+def other_numbers(model: Any, names: Sequence[str]) -> str:
+    """A fingerprint of all numbers of a model but those that are fitted."""
+    others = [[name, value] for name, value in parameters(model).items() if name not in names]
+    return hashlib.sha256(json.dumps(others).encode()).hexdigest()
+
+
+def save(path: Path, fit: Identity, search: Search, log: Log) -> None:
     """Write a checkpoint; it appears under its name only when it is complete."""
     leaves = {f"search{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(search))}
-    partial_name = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with partial_name.open("wb") as file:
-        kept = {k: np.array(v) for k, v in log._asdict().items()}
-        np.savez(file, allow_pickle=False, about=np.array(about), **leaves, **kept)
-    partial_name.replace(path)
+    steps = {f"step{i}": x for i, x in enumerate(fit.step)}
+    done = {k: np.array(v) for k, v in log._asdict().items()}
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, about=np.array(fit.about), starts=fit.starts, **steps, **leaves, **done)
+    write_whole(path, sealed(file.getvalue() + blank()))
 
 
-def restore(path: Path, about: str, like: Search) -> tuple[Search, Log]:
-    """A search and its log from a checkpoint. Raises ValueError if it belongs to another fit."""
-    with np.load(path) as file:
-        checks.same_fit(path, str(file["about"]), about)
+def restore(path: Path, fit: Identity, like: Search) -> tuple[Search, Log]:
+    """A search and its log from a checkpoint. Raises ValueError if it is damaged or belongs to another fit."""
+    data = path.read_bytes()
+    if not is_intact(data):
+        raise ValueError(
+            f"{path} is no checkpoint of this version, or it is damaged: {len(data)} bytes without a checksum that fits. Delete it to begin anew, or "
+            "give another file."
+        )
+    with np.load(io.BytesIO(data[: -len(blank())]), allow_pickle=False) as file:
+        same_fit(path, fit, file)
         leaves = [file[f"search{i}"] for i in range(len(jax.tree.leaves(like)))]
         log = Log(*(list(file[name]) for name in Log._fields))
     return jax.tree.unflatten(jax.tree.structure(like), leaves), log
+
+
+def same_fit(path: Path, fit: Identity, file: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of another fit."""
+    other = ""
+    if str(file["about"]) != fit.about or not np.array_equal(file["starts"], fit.starts):
+        other = "parameters, bounds, starts, options or numbers of the model"
+    elif not all(alike(file[f"step{i}"], x) for i, x in enumerate(fit.step)):
+        other = "loss, data or optimizer"
+    if other:
+        raise ValueError(
+            f"the checkpoint {path} belongs to a fit with other {other}; it cannot go on with these. Give another file, or delete this one."
+        )
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays are equal up to rounding, for the same computation on another machine."""
+    rtol = 0.0 if b.dtype.kind != "f" else float(np.sqrt(np.finfo(b.dtype).eps))
+    return a.shape == b.shape and np.allclose(a, b, rtol=rtol, atol=0, equal_nan=True)
+
+
+def checkpoint_at(checkpoint: Any) -> Path | None:
+    """The path of a checkpoint, in a folder that is there."""
+    if checkpoint is None:
+        return None
+    if isinstance(checkpoint, bool) or not isinstance(checkpoint, (str, os.PathLike)) or not str(checkpoint):
+        raise TypeError(f"checkpoint is {checkpoint!r}; it must be the path of a file, such as 'fit.npz', or None. Give one of these.")
+    path = Path(checkpoint)
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"is in {path.parent}, which is no folder"
+        raise ValueError(f"the checkpoint {path} {what}; it must be a file. Give another path, or make the folder.")
+    return path
 
 
 def told(box: Box, log: Log, dtype: Any) -> pd.DataFrame:
@@ -946,6 +1051,7 @@ def reason_to_stop(log: Log, goal: float | None, patience: int | None) -> str | 
 
 
 LEAST_FALL = 1e-3  # of the best loss, relative
+WIDEST = 0.5  # of the box, to both sides
 
 
 def fit(
@@ -964,25 +1070,48 @@ def fit(
     ValueError if no start has a finite loss.
     """
     checks.optimizer(optimizer)
-    chosen, space = optimizer or default_optimizer(), box(model, list(parameters), bounds)
+    chosen, space = optimizer or default_optimizer(), box(model, list_of_names(parameters), bounds)
     steps, patience = checks.count("steps", steps), None if patience is None else checks.count("patience", patience)
+    clip, goal = None if clip is None else checks.positive("clip", clip, "1"), None if goal is None else checks.number("goal", goal, "the loss")
+    width, file = None if width is None else share_of_box(width), checkpoint_at(checkpoint)
+    if not callable(loss):
+        raise TypeError(f"loss is {loss!r}; it must be a function of `Params`, such as prediction_error(model, data). Pass one.")
 
     def at_point(x: Array) -> Array:
         return loss(with_values(model.params, dict(zip(space.names, space.natural(x), strict=True))))
 
-    objective = at_point if width is None else with_trend(at_point, checks.positive("width", width, "shares of the box"))
+    objective = at_point if width is None else with_trend(at_point, width)
 
     with precision(model.dtype):
         x = jnp.asarray(starts_of(space, model, starts, seed), model.dtype)
         checks.scalar_loss(lambda: jax.eval_shape(objective, x[0]))
         search = Search(x, jax.vmap(chosen.init)(x), jnp.ones(len(x), bool))
-        about = json.dumps([space.names, space.low.tolist(), space.high.tolist(), len(x), seed, clip, width, str(jax.tree.structure(search))])
-        file, log = None if checkpoint is None else Path(checkpoint), Log([], [], [])
-        if file is not None and file.exists():
-            search, log = restore(file, about, search)
-        stopped = search_on(stepper(objective, chosen, clip), search, log, steps, patience, goal, file, about, progress)
+        advance, log, keep = stepper(objective, chosen, clip), Log([], [], []), lambda *_: None
+        if file is not None:
+            structure = str(jax.tree.structure(search))
+            about = json.dumps([space.names, space.low.tolist(), space.high.tolist(), seed, clip, width, structure, other_numbers(model, space.names)])
+            mine = identity(about, advance, search)
+            remove_drafts(file.parent, file.name)
+            search, log = restore(file, mine, search) if file.exists() else (search, log)
+            keep = partial(save, file, mine)
+        stopped = search_on(advance, search, log, steps, patience, goal, keep, progress)
         history = told(space, log, model.dtype)
     return concluded(model, space, history, stopped)
+
+
+def list_of_names(names: Any) -> list[str]:
+    """Names of parameters."""
+    if isinstance(names, (str, Mapping)) or not isinstance(names, Iterable):
+        raise TypeError(f"the names of parameters are {names!r}; they must be a list of names. Write ['LP Na', 'PD-LP'], for example.")
+    return list(names)
+
+
+def share_of_box(width: Any) -> float:
+    """Half of the range over which a derivative is averaged."""
+    w = checks.positive("width", width, "shares of the box")
+    if w > WIDEST:
+        raise ValueError(f"width is {w:g}; it is a share of the box, of which {WIDEST:g} to both sides is all. Take 0.02, for example.")
+    return w
 
 
 def default_optimizer() -> Any:
@@ -992,9 +1121,9 @@ def default_optimizer() -> Any:
 
 def search_on(
     advance: Callable[[Search], tuple[Search, Array, Array]], search: Search, log: Log, steps: int, patience: int | None,
-    goal: float | None, file: Path | None, about: str, progress: bool,
+    goal: float | None, keep: Callable[[Search, Log], None], progress: bool,
 ) -> str:  # fmt: skip
-    """Step until a reason to stop, filling the log; returns the reason."""
+    """Step until a reason to stop, filling the log and keeping it after each step; returns the reason."""
     from tqdm import tqdm
 
     with tqdm(total=steps, initial=len(log.loss), disable=not progress, desc="fit", unit="step") as bar:
@@ -1005,8 +1134,7 @@ def search_on(
             if not log.loss[1:]:
                 checks.finite_start(log.loss[0])
             search = following
-            if file is not None:
-                save(file, about, search, log)
+            keep(search, log)
             bar.set_postfix(loss=f"{np.nanmin(log.loss[-1]):.4g}", refresh=False)
             bar.update()
             if why := reason_to_stop(log, goal, patience):
