@@ -46,7 +46,8 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -60,19 +61,21 @@ from jax import Array, lax
 
 from . import checks
 from .adjoint import simulate_with_adjoint
-from .seals import blank, is_intact, remove_drafts, sealed, write_whole
 from .prinz2004 import (
     CM2_MS_TO_US,
     DEFAULT_DT,
+    DEFAULT_SOLVER,
     MS_PER_S,
     Circuit,
     Params,
+    Prinz2004,
     State,
     coupled,
     precision,
     simulate,
 )
 from .rhythm import CRITERIA, GAP, MIN_BURST, REFRACTORY, THRESHOLD, Criterion
+from .seals import blank, is_intact, remove_drafts, sealed, write_whole
 
 # %% [markdown]
 # ## Every number has a name
@@ -137,16 +140,46 @@ def put(node: Any, path: Path_, value: Any) -> Any:
 
 def parameters(model: Any) -> dict[str, float]:
     """Name and value of every number of a model, conductances first; units as in the text above."""
+    check_model(model)
     return {name: float(at(model.params, path)) for name, path in places(model.circuit).items()}
 
 
 def with_values(params: Params, values: Mapping[str, Any]) -> Params:
-    """The same parameters with some numbers, by their names, replaced; pure JAX. Raises ValueError for unknown names."""
+    """The same parameters with some numbers, by their names, replaced; pure JAX.
+
+    Raises ValueError or TypeError for unknown names, and for values, unless JAX traces them, that the number cannot have.
+    """
+    checks.of_type("params", params, Params, "those of a Prinz2004, `model.params`")
     known = places(params.circuit)
-    checks.known_parameters(values, known)
+    checks.known_parameters(checks.mapping("values", values, "{'LP Na': 100}"), known)
     for name, value in values.items():
+        check_value(name, known[name], value)
         params = put(params, known[name], value)
     return params
+
+
+def check_model(model: Any) -> None:
+    """Names, sensitivities and fits are those of a circuit of the first chapter."""
+    if not isinstance(model, Prinz2004):
+        raise TypeError(
+            f"the model is {reprlib.repr(model)}, a {type(model).__name__}; it must be a Prinz2004, whose numbers have names. For a Network "
+            "differentiate `simulate_network` with respect to `network.params`."
+        )
+
+
+def check_value(name: str, path: Path_, value: Any) -> None:
+    """Refuse what a number of a circuit cannot be; of what JAX traces only the shape is looked at."""
+    if isinstance(value, jax.core.Tracer):
+        if value.shape != ():
+            raise ValueError(f"{name!r} has shape {value.shape}; it must be one number. Vectorize with jax.vmap.")
+        return
+    x = checks.number(repr(name), value, "its unit")
+    if path[0] in CONDUCTANCES or path[-1] == "K":
+        checks.at_least(repr(name), x, 0, "")
+    elif path[-1] in checks.POSITIVE or path[-1] == "k":
+        checks.positive(repr(name), x, "")
+    elif x == 0 and path[-1] in ("k1", "k2", "k3"):
+        raise ValueError(f"{name!r} is 0; it must not be, since a potential is divided by it. Give a slope in mV.")
 
 
 # %% tags=["active-ipynb"]
@@ -352,7 +385,6 @@ def soft_features(t: Any, V: Any, temperature: Any = DEFAULT_TEMPERATURE, pacema
 
 
 SAMPLING = 0.1  # ms, dense enough for the derivatives of features
-DENSE = 0.5  # ms, dense enough for the features
 
 # %% [markdown]
 # The figure shows the period, duty cycle and phase of LP in the circuit of Fig. 3e as the temperature
@@ -387,6 +419,7 @@ DENSE = 0.5  # ms, dense enough for the features
 # %%
 def conductance_names(model: Any) -> list[str]:
     """Names of the conductances of membranes, synapses and gap junctions of a model that are not zero."""
+    check_model(model)
     return [n for n, path in places(model.circuit).items() if path[0] in CONDUCTANCES and at(model.params, path) != 0]
 
 
@@ -408,15 +441,6 @@ def settled_run(params: Params, start: State, t: np.ndarray, dt: float) -> Array
     return simulate_with_adjoint(params, first, t, dt=dt, t0=t[0]).V
 
 
-def sampled(duration: Any, transient: Any, every: Any) -> np.ndarray:
-    """Times (ms) from the end of a transient on, dense enough for the features of spikes."""
-    checks.recording(duration, transient)
-    if checks.positive("every", every, "ms") > DENSE:
-        raise ValueError(f"every is {every:g} ms; spikes are found in samples {DENSE:g} ms apart, or closer. Take {SAMPLING:g}.")
-    checks.memory(f"a recording of {duration:g} ms", 8 * (duration - transient) / every, "Take a shorter one.")
-    return np.arange(transient, duration, every)
-
-
 def sensitivity(
     model: Any, features: Callable[[Array, Array], Mapping[Any, Any]] | None = None, names: Sequence[str] | None = None, *,
     duration: float = 6000.0, transient: float = 2000.0, dt: float = DEFAULT_DT, every: float = SAMPLING,
@@ -425,14 +449,18 @@ def sensitivity(
 
     features: a function of times (time,) ms and potentials (time, cell) mV to named scalars; by default
     `rhythm_of_cells`. names: of `parameters(model)`; by default all conductances that are not zero. duration and
-    transient of the run, step dt and sampling: ms. Raises ValueError for unknown names and for times that are not whole steps.
+    transient of the run, step dt and sampling: ms. Raises ValueError for unknown names, for numbers that are zero, of which there
+    are no per cents, and for times that are not whole steps.
     """
     known = parameters(model)
-    names = conductance_names(model) if names is None else list_of_names(names)
+    names = conductance_names(model) if names is None else checks.names("names", names, "['LP Na']")
     checks.known_parameters(names, known)
-    if features is not None and not callable(features):
-        raise TypeError(f"features is {features!r}; it must be a function of times and potentials to named numbers. Pass one, or None.")
-    chosen, t = features or rhythm_of_cells(model), sampled(duration, transient, every)
+    no_zeros({n: known[n] for n in names})
+    t = sampled_times(duration, transient, every, dt, rhythm=features is None)
+    chosen = rhythm_of_cells(model) if features is None else features
+    checks.function("features", chosen, "lambda t, V: {'mean': V.mean()}")
+    shapes = (jax.ShapeDtypeStruct(shape, np.float32) for shape in (t.shape, (len(t), len(model.circuit.rows))))
+    named_scalars(lambda: jax.eval_shape(chosen, *shapes))
     start = model.get_thermalization(dt=dt)
 
     def observed(values: Mapping[str, Any]) -> Mapping[Any, Any]:
@@ -445,6 +473,45 @@ def sensitivity(
     with np.errstate(invalid="ignore", divide="ignore"):
         table = {n: {f: known[n] * float(by[n]) / float(found[f]) for f, by in slopes.items()} for n in names}
     return pd.DataFrame(table).replace([np.inf, -np.inf], np.nan).rename_axis(columns="parameter")
+
+
+LONGEST_SAMPLING = 0.5  # ms, at which spikes are still seen
+SHORTEST_RHYTHM = 100.0  # ms, a run that is shorter was probably given in s
+
+
+def sampled_times(duration: Any, transient: Any, every: Any, dt: Any, *, rhythm: bool) -> np.ndarray:
+    """Times (ms) of a run after its transient; `rhythm`: dense and long enough to show one."""
+    checks.recording(duration, transient)
+    every, dt = checks.positive("every", every, "ms"), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
+    if rhythm and every > LONGEST_SAMPLING:
+        raise ValueError(f"every is {every:g} ms; it must be at most {LONGEST_SAMPLING:g}, or spikes are missed. Take {SAMPLING:g}.")
+    if rhythm and duration - transient < SHORTEST_RHYTHM:
+        checks.warn(f"the run lasts {duration - transient:g} ms after its transient, too short for a rhythm. If that is in s, multiply it by 1000.")
+    checks.memory("the recording", 8 * (duration - transient) / every)
+    t = np.arange(transient, duration, every)
+    checks.on_steps(t, 0.0, dt, np.allclose(t / dt, np.rint(t / dt), rtol=0, atol=1e-6))
+    return t
+
+
+def no_zeros(values: Mapping[str, float]) -> None:
+    """Refuse numbers of which there are no per cents."""
+    for name, x in values.items():
+        if x == 0:
+            raise ValueError(f"{name!r} is 0, and an elasticity is by per cent; it must be another number. Leave it out, or take its derivative.")
+
+
+def named_scalars(trace: Callable[[], Any]) -> None:
+    """Features that come by name, each one real number; `trace` returns their shapes and types."""
+    cure = "Return a mapping from names to numbers, made with jax.numpy, such as {'mean': V.mean()}."
+    try:
+        found = trace()
+    except Exception as error:
+        raise TypeError(f"the features cannot be traced by JAX: {error}. {cure}") from error
+    if not isinstance(found, Mapping) or not found:
+        raise TypeError(f"the features are {reprlib.repr(found)}; they must come by name. {cure}")
+    for name, x in found.items():
+        if getattr(x, "shape", None) != () or x.dtype.kind != "f":
+            raise ValueError(f"the feature {name!r} is {x}; it must be one real number. {cure}")
 
 
 # %% [markdown]
@@ -556,6 +623,7 @@ def recording_of(data: Any, model: Any) -> Recording:
 
 def start_of(model: Any, state: State | None, **scheme: Any) -> State:
     """The start of runs: a state that was given, or else the thermalized one."""
+    check_model(model)
     return model.get_thermalization(**scheme) if state is None else checks.state(state, model.cold)
 
 
@@ -564,6 +632,7 @@ def trace_mismatch(model: Any, data: Any, *, state: State | None = None, dt: flo
 
     data: a result, a DataFrame or (t, V), see `recording_of`; state: at the first time, thermalized by default.
     """
+    check_model(model)
     t, V = recording_of(data, model)
     start = start_of(model, state, dt=dt)
 
@@ -601,6 +670,7 @@ def prediction_error(
     """
     from scipy.interpolate import CubicSpline
 
+    check_model(model)
     t, V = recording_of(data, model)
     c, n = model.circuit, leak(model.circuit)
     K = checks.positive("K", K, "mS/cm²")
@@ -674,6 +744,7 @@ def density_mismatch(
     model: Any, data: Any, *, width: float = 50.0, state: State | None = None, dt: float = DEFAULT_DT
 ) -> Loss:
     """Loss: mean squared difference ((1/s)²) of spike densities. width: ms; data, state: as for `trace_mismatch`."""
+    check_model(model)
     t, V = recording_of(data, model)
     start = start_of(model, state, dt=dt)
     wanted, width = np.asarray(V), checks.positive("width", width, "ms")
@@ -814,25 +885,16 @@ DEFAULT_SPAN = 4.0  # conductances are searched between a quarter and four times
 def box(model: Any, names: Sequence[str], bounds: Mapping[str, tuple[float, float]] | None = None) -> Box:
     """The box around a model: bounds in natural units, by default a factor of `DEFAULT_SPAN` both ways."""
     known, where = parameters(model), places(model.circuit)
-    checks.known_parameters(names, known)
-    pairs_of_bounds(bounds)
-    checks.known_parameters(bounds or {}, names)
+    checks.known_parameters(checks.names("parameters", names, "['LP Na']"), known)
+    bounds = {} if bounds is None else checks.mapping("bounds", bounds, "{'LP Na': (50, 500)}")
+    checks.known_parameters(bounds, names)
     log = np.array([where[n][0] in CONDUCTANCES for n in names])
     ends = [
-        (bounds or {}).get(n, tuple(sorted((known[n] / DEFAULT_SPAN, known[n] * DEFAULT_SPAN)))) for n in names
+        bounds.get(n, tuple(sorted((known[n] / DEFAULT_SPAN, known[n] * DEFAULT_SPAN)))) for n in names
     ]
     checks.bounds(names, ends, [known[n] for n in names], log)
     low, high = np.array(ends, float).T
     return Box(tuple(names), low, high, log)
-
-
-def pairs_of_bounds(bounds: Any) -> None:
-    """Bounds are a mapping from names to pairs."""
-    if bounds is not None and not isinstance(bounds, Mapping):
-        raise TypeError(f"bounds is {bounds!r}; it must be a mapping from names to pairs. Write {{'LP Na': (50, 200)}}, for example.")
-    for name, pair in (bounds or {}).items():
-        if isinstance(pair, str) or np.shape(pair) != (2,):
-            raise TypeError(f"the bounds of {name!r} are {pair!r}; they must be a pair, the lower and the higher. Give (low, high).")
 
 
 @dataclass(frozen=True)
@@ -918,26 +980,20 @@ def stepper(loss: Callable[[Array], Array], optimizer: Any, clip: float | None) 
 # %%
 def starts_of(box: Box, model: Any, starts: Any, seed: int) -> np.ndarray:
     """Coordinates (start, parameter): a number of starts, or a table or array of values in natural units."""
-    known, seed = parameters(model), checks.count("seed", seed, least=0)
+    own = np.array([[parameters(model)[n] for n in box.names]])
+    seed = checks.count("seed", seed, least=0)
     if np.ndim(starts) == 0:
-        n = checks.count("starts", starts)
-        drawn = np.random.default_rng(seed).random((n - 1, len(box.names)))
-        return np.concatenate([box.inside(np.array([[known[n] for n in box.names]])), drawn])
-    if isinstance(starts, (pd.DataFrame, pd.Series)):
-        columns = list(starts.columns if isinstance(starts, pd.DataFrame) else starts.index)
-        same_names("starts", columns, box.names)
-        starts = (starts[list(box.names)]).to_numpy()
-    values = np.atleast_2d(checks.numbers("starts", starts).astype(float))
+        checks.count("starts", starts)
+        checks.memory(f"a search from {starts} starts", 100.0 * starts * len(box.names), "Take fewer.")
+        drawn = np.random.default_rng(seed).random((starts - 1, len(box.names)))
+        return np.concatenate([box.inside(own), drawn])
+    if isinstance(starts, pd.DataFrame):
+        for name in box.names:
+            checks.choice(f"the column of starts for {name!r}", name, list(map(str, starts.columns)))
+        starts = starts[list(box.names)]
+    values = np.atleast_2d(checks.numbers("starts", starts))
     checks.starts(values, box.names, box.low, box.high)
     return box.inside(values)
-
-
-def same_names(what: str, given: Sequence[Any], names: Sequence[str]) -> None:
-    """Labels of values are the parameters, each once."""
-    for name in given:
-        checks.choice(f"a parameter in {what}", name, names)
-    if wrong := [name for name in names if list(given).count(name) != 1]:
-        raise ValueError(f"{what} has {wrong[0]!r} {list(given).count(wrong[0])} times; it must have each parameter once. Correct it.")
 
 
 class Log(NamedTuple):
@@ -1003,7 +1059,7 @@ def restore(path: Path, fit: Identity, like: Search) -> tuple[Search, Log]:
 def same_fit(path: Path, fit: Identity, file: Mapping[str, Any]) -> None:
     """Refuse a checkpoint of another fit."""
     other = ""
-    if str(file["about"]) != fit.about or not np.array_equal(file["starts"], fit.starts):
+    if str(file["about"]) != fit.about or not alike(file["starts"], fit.starts):
         other = "parameters, bounds, starts, options or numbers of the model"
     elif not all(alike(file[f"step{i}"], x) for i, x in enumerate(fit.step)):
         other = "loss, data or optimizer"
@@ -1051,7 +1107,6 @@ def reason_to_stop(log: Log, goal: float | None, patience: int | None) -> str | 
 
 
 LEAST_FALL = 1e-3  # of the best loss, relative
-WIDEST = 0.5  # of the box, to both sides
 
 
 def fit(
@@ -1070,12 +1125,12 @@ def fit(
     ValueError if no start has a finite loss.
     """
     checks.optimizer(optimizer)
-    chosen, space = optimizer or default_optimizer(), box(model, list_of_names(parameters), bounds)
+    checks.function("loss", loss, "trace_mismatch(model, recording)")
+    clip, goal = None if clip is None else checks.positive("clip", clip, "1"), None if goal is None else checks.number("goal", goal, "its unit")
+    progress = checks.truth("progress", progress)
+    chosen, space = optimizer or default_optimizer(), box(model, parameters, bounds)
     steps, patience = checks.count("steps", steps), None if patience is None else checks.count("patience", patience)
-    clip, goal = None if clip is None else checks.positive("clip", clip, "1"), None if goal is None else checks.number("goal", goal, "the loss")
-    width, file = None if width is None else share_of_box(width), checkpoint_at(checkpoint)
-    if not callable(loss):
-        raise TypeError(f"loss is {loss!r}; it must be a function of `Params`, such as prediction_error(model, data). Pass one.")
+    width, file = None if width is None else checks.fraction("width", width), checkpoint_at(checkpoint)
 
     def at_point(x: Array) -> Array:
         return loss(with_values(model.params, dict(zip(space.names, space.natural(x), strict=True))))
@@ -1084,7 +1139,7 @@ def fit(
 
     with precision(model.dtype):
         x = jnp.asarray(starts_of(space, model, starts, seed), model.dtype)
-        checks.scalar_loss(lambda: jax.eval_shape(objective, x[0]))
+        checks.scalar_loss(lambda: jax.eval_shape(objective, jax.ShapeDtypeStruct(x.shape[1:], x.dtype)))
         search = Search(x, jax.vmap(chosen.init)(x), jnp.ones(len(x), bool))
         advance, log, keep = stepper(objective, chosen, clip), Log([], [], []), lambda *_: None
         if file is not None:
@@ -1097,21 +1152,6 @@ def fit(
         stopped = search_on(advance, search, log, steps, patience, goal, keep, progress)
         history = told(space, log, model.dtype)
     return concluded(model, space, history, stopped)
-
-
-def list_of_names(names: Any) -> list[str]:
-    """Names of parameters."""
-    if isinstance(names, (str, Mapping)) or not isinstance(names, Iterable):
-        raise TypeError(f"the names of parameters are {names!r}; they must be a list of names. Write ['LP Na', 'PD-LP'], for example.")
-    return list(names)
-
-
-def share_of_box(width: Any) -> float:
-    """Half of the range over which a derivative is averaged."""
-    w = checks.positive("width", width, "shares of the box")
-    if w > WIDEST:
-        raise ValueError(f"width is {w:g}; it is a share of the box, of which {WIDEST:g} to both sides is all. Take 0.02, for example.")
-    return w
 
 
 def default_optimizer() -> Any:
@@ -1154,6 +1194,7 @@ def concluded(model: Any, box: Box, history: pd.DataFrame, stopped: str) -> Fit:
 
 def model_with(model: Any, values: Mapping[str, float]) -> Any:
     """A copy of a model with other conductances."""
+    check_model(model)
     other = copy.copy(model)
     with precision():
         params = with_values(model.params, values)
