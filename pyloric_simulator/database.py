@@ -1129,7 +1129,7 @@ def checked_table(circuits: pd.DataFrame) -> pd.DataFrame:
     usable_labels(circuits.index, circuits.columns)
     by_name = [pop for pop in POPULATIONS if pop in circuits]
     own = [name for name in MEMBRANE if name in circuits]
-    wanted = [*POPULATIONS, *own, *SYNAPSES] if by_name or not own else [*MEMBRANE, *SYNAPSES]
+    wanted = [*POPULATIONS, *own, *SYNAPSES] if by_name else [*MEMBRANE, *SYNAPSES]
     if missing := [name for name in wanted if name not in circuits]:
         raise ValueError(
             f"the table lacks {checks.listing(missing)}; it needs the cells {checks.listing(POPULATIONS)}, or all 24 conductances such as "
