@@ -1163,9 +1163,9 @@ def usable_labels(labels: pd.Index, columns: pd.Index) -> None:
             f"the table has {labels[labels.duplicated()][0]!r} as the label of several rows; each needs one of its own. Take "
             "rows.reset_index(drop=True), or drop the doubles."
         )
-    kind = pd.api.types.infer_dtype(labels, skipna=False)
-    if labels.hasnans or (labels.nlevels == 1 and kind.startswith("mixed")):
-        raise ValueError(f"the labels of the table are {list(labels[:3])!r}, … ({kind}); they must be of one type. Take rows.reset_index(drop=True).")
+    for level in (labels.get_level_values(i) for i in range(labels.nlevels)):
+        if level.hasnans or pd.api.types.infer_dtype(level).startswith("mixed"):
+            raise ValueError(f"the labels of the table are {list(level[:3])!r}, …; all must be there, of one type. Take rows.reset_index(drop=True).")
     for name in labels.names:
         if name in columns:
             raise ValueError(f"the labels of the table and a column are both named {name!r}; rename one: rows.rename_axis('index').")
