@@ -39,6 +39,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from . import checks
 from .detection import GAP, MIN_BURST, REFRACTORY, SPIKE_THRESHOLD
 from .prinz2004 import (
     CM2_MS_TO_US,
@@ -54,6 +55,7 @@ from .prinz2004 import (
     calcium_step,
     cold_start,
     conductances,
+    coupled,
     growth,
     inactivating,
     nernst,
@@ -294,10 +296,11 @@ SCHEMES = {
 # spike in a block no longer than the refractory time. It is put into a buffer at the end of the
 # block, as a whole number of ticks; sums of them are exact in any order. A spike for which the buffer
 # has no room is counted and not stored, so that the count tells of it. Blocks before step 0, where the
-# recording begins, leave no spikes.
+# recording begins, leave no spikes. Ticks are counted in 32 bits, so a run of more than two million steps
+# has fewer of them in a step.
 
 # %%
-TICKS = 1024  # in a time step
+TICKS = 1024  # in a time step, at most
 UNROLL = 4  # steps between which no array is copied
 
 
@@ -325,9 +328,9 @@ def look(watch: Watch, V: Array, i: Array, dt: float) -> Watch:
     return Watch(b, V, jnp.where(top, steps, watch.spike), top | watch.found)
 
 
-def store(spikes: Spikes, watch: Watch, k: Array) -> Spikes:
+def store(spikes: Spikes, watch: Watch, k: Array, ticks_per_step: int) -> Spikes:
     """Write down the spikes found in the block that began with step k of the recording."""
-    ticks = k * TICKS + jnp.round(watch.spike * TICKS).astype(jnp.int32)
+    ticks = k * ticks_per_step + jnp.round(watch.spike * ticks_per_step).astype(jnp.int32)
     found = watch.found & (k >= 0)
     slot = jnp.where(found, spikes.number, spikes.ticks.shape[0])
     cell, lane = jnp.indices(slot.shape, jnp.int32)
@@ -350,8 +353,8 @@ def begin(y: Lanes, buffer: int) -> Run:
 
 
 def advance(
-    p: Conductances, run: Run, k: Any, blocks: Any, *, circuit: Circuit, solver: str, dt: float, n: int
-) -> Run:
+    p: Conductances, run: Run, k: Any, blocks: Any, *, circuit: Circuit, solver: str, dt: float, n: int, ticks: int = TICKS
+) -> Run:  # fmt: skip
     """`blocks` blocks of n steps of dt (ms), the first of which is step k of the recording."""
     scheme = SCHEMES[solver]
 
@@ -363,7 +366,7 @@ def advance(
     def block(b: Array, run: Run) -> Run:
         none = jnp.zeros_like(run.watch.found)
         y, watch = lax.fori_loop(0, n, one, (run.y, run.watch._replace(found=none)), unroll=UNROLL)
-        spikes = store(run.spikes, watch, k + b * n)
+        spikes = store(run.spikes, watch, k + b * n, ticks)
         return Run(scheme.end(circuit, p, y, dt), watch._replace(spike=watch.spike - n), spikes)
 
     return lax.fori_loop(0, blocks, block, run)
@@ -420,8 +423,8 @@ def average(x: Array, used: Array) -> Array:
 
 def only_burst(found: Bursts, start: Array, end: Array) -> tuple[Array, Array, Array]:
     """Start and end of the only burst in each cycle (NaN if none or several), and whether one is cut."""
-    inside = (found.start >= start[:, None]) & (found.start < end[:, None])
-    which = jnp.where(inside.sum(1) == 1, jnp.argmax(inside, axis=1), len(found.start))
+    begin, beyond = (jnp.searchsorted(found.start, x) for x in (start, end))
+    which = jnp.where(beyond - begin == 1, begin, len(found.start))
     first, last = (x.at[which].get(mode="fill", fill_value=jnp.nan) for x in (found.start, found.end))
     return first, last, (found.cut >= start) & (found.cut < end)
 
@@ -464,7 +467,10 @@ def variation(x: Array, used: Array) -> Array:
 
 # %%
 BLOCK = REFRACTORY  # ms, of simulated time between two looks into the buffer
-BUFFER = 1024  # spikes of each cell
+BUFFER = 1024  # spikes of each cell, in a recording of up to BUFFERED
+BUFFERED = 10_000.0  # ms; longer recordings have room for as many more
+FEWEST_TICKS = 16  # in a time step, so that spikes are not rounded to it
+MOST_BYTES = 4 * 10**9  # of the spikes of a batch
 MULTIPLE = 64  # the number of lanes is a multiple of this
 RANDOM_PART = 2000.0  # ms, the last part of the thermalization, in which a random moment lies
 
@@ -478,12 +484,23 @@ class Plan(NamedTuple):
     duration: float  # ms, what is measured
     transient: float  # ms, what is left out before
     dtype: str
-    buffer: int = BUFFER  # spikes of each cell
+    buffer: int | None = None  # spikes of each cell; by default in proportion to the duration
 
     @property
     def n(self) -> int:
         """Steps in a block."""
         return max(1, int(BLOCK / self.dt + 1e-9))
+
+    @property
+    def room(self) -> int:
+        """Spikes of each cell that are kept."""
+        return max(BUFFER, math.ceil(BUFFER * self.duration / BUFFERED)) if self.buffer is None else self.buffer
+
+    @property
+    def ticks(self) -> int:
+        """Ticks in a time step: a power of two, so that those of the recording have 32 bits."""
+        most = checks.MAX_STEPS // (self.blocks(self.duration) * self.n + 1)
+        return min(TICKS, 1 << max(most.bit_length() - 1, 0))
 
     def blocks(self, time: float) -> int:
         """Blocks in a time (ms), rounded up."""
@@ -491,15 +508,71 @@ class Plan(NamedTuple):
 
     def begin(self, y: Lanes) -> Run:
         """A run that starts from y."""
-        return begin(y, self.buffer)
+        return begin(y, self.room)
 
     def advance(self, blocks: int, p: Conductances, run: Run, k: Any) -> Run:
         """`blocks` blocks of a run, the first of which is step k of the recording."""
-        return advance(p, run, k, blocks, circuit=self.circuit, solver=self.solver, dt=self.dt, n=self.n)
+        return advance(p, run, k, blocks, circuit=self.circuit, solver=self.solver, dt=self.dt, n=self.n, ticks=self.ticks)
+
+
+# %% [markdown]
+# Lanes hold circuits of single cells without gap junctions, and the spikes of a recording as long as ticks can be counted.
+
+
+# %%
+BYTES_OF_SPIKE = 48  # of memory, while features are computed
+
+
+def bytes_of(plan: Plan, lanes: int) -> int:
+    """Memory for the spikes of a batch."""
+    return BYTES_OF_SPIKE * plan.room * len(plan.circuit.populations) * lanes
+
+
+def feasible(plan: Plan, lanes: int = MULTIPLE) -> Plan:
+    """The plan, if it can be carried out. Raises ValueError before anything is compiled if not."""
+    checks.choice("solver", plan.solver, SCHEMES)
+    checks.choice("dtype", plan.dtype, ("float64", "float32"))
+    checks.scheme(plan.solver, plan.dt, SCHEMES)
+    checks.recording(plan.transient + plan.duration, plan.transient)
+    single_cells(plan.circuit)
+    countable(plan)
+    if (size := bytes_of(plan, lanes)) > MOST_BYTES:
+        fewer = MOST_BYTES // bytes_of(plan, 1) // MULTIPLE * MULTIPLE
+        cure = f"Take batches of {fewer}: batch_size={fewer}." if fewer else "Take a shorter one."
+        raise ValueError(
+            f"{lanes} circuits with spikes of {plan.duration:g} ms would take {size / 1e9:.3g} GB; a batch may take {MOST_BYTES / 1e9:g}. {cure}"
+        )
+    return plan
+
+
+def single_cells(circuit: Circuit) -> None:
+    """Every population is one cell, and no gap junction couples two."""
+    if large := [p for p in circuit.populations if p.size * p.copies != 1]:
+        p = large[0]
+        raise ValueError(
+            f"the population {p.label!r} has {p.size * p.copies} cells; circuits in batches have one of each. Simulate such circuits one by "
+            "one, with `Prinz2004` or `simulate`."
+        )
+    if coupled(circuit):
+        raise ValueError(
+            f"the circuit has the populations {checks.listing(p.label for p in circuit.populations)}, two of which are pacemakers, joined by gap "
+            "junctions; batches have none. Simulate such circuits one by one, with `Prinz2004` or `simulate`."
+        )
+
+
+def countable(plan: Plan) -> None:
+    """The steps of a run fit into 32 bits, and so do the ticks of its recording."""
+    for what, time, most in (("duration", plan.duration, checks.MAX_STEPS // FEWEST_TICKS), ("transient", plan.transient, checks.MAX_STEPS // 2)):
+        if time / plan.dt > most - plan.n:
+            raise ValueError(
+                f"the {what} is {time:g} ms, {time / plan.dt:.3g} steps of {plan.dt:g} ms; spikes can be counted through "
+                f"{most * plan.dt:.3g} ms. Take a shorter one, or a larger step."
+            )
 
 
 def ready(plan: Plan, g: Any, gs: Any, start: State | None) -> tuple[Conductances, Lanes]:
-    """Parameters and starts in lanes; the cold start for None."""
+    """Parameters and starts in lanes; the cold start for None. Raises ValueError for a plan that cannot be carried out."""
+    feasible(plan, len(g))
     cold = State(*(np.broadcast_to(x, (len(g), *np.shape(x))) for x in cold_start(plan.circuit)))
     return prepare(plan.circuit, g, gs, plan.dtype), to_lanes(cold if start is None else start, plan.dtype)
 
@@ -528,7 +601,7 @@ def thermalized(plan: Plan, p: Conductances, start: Lanes, key: Array | None) ->
 def measured(plan: Plan, run: Run) -> Measures:
     """`Measures` of a run at its end, each field with a leading axis of circuits."""
     wide = jnp.result_type(float)  # double precision where JAX has it
-    times = (run.spikes.ticks.astype(wide) / TICKS + SCHEMES[plan.solver].offset) * plan.dt
+    times = (run.spikes.ticks.astype(wide) / plan.ticks + SCHEMES[plan.solver].offset) * plan.dt
     found = jax.vmap(partial(measure, window=(0.0, plan.duration)), in_axes=(-1, -1))(times, run.spikes.number)
     finite = jnp.isfinite(run.y.V).all(0)
     hidden = lambda x, by: jnp.where(finite, x.T, by).T  # noqa: E731

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import keyword
 import math
+import os
 import reprlib
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -50,6 +52,46 @@ def choice(what: str, value: object, options: Collection[str]) -> None:
         )
 
 
+def truth(what: str, value: Any) -> bool:
+    """True or False, and nothing that Python would take for one of them."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{what} is {value!r}; it must be True or False. Say one of these.")
+    return bool(value)
+
+
+def function(what: str, f: Any, example: str) -> None:
+    """Something that can be called."""
+    if not callable(f):
+        raise TypeError(f"{what} is {reprlib.repr(f)}; it must be a function. Write {example}, for example.")
+
+
+def mapping(what: str, values: Any, example: str) -> Mapping[str, Any]:
+    """A mapping from names, which are text."""
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{what} is {reprlib.repr(values)}; it must be a mapping from names. Write {example}, for example.")
+    texts(f"a name in {what}", values)
+    return values
+
+
+def texts(what: str, values: Iterable[Any]) -> None:
+    """Names that are text."""
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"{what} is {value!r}, a {type(value).__name__}; it must be text. Give a name.")
+
+
+def names(what: str, values: Any, example: str) -> list[str]:
+    """A list of names, each of them once."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{what} is {reprlib.repr(values)}; it must be a list of names. Say {example}, for example.")
+    found = list(values)
+    texts(f"a name in {what}", found)
+    for name in found:
+        if found.count(name) > 1:
+            raise ValueError(f"{what} has {name!r} twice; each name is needed once. Remove the second.")
+    return found
+
+
 # ---------------------------------------------------------------- curves
 
 
@@ -81,6 +123,16 @@ def plain_number(value: Any) -> None:
 
 
 MAX_STEPS = 2**31 - 1  # steps are counted in 32 bits
+
+
+def memory(what: str, size: float, cure: str = "Take fewer cells, or record at fewer times.") -> None:
+    """Refuse what would take more memory (bytes) than this machine has, before any of it is taken."""
+    if not hasattr(os, "sysconf"):
+        return
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > there:
+        limit = f"{there / 1e9:,.3g} GB of this machine"
+        raise MemoryError(f"{what} would take {size / 1e9:,.3g} GB of memory; it must fit into the {limit}. {cure}")
 
 
 def number(what: str, value: Any, unit: str) -> float:
@@ -681,11 +733,14 @@ def elementwise(what: str, f: Any) -> None:
     if not callable(f):
         raise TypeError(f"{what} is {f!r}; it must be a function of v = V − V_th in mV. {cure}")
     try:
-        shape = jax.eval_shape(f, jax.ShapeDtypeStruct((3,), np.float32)).shape
+        found = jax.eval_shape(f, jax.ShapeDtypeStruct((3,), np.float32))
     except Exception as error:
         raise TypeError(f"{what}(v) cannot be traced by JAX: {error}. {cure}") from error
+    shape = getattr(found, "shape", found)
     if shape != (3,):
         raise ValueError(f"{what}(v) has shape {shape} for v of shape (3,); it must work on each element of v. {cure}")
+    if found.dtype.kind != "f":
+        raise TypeError(f"{what}(v) is of type {found.dtype}; it must be a real number for each element of v, no truth value. {cure}")
 
 
 # ---------------------------------------------------------------- recordings
@@ -742,46 +797,6 @@ def count(what: str, value: Any, most: float = math.inf, *, least: int = 1) -> i
     return int(value)
 
 
-def circuit_numbers(indices: Any, total: int) -> np.ndarray:
-    """Numbers of circuits, as an array (circuit,)."""
-    i = np.asarray(indices)
-    if i.ndim != 1 or not (np.issubdtype(i.dtype, np.integer) or i.size == 0):
-        raise TypeError(f"the numbers of circuits are {indices!r}; they must be a list or an array of whole numbers. Convert them.")
-    bad = i[(i < 0) | (i >= total)]
-    if bad.size:
-        raise ValueError(f"{bad[0]} is not the number of a circuit; they go from 0 to {total - 1:,}. Leave it out.")
-    return i.astype(np.int64)
-
-
-def circuit_table(
-    circuits: Any, pops: Sequence[str], membrane: Sequence[str], synapses: Sequence[str], cells: Any, total: int
-) -> Any:  # fmt: skip
-    """Circuits to run, as a table, an array or a range of numbers."""
-    if isinstance(circuits, range):
-        circuit_numbers([*circuits[:1], *circuits[-1:]], total)
-    elif not isinstance(circuits, pd.DataFrame):
-        circuits = circuit_numbers(circuits, total)
-    if not len(circuits):
-        raise ValueError("there are 0 circuits; there must be one at least. Pass a table or numbers of circuits.")
-    if isinstance(circuits, pd.DataFrame):
-        by_name = all(p in circuits for p in pops)
-        own = [name for name in membrane if name in circuits] if by_name else list(membrane)
-        wanted = [*(pops if by_name else ()), *own, *synapses]
-        if missing := [name for name in wanted if name not in circuits]:
-            raise ValueError(
-                f"the table lacks {listing(missing)}; it needs the cells {listing(pops)}, or all 24 conductances such as "
-                f"{membrane[0]!r}, and all synapses. Add these columns."
-            )
-        for pop in (p for p in pops if p in wanted):
-            for name in circuits[pop].unique():
-                choice(f"a cell in the column {pop!r}", name, list(cells))
-        numbers_of = circuits[[name for name in wanted if name not in pops]]
-        for name in numbers_of:
-            conductances(f"the column {name!r}", numbers_of[name].to_numpy(), "nS" if name in synapses else "mS/cm²")
-        circuits = circuits[wanted]
-    return circuits
-
-
 def recording(duration: Any, transient: Any) -> None:
     """A run is longer than what is left out of it."""
     for name, value in (("duration", duration), ("transient", transient)):
@@ -793,24 +808,6 @@ def recording(duration: Any, transient: Any) -> None:
         )
 
 
-def engine(value: Any) -> None:
-    """Batches run here, or on a dask cluster."""
-    if value != "local" and not hasattr(value, "submit"):
-        raise ValueError(f"engine is {value!r}; it must be 'local' or a dask.distributed.Client. Pass one of these.")
-
-
-def dataset(path: Path) -> None:
-    """There are results at the path."""
-    if not path.is_file() and not any(path.glob("part-*.parquet")) and not (path / "_run.json").exists():
-        raise FileNotFoundError(f"{path} holds no results; it must be a folder written by `run`. Check the path.")
-
-
-def columns(names: Iterable[str], known: Collection[str]) -> None:
-    """Columns of a table of circuits."""
-    for name in names:
-        choice("a column", name, known)
-
-
 # ---------------------------------------------------------------- fits
 
 
@@ -819,6 +816,14 @@ def positive(what: str, value: Any, unit: str) -> float:
     x = number(what, value, unit)
     if x <= 0:
         raise ValueError(f"{what} is {x:g} {unit}; it must be positive. Give a number above 0.")
+    return x
+
+
+def finite_numbers(what: str, values: Any) -> np.ndarray:
+    """An array of finite numbers."""
+    x = numbers(what, values)
+    if not np.isfinite(x).all():
+        raise ValueError(f"{what} contains {x[~np.isfinite(x)].flat[0]}; all of it must be finite. Give numbers.")
     return x
 
 
@@ -855,6 +860,8 @@ def bounds(names: Sequence[str], ends: Sequence[Any], values: Sequence[float], l
     if len(set(names)) < len(names):
         raise ValueError(f"a name is given twice in {listing(names)}; each parameter can be searched once. Remove the second.")
     for name, pair, value, scale in zip(names, ends, values, log, strict=True):
+        if not isinstance(pair, (tuple, list, np.ndarray)) or np.shape(pair) != (2,):
+            raise TypeError(f"the bounds of {name!r} are {pair!r}; they must be a pair of numbers. Give (low, high).")
         low, high = (number(f"bound of {name!r}", x, "its unit") for x in pair)
         if scale and low <= 0:
             raise ValueError(
@@ -893,7 +900,7 @@ def scalar_loss(trace: Callable[[], Any]) -> None:
     """Refuse a loss that is not one real number; `trace` returns its shape and type, and may fail as JAX's tracing does."""
     try:
         value = trace()
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError, IndexError) as error:
         raise TypeError(f"the loss cannot be traced by JAX: {error}. Write it with jax.numpy, as a function of one argument.") from error
     if getattr(value, "shape", None) != () or value.dtype.kind != "f":
         raise ValueError(f"the loss returns {value}; it must be a scalar, one real number. Take the mean or the sum of what it returns.")
@@ -905,15 +912,6 @@ def finite_start(loss: np.ndarray) -> None:
         raise ValueError(
             f"the loss is {loss[0]} at the start, and finite at none of {len(loss)} starts; there is no way down from there. Start "
             "from other values, or take a loss that is defined for them."
-        )
-
-
-def same_fit(path: Path, found: str, about: str) -> None:
-    """Refuse a checkpoint of another fit."""
-    if found != about:
-        raise ValueError(
-            f"the checkpoint {path} belongs to a fit with other parameters, bounds, starts or optimizer; it cannot go on with these. Give "
-            "another file, or delete this one."
         )
 
 
@@ -930,6 +928,38 @@ FACTORS = {
     0.001: "it is in S/cm²",
     0.1: "it was divided by 10 on the way from µS/mm²",
 }
+
+
+def at_least(what: str, value: Any, least: float, unit: str) -> float:
+    """A finite number that is not less than another."""
+    x = number(what, value, unit)
+    if x < least:
+        raise ValueError(f"{what} is {x:g} {unit}; it must be at least {least:g}. Give another number.")
+    return x
+
+
+def shaped(what: str, x: Any, wanted: tuple[int, ...]) -> Any:
+    """An array of numbers of a shape, in floating point; of what JAX traces only the shape is looked at."""
+    if not isinstance(x, jax.core.Tracer):
+        x = x if isinstance(x, jax.Array) and x.dtype in (np.float32, np.float64) else numbers(what, x)
+    if np.shape(x) != wanted:
+        raise ValueError(f"{what} has shape {np.shape(x)}; it must be {wanted}. Take one of the same model.")
+    return x
+
+
+def shaped_conductances(what: str, x: Any, wanted: tuple[int, ...], unit: str) -> None:
+    """Conductances of a shape: finite and not negative, unless JAX traces them."""
+    shaped(what, x if isinstance(x, jax.core.Tracer) else conductances(what, x, unit), wanted)
+
+
+def sizes_of(sizes: Any, labels: Sequence[str]) -> dict[str, int]:
+    """Label -> number of cells, 1 where none is given."""
+    if sizes is None:
+        sizes = {}
+    if not isinstance(sizes, Mapping):
+        raise TypeError(f"sizes is {sizes!r}; it must be a mapping from labels to numbers of cells, such as {{{labels[0]!r}: 10}}.")
+    known_labels("sizes", sizes, labels)
+    return populations(dict.fromkeys(labels, 1) | dict(sizes))
 
 
 def one_of_two(name: str, density: Any, uS: Any, permeable: bool) -> tuple[float | None, float | None]:
@@ -971,17 +1001,27 @@ def pool(channels: Iterable[Any], there: bool, reads: Callable[[Any], bool]) -> 
             )
 
 
+WRITE_A_GATE = "Write it with jax.numpy, element by element, branching by jnp.where, such as lambda V: 1 / (1 + jnp.exp(-(V + 40) / 5))."
+
+
+def callable_gate(what: str, f: Any) -> None:
+    """A function, whatever it returns."""
+    if not callable(f):
+        raise TypeError(f"{what} is {reprlib.repr(f)}; it must be a function of potentials in mV. {WRITE_A_GATE}")
+
+
 def gate_function(what: str, f: Any, trace: Callable[[], Any], wanted: tuple[int, ...]) -> None:
     """A function of V, or of V and Ca (a rate of a synapse: of s, V_pre and V_post), that JAX can trace and that keeps their shape."""
-    cure = "Write it with jax.numpy, element by element, branching by jnp.where, such as lambda V: 1 / (1 + jnp.exp(-(V + 40) / 5))."
-    if not callable(f):
-        raise TypeError(f"{what} is {f!r}; it must be a function of potentials in mV. {cure}")
+    callable_gate(what, f)
     try:
-        shape = np.shape(trace())
+        found = trace()
     except Exception as error:
-        raise TypeError(f"{what} cannot be evaluated by JAX: {error}. {cure}") from error
-    if shape not in ((), wanted):
-        raise ValueError(f"{what} has shape {shape} for V of shape {wanted}; it must have that of V. {cure}")
+        rule = "it must be a function of V, or of V and Ca, and the rate of a synapse one of s, V_pre and V_post"
+        raise TypeError(f"{what} cannot be evaluated by JAX: {error}; {rule}. {WRITE_A_GATE}") from error
+    if getattr(found, "dtype", None) is None or found.dtype.kind not in "fiu":
+        raise TypeError(f"{what} returns {found}; it must return real numbers, not truth values or others. {WRITE_A_GATE}")
+    if found.shape not in ((), wanted):
+        raise ValueError(f"{what} has shape {found.shape} for V of shape {wanted}; it must have that of V. {WRITE_A_GATE}")
 
 
 def gate_values(what: str, V: np.ndarray, Ca: np.ndarray, inf: np.ndarray, τ: np.ndarray) -> None:
@@ -1057,6 +1097,8 @@ def labelled_cells(cells: Any, cell_type: type) -> dict[str, Any]:
 
 def connections(synapses: Any, labels: Collection[str], kinds: Any) -> list[Any]:
     """Synapses between cells that are there, each with one plausible conductance."""
+    if isinstance(synapses, (str, kinds)) or not isinstance(synapses, Iterable):
+        raise TypeError(f"synapses is {synapses!r}; it must be a list, such as [Synapse('AB', 'LP', GLUTAMATE, 30)].")
     found: list[Any] = list(synapses)
     for s in found:
         if not isinstance(s, kinds):
@@ -1094,7 +1136,7 @@ def no_own_synapses(synapses: Iterable[Any], sizes: Mapping[str, int]) -> None:
 
 def monitored(values: Any, shape: tuple[int, ...]) -> np.ndarray:
     """What a monitor returned, (time, cell)."""
-    x = np.asarray(values)
+    x = numbers("what the monitor returns", values)
     if x.shape != shape:
         raise ValueError(f"the monitor returns shape {x.shape}; it must be (time, cell) = {shape}. Pick a gate by y.m[..., 0].")
     return x
@@ -1111,17 +1153,19 @@ def neuron_scheme(solver: Any, dt: Any, threshold: bool) -> float:
     return positive("dt", dt, "ms")
 
 
-def per_cell_numbers(values: Any, size: int) -> dict[str, np.ndarray]:
+def per_cell_numbers(what: str, values: Any, size: int) -> dict[str, np.ndarray]:
     """Name -> (cell,) finite numbers."""
     if not isinstance(values, Mapping):
-        raise TypeError(f"the start or the parameters are {values!r}; they must be a mapping from names to numbers, such as dict(V=-65).")
-    found = {name: numbers(name, x).astype(float) for name, x in values.items()}
-    for name, x in found.items():
-        if not name.isidentifier() or name.startswith("_"):
+        raise TypeError(f"{what} is {values!r}; it must be a mapping from names to numbers, such as dict(V=-65).")
+    found = {}
+    for name, value in values.items():
+        if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or keyword.iskeyword(name):
             raise ValueError(f"{name!r} is not a name of a variable; it must be letters, digits and underscores. Rename it.")
+        x = numbers(name, value).astype(float)
         if x.shape not in ((), (size,)) or not np.isfinite(x).all():
-            raise ValueError(f"{name} is {values[name]!r}; it must be one finite number, or one for each of the {size} cells. Give these.")
-    return {name: np.full(size, x) for name, x in found.items()}
+            raise ValueError(f"{name} is {value!r}; it must be one finite number, or one for each of the {size} cells. Give these.")
+        found[name] = np.full(size, x)
+    return found
 
 
 def both_or_none(threshold: Any, reset: Any) -> None:
@@ -1135,20 +1179,36 @@ def neuron_equations(equations: Any, y: Any, p: Any) -> None:
     cure = "Write it for one cell with jax.numpy, such as lambda y, I, p: dict(V=(I - y.V) / p.τ)."
     if not equations.names:
         raise ValueError(f"start is empty; a cell needs one variable at least, such as dict(V=-65). {cure}")
-    functions: list[tuple[str, Callable[[Any, Any], Any], set[str] | None]]
-    functions = [("derivative", lambda y, p: equations.derivative(y, y[0], p), set(equations.names))]
+    one_function("derivative", equations.derivative, lambda y, p: equations.derivative(y, y[0], p), y, p, set(equations.names), cure)
     if equations.threshold:
-        functions += [("reset", equations.reset, None), ("threshold", lambda y, p: {"v": equations.threshold(y, p)}, {"v"})]
-    for what, f, wanted in functions:
-        try:
-            found = jax.eval_shape(lambda y, p, f=f: {name: jax.numpy.asarray(x) for name, x in f(y, p).items()}, y, p)
-        except Exception as error:
-            raise TypeError(f"the {what} cannot be evaluated by JAX: {error}. {cure}") from error
-        if (set(found) != wanted) if wanted else not set(found) <= set(equations.names):
-            raise ValueError(f"the {what} returns {listing(found)}; it must be {listing(equations.names)}, or some in a reset. {cure}")
-        for name, x in found.items():
-            if x.shape != ():
-                raise ValueError(f"the {what} returns {name} with shape {x.shape}; it must be a number, for one cell. {cure}")
+        one_function("reset", equations.reset, equations.reset, y, p, None, cure)
+        cure = "Return a number that is 0 at the threshold and rises with V, such as lambda y, p: y.V - p.V_th."
+        one_function("threshold", equations.threshold, lambda y, p: {"v": equations.threshold(y, p)}, y, p, {"v"}, cure)
+
+
+def one_function(what: str, f: Any, made: Callable[[Any, Any], Any], y: Any, p: Any, wanted: set[str] | None, cure: str) -> None:
+    """A function f of one cell; `made` gives what it returns by name: the names wanted, or some of the state's, each a real number."""
+    if not callable(f):
+        raise TypeError(f"the {what} is {f!r}; it must be a function. {cure}")
+    returned: list[Any] = []
+
+    def traced(y: Any, p: Any) -> Any:
+        returned[:] = [made(y, p)]
+        return {name: jax.numpy.asarray(x) for name, x in returned[0].items()} if isinstance(returned[0], Mapping) else {}
+
+    try:
+        found = jax.eval_shape(traced, y, p)
+    except Exception as error:
+        raise TypeError(f"the {what} cannot be evaluated by JAX: {error}. {cure}") from error
+    if not isinstance(returned[0], Mapping):
+        raise TypeError(f"the {what} returns {reprlib.repr(returned[0])}; it must return a mapping from variables to numbers. {cure}")
+    if (set(found) != wanted) if wanted else not set(found) <= set(y._fields):
+        raise ValueError(f"the {what} returns {listing(found)}; it must be {listing(y._fields)}, or some in a reset. {cure}")
+    for name, x in found.items():
+        if x.shape != ():
+            raise ValueError(f"the {what} returns {name} with shape {x.shape}; it must be a number, for one cell. {cure}")
+        if x.dtype.kind not in "fiu":
+            raise TypeError(f"the {what} returns {name} of type {x.dtype}; it must be a real number, no truth value. {cure}")
 
 
 def neuron_state(y: Any, like: Any) -> Any:

@@ -45,6 +45,7 @@ HINT = "Circuits can have a second stable rhythm, where LP silences the pacemake
 PICTURE_POINTS = 40_000  # of each trace in a picture
 PICTURES = (".html", ".png")
 NO_PICTURE = "none"
+TABLES = (".csv", ".txt", "")  # how files of circuits may end
 OPTIONAL = {".png": ("matplotlib", "png"), ".parquet": ("pyarrow", "parquet")}  # suffix -> module, extra
 
 # ------------------------------------------------------------------------------- the command line
@@ -255,17 +256,20 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of result
 @database.command("sample", epilog="Example: pyloric database sample 1000 --seed 1 --out circuits.csv")
 def database_sample(
     n: Annotated[int, typer.Argument(metavar="N", help="Number of circuits.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same circuits.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same circuits, fewer of them the first ones.")] = 0,
     out: Annotated[Path | None, typer.Option(help="A CSV file.", show_default="show them")] = None,
 ) -> None:
     """Draw circuits of the database at random."""
     from .database import sample
+    from .seals import write_whole
 
+    if out is not None and (out.suffix.lower() not in TABLES or out.is_dir() or not out.parent.is_dir()):
+        raise ValueError(f"--out is '{out}'; it must be a CSV file in a folder that is there, such as circuits.csv. Change it.")
     rows = sample(n, seed)
     if out is None:
         typer.echo(rows.to_string())
     else:
-        rows.to_csv(out)
+        write_whole(out, rows.to_csv().encode())
         typer.echo(f"Wrote {len(rows)} circuits to {out}")
 
 
@@ -273,7 +277,7 @@ def database_sample(
 def database_run(
     path: Folder,
     number: Annotated[int | None, typer.Option("--sample", help="Run so many circuits drawn at random.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the sample.", show_default="0")] = None,
     circuits: Annotated[Path | None, typer.Option(help="Run the circuits in this CSV or Parquet file.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Run all 20,250,000.")] = False,
     duration: Annotated[float | None, typer.Option(help="Of each run, in ms.", show_default="13000")] = None,
@@ -288,12 +292,20 @@ def database_run(
 
     if (number is not None) + (circuits is not None) + every != 1:
         raise ValueError("Circuits are named by one of --sample, --circuits and --all; say one of them.")
-    chosen = db.sample(number, seed) if number is not None else range(db.TOTAL)
+    if number is None and seed is not None:
+        raise ValueError(f"--seed is {seed}, but there is no sample; it belongs to --sample. Leave it out.")
+    chosen = db.sample(number, seed or 0) if number is not None else range(db.TOTAL)
     if circuits is not None:
         chosen = read(circuits)
+        chosen = chosen.reset_index() if chosen.index.name in db.COLUMNS else chosen  # a table without labels
     given = {"duration": duration, "transient": transient, "solver": solver, "dt": dt, "dtype": precision}
     options = {name: value for name, value in given.items() if value is not None}
-    db.fill(chosen, path, progress=wanted(progress), **options)
+    try:
+        db.fill(chosen, path, progress=wanted(progress), **options)
+    except KeyboardInterrupt as stop:
+        for note in getattr(stop, "__notes__", []):
+            say(note)
+        raise typer.Abort from None
     typer.echo(database_text(path))
 
 
@@ -321,8 +333,10 @@ def database_text(path: Path, max_cv: float | None = None) -> str:
     from .rhythm import MAX_PERIOD_CV
 
     found = summary(path, MAX_PERIOD_CV if max_cv is None else max_cv)
+    of, n = found.fractions.attrs["circuits"], found.fractions.attrs["done"]
     lines = [f"{name:13} {row['fraction']:8.3%}  (95%: {row['low']:.3%} to {row['high']:.3%})  {row['count']:,.0f} of {row['of']:,.0f}"
              for name, row in found.fractions.iterrows()]  # fmt: skip
+    lines += [f"The run is not finished: {n:,} of {of:,} circuits are done."] if n < of else []
     if len(found.parameters):  # circuits with conductances of their own have none to compare
         lines += ["", found.parameters.to_string(float_format=lambda x: f"{x:.3f}")]
     return "\n".join(lines)

@@ -105,6 +105,21 @@ from .prinz2004 import Channel as CircuitChannel
 from .prinz2004 import Params as CircuitParams
 from .prinz2004 import Synapse as CircuitSynapse
 from .results import SPIKE_THRESHOLD, Result, local_maxima
+from .scale import (
+    AREA,
+    CALCIUM_AT_REST,
+    CALCIUM_INSIDE,
+    CALCIUM_OUTSIDE,
+    CAPACITANCE,
+    DENSITY,
+    ION,
+    PERMEABILITY,
+    POOL_TIME,
+    POTENTIAL,
+    REVERSAL,
+    Scale,
+    suspicion,
+)
 from .schedule import Grid, Slots, grid_of, recorded
 
 # %% [markdown]
@@ -126,8 +141,11 @@ Function = Callable[..., Any]  # of V (mV), or of V and the calcium concentratio
 @cache
 def takes_calcium(f: Function) -> bool:
     """Whether a function of a gate has to be given two arguments."""
-    needed = [x for x in inspect.signature(f).parameters.values() if x.default is x.empty and x.kind is not x.VAR_KEYWORD]
-    return len(needed) > 1
+    try:
+        found = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):  # a function not written in Python
+        return False
+    return sum(x.default is x.empty and x.kind is not x.VAR_KEYWORD for x in found) > 1
 
 
 def value(f: Function, V: Array, Ca: Array) -> Any:
@@ -409,22 +427,22 @@ class Cell:
         self, channels: Sequence[Placed], *, area: float = CONSTANTS.A, capacitance: float = 1.0, calcium: Calcium | None = None,
         V: float = CONSTANTS.V_cold, temperature: float = REFERENCE,
     ) -> None:  # fmt: skip
-        self.area = checks.positive("area", area, "cm²")
+        self.area, capacitance = quantity("area", area, AREA, above=0), quantity("capacitance", capacitance, CAPACITANCE, above=0)
+        self.calcium, self.temperature = check_pool(calcium), celsius("temperature", temperature)
         pool = calcium or Prinz2003.calcium
         self.constants = CONSTANTS._replace(
-            A=self.area, C=checks.positive("capacitance", capacitance, "µF/cm²") * self.area * CM2_MS_TO_US,
+            A=self.area, C=capacitance * self.area * CM2_MS_TO_US,
             γ=CONSTANTS.γ * ((temperature + CELSIUS) / (REFERENCE + CELSIUS)), Ca_out=pool.outside, Ca_rest=pool.rest, f=pool.f,
-            τ_Ca=pool.τ, V_cold=checks.number("V", V, "mV"),
+            τ_Ca=pool.τ, V_cold=quantity("V", V, POTENTIAL),
         )  # fmt: skip
         checks.constants(self.constants)
         placed = checks.placed(channels, Placed, Channel)
         self.channels = tuple(p.channel for p in placed)
-        self.calcium, self.temperature = calcium, checks.number("temperature", temperature, "°C")
         self.g = np.array([p.uS / (self.area * CM2_MS_TO_US) if p.density is None else p.density for p in placed], float)
-        checks.pool(self.channels, calcium is not None, reads_calcium)
         for channel in self.channels:
-            check_gate(f"the gate m of {channel.name!r}", channel.m)
-            check_gate(f"the gate h of {channel.name!r}", channel.h)
+            check_channel(channel)
+        checks.pool(self.channels, calcium is not None, reads_calcium)
+        check_densities(self.channels, self.g)
         checks.usual_densities([(c.name, c.source, float(g)) for c, g in zip(self.channels, self.g, strict=True)], USUAL)
 
     def __repr__(self) -> str:
@@ -466,11 +484,9 @@ GRID_V, GRID_CA = (x.ravel() for x in np.meshgrid(np.arange(-100.0, 61.0), (0.01
 
 
 @cache
-def check_gate(what: str, gate: Gate | None) -> None:
+def check_gate(what: str, gate: Gate) -> None:
     """Refuse a gate that leaves [0, 1] or has no positive time constant, and warn of one that looks like seconds."""
-    if gate is None:
-        return
-    with precision("float64"):
+    with precision("float64"), jax.ensure_compile_time_eval():
         V, Ca = jnp.asarray(GRID_V), jnp.asarray(GRID_CA)
         for name, f in (("x∞", gate.inf), ("τ", gate.tau)):
             checks.gate_function(f"{name} of {what}", f, partial(jax.eval_shape, partial(value, f), V, Ca), V.shape)
@@ -547,16 +563,6 @@ def warm_synapse(s: Synapse | GapJunction, x: float) -> Synapse | GapJunction:
 def faster_rate(f: Callable[[Any, Any, Any], Any], factor: float) -> Callable[[Any, Any, Any], Any]:
     """The rate of a kinetic synapse, times a factor."""
     return lambda s, V_pre, V_post: factor * f(s, V_pre, V_post)
-
-
-def check_kind(kind: Any) -> None:
-    """Refuse kinds of synapses that cannot be used."""
-    checks.kind_of_synapse(kind, (Graded, Kinetic, Transmitter))
-    if isinstance(kind, Graded):
-        check_gate(f"the gate s of {kind.name!r}", kind.s)
-    if isinstance(kind, Kinetic):
-        shape = jax.ShapeDtypeStruct((3,), np.float32)
-        checks.gate_function(f"the rate of {kind.name!r}", kind.rate, partial(jax.eval_shape, kind.rate, shape, shape, shape), (3,))
 
 
 def graded(transmitter: Transmitter) -> Graded:
@@ -915,6 +921,8 @@ def slopes(structure: Structure, p: Prepared, y: Working, I: Any) -> Working:
 
 def network_derivative(params: Params, state: State, I_ext: Any = 0.0) -> State:
     """Time derivative of the state, per ms. I_ext: () or (cell,) nA. Shapes as in `State`."""
+    check_params(params)
+    state = check_state(params.structure, state)
     structure, V = params.structure, jnp.asarray(state.V)
     y = project(pack(structure, jax.tree.map(lambda x: jnp.asarray(x, V.dtype), state)))
     p = prepare_network(params, V.dtype, DEFAULT_DT)
@@ -1032,7 +1040,8 @@ def simulate_network(
     params, state: as `Network.params` and `.cold`; the other arguments as of `prinz2004.simulate`, which also says what is raised.
     """
     t, dt = checks.times(t, t0), checks.scheme(solver, dt, SCHEMES)
-    n_cells = len(params.structure.rows)
+    check_params(params)
+    state, n_cells = check_state(params.structure, state), len(params.structure.rows)
     if not isinstance(solver, str):
         checks.tolerances(rtol, atol)
         checks.pure_current(I_ext, n_cells, None)
@@ -1064,7 +1073,8 @@ class Currents(NamedTuple):
 
 def network_currents(params: Params, states: State) -> Currents:
     """All currents at states with a leading time axis."""
-    structure = params.structure
+    check_params(params)
+    structure, states = params.structure, check_trajectory(params.structure, states)
     p = prepare_network(params, jnp.asarray(states.V).dtype, DEFAULT_DT)
 
     def of_group(group: Group, g: Array, V: Array, Ca: Array, x: Array) -> Array:
@@ -1127,6 +1137,7 @@ class NetworkResult(Result):
 
     def monitor(self, f: Callable[[State], Any]) -> pd.DataFrame:
         """f of the recorded states, (time, cell), with its labels: `run.monitor(lambda y: y.m[..., 0] ** 3)`."""
+        checks.function("f", f, "lambda y: y.m[..., 0]")
         return self._table(checks.monitored(f(self.states), self.states.V.shape))
 
     def spike_times(self, threshold: float = SPIKE_THRESHOLD) -> dict[tuple[str, int], np.ndarray]:
@@ -1171,9 +1182,10 @@ class Network(Slopes):
         for s in self.connections:
             if isinstance(s, Synapse):
                 check_kind(s.kind)
-        checks.known_labels("sizes", sizes or {}, self.labels)
-        self.sizes = checks.populations(dict.fromkeys(self.labels, 1) | dict(sizes or {}))
+        check_repetitions(self.connections)
+        self.sizes = checks.sizes_of(sizes, self.labels)
         checks.no_own_synapses(self.connections, self.sizes)
+        check_size(self.sizes, self.connections)
         self.dtype = load_settings().precision if dtype is None else dtype
         checks.choice("dtype", self.dtype, ("float64", "float32"))
         self.params = params_of(self.made_of, self.connections, self.sizes)
@@ -1207,6 +1219,8 @@ class Network(Slopes):
 
     def currents(self, states: State) -> Currents:
         """Currents at recorded states, nA."""
+        check_params(self.params)
+        states = check_trajectory(self.structure, states)
         with precision(self.dtype):
             return jax.tree.map(np.asarray, compiled_currents(self.params, jax.tree.map(jnp.asarray, states)))
 
@@ -1231,9 +1245,11 @@ class Network(Slopes):
         Raises ValueError or TypeError before anything is compiled, and FloatingPointError naming the cell and the time if the run
         turns non-finite.
         """
+        check_params(self.params)
         settings = load_settings()
         solver, dt = settings.solver if solver is None else solver, settings.dt if dt is None else dt
         t, dt = checks.times(t, t0), checks.scheme(solver, dt, SCHEMES)
+        checks.memory(f"a run of {len(t)} times of {len(self.rows)} cells", len(t) * 8 * sum(map(np.size, self.cold)))
         checks.tolerances(rtol, atol)
         I = checks.current(I_ext, self.labels, self.rows, t)
         start = self.cold if state is None else checks.state(state, self.cold)
@@ -1332,6 +1348,234 @@ def base(channel: Channel) -> CircuitChannel:
 
 
 # %% [markdown]
+# ## What is refused
+#
+# A component is a plain record, and what it says is checked where it is put to use: channels and calcium in a
+# cell, synapses in a network. A number in another unit than that of its field often shows by its size: a
+# reversal potential of −0.08 mV is one of −80 mV in volts. That draws a warning, and so does an area in µm². What
+# would be ignored in silence is refused: an exponent without its gate, a gate without its exponent, an ion other
+# than calcium, whose concentration does not change here.
+
+
+# %%
+def quantity(what: str, value: Any, scale: Scale, *, least: float = -np.inf, above: float = -np.inf) -> float:
+    """A finite number of at least `least`, or above `above`; warns where its size, unless it is 0, points to another unit."""
+    x = checks.number(what, value, scale.unit)
+    if x < least or x <= above:
+        rule = f"not be less than {least:g}" if x < least else "be positive" if above == 0 else f"be above {above:g}"
+        raise ValueError(f"{what} is {x:g} {scale.unit}; it must {rule}. Give another number.")
+    if x and (doubt := suspicion(what, abs(x), scale)):
+        checks.warn(doubt)
+    return x
+
+
+def whole(what: str, value: Any, *, least: int | None = None) -> int:
+    """A number without a fraction."""
+    x = checks.number(what, value, "whole numbers")
+    if not x.is_integer() or (least is not None and x < least):
+        raise ValueError(f"{what} is {x:g}; it must be a whole number{'' if least is None else f', at least {least}'}. Round it.")
+    return int(x)
+
+
+def celsius(what: str, value: Any) -> float:
+    """A temperature of a preparation in °C. Raises ValueError where nothing lives, such as 283, which is in K."""
+    T = checks.number(what, value, "°C")
+    if not COLDEST <= T <= HOTTEST:
+        in_kelvin = COLDEST <= T - CELSIUS <= HOTTEST
+        cure = f"If it is in K, subtract {CELSIUS:g}." if in_kelvin else "Give the temperature of the experiment."
+        raise ValueError(f"{what} is {T:g} °C; it must lie between {COLDEST:g} and {HOTTEST:g} °C. {cure}")
+    return T
+
+
+COLDEST, HOTTEST = -5.0, 60.0  # °C
+
+
+def named(what: str, name: Any) -> str:
+    """A name that messages and tables can show."""
+    if not isinstance(name, str) or not name.strip():
+        raise TypeError(f"the name of {what} is {name!r}; it must be text that is not empty. Write 'Na', for example.")
+    return name
+
+
+TAKEN = ("synaptic", "electrical")  # names of columns beside those of channels
+
+
+def check_channel(channel: Channel) -> None:
+    """Refuse a channel of which a part cannot be used or would be ignored, and warn of one in another unit."""
+    what = f"the channel {named('a channel', channel.name)!r}"
+    if channel.name in TAKEN:
+        raise ValueError(f"a channel has the name {channel.name!r}, which is that of a column of `currents`; it must be another. Rename it.")
+    check_reversal(what, channel.E)
+    for symbol, exponent in (("m", "p"), ("h", "q")):
+        check_exponent(what, symbol, exponent, getattr(channel, symbol), getattr(channel, exponent))
+        if (gate := getattr(channel, symbol)) is not None:
+            check_parts(f"the gate {symbol} of {channel.name!r}", gate)
+    if channel.ion not in (None, "Ca"):
+        hint = " Did you mean 'Ca'?" if str(channel.ion).lower().startswith("ca") else " Leave it out."
+        raise ValueError(f"ion of {what} is {channel.ion!r}; it must be 'Ca', the only ion whose concentration changes, or None.{hint}")
+    check_q10(what, channel.q10)
+
+
+def check_exponent(what: str, symbol: str, exponent: str, gate: Any, value: Any) -> None:
+    """A gate has a whole exponent of at least 1; without a gate there is none."""
+    n, unused = whole(f"{exponent} of {what}", value, least=0), Channel._field_defaults[exponent]
+    if gate is None and n != unused:
+        raise ValueError(f"{exponent} of {what} is {n}, and there is no gate {symbol}; both must be there. Give {symbol}, or leave {exponent} out.")
+    if gate is not None and n == 0:
+        raise ValueError(f"{exponent} of {what} is 0, so that its gate {symbol} does nothing; it must be at least 1. Say {exponent}=1.")
+
+
+def check_parts(what: str, gate: Any) -> None:
+    """Refuse a gate that cannot be used."""
+    checks.of_type(what, gate, Gate, "a Gate, such as Gate(B(25.5, -5.29), lambda V: 1.0)")
+    quantity(f"K of {what}", gate.K, CALCIUM_INSIDE, least=0)
+    for name, f in (("x∞", gate.inf), ("τ", gate.tau)):
+        checks.callable_gate(f"{name} of {what}", f)
+    check_gate(what, gate)
+
+
+def check_reversal(what: str, E: Any) -> None:
+    """A reversal potential in mV, or the concentrations from which it follows."""
+    if E is None or isinstance(E, str):
+        raise TypeError(f"E of {what} is {E!r}; it must be a number in mV, Nernst() or GHK(). Nernst() is that of the cell's calcium.")
+    if not isinstance(E, (Nernst, GHK)):
+        quantity(f"E of {what}", E, REVERSAL)
+        return
+    kind = f"{type(E).__name__} of {what}"
+    if (z := whole(f"z of {kind}", E.z)) == 0:
+        raise ValueError(f"z of {kind} is 0; it must be the charge of an ion. Say 1 for K, 2 for Ca, -1 for Cl.")
+    for side, scale in (("outside", CALCIUM_OUTSIDE), ("inside", CALCIUM_INSIDE)):
+        x = getattr(E, side)
+        if x is not None:
+            quantity(f"{side} of {kind}", x, scale if abs(z) == 2 else ION, above=0)
+        elif z != 2:
+            raise ValueError(f"{side} of {kind} is None, which is calcium, and z is {z}; both concentrations must be given, in µM. Add {side}=.")
+
+
+def check_q10(what: str, q10: Any) -> None:
+    """Factors that are positive."""
+    checks.of_type(f"q10 of {what}", q10, Q10, "a Q10, such as Q10(rate=3)")
+    for name, x in q10._asdict().items():
+        checks.positive(f"q10.{name} of {what}", x, "(1 is no change)")
+
+
+def check_pool(calcium: Any) -> Calcium | None:
+    """A pool of calcium with plausible numbers, or none."""
+    if calcium is None:
+        return None
+    checks.of_type("calcium", calcium, Calcium, "a pool, such as Prinz2003.calcium or Calcium(f=14.96, τ=200)")
+    checks.at_least("f of calcium", calcium.f, 0, "µM/nA")
+    if (rest := checks.positive("rest of calcium", calcium.rest, "µM")) >= (out := checks.positive("outside of calcium", calcium.outside, "µM")):
+        raise ValueError(f"rest of calcium is {rest:g} µM and outside {out:g}; there must be more outside. Exchange them.")
+    quantity("τ of calcium", calcium.τ, POOL_TIME, above=0)
+    quantity("rest of calcium", calcium.rest, CALCIUM_AT_REST, above=0)
+    quantity("outside of calcium", calcium.outside, CALCIUM_OUTSIDE, above=0)
+    checks.positive("q10 of calcium", calcium.q10, "(1 is no change)")
+    return calcium
+
+
+def check_densities(channels: Sequence[Channel], g: np.ndarray) -> None:
+    """Warn of densities that look like another unit, of channels for which no published ones are known."""
+    for channel, x in zip(channels, g, strict=True):
+        scale = PERMEABILITY if isinstance(channel.E, GHK) else DENSITY
+        if x and channel.name not in USUAL.get(channel.source, {}) and (doubt := suspicion(f"the density of {channel.name}", float(x), scale)):
+            checks.warn(doubt)
+
+
+def check_kind(kind: Any) -> None:
+    """Refuse kinds of synapses that cannot be used."""
+    checks.kind_of_synapse(kind, (Graded, Kinetic, Transmitter))
+    what = f"the synapse {named('a kind of synapse', kind.name)!r}"
+    quantity(f"E of {what}", kind.E, REVERSAL)
+    if isinstance(kind, Transmitter):
+        checks.positive(f"k of {what}", kind.k, "1/ms")
+        return
+    check_q10(what, kind.q10)
+    if isinstance(kind, Graded):
+        check_parts(f"the gate s of {kind.name!r}", kind.s)
+        return
+    checks.at_least(f"start of {what}", kind.start, 0, "1")
+    check_rate(f"the rate of {kind.name!r}", kind.rate)
+
+
+def check_rate(what: str, rate: Any) -> None:
+    """Refuse a ds/dt that is no function of s, V_pre and V_post, or not finite."""
+    checks.callable_gate(what, rate)
+    with precision("float64"), jax.ensure_compile_time_eval():
+        s, V_pre, V_post = (jnp.asarray(x.ravel()) for x in np.meshgrid((0.0, 0.5, 1.0), *2 * (np.arange(-100.0, 61.0, 10),)))
+        checks.gate_function(what, rate, partial(jax.eval_shape, rate, s, V_pre, V_post), s.shape)
+        found = np.broadcast_to(np.asarray(rate(s, V_pre, V_post), float), s.shape)
+    if (bad := ~np.isfinite(found)).any():
+        i = int(bad.argmax())
+        where = f"s = {s[i]:g}, V_pre = {V_pre[i]:g} mV and V_post = {V_post[i]:g} mV"
+        raise ValueError(f"{what} is {found[i]:g} at {where}; it must be finite. Look for a division by 0 in it.")
+
+
+def check_repetitions(connections: Sequence[Synapse | GapJunction]) -> None:
+    """Refuse two synapses of one kind between the same cells, and two gap junctions."""
+    seen: list[Any] = []
+    for s in connections:
+        key = (s.pre, s.post, s.kind) if isinstance(s, Synapse) else frozenset(s[:2])
+        if key in seen:
+            what = f"the synapse {s[:2]} of {s.kind.name!r}" if isinstance(s, Synapse) else f"the gap junction {s[:2]}"
+            raise ValueError(f"{what} is given twice; each must be there once. Add the conductances, and give the sum.")
+        seen.append(key)
+
+
+def check_size(sizes: Mapping[str, int], connections: Sequence[Synapse | GapJunction]) -> None:
+    """Refuse a network that does not fit into memory, before it is laid out."""
+    chemical, coupled = 0, set[str]()
+    for s in connections:
+        if isinstance(s, GapJunction):
+            coupled |= set(s[:2])
+        elif isinstance(s.kind, Kinetic):
+            chemical += sizes[s.pre] * sizes[s.post]
+    n = sum(sizes.values())
+    together = sum(sizes[label] for label in coupled) ** 2
+    checks.memory(f"the network of {n} cells", BYTES_PER_CELL * n + BYTES_PER_PAIR * (chemical + together))
+
+
+BYTES_PER_CELL, BYTES_PER_PAIR = 500, 100  # about, with what it takes to lay them out
+
+
+def state_shapes(structure: Structure) -> State:
+    """Shape of each field of a state."""
+    n, groups = len(structure.rows), structure.groups
+    m, h = (max(len(names(g.circuit)) for g in groups) for names in (activating, inactivating))
+    return State((n,), (n,), (n, len(structure.wiring.transmitters)), (n, m), (n, h), inlets_of(structure).pre.shape)
+
+
+def check_params(params: Any) -> None:
+    """Parameters of a network of which every field has the shape that its structure wants; numbers, unless JAX traces them."""
+    checks.of_type("params", params, Params, "those of a Network, `network.params`")
+    checks.of_type("params.structure", params.structure, Structure, "that of a Network, `network.structure`")
+    s = params.structure
+    checks.of_type("params.g", params.g, tuple, "a tuple with an array for each group, as that of `network.params`")
+    if len(params.g) != len(s.groups):
+        raise ValueError(f"params.g has {len(params.g)} arrays; there must be one for each of the {len(s.groups)} groups. See `network.structure`.")
+    for i, (g, group) in enumerate(zip(params.g, s.groups, strict=True)):
+        checks.shaped_conductances(f"params.g[{i}]", g, (len(group.circuit.populations), len(group.channels)), "mS/cm²")
+    for name, some in (("gs", s.wiring.synapses), ("gz", s.kinetic), ("ge", s.junctions)):
+        checks.shaped_conductances(f"params.{name}", getattr(params, name), (len(some),), "nS")
+
+
+def check_trajectory(structure: Structure, states: Any) -> State:
+    """States with a leading time axis, as of `result.states`."""
+    times = np.shape(states.V)[:1] if getattr(states, "_fields", None) == State._fields else ()
+    if not times:
+        raise TypeError(f"states is of type {type(states).__name__}; it must be recorded states of this network. Take `result.states`.")
+    wanted = zip(State._fields, states, state_shapes(structure), strict=True)
+    return State(*(checks.shaped(f"states.{n}", x, (*times, *shape)) for n, x, shape in wanted))
+
+
+def check_state(structure: Structure, state: Any) -> State:
+    """A state of a network, in floating point; numbers, unless JAX traces them."""
+    if getattr(state, "_fields", None) != State._fields:
+        raise TypeError(f"state is of type {type(state).__name__}; it must be a State of this network. Take `network.cold` or `result.final_state`.")
+    return State(*(checks.shaped(f"state.{n}", x, shape) for n, x, shape in zip(State._fields, state, state_shapes(structure), strict=True)))
+
+
+# %% [markdown]
 # ## The circuit of the paper, again
 #
 # Written with components, the circuit of the first chapter gives the same numbers, to the last bit: it is
@@ -1368,6 +1612,9 @@ def base(channel: Channel) -> CircuitChannel:
 # %%
 def upstrokes(t: np.ndarray, V: np.ndarray, level: float = 0.0) -> np.ndarray:
     """Times (ms) at which V (time,) rises through a level (mV), between samples by linear interpolation."""
+    t, V, level = checks.finite_numbers("t", t), checks.finite_numbers("V", V), checks.number("level", level, "mV")
+    if t.ndim != 1 or t.shape != V.shape:
+        raise ValueError(f"V has shape {V.shape} and t {t.shape}; both must be (time,). Give one cell.")
     i = np.flatnonzero((V[:-1] < level) & (V[1:] >= level))
     return t[i] + (level - V[i]) / (V[i + 1] - V[i]) * (t[i + 1] - t[i])
 

@@ -224,11 +224,12 @@ def flattest(loss: Loss, start: Mapping[str, Any], n: int | None = None) -> Dire
     loss, start: as of `minimally_disruptive_curve`, and refused as there. Each row of `vectors` is a direction to
     start a curve in. Raises TypeError or ValueError if n is not from 1 to the number of parameters.
     """
+    checks.function("loss", loss, "lambda g: (g['a'] - 1) ** 2")
     names, θ0 = logarithms(start)
     n = checks.count("n", len(names) if n is None else n, len(names))
     with precision():
         C = in_logs(loss, names)
-        checks.scalar_loss(lambda: jax.eval_shape(C, jnp.asarray(θ0)))
+        checks.scalar_loss(lambda: jax.eval_shape(C, jax.ShapeDtypeStruct(θ0.shape, θ0.dtype)))
         found = eigenvectors(surroundings(C, θ0).hessian, names)
     return Directions(found.vectors[:n], found.curvatures[:n])
 
@@ -292,15 +293,20 @@ def minimally_disruptive_curve(
     to the start again. Raises TypeError or ValueError for what cannot be used, among it a start that is no minimum, and
     RuntimeError if the steps turn out too long.
     """
+    checks.function("loss", loss, "lambda g: (g['a'] - 1) ** 2")
+    both = checks.truth("both", both)
     names, θ0 = logarithms(start)
     length, H = checks.positive("length", length, "log units"), checks.positive("momentum", momentum, "units of the loss")
+    if step is not None and (step := checks.positive("step", step, "log units")) > length:
+        raise ValueError(f"step is {step:g} log units and length {length:g}; a step must not be longer than the curve. Take a shorter one.")
     with precision():
         C = in_logs(loss, names)
-        checks.scalar_loss(lambda: jax.eval_shape(C, jnp.asarray(θ0)))
+        checks.scalar_loss(lambda: jax.eval_shape(C, jax.ShapeDtypeStruct(θ0.shape, θ0.dtype)))
         around = surroundings(C, θ0)
         minimum(around, H, names)
         u = unit_vector(direction, names, around)
-        n = math.ceil(length / (fitting_step(around, H) if step is None else checks.positive("step", step, "log units")))
+        n = math.ceil(length / (fitting_step(around, H) if step is None else step))
+        checks.memory(f"a curve of {n} steps", 32 * n * (len(names) + 1), "Take a longer step.")
         λ0 = (H - around.C) * np.stack([u, -u][: 1 + both])
         rays = jax.jit(jax.vmap(lambda λ: shoot(C, jnp.asarray(θ0), λ, length, n)))(λ0)
         there, *back = [walked(Ray(*(x[i] for x in rays)), around.C, H, names) for i in range(len(λ0))]
@@ -332,8 +338,10 @@ def logarithms(start: Any) -> tuple[tuple[str, ...], np.ndarray]:
         raise TypeError(f"start is {start!r}; it must be a mapping from one or more names to values. Write {{'g': 1.0}}.")
     if "loss" in start:
         raise ValueError("a parameter is called 'loss'; that is the column of the loss. Give the parameter another name.")
+    checks.texts("a name in start", start)
     for name, value in start.items():
-        if np.ndim(value) or not (np.isfinite(value) and value > 0):
+        x = checks.numbers(f"the start of {name!r}", value, "be one positive number")
+        if x.ndim or not (np.isfinite(x) and x > 0):
             raise ValueError(
                 f"{name!r} starts at {value}; its logarithm is taken, so it must be one positive number. Leave {name!r} out, "
                 "and let the loss hold it."
@@ -375,10 +383,9 @@ def unit_vector(direction: Any, names: tuple[str, ...], around: Surroundings) ->
                     "start, or leave it out."
                 )
         direction = [direction.get(name, 0.0) for name in names]
-    try:
-        v = np.asarray(direction, float)
-    except (TypeError, ValueError):
-        raise TypeError(f"direction is {direction!r}; it must be a mapping, numbers, or a whole number. Take 0, the flattest.") from None
+    if isinstance(direction, str):
+        raise TypeError(f"direction is {direction!r}; it must be a mapping, numbers, or a whole number. Take 0, the flattest.")
+    v = checks.numbers("direction", direction, "be a mapping, numbers, or a whole number").astype(float)
     if v.shape != (len(names),):
         raise ValueError(f"direction has shape {v.shape}; it must be ({len(names)},), a number for each parameter. Or name them.")
     if not np.isfinite(v).all() or not v.any():
@@ -445,8 +452,12 @@ def smoothed(f: Loss, width: float) -> Callable[[Mapping[str, Any]], Array]:
     for a width that is not positive.
     """
     w = checks.positive("width", width, "log units")
+    checks.function("f", f, "lambda g: jnp.log(g['a'])")
 
     def mean(values: Mapping[str, Any]) -> Array:
+        for name, x in checks.mapping("values", values, "{'a': 1.0}").items():
+            if not isinstance(x, jax.core.Tracer):
+                checks.positive(repr(name), x, "")
         sides = partial(ends, in_logs(f, tuple(values)), w=w)
         f_mean = jax.custom_jvp(lambda θ: jnp.concatenate(sides(θ)).mean(0))
 

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import traceback
 import warnings
@@ -41,7 +42,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice, product
+from itertools import count, islice
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock
@@ -53,15 +54,18 @@ import numpy as np
 import pandas as pd
 
 from . import __version__, checks
-from .batch import MULTIPLE, Plan, in_parts, padded
+from .batch import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, padded
 from .prinz2004 import FROM_SETTINGS, SCHEMES, Prinz2004, State, neuron_models, precision
 from .rhythm import FEATURES, MAX_PERIOD_CV, WHY, Measures, verdict, within
+from .scale import DENSITY, SYNAPSE, suspicion
+from .seals import OF_FACTS, blank, is_intact, is_sealed, remove_drafts, sealed, write_whole
 
 # %% [markdown]
 # ## Circuits and their numbers
 #
 # A circuit is a row of a table: the names of its three cells, and the strengths of its seven synapses
 # in nS. Its number counts through all combinations in the order of the columns, the last one fastest.
+# A sample draws numbers at random; a larger sample with the same seed begins with the smaller one.
 
 
 # %%
@@ -92,6 +96,8 @@ MODEL = Prinz2004(
     neuron_models.loc[[a.values[0] for a in AXES[:3]]],
 )
 MEMBRANE = tuple(f"{pop} {channel}" for pop in POPULATIONS for channel in neuron_models)
+COLUMNS = (*POPULATIONS, *MEMBRANE, *SYNAPSES)  # of a table of circuits
+UNITS = dict.fromkeys(MEMBRANE, "mS/cm²") | dict.fromkeys(SYNAPSES, "nS")
 
 # %% tags=["active-ipynb"]
 # assert TOTAL == 20_250_000
@@ -101,7 +107,7 @@ MEMBRANE = tuple(f"{pop} {channel}" for pop in POPULATIONS for channel in neuron
 # %%
 def table(indices: Any) -> pd.DataFrame:
     """The circuits with some numbers, one row each, (circuit, 10): names of cells and strengths in nS. Raises ValueError."""
-    i = checks.circuit_numbers(indices, TOTAL)
+    i = numbers_of(indices)
     columns = zip(AXES, np.unravel_index(i, SIZES), strict=True)
     return pd.DataFrame({a.name: np.array(a.values)[k] for a, k in columns}, index=pd.Index(i, name="index"))
 
@@ -114,10 +120,14 @@ def circuit(index: int, **kwargs: Any) -> Prinz2004:
 
 
 def index_of(what: Any) -> int:
-    """The number of a circuit: a `Prinz2004`, or a row of a table (any mapping). Raises ValueError if it is none of the database."""
+    """The number of a circuit: a `Prinz2004`, or a row of a table (any mapping). Raises ValueError if it is none of the database, TypeError for others."""
+    if not isinstance(what, (Prinz2004, Mapping, pd.Series)):
+        raise TypeError(f"{what!r} is no circuit; it must be a Prinz2004 or the row of a table. Take rows.loc[number], for example.")
     row = row_of(what) if isinstance(what, Prinz2004) else dict(what)
     for axis in AXES:
-        if row.get(axis.name) not in axis.values:
+        if axis.name not in row:
+            raise ValueError(f"the row lacks {axis.name!r}; it has {checks.listing(row)}.{checks.closest(axis.name, map(str, row))} Add it.")
+        if row[axis.name] not in axis.values or isinstance(row[axis.name], (bool, np.bool_)):
             raise ValueError(
                 f"{axis.name} is {row.get(axis.name)!r}; circuits of the database have {checks.listing(axis.values)}. "
                 "Run other circuits as a table of your own."
@@ -126,13 +136,18 @@ def index_of(what: Any) -> int:
 
 
 def row_of(model: Prinz2004) -> dict[str, Any]:
-    """The row of a model; None where the database has no such cell. Raises ValueError if its circuit is another one."""
+    """The row of a model; None where the database has no such cell. Raises ValueError if its circuit, or what it is made of, is another one."""
     pairs = dict(zip(model.synapses, map(float, model.params.gs), strict=True))
     sizes = {p.label: p.size for p in model.circuit.populations}
     if sizes != dict.fromkeys(POPULATIONS, 1) or any(g and pair not in PAIRS for pair, g in pairs.items()):
         raise ValueError(
             f"the circuit has the populations {sizes} and the synapses {list(pairs)}; circuits of the database have one cell of "
             f"each of {checks.listing(POPULATIONS)} and the synapses {checks.listing(SYNAPSES)}. Simulate it by itself."
+        )
+    kinds = ("channels", "constants", "transmitters")
+    if other := [kind for kind in kinds if getattr(model.circuit, kind) != getattr(MODEL.circuit, kind)]:
+        raise ValueError(
+            f"the {other[0]} of the circuit are not those of the database, whose circuits have the paper's, at 10 °C. Simulate it by itself."
         )
     names = {}
     for pop, g in zip(model.labels, np.asarray(model.params.g), strict=True):
@@ -141,22 +156,57 @@ def row_of(model: Prinz2004) -> dict[str, Any]:
     return names | {name: pairs.get(pair, 0.0) for pair, name in zip(PAIRS, SYNAPSES, strict=True)}
 
 
+AT_ONCE = 20_480  # circuits that are drawn together
+
+
 def sample(n: int, seed: int) -> pd.DataFrame:
-    """n different circuits of the database, drawn at random; the same for the same n and seed."""
-    checks.count("n", n, TOTAL)
-    return table(np.random.default_rng(seed).choice(TOTAL, n, replace=False))
+    """n different circuits of the database, drawn at random; those of a smaller n and the same seed are the first of them.
+
+    seed: a whole number from 0. Raises ValueError or TypeError if either is no whole number in its range.
+    """
+    n, rng = checks.count("n", n, TOTAL), np.random.default_rng(checks.count("seed", seed, least=0))
+    first = rng.choice(TOTAL, AT_ONCE, replace=False)
+    if n > AT_ONCE:
+        others = np.ones(TOTAL, bool)
+        others[first] = False
+        first = np.concatenate([first, rng.permutation(np.flatnonzero(others))])
+    return table(first[:n])
 
 
 def grid(values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """All combinations of values of some columns, numbered from 0; synapses that are not named have 0 nS.
 
     Columns: "AB/PD", "LP", "PY" (names of cells), single conductances such as "LP Na" (mS/cm²) that take the place of
-    the cell's, and synapses such as "AB-LP" (nS). Raises ValueError for another name.
+    the cell's, and synapses such as "AB-LP" (nS). The last column goes through its values fastest. Raises ValueError for other
+    names, cells and conductances, TypeError for a value that is no list.
     """
-    checks.columns(values, (*POPULATIONS, *MEMBRANE, *SYNAPSES))
-    rows = pd.DataFrame(list(product(*values.values())), columns=list(values))
+    axes = {name: axis_of(name, x) for name, x in mapping_of("values", values).items()}
+    sizes = tuple(map(len, axes.values()))
+    checks.memory(f"a grid of {math.prod(sizes):,} circuits", math.prod(sizes) * 8 * (len(axes) + len(SYNAPSES)), "Take fewer values.")
+    places = np.unravel_index(np.arange(math.prod(sizes)), sizes)
+    rows = pd.DataFrame({name: x[i] for (name, x), i in zip(axes.items(), places, strict=True)})
     rows = rows.assign(**{name: 0.0 for name in SYNAPSES if name not in rows})
+    doubt_units(rows)
     return rows.rename_axis("index")
+
+
+def mapping_of(what: str, values: Any) -> Mapping[str, Any]:
+    """A mapping with one entry at least, whose names are columns of circuits."""
+    if not isinstance(values, Mapping) or not values:
+        raise TypeError(f"{what} is {values!r}; it must be a mapping from columns to lists of values. Write {{'AB-LP': [0, 10]}}, for example.")
+    for name in values:
+        checks.choice("a column", name, COLUMNS)
+    return values
+
+
+def axis_of(name: str, values: Any) -> np.ndarray:
+    """The values of one column of a grid."""
+    if isinstance(values, (str, Mapping, set)) or np.ndim(values) != 1 or not len(values):
+        raise TypeError(f"{name!r} has the values {values!r}; they must be a list of one at least. Write [{values!r}] for a single one.")
+    if name in POPULATIONS:
+        known_cells(name, values)
+        return np.array(list(values), object)
+    return checks.conductances(f"{name!r}", values, UNITS[name])
 
 
 # %% [markdown]
@@ -259,18 +309,28 @@ def run_batch(
 # the last one is filled up, so a circuit is computed in the same way however often the run was stopped,
 # and whoever computes it. A lock keeps a second writer out; the file `_run.json` holds what was asked
 # for, and a run that asks for something else is refused.
+#
+# Every file says by itself what it is: of which run, which batch of it, and which circuits; and it holds
+# a checksum of all its bytes. So a part of another run, a copy under another name, or one of which a bit
+# has changed is never taken for a batch that is done.
 
 # %%
-RUN_FILE, LOCK_FILE, FORMAT = "_run.json", "_lock", 1
+RUN_FILE, LOCK_FILE, FORMAT = "_run.json", "_lock", 2
+ASIDE = "_aside"  # how the names of files begin that were set aside; readers of Parquet pass over the underscore
+MOST_CIRCUITS = 10**9  # of a run
 
 
 class Source:
     """Circuits in batches: numbers of the database, or a table."""
 
     def __init__(self, circuits: Any) -> None:
-        self.circuits = checks.circuit_table(
-            circuits, POPULATIONS, MEMBRANE, SYNAPSES, neuron_models.index, TOTAL
-        )
+        if isinstance(circuits, range):
+            numbers_of([*circuits[:1], *circuits[-1:]])
+        elif not isinstance(circuits, pd.DataFrame):
+            circuits = numbers_of(circuits)
+        if not len(circuits):
+            raise ValueError("there are 0 circuits; there must be one at least. Pass a table or numbers of circuits.")
+        self.circuits = checked_table(circuits) if isinstance(circuits, pd.DataFrame) else circuits
 
     def __len__(self) -> int:
         return len(self.circuits)
@@ -286,14 +346,69 @@ class Source:
             return repr(self.circuits)
         if isinstance(self.circuits, np.ndarray):
             return hashlib.sha256(self.circuits.tobytes()).hexdigest()
-        return hashlib.sha256(pd.util.hash_pandas_object(self.circuits).to_numpy().tobytes()).hexdigest()
+        return fingerprint(self.circuits)
+
+
+def fingerprint(rows: pd.DataFrame) -> str:
+    """Changes with the labels of circuits, with the names of their columns, and with every value."""
+    digest = hashlib.sha256(json.dumps(list(rows)).encode())
+    for name, x in rows.items():
+        digest.update((neuron_models.index.get_indexer(pd.Index(x)) if name in POPULATIONS else x.to_numpy(float)).tobytes())
+    for level in range(rows.index.nlevels):
+        digest.update("\0".join(map(str, rows.index.get_level_values(level))).encode())
+    return digest.hexdigest()
+
+
+# %% [markdown]
+# What a run is, its **facts**, stand in its folder, and in each of its files, which may be copied
+# elsewhere.
+
+
+# %%
+def as_text(facts: Mapping[str, Any]) -> bytes:
+    """Facts as JSON; the same facts give the same bytes."""
+    return json.dumps(facts, ensure_ascii=False, indent=1).encode()
 
 
 def about(source: Source, options: Options) -> dict[str, Any]:
     """What a run is, for its file and for the metadata of its tables."""
     versions = {"pyloric_simulator": __version__, "jax": jax.__version__, "numpy": np.__version__}
-    return {"format": FORMAT, "circuits": len(source), "fingerprint": source.fingerprint(), "max_period_cv": MAX_PERIOD_CV,
-            **options._asdict(), "why": WHY, "versions": versions}  # fmt: skip
+    facts = {"format": FORMAT, "circuits": len(source), "fingerprint": source.fingerprint(), "max_period_cv": MAX_PERIOD_CV,
+             **options._asdict(), "why": WHY, "versions": versions, "checksum": blank(OF_FACTS).decode()}  # fmt: skip
+    return json.loads(sealed(as_text(facts), OF_FACTS))
+
+
+def facts_in(data: bytes, where: Path) -> dict[str, Any]:
+    """The facts that stand somewhere. Raises ValueError if they cannot be right."""
+    cure = "Delete it and run the same again: batches that are done say the same and are kept."
+    try:
+        facts = json.loads(data)
+        known = facts["format"] in range(1, FORMAT + 1)
+        sizes = [checks.count(f"{name!r} in {where}", facts[name], MOST_CIRCUITS) for name in ("circuits", "batch")]
+        intact = known and (facts["format"] == 1 or is_intact(as_text(facts), OF_FACTS))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{where} is damaged, it does not say what the run is: {error}. {cure}") from None
+    if not known:
+        raise ValueError(f"{where} has the format {facts['format']}; this version reads up to {FORMAT}. Take the version that wrote it.")
+    if not intact:
+        raise ValueError(f"{where} is damaged: it asks for {sizes[0]:,} circuits, but its checksum does not fit. {cure}")
+    return facts
+
+
+def difference(old: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """In what two runs differ first, or nothing."""
+    for key in (key for key in now if key != "checksum"):
+        if old.get(key) != now[key]:
+            return f"{key} = {old.get(key)!r}, and this one has {now[key]!r}"
+    return ""
+
+
+# %% [markdown]
+# A part is read as a whole, and its checksum compared, before anything in it is believed. Pages have
+# checksums of their own, by which other tools find out.
+
+# %%
+FACTS, PLACE, SEAL = b"pyloric_simulator", b"pyloric_simulator_part", b"pyloric_simulator_seal"  # keys of metadata
 
 
 def part(path: Path, batch: int) -> Path:
@@ -301,47 +416,148 @@ def part(path: Path, batch: int) -> Path:
     return path / f"part-{batch:06d}.parquet"
 
 
-def write_part(path: Path, batch: int, rows: pd.DataFrame, facts: Mapping[str, Any]) -> None:
-    """Write one batch, so that its file is complete whenever it is there."""
+def parts_of(path: Path) -> list[Path]:
+    """The files of a folder, in the order of their batches; a file is its only part."""
+    return sorted(path.glob("part-*.parquet"), key=lambda file: (len(file.name), file.name)) if path.is_dir() else [path]
+
+
+def write_part(path: Path, batch: int, rows: pd.DataFrame, facts: Mapping[str, Any], circuits: str) -> None:
+    """Write one batch, so that its file is complete whenever it is there; `circuits`: their fingerprint."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     data = pa.Table.from_pandas(rows, preserve_index=True)
-    data = data.replace_schema_metadata(
-        {**data.schema.metadata, b"pyloric_simulator": json.dumps(facts, ensure_ascii=False).encode()}
-    )
-    draft = path / f".{part(path, batch).name}.{os.getpid()}"
-    pq.write_table(data, draft, compression="zstd")
-    draft.replace(part(path, batch))
+    data = data.replace_schema_metadata({**data.schema.metadata, FACTS: json.dumps(facts, ensure_ascii=False).encode()})
+    file = pa.BufferOutputStream()
+    with pq.ParquetWriter(file, data.schema, compression="zstd", write_page_checksum=True) as writer:
+        writer.write_table(data)
+        writer.add_key_value_metadata({PLACE: json.dumps({"batch": batch, "circuits": circuits}), SEAL: blank()})
+    write_whole(part(path, batch), sealed(file.getvalue().to_pybytes()))
 
 
-def is_complete(file: Path) -> bool:
-    """Whether a file is there and can be read."""
+class Part(NamedTuple):
+    """A file of results that was found intact."""
+
+    file: Path
+    data: bytes  # all of it
+    about: Any  # its metadata, as Arrow has them
+    facts: dict[str, Any] | None  # of its run; None for a table that no run has written
+    place: dict[str, Any]  # "batch" in the run, and the fingerprint of its "circuits"; empty in files of format 1
+
+    @property
+    def names(self) -> list[str]:
+        """Its columns."""
+        return [name for name in self.about.schema.names if not name.startswith("__index")]
+
+    @property
+    def size(self) -> int:
+        """Number of circuits."""
+        return int(self.about.num_rows)
+
+    def table(self, columns: Sequence[str] | None = None, filters: Any = None) -> Any:
+        """Its rows, as a table of Arrow."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        return pq.read_table(
+            pa.BufferReader(self.data), columns=columns, filters=filters, use_pandas_metadata=True, page_checksum_verification=True
+        )
+
+
+def read_part(file: Path) -> Part:
+    """A file of results. Raises ValueError if it is damaged, or no Parquet."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    data = file.read_bytes()
+    if is_sealed(data) and not is_intact(data):
+        raise ValueError(f"{file} is damaged: its checksum does not fit.")
     try:
-        pq.read_metadata(file)
-    except (OSError, ValueError):  # missing or damaged
-        return False
-    return True
+        about = pq.read_metadata(pa.BufferReader(data))
+        said = about.metadata or {}
+        place = json.loads(said.get(PLACE, b"{}"))
+    except Exception as error:  # whatever Arrow makes of damaged bytes
+        raise ValueError(f"{file} is damaged, or no Parquet file: {str(error).strip().splitlines()[-1].rstrip('.')}.") from None
+    facts = facts_in(said[FACTS], file) if FACTS in said else None
+    if facts and facts["format"] > 1 and not is_sealed(data):
+        raise ValueError(f"{file} is damaged: its checksum is missing.")
+    return Part(file, data, about, facts, place)
 
 
-def agree(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of the run in a folder, which are these; written if the folder is new. Raises ValueError if they differ."""
-    file = path / RUN_FILE
-    if not file.exists():
-        draft = path / f".{RUN_FILE}.{os.getpid()}"
-        draft.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
-        draft.replace(file)
-    old = json.loads(file.read_text(encoding="utf-8"))
-    now = json.loads(json.dumps(facts))
-    for key in now:
-        if old.get(key) != now[key]:
-            raise ValueError(
-                f"{path} holds a run with {key} = {old.get(key)!r}, and this one has {now[key]!r}; a folder holds one run. "
-                "Choose another folder, or the same arguments and versions."
-            )
-    return old
+def stranger(found: Part, facts: Mapping[str, Any] | None) -> str:
+    """Why a file is not the part of a run that its name says, or nothing."""
+    if facts is not None and found.facts is None:
+        return f"{found.file} is not of this run: it does not say of which it is."
+    if facts is not None and found.facts is not None and (text := difference(found.facts, facts)):
+        return f"{found.file} is of another run, with {text}."
+    batch = found.place.get("batch")
+    if batch is not None and part(found.file.parent, batch).name != found.file.name:
+        return f"{found.file} says that it is batch {batch}."
+    return ""
+
+
+# %% [markdown]
+# A run that finds its folder begun compares all of it with what it was asked for. Without `_run.json`, or
+# with a damaged one, the parts say what the run was. A file that cannot be read or belongs elsewhere is
+# set aside, and its batch computed again.
+
+
+# %%
+def agree(path: Path, facts: Mapping[str, Any]) -> None:
+    """Make sure that a folder is of this run, or new. Raises ValueError if it holds another one."""
+    file, old = path / RUN_FILE, None
+    if file.exists():
+        try:
+            old = facts_in(file.read_bytes(), file)
+        except ValueError as error:
+            warnings.warn(f"{error} It is written anew.", stacklevel=4)
+    known = old or first_facts(path)
+    if known is not None and (text := difference(known, facts)):
+        old_format = "A run of an earlier version can be read, and not continued. " if known["format"] < FORMAT else ""
+        raise ValueError(
+            f"{path} holds a run with {text}; a folder holds one run. {old_format}Choose another folder, or the same arguments and versions."
+        )
+    if old is None:
+        write_whole(file, as_text(facts))
+
+
+def first_facts(path: Path) -> dict[str, Any] | None:
+    """What the first readable part of a folder says of its run."""
+    for file in parts_of(path):
+        try:
+            return read_part(file).facts
+        except ValueError:
+            continue
+    return None
+
+
+def wrong_with(file: Path, job: Job, facts: Mapping[str, Any]) -> str:
+    """Why a file is not the result of a batch of this run, or nothing."""
+    try:
+        found = read_part(file)
+        if text := stranger(found, facts):
+            return text
+        batch = found.place["batch"]
+        if batch not in job.batches:
+            return f"{file} is batch {batch}, of {len(job.batches)}."
+        asked = job.rows(batch)
+        rows = found.table([*asked]).to_pandas()
+        return "" if list(rows) == list(asked) and fingerprint(rows) == fingerprint(asked) else f"{file} has other circuits than batch {batch}."
+    except ValueError as error:
+        return str(error)
+
+
+def batches_done(path: Path, job: Job, facts: Mapping[str, Any]) -> set[int]:
+    """The batches whose results are in a folder; files that are none are set aside, with a warning."""
+    done = set()
+    for file in parts_of(path):
+        if text := wrong_with(file, job, facts):
+            aside = next(new for i in count() if not (new := path / f"{ASIDE}-{i}-{file.name}").exists())
+            file.rename(aside)
+            warnings.warn(f"{text} It is set aside as {aside.name}, and its batch computed again.", stacklevel=4)
+        else:
+            done.add(int(file.stem.removeprefix("part-")))
+    return done
 
 
 # %% [markdown]
@@ -517,15 +733,22 @@ def planned(
 ) -> Job:  # fmt: skip
     """What a run computes, of its arguments. Raises ValueError or TypeError."""
     source = Source(circuits)
-    checks.engine(engine)
+    if engine != "local" and not hasattr(engine, "submit"):
+        raise ValueError(f"engine is {engine!r}; it must be 'local' or a dask.distributed.Client. Pass one of these.")
     checks.choice("solver", solver, SCHEMES)
     dt = checks.scheme(solver, dt, SCHEMES)
     checks.choice("dtype", dtype, ("float64", "float32"))
     checks.recording(duration, transient)
-    share = -(-len(source) // len(local_devices()))
-    lanes = min(LANES, share) if batch_size is None else checks.count("batch_size", batch_size, TOTAL)
-    recorded, lanes = float(duration - transient), padded(max(lanes, MULTIPLE))
-    return Job(source, Options(solver, dt, dtype, recorded, float(transient), lanes))
+    options = Options(solver, dt, dtype, float(duration - transient), float(transient), 0)
+    lanes = lanes_for(len(source), options.plan) if batch_size is None else padded(checks.count("batch_size", batch_size, TOTAL))
+    feasible(options.plan, lanes)
+    return Job(source, options._replace(batch=lanes))
+
+
+def lanes_for(n: int, plan: Plan) -> int:
+    """The size of batches for n circuits, less where runs are so long that their spikes would fill the memory."""
+    share = padded(min(LANES, -(-n // len(local_devices()))))
+    return min(share, max(MOST_BYTES // bytes_of(feasible(plan), 1) // MULTIPLE, 1) * MULTIPLE)
 
 
 # %% [markdown]
@@ -579,8 +802,10 @@ def warn_of_failures(failed: Sequence[Outcome], job: Job) -> None:
 # %% [markdown]
 # `run` has its results in memory, or in a folder if it is given a path.
 
-
 # %%
+ROW_BYTES = 400  # of a row in memory
+
+
 def run(
     circuits: Any, path: str | os.PathLike[str] | None = None, *, duration: float = DURATION, transient: float = TRANSIENT,
     solver: str = SOLVER, dt: float = DT, dtype: str = DTYPE, engine: Any = "local", batch_size: int | None = None,
@@ -589,16 +814,18 @@ def run(
     """Simulate circuits, measure and classify their rhythms: one row for each, in the order given.
 
     circuits: numbers of the database (an array, or a range), a table as from `sample`, `table` or `grid`, or one with
-    the 24 conductances of `MEMBRANE` (mS/cm²) and the synapses (nS). path: folder for the rows, one file a batch; a run
-    that was stopped continues. duration: ms, of which `transient` is left out. engine: "local" or a
-    `dask.distributed.Client`. batch_size: circuits computed together. Raises ValueError or TypeError on bad input and on a
-    folder that another process writes or that holds another run; a batch that fails is warned of and left out.
+    the 24 conductances of `MEMBRANE` (mS/cm²) and the synapses (nS), also one that `run` returned. path: folder for the
+    rows, one file a batch; a run that was stopped continues. duration: ms, of which `transient` is left out. engine: "local" or
+    a `dask.distributed.Client`. batch_size: circuits computed together. Raises ValueError or TypeError on bad input and on a
+    folder that another process writes or that holds another run; a batch that fails is warned of and left out, and so is a
+    file of the folder that is damaged or not of this run, whose batch is computed again.
     """
     asked = dict(duration=duration, transient=transient, solver=solver, dt=dt, dtype=dtype, batch_size=batch_size)
     if path is not None:
         fill(circuits, path, engine=engine, progress=progress, **asked)
         return load(path)
     job = planned(circuits, engine, **asked)
+    checks.memory(f"the rows of {len(job.source):,} circuits", ROW_BYTES * len(job.source), "Give the path of a folder, or use `fill`.")
     every = sorted(outcomes(job, job.batches, engine, progress))
     warn_of_failures([x for x in every if x.rows is None], job)
     parts = [x.rows for x in every if x.rows is not None]
@@ -639,19 +866,37 @@ def fill(
     circuits: Any, path: str | os.PathLike[str], *, engine: Any = "local", progress: bool = True, **asked: Any
 ) -> None:
     """`run` into a folder, for runs whose table would not fit into memory; arguments as there."""
-    job, path = planned(circuits, engine, **asked), Path(path)
+    job, path = planned(circuits, engine, **asked), folder_at(path)
     with sole_writer(path):
-        facts = agree(path, about(job.source, job.options))
-        for draft in path.glob(".part-*.parquet.*"):  # of a run that was killed
-            draft.unlink()
-        todo = [batch for batch in job.batches if not is_complete(part(path, batch))]
+        facts = about(job.source, job.options)
+        agree(path, facts)
+        for pattern in (RUN_FILE, "part-*.parquet"):
+            remove_drafts(path, pattern)
+        done = batches_done(path, job, facts)
         failed = []
-        for outcome in outcomes(job, todo, engine, progress):
-            if outcome.rows is None:
-                failed.append(outcome)
-            else:
-                write_part(path, outcome.batch, outcome.rows, facts)
+        try:
+            for outcome in outcomes(job, [batch for batch in job.batches if batch not in done], engine, progress):
+                if outcome.rows is None:
+                    failed.append(outcome)
+                else:
+                    write_part(path, outcome.batch, outcome.rows, facts, fingerprint(job.rows(outcome.batch)))
+                    done.add(outcome.batch)
+        except KeyboardInterrupt as stop:
+            number = sum(map(job.size, done))
+            stop.add_note(f"Stopped: {number:,} of {len(job.source):,} circuits are done in {path}. Run the same again to go on from there.")
+            raise
         warn_of_failures(failed, job)
+
+
+def folder_at(path: Any) -> Path:
+    """The path of a folder for results."""
+    if isinstance(path, bool) or not isinstance(path, (str, os.PathLike)) or str(path) in ("", "memory"):
+        raise TypeError(
+            f"path is {path!r}; it must be the path of a folder, such as 'results', or None for results in memory. Give one of these."
+        )
+    if Path(path).exists() and not Path(path).is_dir():
+        raise ValueError(f"{path} is a file; results are written into a folder. Give another path.")
+    return Path(path)
 
 
 # %% [markdown]
@@ -667,37 +912,70 @@ def load(
 ) -> pd.DataFrame:
     """The rows of a run in the order of its circuits; `columns` and `filters` as for `pyarrow.parquet.read_table`.
 
-    path: a folder written by `run`, or one Parquet file. Raises FileNotFoundError if there is none.
+    path: a folder written by `run`, or one Parquet file. Raises FileNotFoundError if there is none, and ValueError for a file
+    that is damaged or not the part of the run that its name says, and for other columns.
     """
-    import pyarrow.parquet as pq
+    if isinstance(columns, str):
+        raise TypeError(f"columns is {columns!r}; it must be a list of names. Write [{columns!r}].")
+    files = files_at(path)
+    facts = facts_of(path) if Path(path).is_dir() else None
+    with ThreadPoolExecutor() as pool:
+        tables = list(pool.map(lambda file: sound_rows(file, facts, columns, filters), files))
+    if not tables:
+        return pd.DataFrame()
+    import pyarrow as pa
 
-    checks.dataset(Path(path))
-    return pq.read_table(
-        path, columns=None if columns is None else list(columns), filters=filters, use_pandas_metadata=True
-    ).to_pandas()
+    return pa.concat_tables(tables, promote_options="permissive").to_pandas()
 
 
-# %% [markdown]
-# What a run is stands in its folder, and in each of its files, which may be copied elsewhere.
+def sound_rows(file: Path, facts: Mapping[str, Any] | None, columns: Sequence[str] | None, filters: Any) -> Any:
+    """The rows of a part of the run with these facts, or of one file for None, as a table of Arrow."""
+    try:
+        found = read_part(file)
+        if text := stranger(found, facts):
+            raise ValueError(text)
+    except ValueError as error:
+        raise ValueError(f"{error} It cannot be used. Run the same again: only this batch is computed anew.") from None
+    try:
+        return found.table(None if columns is None else list(columns), filters)
+    except Exception as error:  # what Arrow says of columns or filters that do not fit
+        names = found.names
+        if unknown := [name for name in columns or () if name not in names]:
+            raise ValueError(f"{file} has no column {unknown[0]!r}.{checks.closest(unknown[0], names)} It has {checks.listing(names)}.") from None
+        raise ValueError(f"filters is {filters!r}, which cannot be used: {error} Write [('LP', '==', 'LP 2')], for example.") from None
 
 
-# %%
+def files_at(path: str | os.PathLike[str]) -> list[Path]:
+    """The files of results at a path. Raises FileNotFoundError if there is nothing of the kind."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path is {path!r}; it must be the path of a folder written by `run`, or of a Parquet file. Give one.")
+    files = parts_of(Path(path))
+    if not Path(path).exists() or not (files or (Path(path) / RUN_FILE).exists()):
+        raise FileNotFoundError(f"{path} holds no results; it must be a folder written by `run`, or one of its files. Check the path.")
+    return files
+
+
 def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a run is: solver, dt, versions and so on, from the metadata of its tables."""
-    import pyarrow.parquet as pq
-
-    checks.dataset(Path(path))
-    if Path(path).is_dir():
-        return json.loads((Path(path) / RUN_FILE).read_text(encoding="utf-8"))
-    return json.loads(pq.read_schema(path).metadata[b"pyloric_simulator"])
+    """What a run is: solver, dt, versions and so on, from its folder or the metadata of its tables. Raises ValueError if nothing tells."""
+    files, file = files_at(path), Path(path) / RUN_FILE
+    if file.exists():
+        return facts_in(file.read_bytes(), file)
+    facts = first_facts(Path(path)) if Path(path).is_dir() else read_part(files[0]).facts
+    if facts is None:
+        raise ValueError(f"{path} does not say of which run it is; it must be a folder written by `run`, or one of its files. Check the path.")
+    return facts
 
 
 def status(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Circuits asked for and circuits done in a folder. Raises FileNotFoundError if there is none."""
-    facts = facts_of(path)
-    n, size = facts["circuits"], facts["batch"]
-    done = [k for k in range(-(-n // size)) if is_complete(part(Path(path), k))]
-    return {"circuits": n, "done": sum(min(size, n - k * size) for k in done)}
+    """Circuits asked for, and circuits done in a folder or a file; damaged files do not count. Raises FileNotFoundError if there is none."""
+    facts, done = facts_of(path), 0
+    for file in files_at(path):
+        try:
+            found = read_part(file)
+            done += 0 if stranger(found, facts) else found.size
+        except ValueError:
+            continue
+    return {"circuits": facts["circuits"], "done": done}
 
 
 # %% [markdown]
@@ -751,7 +1029,7 @@ class Summary(NamedTuple):
 def shares_among(rows: pd.DataFrame, pyloric: np.ndarray) -> pd.DataFrame:
     """The second half of a summary; empty for circuits with conductances of their own."""
     found = {}
-    for name in (*POPULATIONS, *SYNAPSES) if named(rows) else ():
+    for name in (*POPULATIONS, *SYNAPSES) if named(rows) and set(SYNAPSES) <= set(rows) else ():
         share_of = lambda x: x.value_counts(normalize=True)  # noqa: E731
         both = {"all": share_of(rows[name]).sort_index(), "pyloric": share_of(rows[name][pyloric])}
         found[name] = pd.DataFrame(both).fillna(0.0)
@@ -761,17 +1039,163 @@ def shares_among(rows: pd.DataFrame, pyloric: np.ndarray) -> pd.DataFrame:
 def summary(data: Any, max_cv: float = MAX_PERIOD_CV) -> Summary:
     """Fractions and distributions (as in P04, Fig. 6) of a table of `run`, or of the path of one.
 
-    max_cv: largest coefficient of variation of the period of a pyloric-like circuit; np.inf asks for no period. Raises
-    ValueError if there are no rows.
+    max_cv: largest coefficient of variation of the period of a pyloric-like circuit; np.inf asks for no period. The attrs of
+    both tables say how many "circuits" were asked for and how many are "done". Warns of a run that is not finished. Raises
+    ValueError if there are no rows, if columns of results are missing, and for a max_cv that is no share.
     """
     rows = data if isinstance(data, pd.DataFrame) else load(data)
+    max_cv = largest_cv(max_cv)
     if not (n := len(rows)):
         raise ValueError("there are 0 circuits to sum up; there must be one at least. Run some of them first.")
-    like, pyloric = verdict(rows[list(FEATURES)].to_numpy(), rows["period_cv"].to_numpy(), max_cv)
+    of = asked_for(data, n)
+    values = columns_of_results(rows, data)
+    like, pyloric = verdict(values[:, :-1], values[:, -1], max_cv)
     counts = {"pyloric_like": int(like.sum()), "pyloric": int(pyloric.sum())}
     lines = [(k, n, k / n, *interval(k, n)) for k in counts.values()]
-    fractions = pd.DataFrame(lines, list(counts), ["count", "of", "fraction", "low", "high"])
-    return Summary(fractions, shares_among(rows, pyloric))
+    found = Summary(pd.DataFrame(lines, list(counts), ["count", "of", "fraction", "low", "high"]), shares_among(rows, pyloric))
+    for table in found:
+        table.attrs |= {"circuits": of, "done": n}
+    return found
+
+
+def asked_for(data: Any, n: int) -> int:
+    """How many circuits the run of n rows was to have; a warning if they are more."""
+    try:
+        of = n if isinstance(data, pd.DataFrame) else int(facts_of(data)["circuits"])
+    except ValueError:  # a table of another origin
+        return n
+    if n != of:
+        warnings.warn(
+            f"{data} has {n:,} of the {of:,} circuits of its run; the fractions are those of this part. Run the same again to finish it.",
+            stacklevel=3,
+        )
+    return of
+
+
+def columns_of_results(rows: pd.DataFrame, data: Any) -> np.ndarray:
+    """The fifteen features and the variation of the period, (circuit, 16)."""
+    wanted = [*FEATURES, "period_cv"]
+    if missing := [name for name in wanted if name not in rows]:
+        what = "the table" if isinstance(data, pd.DataFrame) else data
+        raise ValueError(
+            f"{what} lacks {checks.listing(missing[:3])}{' and others' if len(missing) > 3 else ''}; it must have the columns that `run` "
+            "returns, all features and 'period_cv'. Load it with all columns."
+        )
+    return np.stack([checks.numbers(f"the column {name!r}", rows[name]).astype(float) for name in wanted], 1)
+
+
+def largest_cv(value: Any) -> float:
+    """A coefficient of variation, or inf."""
+    x = math.inf if isinstance(value, float) and value == math.inf else checks.number("max_cv", value, "shares of the period")
+    if not (0 < x <= 1 or x == math.inf):
+        raise ValueError(f"max_cv is {x:g}; it is a share of the period, above 0 and up to 1. Write 0.02 for 2%, or np.inf to ask for no period.")
+    return x
+
+
+# %% [markdown]
+# ## What is refused
+#
+# A table says by its columns and labels what it means, and nothing in it is passed over: a column that is
+# neither part of a circuit nor a result of `run` is refused, and so are cells of another population. Numbers
+# that would be usual in another unit are warned of.
+
+# %%
+RESULTS = (*FEATURES, "period_cv", "pyloric_like", "pyloric", "failed", *(f"why_{x}" for x in FEATURES))  # of a run
+STRONGEST = SYNAPSE._replace(
+    what="the strongest synapses of circuits", least=0.15, others={"µS": 1e3, "mS": 1e6, "pS": 1e-3}
+)  # 100 nS, the strongest of the database, are 0.1 µS
+UNUSUAL = 300.0  # times more or less than the largest density of a channel in `neuron_models`
+
+
+def numbers_of(indices: Any) -> np.ndarray:
+    """Numbers of circuits, as an array (circuit,)."""
+    i = np.asarray(indices)
+    if i.ndim != 1 or not (np.issubdtype(i.dtype, np.integer) or i.size == 0):
+        raise TypeError(
+            f"the numbers of circuits are {indices!r}; they must be a list or an array of whole numbers, or a table with a row for each "
+            "circuit. Convert them."
+        )
+    if np.ma.is_masked(indices):
+        raise ValueError(f"{np.ma.count_masked(indices)} numbers of circuits are masked; all must be there. Leave these out: numbers.compressed().")
+    bad = i[(i < 0) | (i >= TOTAL)]
+    if bad.size:
+        raise ValueError(f"{bad[0]} is not the number of a circuit; they go from 0 to {TOTAL - 1:,}. Leave it out.")
+    return i.astype(np.int64)
+
+
+def checked_table(circuits: pd.DataFrame) -> pd.DataFrame:
+    """A table of circuits with its columns in order and no results, conductances in double precision."""
+    known_columns(circuits)
+    usable_labels(circuits.index, circuits.columns)
+    by_name = [pop for pop in POPULATIONS if pop in circuits]
+    own = [name for name in MEMBRANE if name in circuits]
+    wanted = [*POPULATIONS, *own, *SYNAPSES] if by_name else [*MEMBRANE, *SYNAPSES]
+    if missing := [name for name in wanted if name not in circuits]:
+        raise ValueError(
+            f"the table lacks {checks.listing(missing)}; it needs the cells {checks.listing(POPULATIONS)}, or all 24 conductances such as "
+            f"{MEMBRANE[0]!r}, and all synapses. Add these columns."
+        )
+    for pop in by_name:
+        known_cells(pop, circuits[pop].unique())
+    numbers = {name: checks.conductances(f"the column {name!r}", circuits[name].to_numpy(), UNITS[name]) for name in wanted if name in UNITS}
+    circuits = circuits[wanted].assign(**numbers)
+    doubt_units(circuits)
+    return circuits
+
+
+def known_columns(circuits: pd.DataFrame) -> None:
+    """Every column is there once, and is part of a circuit or a result."""
+    names = list(circuits)
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"the table has {names.count(doubled[0])} columns {doubled[0]!r}; each must be there once. Drop the others.")
+    for name in names:
+        if name not in COLUMNS and name not in RESULTS:
+            raise ValueError(
+                f"the table has the column {name!r}, which is no part of a circuit.{checks.closest(name, COLUMNS)} Columns are "
+                f"{checks.listing((*POPULATIONS, *SYNAPSES))}, and conductances such as 'LP Na'. Rename it, or drop it."
+            )
+
+
+def usable_labels(labels: pd.Index, columns: pd.Index) -> None:
+    """The labels of circuits are different ones, of one type, and their name is no column."""
+    if labels.has_duplicates:
+        raise ValueError(
+            f"the table has {labels[labels.duplicated()][0]!r} as the label of several rows; each needs one of its own. Take "
+            "rows.reset_index(drop=True), or drop the doubles."
+        )
+    for level in (labels.get_level_values(i) for i in range(labels.nlevels)):
+        if level.hasnans or pd.api.types.infer_dtype(level).startswith("mixed"):
+            raise ValueError(f"the labels of the table are {list(level[:3])!r}, …; all must be there, of one type. Take rows.reset_index(drop=True).")
+    for name in labels.names:
+        if name in columns:
+            raise ValueError(f"the labels of the table and a column are both named {name!r}; rename one: rows.rename_axis('index').")
+
+
+def known_cells(population: str, names: Iterable[Any]) -> None:
+    """Names of cells of one population of the database."""
+    known = AXES[POPULATIONS.index(population)].values
+    for name in names:
+        if not isinstance(name, str) or name not in known:
+            raise ValueError(
+                f"{population!r} has the cell {name!r}; it must be one of {checks.listing(known)}.{checks.closest(name, known)} Other cells are "
+                f"given by their conductances, in columns such as '{population} Na'."
+            )
+
+
+def doubt_units(rows: pd.DataFrame) -> None:
+    """Warn of synapses, or of densities, all of which would be usual in another unit."""
+    largest = {name: float(rows[name].max()) for name in UNITS if name in rows}
+    synapse = max((x for name, x in largest.items() if name in SYNAPSES), default=0.0)
+    densities = {name: x / neuron_models[name.rsplit(" ", 1)[1]].max() for name, x in largest.items() if name in MEMBRANE}
+    doubts = [suspicion("the strongest synapse", synapse, STRONGEST)] if synapse else []
+    if any(densities.values()):
+        name = max(densities, key=lambda name: densities[name])
+        usual = largest[name] / densities[name]
+        scale = DENSITY._replace(what="the largest ones of this channel", least=usual / UNUSUAL, most=usual * UNUSUAL)
+        doubts.append(suspicion(f"the largest {name!r}", largest[name], scale))
+    for text in filter(None, doubts):
+        warnings.warn(f"in the table of circuits {text}", stacklevel=4)
+
 
 # %% [markdown]
 # ## What the database says

@@ -41,11 +41,15 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import io
 import json
 import math
 import os
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,9 +65,11 @@ from .detection import SPIKE_THRESHOLD, STANDARD, Detection, checked
 from .prinz2004 import (
     CM2_MS_TO_US,
     DEFAULT_DT,
+    DEFAULT_SOLVER,
     MS_PER_S,
     Circuit,
     Params,
+    Prinz2004,
     State,
     coupled,
     precision,
@@ -72,6 +78,7 @@ from .prinz2004 import (
 from .recording import cell_number, check_spacing, check_units, evenly_sampled, order_of, warn_of_coarse
 from .rhythm import CRITERIA, Criterion
 from .scale import CALCIUM, suspicion
+from .seals import blank, is_intact, remove_drafts, sealed, write_whole
 
 # %% [markdown]
 # ## Every number has a name
@@ -136,16 +143,46 @@ def put(node: Any, path: Path_, value: Any) -> Any:
 
 def parameters(model: Any) -> dict[str, float]:
     """Name and value of every number of a model, conductances first; units as in the text above."""
+    check_model(model)
     return {name: float(at(model.params, path)) for name, path in places(model.circuit).items()}
 
 
 def with_values(params: Params, values: Mapping[str, Any]) -> Params:
-    """The same parameters with some numbers, by their names, replaced; pure JAX. Raises ValueError for unknown names."""
+    """The same parameters with some numbers, by their names, replaced; pure JAX.
+
+    Raises ValueError or TypeError for unknown names, and for values, unless JAX traces them, that the number cannot have.
+    """
+    checks.of_type("params", params, Params, "those of a Prinz2004, `model.params`")
     known = places(params.circuit)
-    checks.known_parameters(values, known)
+    checks.known_parameters(checks.mapping("values", values, "{'LP Na': 100}"), known)
     for name, value in values.items():
+        check_value(name, known[name], value)
         params = put(params, known[name], value)
     return params
+
+
+def check_model(model: Any) -> None:
+    """Names, sensitivities and fits are those of a circuit of the first chapter."""
+    if not isinstance(model, Prinz2004):
+        raise TypeError(
+            f"the model is {reprlib.repr(model)}, a {type(model).__name__}; it must be a Prinz2004, whose numbers have names. For a Network "
+            "differentiate `simulate_network` with respect to `network.params`."
+        )
+
+
+def check_value(name: str, path: Path_, value: Any) -> None:
+    """Refuse what a number of a circuit cannot be; of what JAX traces only the shape is looked at."""
+    if isinstance(value, jax.core.Tracer):
+        if value.shape != ():
+            raise ValueError(f"{name!r} has shape {value.shape}; it must be one number. Vectorize with jax.vmap.")
+        return
+    x = checks.number(repr(name), value, "its unit")
+    if path[0] in CONDUCTANCES or path[-1] == "K":
+        checks.at_least(repr(name), x, 0, "")
+    elif path[-1] in checks.POSITIVE or path[-1] == "k":
+        checks.positive(repr(name), x, "")
+    elif x == 0 and path[-1] in ("k1", "k2", "k3"):
+        raise ValueError(f"{name!r} is 0; it must not be, since a potential is divided by it. Give a slope in mV.")
 
 
 # %% tags=["active-ipynb"]
@@ -409,6 +446,7 @@ SAMPLING = 0.1  # ms, dense enough for the derivatives of features
 # %%
 def conductance_names(model: Any) -> list[str]:
     """Names of the conductances of membranes, synapses and gap junctions of a model that are not zero."""
+    check_model(model)
     return [n for n, path in places(model.circuit).items() if path[0] in CONDUCTANCES and at(model.params, path) != 0]
 
 
@@ -438,12 +476,18 @@ def sensitivity(
 
     features: a function of times (time,) ms and potentials (time, cell) mV to named scalars; by default
     `rhythm_of_cells`. names: of `parameters(model)`; by default all conductances that are not zero. duration and
-    transient of the run, step dt and sampling: ms. Raises ValueError for unknown names and for times that are not whole steps.
+    transient of the run, step dt and sampling: ms. Raises ValueError for unknown names, for numbers that are zero, of which there
+    are no per cents, and for times that are not whole steps.
     """
     known = parameters(model)
-    names = conductance_names(model) if names is None else list(names)
+    names = conductance_names(model) if names is None else checks.names("names", names, "['LP Na']")
     checks.known_parameters(names, known)
-    chosen, t = features or rhythm_of_cells(model), np.arange(transient, duration, every)
+    no_zeros({n: known[n] for n in names})
+    t = sampled_times(duration, transient, every, dt, rhythm=features is None)
+    chosen = rhythm_of_cells(model) if features is None else features
+    checks.function("features", chosen, "lambda t, V: {'mean': V.mean()}")
+    shapes = (jax.ShapeDtypeStruct(shape, np.float32) for shape in (t.shape, (len(t), len(model.circuit.rows))))
+    named_scalars(lambda: jax.eval_shape(chosen, *shapes))
     start = model.get_thermalization(dt=dt)
 
     def observed(values: Mapping[str, Any]) -> Mapping[Any, Any]:
@@ -456,6 +500,45 @@ def sensitivity(
     with np.errstate(invalid="ignore", divide="ignore"):
         table = {n: {f: known[n] * float(by[n]) / float(found[f]) for f, by in slopes.items()} for n in names}
     return pd.DataFrame(table).replace([np.inf, -np.inf], np.nan).rename_axis(columns="parameter")
+
+
+LONGEST_SAMPLING = 0.5  # ms, at which spikes are still seen
+SHORTEST_RHYTHM = 100.0  # ms, a run that is shorter was probably given in s
+
+
+def sampled_times(duration: Any, transient: Any, every: Any, dt: Any, *, rhythm: bool) -> np.ndarray:
+    """Times (ms) of a run after its transient; `rhythm`: dense and long enough to show one."""
+    checks.recording(duration, transient)
+    every, dt = checks.positive("every", every, "ms"), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
+    if rhythm and every > LONGEST_SAMPLING:
+        raise ValueError(f"every is {every:g} ms; it must be at most {LONGEST_SAMPLING:g}, or spikes are missed. Take {SAMPLING:g}.")
+    if rhythm and duration - transient < SHORTEST_RHYTHM:
+        checks.warn(f"the run lasts {duration - transient:g} ms after its transient, too short for a rhythm. If that is in s, multiply it by 1000.")
+    checks.memory("the recording", 8 * (duration - transient) / every)
+    t = np.arange(transient, duration, every)
+    checks.on_steps(t, 0.0, dt, np.allclose(t / dt, np.rint(t / dt), rtol=0, atol=1e-6))
+    return t
+
+
+def no_zeros(values: Mapping[str, float]) -> None:
+    """Refuse numbers of which there are no per cents."""
+    for name, x in values.items():
+        if x == 0:
+            raise ValueError(f"{name!r} is 0, and an elasticity is by per cent; it must be another number. Leave it out, or take its derivative.")
+
+
+def named_scalars(trace: Callable[[], Any]) -> None:
+    """Features that come by name, each one real number; `trace` returns their shapes and types."""
+    cure = "Return a mapping from names to numbers, made with jax.numpy, such as {'mean': V.mean()}."
+    try:
+        found = trace()
+    except Exception as error:
+        raise TypeError(f"the features cannot be traced by JAX: {error}. {cure}") from error
+    if not isinstance(found, Mapping) or not found:
+        raise TypeError(f"the features are {reprlib.repr(found)}; they must come by name. {cure}")
+    for name, x in found.items():
+        if getattr(x, "shape", None) != () or x.dtype.kind != "f":
+            raise ValueError(f"the feature {name!r} is {x}; it must be one real number. {cure}")
 
 
 # %% [markdown]
@@ -563,6 +646,7 @@ def recording_of(data: Any, model: Any) -> Recording:
 
 def start_of(model: Any, state: State | None, **scheme: Any) -> State:
     """The start of runs: a state that was given, or else the thermalized one."""
+    check_model(model)
     return model.get_thermalization(**scheme) if state is None else checks.state(state, model.cold)
 
 
@@ -580,6 +664,7 @@ def trace_mismatch(model: Any, data: Any, *, state: State | None = None, dt: flo
 
     data: a result, a DataFrame or (t, V), see `recording_of`; state: at the first time, thermalized by default.
     """
+    check_model(model)
     t, V = recording_of(data, model)
     start = start_of(model, state, dt=dt)
 
@@ -617,6 +702,7 @@ def prediction_error(
     """
     from scipy.interpolate import CubicSpline
 
+    check_model(model)
     t, V = recording_of(data, model)
     c, n = model.circuit, leak(model.circuit)
     K = checks.positive("K", K, "mS/cm²")
@@ -709,6 +795,7 @@ def density_mismatch(
 
     Of the detection only the threshold counts.
     """
+    check_model(model)
     threshold = of_soft(detection).threshold
     t, V = recording_of(data, model)
     start = start_of(model, state, dt=dt)
@@ -883,11 +970,12 @@ DEFAULT_SPAN = 4.0  # conductances are searched between a quarter and four times
 def box(model: Any, names: Sequence[str], bounds: Mapping[str, tuple[float, float]] | None = None) -> Box:
     """The box around a model: bounds in natural units, by default a factor of `DEFAULT_SPAN` both ways."""
     known, where = parameters(model), places(model.circuit)
-    checks.known_parameters(names, known)
-    checks.known_parameters(bounds or {}, names)
+    checks.known_parameters(checks.names("parameters", names, "['LP Na']"), known)
+    bounds = {} if bounds is None else checks.mapping("bounds", bounds, "{'LP Na': (50, 500)}")
+    checks.known_parameters(bounds, names)
     log = np.array([where[n][0] in CONDUCTANCES for n in names])
     ends = [
-        (bounds or {}).get(n, tuple(sorted((known[n] / DEFAULT_SPAN, known[n] * DEFAULT_SPAN)))) for n in names
+        bounds.get(n, tuple(sorted((known[n] / DEFAULT_SPAN, known[n] * DEFAULT_SPAN)))) for n in names
     ]
     checks.bounds(names, ends, [known[n] for n in names], log)
     low, high = np.array(ends, float).T
@@ -969,18 +1057,26 @@ def stepper(loss: Callable[[Array], Array], optimizer: Any, clip: float | None) 
 
 # %% [markdown]
 # The first start is the model itself; the others are drawn from the box with a seed. Everything that the search needs to go
-# on is written to a checkpoint file, under a name that is only given once the file is complete.
+# on is written to a checkpoint file, under a name that is only given once the file is complete. It belongs to its fit, that is, to the
+# parameters, bounds and starts, to the model's other numbers, and to the loss and the optimizer. Two losses cannot be compared as such.
+# So the file also keeps what one step from points near the starts gives: the loss, its gradient, and what the optimizer makes of it.
 
 
 # %%
 def starts_of(box: Box, model: Any, starts: Any, seed: int) -> np.ndarray:
     """Coordinates (start, parameter): a number of starts, or a table or array of values in natural units."""
     own = np.array([[parameters(model)[n] for n in box.names]])
-    if isinstance(starts, (int, np.integer)):
+    seed = checks.count("seed", seed, least=0)
+    if np.ndim(starts) == 0:
         checks.count("starts", starts)
+        checks.memory(f"a search from {starts} starts", 100.0 * starts * len(box.names), "Take fewer.")
         drawn = np.random.default_rng(seed).random((starts - 1, len(box.names)))
         return np.concatenate([box.inside(own), drawn])
-    values = starts[list(box.names)].to_numpy(float) if isinstance(starts, pd.DataFrame) else np.atleast_2d(np.asarray(starts, float))
+    if isinstance(starts, pd.DataFrame):
+        for name in box.names:
+            checks.choice(f"the column of starts for {name!r}", name, list(map(str, starts.columns)))
+        starts = starts[list(box.names)]
+    values = np.atleast_2d(checks.numbers("starts", starts))
     checks.starts(values, box.names, box.low, box.high)
     return box.inside(values)
 
@@ -993,23 +1089,88 @@ class Log(NamedTuple):
     slope: list[np.ndarray]
 
 
-def save(path: Path, about: str, search: Search, log: Log) -> None:
+PROBE = 0.05  # of the box, between a start and the point near it from which a step is compared
+
+
+class Identity(NamedTuple):
+    """By what a checkpoint knows its fit."""
+
+    about: str  # parameters, bounds, options and the model's numbers
+    starts: np.ndarray  # (start, parameter) coordinates
+    step: tuple[np.ndarray, ...]  # all that a step from points near the starts gives
+
+
+def identity(
+    about: str, advance: Callable[[Search], tuple[Search, Array, Array]], search: Search
+) -> Identity:
+    """The identity of a fit; `about`: what can be said of it, `search`: at its start."""
+    x = np.asarray(search.x)
+    shift = PROBE * np.where(x < 0.5, 1, -1) * np.random.default_rng(0).random(x.shape)
+    step = advance(search._replace(x=jnp.asarray(x + shift, x.dtype)))
+    return Identity(about, x, tuple(np.asarray(leaf) for leaf in jax.tree.leaves(step)))
+
+
+def other_numbers(model: Any, names: Sequence[str]) -> str:
+    """A fingerprint of all numbers of a model but those that are fitted."""
+    others = [[name, value] for name, value in parameters(model).items() if name not in names]
+    return hashlib.sha256(json.dumps(others).encode()).hexdigest()
+
+
+def save(path: Path, fit: Identity, search: Search, log: Log) -> None:
     """Write a checkpoint; it appears under its name only when it is complete."""
     leaves = {f"search{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(search))}
-    partial_name = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with partial_name.open("wb") as file:
-        kept = {k: np.array(v) for k, v in log._asdict().items()}
-        np.savez(file, allow_pickle=False, about=np.array(about), **leaves, **kept)
-    partial_name.replace(path)
+    steps = {f"step{i}": x for i, x in enumerate(fit.step)}
+    done = {k: np.array(v) for k, v in log._asdict().items()}
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, about=np.array(fit.about), starts=fit.starts, **steps, **leaves, **done)
+    write_whole(path, sealed(file.getvalue() + blank()))
 
 
-def restore(path: Path, about: str, like: Search) -> tuple[Search, Log]:
-    """A search and its log from a checkpoint. Raises ValueError if it belongs to another fit."""
-    with np.load(path) as file:
-        checks.same_fit(path, str(file["about"]), about)
+def restore(path: Path, fit: Identity, like: Search) -> tuple[Search, Log]:
+    """A search and its log from a checkpoint. Raises ValueError if it is damaged or belongs to another fit."""
+    data = path.read_bytes()
+    if not is_intact(data):
+        raise ValueError(
+            f"{path} is no checkpoint of this version, or it is damaged: {len(data)} bytes without a checksum that fits. Delete it to begin anew, or "
+            "give another file."
+        )
+    with np.load(io.BytesIO(data[: -len(blank())]), allow_pickle=False) as file:
+        same_fit(path, fit, file)
         leaves = [file[f"search{i}"] for i in range(len(jax.tree.leaves(like)))]
         log = Log(*(list(file[name]) for name in Log._fields))
     return jax.tree.unflatten(jax.tree.structure(like), leaves), log
+
+
+def same_fit(path: Path, fit: Identity, file: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of another fit."""
+    other = ""
+    if str(file["about"]) != fit.about or not alike(file["starts"], fit.starts):
+        other = "parameters, bounds, starts, options or numbers of the model"
+    elif not all(alike(file[f"step{i}"], x) for i, x in enumerate(fit.step)):
+        other = "loss, data or optimizer"
+    if other:
+        raise ValueError(
+            f"the checkpoint {path} belongs to a fit with other {other}; it cannot go on with these. Give another file, or delete this one."
+        )
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays are equal up to rounding, for the same computation on another machine."""
+    rtol = 0.0 if b.dtype.kind != "f" else float(np.sqrt(np.finfo(b.dtype).eps))
+    return a.shape == b.shape and np.allclose(a, b, rtol=rtol, atol=0, equal_nan=True)
+
+
+def checkpoint_at(checkpoint: Any) -> Path | None:
+    """The path of a checkpoint, in a folder that is there."""
+    if checkpoint is None:
+        return None
+    if isinstance(checkpoint, bool) or not isinstance(checkpoint, (str, os.PathLike)) or not str(checkpoint):
+        raise TypeError(f"checkpoint is {checkpoint!r}; it must be the path of a file, such as 'fit.npz', or None. Give one of these.")
+    path = Path(checkpoint)
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"is in {path.parent}, which is no folder"
+        raise ValueError(f"the checkpoint {path} {what}; it must be a file. Give another path, or make the folder.")
+    return path
 
 
 def told(box: Box, log: Log, dtype: Any) -> pd.DataFrame:
@@ -1049,23 +1210,31 @@ def fit(
     ValueError if no start has a finite loss.
     """
     checks.optimizer(optimizer)
-    chosen, space = optimizer or default_optimizer(), box(model, list(parameters), bounds)
+    checks.function("loss", loss, "trace_mismatch(model, recording)")
+    clip, goal = None if clip is None else checks.positive("clip", clip, "1"), None if goal is None else checks.number("goal", goal, "its unit")
+    progress = checks.truth("progress", progress)
+    chosen, space = optimizer or default_optimizer(), box(model, parameters, bounds)
     steps, patience = checks.count("steps", steps), None if patience is None else checks.count("patience", patience)
+    width, file = None if width is None else checks.fraction("width", width), checkpoint_at(checkpoint)
 
     def at_point(x: Array) -> Array:
         return loss(with_values(model.params, dict(zip(space.names, space.natural(x), strict=True))))
 
-    objective = at_point if width is None else with_trend(at_point, checks.positive("width", width, "shares of the box"))
+    objective = at_point if width is None else with_trend(at_point, width)
 
     with precision(model.dtype):
         x = jnp.asarray(starts_of(space, model, starts, seed), model.dtype)
-        checks.scalar_loss(lambda: jax.eval_shape(objective, x[0]))
+        checks.scalar_loss(lambda: jax.eval_shape(objective, jax.ShapeDtypeStruct(x.shape[1:], x.dtype)))
         search = Search(x, jax.vmap(chosen.init)(x), jnp.ones(len(x), bool))
-        about = json.dumps([space.names, space.low.tolist(), space.high.tolist(), len(x), seed, clip, width, str(jax.tree.structure(search))])
-        file, log = None if checkpoint is None else Path(checkpoint), Log([], [], [])
-        if file is not None and file.exists():
-            search, log = restore(file, about, search)
-        stopped = search_on(stepper(objective, chosen, clip), search, log, steps, patience, goal, file, about, progress)
+        advance, log, keep = stepper(objective, chosen, clip), Log([], [], []), lambda *_: None
+        if file is not None:
+            structure = str(jax.tree.structure(search))
+            about = json.dumps([space.names, space.low.tolist(), space.high.tolist(), seed, clip, width, structure, other_numbers(model, space.names)])
+            mine = identity(about, advance, search)
+            remove_drafts(file.parent, file.name)
+            search, log = restore(file, mine, search) if file.exists() else (search, log)
+            keep = partial(save, file, mine)
+        stopped = search_on(advance, search, log, steps, patience, goal, keep, progress)
         history = told(space, log, model.dtype)
     return concluded(model, space, history, stopped)
 
@@ -1077,9 +1246,9 @@ def default_optimizer() -> Any:
 
 def search_on(
     advance: Callable[[Search], tuple[Search, Array, Array]], search: Search, log: Log, steps: int, patience: int | None,
-    goal: float | None, file: Path | None, about: str, progress: bool,
+    goal: float | None, keep: Callable[[Search, Log], None], progress: bool,
 ) -> str:  # fmt: skip
-    """Step until a reason to stop, filling the log; returns the reason."""
+    """Step until a reason to stop, filling the log and keeping it after each step; returns the reason."""
     from tqdm import tqdm
 
     with tqdm(total=steps, initial=len(log.loss), disable=not progress, desc="fit", unit="step") as bar:
@@ -1090,8 +1259,7 @@ def search_on(
             if not log.loss[1:]:
                 checks.finite_start(log.loss[0])
             search = following
-            if file is not None:
-                save(file, about, search, log)
+            keep(search, log)
             bar.set_postfix(loss=f"{np.nanmin(log.loss[-1]):.4g}", refresh=False)
             bar.update()
             if why := reason_to_stop(log, goal, patience):
@@ -1111,6 +1279,7 @@ def concluded(model: Any, box: Box, history: pd.DataFrame, stopped: str) -> Fit:
 
 def model_with(model: Any, values: Mapping[str, float]) -> Any:
     """A copy of a model with other conductances."""
+    check_model(model)
     other = copy.copy(model)
     with precision():
         params = with_values(model.params, values)

@@ -45,6 +45,8 @@
 # %%
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -55,8 +57,20 @@ import numpy as np
 import pandas as pd
 
 from . import checks
-from .batch import Plan, compiled, padded
-from .database import DT, DTYPE, DURATION, LANES, MEMBRANE, MODEL, POPULATIONS, SOLVER, SYNAPSES, TRANSIENT
+from .batch import Plan, compiled, feasible, padded
+from .database import (
+    DT,
+    DTYPE,
+    DURATION,
+    LANES,
+    MEMBRANE,
+    MODEL,
+    POPULATIONS,
+    SOLVER,
+    SYNAPSES,
+    TRANSIENT,
+    doubt_units,
+)
 from .prinz2004 import CHANNELS, neuron_models, precision
 from .rhythm import FEATURES as FEATURES
 
@@ -84,10 +98,10 @@ PARAMETERS = MEMBRANE + SYNAPSES
 # %%
 def coordinates(theta: Any) -> Any:
     """θ (…, 31) as a NumPy or JAX array of floats, in the precision that it has."""
-    if isinstance(theta, pd.DataFrame):
+    if isinstance(theta, (pd.DataFrame, pd.Series, Mapping)):
         raise TypeError(
-            f"theta is a DataFrame of shape {theta.shape}, which is in natural units; theta is an array with logarithms for the "
-            "synapses. Take prior().theta(frame)."
+            f"theta is a {type(theta).__name__} with labels, which is in natural units; theta is an array with "
+            "logarithms for the synapses, in the order of `PARAMETERS`. Take prior().theta(frame)."
         )
     x = theta if isinstance(theta, jax.Array) else checks.numbers("theta", theta)
     if x.shape[-1:] != (len(PARAMETERS),):
@@ -104,13 +118,18 @@ def natural(theta: Any, log: np.ndarray) -> Any:
     xp: Any = jnp if isinstance(x, jax.Array) else np
     with np.errstate(over="ignore"):
         g = xp.where(log, xp.exp(xp.where(log, x, 0)), x)
-    if xp is np and not np.isfinite(g).all():
-        at = tuple(np.argwhere(~np.isfinite(g))[0])
+    if xp is np and not (np.isfinite(g) & (g >= 0)).all():
+        at = tuple(np.argwhere(~(np.isfinite(g) & (g >= 0)))[0])
         raise ValueError(
-            f"theta contains {x[at]:g} for {PARAMETERS[at[-1]]!r}; a conductance must be finite, and theta holds the natural logarithm "
-            "of a synapse's strength in nS. Take np.log of the strength."
+            f"theta contains {x[at]:g} for {PARAMETERS[at[-1]]!r}; a conductance must be finite and not negative, and theta holds the natural "
+            "logarithm of a synapse's strength in nS. Take np.log of the strength, and leave membrane conductances in mS/cm²."
         )
     return g
+
+
+def near(name: str, frame: pd.DataFrame) -> str:
+    """A hint at a misspelt column, or nothing."""
+    return checks.closest(name, (str(x) for x in frame if x not in PARAMETERS))
 
 
 def column(frame: pd.DataFrame, name: str, log: bool) -> np.ndarray:
@@ -126,7 +145,11 @@ def column(frame: pd.DataFrame, name: str, log: bool) -> np.ndarray:
 
 def per_parameter(what: str, values: Any, dtype: type) -> np.ndarray:
     """One finite value for each parameter, read-only."""
-    x: np.ndarray = np.array(values, dtype)
+    if isinstance(values, (pd.Series, Mapping)):
+        values = in_order(what, dict(values))
+    if dtype is bool and np.asarray(values).dtype != bool:
+        raise TypeError(f"{what} is {values!r}; it must hold truth values, whether each parameter is a logarithm. Start from prior().")
+    x: np.ndarray = np.array(values if dtype is bool else checks.numbers(what, values), dtype)
     if x.shape != (len(PARAMETERS),):
         raise ValueError(
             f"{what} has shape {x.shape}; it must be ({len(PARAMETERS)},), in the order of `PARAMETERS`. Start from prior()."
@@ -138,6 +161,15 @@ def per_parameter(what: str, values: Any, dtype: type) -> np.ndarray:
         )
     x.flags.writeable = False
     return x
+
+
+def in_order(what: str, values: Mapping[Any, Any]) -> list[Any]:
+    """Values with names in the order of `PARAMETERS`."""
+    for name in values:
+        checks.choice(f"a name in {what}", name, PARAMETERS)
+    if missing := [name for name in PARAMETERS if name not in values]:
+        raise ValueError(f"{what} lacks {checks.listing(missing)}; it must have all {len(PARAMETERS)} `PARAMETERS`. Start from prior().")
+    return [values[name] for name in PARAMETERS]
 
 
 # %% [markdown]
@@ -220,7 +252,8 @@ class Prior:
         """θ (n, 31), with ln(nS) for the synapses, of a table in natural units, mS/cm² and nS; the inverse of `frame`.
 
         Further columns are left out. Raises ValueError if a parameter's column is missing or is there twice, if a value
-        is negative or not finite, and if a synapse is 0; TypeError if it is no DataFrame.
+        is negative or not finite, and if a synapse is 0; TypeError if it is no DataFrame. Warns of numbers that would be usual in
+        another unit.
         """
         if not isinstance(frame, pd.DataFrame):
             raise TypeError(
@@ -232,8 +265,10 @@ class Prior:
             if count != 1:
                 raise ValueError(
                     f"frame has {count} columns {name!r}; it must have each of the {len(PARAMETERS)} `PARAMETERS` once. "
-                    f"{'Add' if count == 0 else 'Drop'} it."
+                    f"{'Add' if count == 0 else 'Drop'} it.{near(name, frame) if count == 0 else ''}"
                 )
+        if len(frame):
+            doubt_units(frame[list(PARAMETERS)])
         return np.stack([column(frame, name, x) for name, x in zip(PARAMETERS, self.log, strict=True)], -1)
 
     def conductances(self, theta: Any) -> tuple[Any, Any]:
@@ -303,24 +338,41 @@ def prior() -> Prior:
 # `simulator` thermalizes the cells of each circuit, joins them, and measures the fifteen features of
 # the rhythm. What the seed decides is the moment at which each cell is taken out of its own rhythm: a
 # circuit with two rhythms may show either. A row depends on its own $θ$, on the seed and on its
-# position, and on no other row.
+# position, and on no other row. So the seed must be given, and another one in each call: rows of two calls with
+# the same seed share their moments.
 
 
 # %%
 def simulator(
-    theta: Any, seed: int = 0, *, duration: float = DURATION, transient: float = TRANSIENT, solver: str = SOLVER, dt: float = DT,
-    dtype: str = DTYPE,
+    theta: Any, seed: int | None = None, *, duration: float = DURATION, transient: float = TRANSIENT, solver: str = SOLVER,
+    dt: float = DT, dtype: str = DTYPE,
 ) -> np.ndarray:  # fmt: skip
     """The fifteen `FEATURES` (n, 15) of circuits with parameters θ (n, 31); ms and 1, NaN where undefined.
 
-    duration: ms, of which `transient` is left out. One compiled call for each `LANES` rows. Raises ValueError or TypeError.
+    seed: a whole number from 0, another one in each call. duration: ms, of which `transient` is left out. One compiled call for
+    each `LANES` rows. Raises ValueError or TypeError, and warns of rows outside of the prior.
     """
+    if seed is None:
+        raise TypeError(
+            "seed is None; it must be a whole number from 0, since it decides the moments at which cells are joined, and calls with the same "
+            "one share them. Give seed=1, and another one in each call."
+        )
     checks.recording(duration, transient)
-    x = np.atleast_2d(np.asarray(coordinates(theta), float))
-    plan = Plan(MODEL.circuit, solver, checks.scheme(solver, dt, ("staggered", "exponential_euler")), duration - transient, transient, dtype)
+    x, seed = rows_of(theta), checks.count("seed", seed, least=0)
+    checks.choice("solver", solver, ("staggered", "exponential_euler"))
+    plan = feasible(Plan(MODEL.circuit, solver, checks.number("dt", dt, "ms"), duration - transient, transient, dtype), padded(min(len(x), LANES)))
     g, gs = prior().conductances(x)
+    outside_of_the_prior(x)
     found = [features_of(plan, g, gs, first, seed) for first in range(0, len(x), LANES)]
-    return np.concatenate(found)
+    return np.concatenate([np.empty((0, len(FEATURES))), *found])
+
+
+def rows_of(theta: Any) -> np.ndarray:
+    """θ (n, 31) of a row or of rows, in double precision."""
+    x = np.atleast_2d(np.asarray(coordinates(theta), float))
+    if x.ndim > 2:
+        raise ValueError(f"theta has shape {x.shape}; it has one row for each circuit. Take theta.reshape(-1, {len(PARAMETERS)}).")
+    return x
 
 
 def features_of(plan: Plan, g: np.ndarray, gs: np.ndarray, first: int, seed: int) -> np.ndarray:
@@ -328,9 +380,48 @@ def features_of(plan: Plan, g: np.ndarray, gs: np.ndarray, first: int, seed: int
     n = min(LANES, len(g) - first)
     rows = first + np.arange(padded(n)) % n
     with precision("float64"):
-        keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(checks.count("seed", seed, least=0))))(jnp.asarray(rows))
+        keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.asarray(rows))
         found = compiled(jax.default_backend())(plan, g[rows], gs[rows], None, keys)
         return np.asarray(found.values)[:n]
+
+
+# %% [markdown]
+# Rows outside of the prior can be simulated, but more often they are in another unit. It shows by how much
+# the logarithms of the synapses have to be shifted.
+
+# %%
+SLACK = 1e-4  # of the width of the box, for rounding
+SHIFTS = {"ln(mS)": np.log(MS_TO_NS), "ln(µS)": np.log(1e3), "ln(pS)": -np.log(1e3)}  # what makes ln(nS) of them
+
+
+def outside_of_the_prior(theta: np.ndarray) -> None:
+    """Warn of rows θ (n, 31) outside of the prior, with the unit that is suspected."""
+    (a, b), log = prior().box, prior().log
+    slack = SLACK * (b - a)
+    outside = (theta < a - slack) | (theta > b + slack)
+    if not (rows := outside.any(1)).any():
+        return
+    i, j = np.argwhere(outside)[0]
+    inside = lambda x: bool(((x >= a - slack) & (x <= b + slack))[rows][:, log == log[j]].all())  # noqa: E731
+    guess = suspected_synapses(theta, inside) if log[j] else suspected_densities(theta, inside)
+    warnings.warn(
+        f"{rows.sum():,} of {len(theta):,} rows of theta lie outside of the prior: row {i} has {theta[i, j]:.4g} for {PARAMETERS[j]!r}, which goes "
+        f"from {a[j]:.4g} to {b[j]:.4g}. {guess or 'They are simulated as they are.'}", stacklevel=3,
+    )  # fmt: skip
+
+
+def suspected_densities(theta: np.ndarray, inside: Callable[[np.ndarray], bool]) -> str:
+    """Another unit in which the densities of θ (n, 31) would be inside of the prior, or nothing."""
+    return "If the densities are in S/cm², multiply them by 1000." if inside(1000 * theta) else ""
+
+
+def suspected_synapses(theta: np.ndarray, inside: Callable[[np.ndarray], bool]) -> str:
+    """Another unit in which the synapses of θ (n, 31) would be inside of the prior, or nothing."""
+    for unit, shift in SHIFTS.items():
+        if inside(theta + shift):
+            return f"If the synapses are in {unit}, add {shift:.4g} to them."
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return "If the synapses are strengths in nS, take their np.log." if inside(np.log(theta)) else ""
 
 
 # %% tags=["active-ipynb"]

@@ -61,6 +61,7 @@ from . import checks
 from .config import load_settings
 from .prinz2004 import MS_PER_S, covered_exactly, input_at, precision, sampled_at
 from .results import Result, dims
+from .scale import HELD, MEMBRANE_TIME, POTENTIAL, RESISTANCE, Scale, suspicion
 from .schedule import steps_of
 
 # %% [markdown]
@@ -84,6 +85,7 @@ class Params(NamedTuple):
 
 CELL = Params()
 PARAMETER_UNITS = Params("mV", "mV", "mV", "MΩ", "ms", "ms")
+USUAL: Params = Params(POTENTIAL, POTENTIAL, POTENTIAL, RESISTANCE, MEMBRANE_TIME, HELD)  # sizes, in which another unit shows
 
 
 class State(NamedTuple):
@@ -254,11 +256,13 @@ def simulate_lif(
     through a step. dt: ms. spike: the step with its surrogate derivative; the reset obeys the threshold whatever it is.
     The precision is that of `state` under JAX's settings. Raises TypeError or ValueError for what cannot be used.
     """
-    t, dt = checks.times(t, t0), checks.threshold_step(dt, params.τ)
+    t = checks.times(t, t0)
+    state = check_start(state)
+    params = check_params(params, len(state.V))
+    dt = checks.threshold_step(dt, params.τ)
     checks.steps(t, t0, dt)
-    checks.threshold_start(state)
-    checks.per_cell(params, len(state.V))
     checks.elementwise("spike", spike)
+    checks.memory(f"a run of {len(state.V)} cells", bytes_of_run(len(state.V), t, t0, dt))
     k, fraction = steps_of(t, t0, dt)
     checks.pure_current(I_ext, len(state.V), k[-1] + 1)
     return integrate(params, state, I_ext, k, fraction, n=int(k[-1]), dt=dt, t0=t0, spike=spike)[0]
@@ -332,8 +336,10 @@ class LIF:
         τ: Any = CELL.τ, t_ref: Any = CELL.t_ref, dtype: str | None = None,
     ) -> None:  # fmt: skip
         self.size = checks.count("size", size, checks.MAX_STEPS)
+        checks.memory(f"{self.size} cells", BYTES_PER_CELL * self.size)
         params = Params(V_rest, V_reset, V_th, R, τ, t_ref)
         self.params: Params = checks.threshold_cells(params, PARAMETER_UNITS, self.size)
+        check_units(self.params)
         self.dtype = load_settings().precision if dtype is None else dtype
         checks.choice("dtype", self.dtype, ("float64", "float32"))
         self.rest = State(self.params.V_rest, np.zeros(self.size), np.zeros(self.size))
@@ -353,11 +359,13 @@ class LIF:
         step of dt (ms). state: start; V_rest by default. Raises ValueError or TypeError before anything is compiled, and
         FloatingPointError naming the cell and the time if the run turns non-finite.
         """
+        check_params(self.params, self.size)
         t, dt = checks.times(t, t0), checks.threshold_step(dt, self.params.τ)
         checks.steps(t, t0, dt)
         I = checks.current(I_ext, self.labels, np.zeros(self.size, int), t)
         start = self.rest if state is None else checks.state(state, self.rest)
         checks.threshold_start(start)
+        checks.memory(f"a run of {self.size} cells", bytes_of_run(self.size, t, t0, dt))
         k, fraction = steps_of(t, t0, dt)
         n = int(k[-1])
         run = compiled_with_function if callable(I) else compiled_integrate
@@ -370,6 +378,76 @@ class LIF:
         ends = t0 + dt * np.arange(n + 1)
         ends[k[fraction == 0]] = t[fraction == 0]  # to the last digit, so that `t` contains them
         return LIFResult(t, states, self, tuple(ends[1:][x > 0] for x in fired.T))
+
+
+# %% [markdown]
+# ## What is refused
+#
+# A comparison with NaN is false, so that a cell with an undefined threshold would be silent, and its rate 0. Numbers that JAX
+# does not trace have to be defined, and a state of whole numbers is taken for what it says, not rounded at every step.
+
+
+# %%
+BYTES_PER_CELL = 1000  # about, with its labels
+
+
+def bytes_of_run(size: int, t: np.ndarray, t0: float, dt: float) -> float:
+    """What a run keeps: all fields of the state, at all steps of dt from t0 (ms) and at the times t."""
+    return 8.0 * size * len(State._fields) * ((t[-1] - t0) / dt + len(t))
+
+
+def defined(what: str, x: Any) -> Any:
+    """An array in floating point without NaN, unless JAX traces it."""
+    if isinstance(x, jax.core.Tracer):
+        return x
+    x = checks.numbers(what, x)
+    if np.isnan(x).any():
+        raise ValueError(f"{what} contains nan; all of it must be defined. Fill the gap.")
+    return x
+
+
+def check_params(params: Any, size: int) -> Params:
+    """Parameters, () or (cell,) each, positive and defined where they have to be."""
+    checks.of_type("params", params, Params, "a `Params`, such as CELL or `LIF(2).params`")
+    params = Params(*(defined(name, x) for name, x in params._asdict().items()))
+    checks.per_cell(params, size)
+    for name, least in (("R", 0), ("τ", 0), ("t_ref", -np.inf)):
+        x = getattr(params, name)
+        if not isinstance(x, jax.core.Tracer) and not (np.isfinite(x) & (x > least)).all():
+            raise ValueError(f"{name} contains {np.min(x):g}; it must be finite and positive. Take one of a cell: `lif.CELL.{name}`.")
+    V_reset, V_th = params.V_reset, params.V_th
+    if not any(isinstance(x, jax.core.Tracer) for x in (V_reset, V_th)) and np.any(V_reset >= V_th):
+        raise ValueError(f"V_reset is {V_reset} mV and V_th {V_th} mV; it must be lower, or a cell fires at every step. Lower V_reset.")
+    return params
+
+
+def check_start(state: Any) -> State:
+    """A start, (cell,) in each field, in floating point."""
+    if getattr(state, "_fields", None) != State._fields:
+        raise TypeError(f"state is of type {type(state).__name__}; it must be a State, such as `LIF(size).rest`. Take that of a run.")
+    state = State(*(defined(f"state.{name}", x) for name, x in state._asdict().items()))
+    checks.threshold_start(state)
+    return state
+
+
+def check_units(params: Params) -> None:
+    """Warn of parameters (cell,) each that look like another unit."""
+    for name, x in params._asdict().items():
+        scale: Scale = getattr(USUAL, name)
+        size = float(np.abs(x).max())
+        if size and (doubt := suspicion(name, size, scale)):
+            checks.warn(doubt)
+
+
+def check_recorded(recorded: Any, I: Any) -> State:
+    """A recording (step, cell) of each field, and a current of the same shape."""
+    if getattr(recorded, "_fields", None) != State._fields:
+        raise TypeError(f"recorded is of type {type(recorded).__name__}; it must be recorded states. Take `result.states`.")
+    found = State(*(defined(f"recorded.{name}", x) for name, x in recorded._asdict().items()))
+    shapes = {name: np.shape(x) for name, x in (found._asdict() | {"I": defined("I", I)}).items()}
+    if len(set(shapes.values())) > 1 or len(shapes["V"]) != 2:
+        raise ValueError(f"the recording and the current have the shapes {shapes}; each must be (step, cell). Record at every step.")
+    return found
 
 
 # %% [markdown]
@@ -386,6 +464,9 @@ class LIF:
 # %%
 def rate(params: Params, I: Any) -> Array:
     """Rate (Hz) of a cell at a constant current I (nA), {eq}`eq-lif-rate`; 0 if it does not reach its threshold."""
+    checks.of_type("params", params, Params, "a `Params`, such as CELL")
+    for name, x in (params._asdict() | {"I": I}).items():
+        defined(name, x)
     V_inf = params.V_rest + params.R * jnp.asarray(I)
     fires = V_inf > params.V_th
     V_inf = jnp.where(fires, V_inf, params.V_th + 1)  # so that the logarithm has a derivative where it is not used, too
@@ -423,6 +504,10 @@ def prediction_error(params: Params, recorded: State, I: Any, *, n: int, dt: flo
 
     recorded: (step, cell) in each field; I: (step, cell) nA. Windows in which a cell spiked count for nothing.
     """
+    recorded, n = check_recorded(recorded, I), checks.count("n", n)
+    dt = checks.positive("dt", dt, "ms")
+    if len(recorded.V) <= n:
+        raise ValueError(f"the recording has {len(recorded.V)} steps, and n is {n}; there must be more than n. Predict for fewer steps.")
     windows = np.arange(0, len(recorded.V) - n, n)[:, None] + np.arange(n + 1)
     silent, t = params._replace(V_th=np.inf), dt * np.arange(n + 1)
     starts = jax.tree.map(lambda x: x[windows[:, 0]], recorded)
@@ -449,6 +534,10 @@ def prediction_error(params: Params, recorded: State, I: Any, *, n: int, dt: flo
 # %%
 def van_rossum(a: Array, b: Array, *, τ_D: float, dt: float = DEFAULT_DT) -> Array:
     """D² {eq}`eq-van-rossum` of spikes at each step, both (step, cell): (cell,); τ_D and dt in ms."""
+    a, b = defined("a", a), defined("b", b)
+    if jnp.ndim(a) != 2 or jnp.shape(a) != jnp.shape(b):
+        raise ValueError(f"a and b have the shapes {jnp.shape(a)} and {jnp.shape(b)}; both must be (step, cell). Give spikes of the same run.")
+    τ_D, dt = checks.positive("τ_D", τ_D, "ms"), checks.positive("dt", dt, "ms")
     decay = math.exp(-dt / τ_D)
     one = lambda f, s: (decay * f + s,) * 2  # noqa: E731
     f = lax.scan(one, jnp.zeros_like(a[0]), a - b)[1]
@@ -464,6 +553,9 @@ def van_rossum(a: Array, b: Array, *, τ_D: float, dt: float = DEFAULT_DT) -> Ar
 def descend(error: Callable[[Any], Array], start: float, *, rate: float, steps: int) -> Array:
     """Values (step + 1,) of a positive parameter on its way from `start` down the gradient of an error, by Adam (needs optax)."""
     optax = checks.package("optax", "fit", "Adam")
+    start, rate = checks.positive("start", start, "its unit"), checks.positive("rate", rate, "1")
+    steps = checks.count("steps", steps)
+    checks.scalar_loss(lambda: jax.eval_shape(lambda x: jnp.asarray(error(x)), jnp.asarray(start)))
     adam, slope = optax.adam(rate), jax.grad(lambda x: error(jnp.exp(x)))
 
     def one(now: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], Array]:

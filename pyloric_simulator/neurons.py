@@ -210,20 +210,25 @@ def simulate_neuron(
     params, state: in place of those of the neuron, () or (cell,) each. I_ext: None, () or (cell,) nA, (step, cell), or a function of
     t, in the unit of the equations. spike: see `lif.surrogate`. solver: "exponential", or for cells without a threshold one of diffrax.
     """
+    checks.of_type("neuron", neuron, Neuron, "a Neuron, such as Neuron(dict(V=-65), lambda y, I, p: dict(V=I - y.V))")
     t, dt = checks.times(t, t0), checks.neuron_scheme(solver, dt, neuron.equations.threshold is not None)
-    for name in params or {}:
-        checks.choice("a parameter", name, neuron.params)
+    if spike is not heaviside:
+        checks.elementwise("spike", spike)
+    given = other_numbers("params", params, neuron.params, neuron.size)
+    start = neuron.state._asdict() if state is None else other_numbers("state", fields_of(state, neuron.state), neuron.state._asdict(), neuron.size)
     dtype = jnp.asarray(0.0).dtype
     per_cell = lambda x: jnp.broadcast_to(jnp.asarray(x, dtype), (neuron.size,))  # noqa: E731
-    p = jax.tree.map(per_cell, record_type("Parameters", tuple(neuron.params))(**{**neuron.params, **(params or {})}))
-    y = jax.tree.map(per_cell, neuron.state if state is None else state)
+    p = jax.tree.map(per_cell, record_type("Parameters", tuple(neuron.params))(**{**neuron.params, **given}))
+    y = jax.tree.map(per_cell, type(neuron.state)(**start))
     if not isinstance(solver, str):
+        checks.tolerances(rtol, atol)
         I = I_ext if callable(I_ext) else lambda _: 0.0 if I_ext is None else I_ext
         one = jax.vmap(lambda y, I, p: type(y)(*neuron.equations.slopes(y, I, p, y._fields)))
         slope = lambda t, y: one(y, per_cell(I(t)), p)  # noqa: E731
         ys = adaptively(slope, y, t, solver=solver, t0=t0, rtol=rtol, atol=atol)
         return ys, jnp.zeros((0, neuron.size), dtype)
     checks.steps(t, t0, dt)
+    checks.memory(f"a run of {neuron.size} cells", bytes_of_run(neuron, t, t0, dt))
     grid, slots = grid_of(t, t0, dt)
     steps = grid.first + grid.n * grid.blocks + 1
     checks.pure_current(I_ext, neuron.size, steps)
@@ -270,7 +275,9 @@ class Neuron:
         self.size = checks.count("size", size)
         self.dtype = load_settings().precision if dtype is None else dtype
         checks.choice("dtype", self.dtype, ("float64", "float32"))
-        start, self.params = (checks.per_cell_numbers(x, self.size) for x in (start, params or {}))
+        checks.memory(f"{self.size} cells", BYTES_PER_CELL * self.size)
+        start = checks.per_cell_numbers("start", start, self.size)
+        self.params = checks.per_cell_numbers("params", {} if params is None else params, self.size)
         self.state = record_type("State", tuple(start))(**start)
         self.equations = Equations(tuple(start), derivative, threshold, reset)
         checks.both_or_none(threshold, reset)
@@ -280,6 +287,8 @@ class Neuron:
             checks.neuron_equations(self.equations, y, p)
             self.blocks = blocks_of(self.equations, y, one([0.0]), p)
             self.linear = linear_variables(self.equations, y, one([0.0]), p)
+            if threshold:
+                check_firing(self.equations, self.state, record_type("Parameters", tuple(self.params))(**self.params))
         names = [(label, i) for label in self.labels for i in range(self.size)]
         self.cells = pd.MultiIndex.from_tuples(names, names=["pop", "index"])
 
@@ -299,6 +308,10 @@ class Neuron:
         t, dt = checks.times(t, t0), checks.neuron_scheme(solver, dt, self.equations.threshold is not None)
         I = checks.current(I_ext, self.labels, np.zeros(self.size, int), t)
         start = self.state if state is None else checks.neuron_state(state, self.state)
+        record = check_record({} if record is None else record)
+        if isinstance(solver, str):
+            checks.steps(t, t0, dt)
+            checks.memory(f"a run of {self.size} cells", bytes_of_run(self, t, t0, dt))
         ends = t0 + dt * np.arange(int((t[-1] - t0) / dt) + 300)
         with precision(self.dtype):
             if isinstance(I, tuple):
@@ -307,13 +320,110 @@ class Neuron:
             states, fired = simulate_neuron(self, t, I, state=start, solver=solver, dt=dt, t0=t0, compiled=True)
             states, fired = jax.tree.map(np.asarray, (states, fired))
             p = record_type("Parameters", tuple(self.params))(**self.params)
-            seen = {name: np.asarray(jax.vmap(jax.vmap(f), (0, None))(states, p)) for name, f in (record or {}).items()}
+            seen = {name: np.asarray(jax.vmap(jax.vmap(f), (0, None))(states, p)) for name, f in record.items()}
         checks.run_is_finite(states, t, self.cells)
         tables = {name: pd.DataFrame(x, pd.Index(t, name="time"), self.cells) for name, x in seen.items()}
         return NeuronResult(t, states, self, tuple(ends[1 : len(fired) + 1][x > 0] for x in fired.T), tables)
 
 
 # %% [markdown]
+# ## What is refused
+#
+# A threshold is a number, not the answer to the question whether it is reached. A truth value would read as 0 or 1, and a cell
+# fires at 0. Three more slips let a cell fire at every step: the difference taken the wrong way round, a reset to a value above
+# the threshold, and a reset that does not change what the threshold reads. They are looked for at the start and after a reset of it.
+
+
+# %%
+RETURN_A_DISTANCE = "Return what is 0 at the threshold and rises with V, such as y.V - p.V_th, and reset to below it."
+
+
+def check_firing(equations: Equations, y: Any, p: Any) -> None:
+    """Refuse a threshold that a reset does not undo, and warn of one that the start or a reset may leave exceeded; y, p: (cell,) each."""
+    read = read_by_threshold(equations, y, p)
+    with jax.ensure_compile_time_eval():  # a cell may be made inside of a compiled function
+        changed, v, v_reset = firing(equations, y, p)
+    if (again := np.flatnonzero((v_reset >= 0) & np.isfinite(v_reset))).size:
+        i = int(again[0])
+        raise ValueError(
+            f"the threshold of cell {i} is {v_reset[i]:g} after a reset (and {v[i]:g} at the start); it must be below 0 then, or the cell "
+            f"fires at every step. {RETURN_A_DISTANCE}"
+        )
+    if not read & set(changed):
+        checks.warn(
+            f"the reset changes {checks.listing(changed) or 'nothing'} and the threshold reads {checks.listing(sorted(read))}; a cell fires at "
+            "every step until it comes below its threshold by itself. Reset what the threshold reads."
+        )
+    if (early := np.flatnonzero(v >= 0)).size:
+        i = int(early[0])
+        checks.warn(f"cell {i} starts {v[i]:g} above its threshold and fires in the first step; start it below, unless that is meant.")
+
+
+def read_by_threshold(equations: Equations, y: Any, p: Any) -> set[str]:
+    """The variables that the threshold depends on. Raises ValueError if there is none."""
+    names, p = equations.names, jax.tree.map(lambda x: x[0], p)
+    made = lambda *values: (jnp.asarray(equations.threshold(record_type("State", names)(*values), p), float),)  # type: ignore[misc]  # noqa: E731
+    read = {names[i] for i in reaches(made, tuple(jnp.asarray(x[0], float) for x in y))[0]}
+    if not read:
+        raise ValueError(
+            f"the threshold reads none of {checks.listing(names)}, so that it is reached always or never; it must. {RETURN_A_DISTANCE}"
+        )
+    return read
+
+
+def firing(equations: Equations, y: Any, p: Any) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """What a reset changes, and the threshold of each cell at a state y (cell,) and after its reset."""
+    made = jax.vmap(lambda y, p: jnp.asarray(equations.threshold(y, p), float))  # type: ignore[misc]
+    reset = jax.vmap(lambda y, p: {name: jnp.asarray(x, float) for name, x in equations.reset(y, p).items()})  # type: ignore[misc]
+    after = reset(y, p)
+    return tuple(after), np.asarray(made(y, p)), np.asarray(made(y._replace(**after), p))
+
+
+def fields_of(state: Any, like: Any) -> Mapping[str, Any]:
+    """A state of the same equations by its variables."""
+    if getattr(state, "_fields", None) != like._fields:
+        raise TypeError(f"state is {state!r}; it must be a state of the same equations, such as `result.final_state`. Take one of these.")
+    found: Mapping[str, Any] = state._asdict()
+    return found
+
+
+def other_numbers(what: str, values: Any, known: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Numbers in place of others, () or (cell,) each; finite, unless JAX traces them."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{what} is {values!r}; it must be a mapping from names to numbers, such as dict(τ=20).")
+    for name, x in values.items():
+        checks.choice(f"a name in {what}", name, known)
+        x = x if isinstance(x, jax.core.Tracer) else checks.finite_numbers(f"{what}[{name!r}]", x)
+        if np.shape(x) not in ((), (size,)):
+            raise ValueError(f"{what}[{name!r}] has shape {np.shape(x)}; it must be a number, or ({size},) for each cell. Give one of these.")
+    return dict(values)
+
+
+def check_record(record: Any) -> Mapping[str, Callable[[Any, Any], Any]]:
+    """What is to be recorded: functions of y and p by name."""
+    cure = "Write record={'w squared': lambda y, p: y.w**2}, for example."
+    if not isinstance(record, Mapping):
+        raise TypeError(f"record is {record!r}; it must be a mapping from names to functions of y and p. {cure}")
+    for name, f in record.items():
+        if not isinstance(name, str) or not callable(f):
+            raise TypeError(f"record has the entry {name!r}: {f!r}; it must be a name and a function of y and p. {cure}")
+    return record
+
+
+BYTES_PER_CELL = 1000  # about, with its labels
+
+
+def bytes_of_run(neuron: Neuron, t: np.ndarray, t0: float, dt: float) -> float:
+    """What a run keeps: states at the times t, and the spikes of all steps of dt from t0 (ms)."""
+    steps = (t[-1] - t0) / dt if neuron.equations.threshold else 0
+    return 8.0 * neuron.size * (len(t) * len(neuron.state) + steps)
+
+
+# %% [markdown]
+# ## Examples
+#
 # Two classics. The axon of {cite:t}`HodgkinHuxley1952` in a dozen lines, with its sodium current recorded:
 
 # %% tags=["active-ipynb"]

@@ -30,6 +30,18 @@ SYNAPSE = Scale("conductances of synapses", "nS", 0.1, 1e4, {"µS": 1e3, "pS": 1
 CALCIUM = Scale("mean calcium concentrations", "µM", 0.01, 1e3, {"mM": 1e3, "M": 1e6, "nM": 1e-3})
 AREA = Scale("membrane areas", "cm²", 1e-8, 0.1, {"µm²": 1e-8, "mm²": 1e-2})
 CELSIUS = Scale("temperatures of a preparation", "°C", 0.0, 45.0, {})
+REVERSAL = Scale("reversal potentials", "mV", 0.3, 400.0, {"V": 1e3, "µV": 1e-3})
+PERMEABILITY = Scale("permeabilities", "cm/s", 1e-9, 0.1, {"µm/s": 1e-4, "m/s": 1e2})
+CAPACITANCE = Scale("capacitances of a membrane", "µF/cm²", 0.05, 50.0, {"F/m²": 1e2, "nF/cm²": 1e-3, "F/cm²": 1e6})
+POOL_TIME = Scale("time constants of calcium", "ms", 0.5, 1e5, {"s": 1e3, "µs": 1e-3})
+MEMBRANE_TIME = Scale("time constants of a membrane", "ms", 0.1, 5e3, {"s": 1e3, "µs": 1e-3})
+HELD = Scale("refractory times", "ms", 0.05, 500.0, {"s": 1e3, "µs": 1e-3})
+RESISTANCE = Scale("input resistances", "MΩ", 0.05, 1e5, {"GΩ": 1e3, "kΩ": 1e-3, "Ω": 1e-6})
+SOLUTE = {"mM": 1e3, "M": 1e6, "nM": 1e-3}
+ION = Scale("concentrations of ions", "µM", 300.0, 1e6, SOLUTE)
+CALCIUM_OUTSIDE = Scale("concentrations of calcium outside", "µM", 20.0, 1e5, SOLUTE)
+CALCIUM_INSIDE = Scale("concentrations of calcium inside", "µM", 1e-3, 1e3, SOLUTE)
+CALCIUM_AT_REST = Scale("concentrations of calcium at rest", "µM", 1e-3, 10.0, SOLUTE)
 
 
 def suspicion(name: str, size: float, scale: Scale) -> str:

@@ -68,10 +68,12 @@ from jax import Array
 from . import checks
 from .adjoint import simulate_with_adjoint
 from .fitting import CONDUCTANCES, parameters, places, start_of, with_values
+from .lif import BYTES_PER_CELL as LIF_BYTES
 from .lif import DEFAULT_DT as LIF_DT
 from .lif import LIF, SURROGATE, Params, Spike, simulate_lif
 from .lif import State as LIFState
-from .prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, State, precision
+from .prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, SCHEMES, State, precision
+from .schedule import grid_of
 
 # %% [markdown]
 # Without torch, the module can be imported all the same, and says what is missing when it is used.
@@ -97,12 +99,25 @@ def load_torch() -> Any:
 # %%
 def to_jax(x: Tensor) -> Array:
     """The numbers of a tensor as a JAX array, under the precision in force; of the tensor's own memory where JAX can use it."""
+    lendable(x)
     return jax.dlpack.from_dlpack(x.detach().contiguous())
 
 
 def from_jax(x: Array) -> Tensor:
     """A JAX array as a tensor of the same memory."""
+    number: Any = x
+    if not isinstance(number, Array) or isinstance(number, jax.core.Tracer):
+        raise TypeError(f"x is of type {type(x).__name__}; it must be a JAX array whose numbers are known. Take jnp.asarray(x).")
     return load_torch().from_dlpack(x)
+
+
+def lendable(x: Any) -> None:
+    """Refuse what is no tensor, or one whose numbers do not lie in memory one after the other in some order."""
+    torch = load_torch()
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"x is of type {type(x).__name__}; it must be a torch tensor. Take torch.as_tensor(x).")
+    if x.layout != torch.strided or x.device.type == "meta":
+        raise TypeError(f"x is of layout {x.layout} on {x.device}; it must be dense and have numbers. Take x.to_dense(), on a real device.")
 
 
 # %% tags=["active-ipynb"]
@@ -159,6 +174,8 @@ def all_tensors(named: Mapping[str, Any]) -> None:
                 f"{name} is of type {type(x).__name__}; it must be a torch tensor. Take torch.as_tensor(x), or close over "
                 "what stays constant."
             )
+        if x.layout != torch.strided:
+            raise TypeError(f"{name} is of layout {x.layout}; it must be a dense tensor. Take x.to_dense().")
         if (x.is_floating_point() or x.is_complex()) and kind(x) not in FLOATS:
             raise TypeError(
                 f"{name} is of type {kind(x)}; it must be {' or '.join(FLOATS)}. Convert it: x.float() or x.double()."
@@ -397,6 +414,24 @@ def coordinate(name: str, x: np.ndarray, log: bool) -> np.ndarray:
     return np.asarray(np.log(x) if log else x)
 
 
+def input_tensor(I_ext: Any) -> Any:
+    """An input of cells, as it is: a finite tensor of at most three axes, or none."""
+    if I_ext is None:
+        return None
+    all_tensors({"I_ext": I_ext})
+    if I_ext.ndim > 3:
+        raise ValueError(f"I_ext has shape {tuple(I_ext.shape)}; it must be (), (cell,), (step, cell) or (batch, step, cell), in nA. Flatten it.")
+    all_finite({"I_ext": I_ext}, "Fill the gap, with 0 for no input.")
+    return I_ext
+
+
+def all_finite(named: Mapping[str, Tensor], cure: str) -> None:
+    """Refuse tensors with numbers that are not finite."""
+    for name, x in named.items():
+        if x.device.type != "meta" and x.is_floating_point() and not x.isfinite().all():
+            raise ValueError(f"{name} contains {x[~x.isfinite()].flatten()[0].item()}; all of it must be finite. {cure}")
+
+
 class Numbers:
     """Named numbers as the parameters of a module."""
 
@@ -418,8 +453,10 @@ class Numbers:
         )
 
     def values(self) -> dict[str, Tensor]:
-        """The numbers in their own units, by name; differentiable."""
-        return {n: x.exp() if n in self.logarithmic else x for n, x in self.coordinates.items()}
+        """The numbers in their own units, by name; differentiable. Raises ValueError where one is not finite."""
+        found = {n: x.exp() if n in self.logarithmic else x for n, x in self.coordinates.items()}
+        all_finite(found, "The optimizer has left what the model allows: take smaller steps, or clip the gradient.")
+        return found
 
 
 # %% [markdown]
@@ -456,11 +493,13 @@ def circuit_starts(model: Any, names: Any) -> dict[str, np.ndarray]:
     if isinstance(names, str):
         raise TypeError(f"names is {names!r}, a single name; it must be a list of names. Say names=[{names!r}].")
     known = parameters(model)
-    checks.known_parameters(names, known)
+    checks.known_parameters(checks.names("names", names, "['LP Na']"), known)
     starts = {n: checks.numbers(n, names[n] if isinstance(names, Mapping) else known[n]) for n in names}
     for n, x in starts.items():
         if x.ndim > 1:
             raise ValueError(f"{n!r} starts at an array of shape {x.shape}; it must be a number, or (batch,). Flatten it.")
+        if not x.size:
+            raise ValueError(f"{n!r} starts at an array of shape {x.shape}, a batch of nothing; it must have one number at least. Fill it.")
     return starts
 
 
@@ -480,7 +519,12 @@ class CircuitForm(Numbers):
         log: bool = True, state: State | None = None, solver: str = DEFAULT_SOLVER, dt: float = DEFAULT_DT,
     ) -> None:  # fmt: skip
         super().__init__()
-        t, starts = checks.times(t, 0.0), circuit_starts(model, names)
+        t, starts, log = checks.times(t, 0.0), circuit_starts(model, names), checks.truth("log", log)
+        dt = checks.scheme(solver, dt, SCHEMES)
+        checks.fixed_scheme(solver)
+        checks.on_steps(t, 0.0, dt, grid_of(t, 0.0, dt)[1] is None)
+        if output is not None:
+            checks.function("output", output, "lambda t, V: V.mean()")
         start = start_of(model, state, solver=solver, dt=dt)
         where = places(model.circuit)
         self.hold(starts, [n for n in starts if log and where[n][0] in CONDUCTANCES], model.dtype)
@@ -496,9 +540,10 @@ class CircuitForm(Numbers):
     def forward(self, I_ext: Tensor | None = None) -> Any:
         """Potentials (time, cell) in mV, or the output, with a leading axis for a batch.
 
-        I_ext: nA, depolarizing; a tensor (), (cell,), (step, cell), or (batch, step, cell).
+        I_ext: nA, depolarizing; a tensor (), (cell,), (step, cell), or (batch, step, cell). Raises ValueError for numbers or
+        currents that are not finite.
         """
-        return self.run(self.values(), I_ext)
+        return self.run(self.values(), input_tensor(I_ext))
 
 
 # %% [markdown]
@@ -552,6 +597,8 @@ class LIFForm(Numbers):
     ) -> None:  # fmt: skip
         super().__init__()
         self.size, self.surrogate = checks.count("size", size, checks.MAX_STEPS), surrogate
+        checks.memory(f"{self.size} cells", LIF_BYTES * self.size)
+        log, learn = checks.truth("log", log), checks.names("learn", learn, "['τ']")
         values, dtype = lif_starts(self.size, cells, dtype)
         self.dt = checks.threshold_step(dt, values["τ"])
         checks.elementwise("surrogate", surrogate)
@@ -571,7 +618,7 @@ class LIFForm(Numbers):
         """
         times = tuple(checks.times(t, 0.0).tolist())
         values = self.values() | {n: getattr(self, n) for n in self.fixed}
-        return lif_run(self.size, times, self.dt, self.surrogate)(values, I_ext)
+        return lif_run(self.size, times, self.dt, self.surrogate)(values, input_tensor(I_ext))
 
 
 # %% [markdown]

@@ -19,6 +19,7 @@ from pyloric_simulator.batch import (
     advance,
     begin,
     compiled,
+    feasible,
     in_parts,
     padded,
     prepare,
@@ -79,13 +80,13 @@ def test_double_precision_stays_double() -> None:
 # ---------------------------------------------------------------- steps and spikes in lanes
 
 
-def in_lanes(solver: str, start: State, times: tuple[float, ...], buffer: int) -> list[Run]:
-    """The circuit of the paper, in one lane, at some times (ms) after the start."""
+def in_lanes(solver: str, start: State, times: tuple[float, ...], buffer: int, k: int = 0, ticks: int = TICKS) -> list[Run]:
+    """The circuit of the paper, in one lane, at some times (ms) after the start, which is step k."""
     model, plan = paper(), Plan(paper().circuit, solver, DT, 0, 0, "float64", buffer)
     p = prepare(model.circuit, model.params.g[None], model.params.gs[None], "float64")
-    go = jax.jit(partial(advance, circuit=model.circuit, solver=solver, dt=DT, n=plan.n))
+    go = jax.jit(partial(advance, circuit=model.circuit, solver=solver, dt=DT, n=plan.n, ticks=ticks))
     run = begin(to_lanes(State(*(x[None] for x in start)), "float64"), buffer)
-    return [go(p, run, jnp.int32(0), jnp.int32(plan.blocks(time))) for time in times]
+    return [go(p, run, jnp.int32(k), jnp.int32(plan.blocks(time))) for time in times]
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -112,6 +113,74 @@ def test_spikes_without_room_are_counted() -> None:
     assert int(all_.spikes.number.max()) > 2
     np.testing.assert_array_equal(few.spikes.number, all_.spikes.number)
     np.testing.assert_array_equal(few.spikes.ticks, all_.spikes.ticks[:2])
+
+
+def plan_of(duration: float, dt: float = DT, **others: Any) -> Plan:
+    """A plan for the circuit of the paper."""
+    return Plan(paper().circuit, "staggered", dt, duration, 0.0, "float32")._replace(**others)
+
+
+LONG = [(10_000, 0.05, 1024), (104_000, 0.05, 1024), (106_000, 0.05, 512), (30_000, 0.01, 512), (6e6, 0.05, 16), (1e7, 0.25, 32)]
+
+
+@pytest.mark.parametrize(("duration", "dt", "ticks"), LONG)
+def test_ticks_of_long_recordings_have_32_bits(duration: float, dt: float, ticks: int) -> None:
+    plan = plan_of(duration, dt)
+    assert plan.ticks == ticks
+    assert (plan.blocks(duration) * plan.n + 1) * ticks < 2**31
+
+
+def test_spikes_late_in_a_long_recording_have_their_time() -> None:
+    """Those of a run that begins with step 20 million, 1,000 s, are those of one that begins with step 0, to a 64th of a step."""
+    k, start = 20_000_000, paper().get_thermalization()
+    plan = plan_of(k * DT + 1000)
+    (early,), (late,) = (in_lanes("staggered", start, (1000.0,), 256, *x) for x in ((0, TICKS), (k, plan.ticks)))
+    early, late = (jax.tree.map(np.asarray, run.spikes) for run in (early, late))
+    np.testing.assert_array_equal(late.number, early.number)
+    real = np.arange(256)[:, None, None] < early.number
+    steps, late_steps = early.ticks / TICKS, late.ticks / plan.ticks
+    assert real.sum() > 10
+    np.testing.assert_allclose((late_steps - k)[real], steps[real], rtol=0, atol=0.51 / plan.ticks)
+
+
+def test_long_recordings_have_room_for_their_spikes() -> None:
+    assert [plan_of(duration).room for duration in (1000, 10_000, 20_000, 100_000)] == [1024, 1024, 2048, 10_240]
+    assert plan_of(100_000, buffer=512).room == 512
+
+
+@pytest.mark.parametrize(
+    ("plan", "lanes", "message"),
+    [
+        (plan_of(1e7), 64, r"duration is 1e\+07 ms, 2e\+08 steps.* Take a shorter one"),
+        (plan_of(1000, transient=1e8), 64, "transient is"),
+        (plan_of(1e6, dt=0.001), 64, "duration is"),
+        (plan_of(1e6), 2048, r"2048 circuits with spikes of 1e\+06 ms would take .* batch_size=256"),
+        (plan_of(1000, solver="euler"), 64, "'euler'"),
+        (plan_of(1000, dtype="float16"), 64, "'float16'"),
+        (plan_of(-5), 64, "duration"),
+        (plan_of(1000, dt=-0.1), 64, "dt is -0.1"),
+    ],
+)
+def test_plans_that_cannot_be_carried_out_are_refused(plan: Plan, lanes: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        feasible(plan, lanes)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"AB/PD": 2, "LP": 1, "PY": 1}, "'AB/PD' has 2 cells.* one by one"),
+        ({"AB/PD": 1, "LP": 1, "PY": 5}, "'PY' has 5 cells.* one by one"),
+        ({"AB/PD 1": 1, "AB/PD 2": 1, "LP": 1}, "pacemakers, joined by gap junctions.* one by one"),
+    ],
+)
+def test_populations_and_gap_junctions_are_not_dropped(sizes: dict[str, int], message: str) -> None:
+    model = Prinz2004(sizes, {}, np.ones((len(sizes), 8)), ge=1.0)
+    plan = plan_of(1000)._replace(circuit=model.circuit)
+    g, gs = np.ones((MULTIPLE, len(sizes), 8)), np.empty((MULTIPLE, 0))
+    for call in (compiled("cpu"), partial(in_parts, backend="cpu", tell=print)):
+        with pytest.raises(ValueError, match=message):
+            call(plan, g, gs, None)
 
 
 # ---------------------------------------------------------------- features

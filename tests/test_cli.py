@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -398,15 +399,17 @@ def test_a_killed_run_is_continued(run: Cli, rows: pd.DataFrame, tmp_path: Path)
 def test_ctrl_c_stops_a_run_within_a_batch(tmp_path: Path) -> None:
     """The bar moves before the first batch is done, which would take many minutes."""
     folder = tmp_path / "run"
-    arguments = ["database", "run", str(folder), *SAMPLE, *QUICK, "--duration", "1e7", "--progress"]
+    arguments = ["database", "run", str(folder), *SAMPLE, *QUICK, "--duration", "1e6", "--progress"]
     process = subprocess.Popen(
         [sys.executable, "-m", "pyloric_simulator", *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )  # fmt: skip
     assert process.stderr is not None
     assert any(re.search(r" [1-9]\d*/130 ", line) for line in process.stderr)
     process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=60)
+    text, said = process.communicate(timeout=60)
     assert (process.returncode, text) == (130, "")
+    assert f"Stopped: 0 of 130 circuits are done in {folder}. Run the same again to go on from there.\n" in said
+    assert "Traceback" not in said
     assert database.status(folder) == {"circuits": 130, "done": 0}
 
 
@@ -463,6 +466,50 @@ def test_a_folder_holds_one_run(run: Cli, finished: tuple[Path, str], options: t
     assert re.fullmatch(r"Error: [^\n]+\n", err)
     assert expected in err
     assert times(finished[0]) == before
+
+
+def test_a_run_that_is_not_finished_says_so(run: Cli, finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    sorted(folder.glob("part-*.parquet"))[-1].unlink()
+    n = database.status(folder)["done"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, text, err = run("database", "summary", folder)
+    assert status == 0
+    assert f"The run is not finished: {n} of 130 circuits are done.\n" in text
+    assert err.startswith(f"Warning: {folder} has {n} of the 130 circuits of its run")
+
+
+def test_damaged_files_are_named_without_a_traceback(run: Cli, finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    for text in ("", "{", "[1]", '{"circuits": 1}', '{"format": 1, "circuits": 1000000000000000000, "batch": 64}'):
+        (folder / database.RUN_FILE).write_text(text)
+        for command in ("status", "summary"):
+            status, out, err = run("database", command, folder)
+            assert (status, out) == (2, "")
+            assert re.fullmatch(r"Error: [^\n]*_run.json is damaged[^\n]*\n", err)
+    pd.DataFrame({"a": [1.0]}).to_parquet("other.parquet")
+    assert run("database", "summary", "other.parquet")[2].startswith("Error: other.parquet lacks 'cycle_period'")
+    assert run("database", "status", "other.parquet")[2].startswith("Error: other.parquet does not say of which run it is")
+    Path("text.parquet").write_text("no Parquet")
+    for command in ("status", "summary"):
+        assert run("database", command, "text.parquet")[2].startswith("Error: text.parquet is damaged, or no Parquet file")
+
+
+def test_the_file_of_a_run_has_its_own_status(run: Cli, finished: tuple[Path, str]) -> None:
+    first, second = sorted(finished[0].glob("part-*.parquet"))
+    for file in (first, second):
+        n = len(pd.read_parquet(file))
+        assert run("database", "status", file)[1] == f"{n} of 130 circuits are done in {file}\n"
+
+
+def test_a_table_whose_first_column_is_a_cell_is_read(run: Cli, finished: tuple[Path, str]) -> None:
+    """The labels are numbers from 0 then, so it is another run than that of the sample."""
+    database.sample(130, 4).to_csv("circuits.csv", index=False)
+    status, _, err = run("database", "run", finished[0], "--circuits", "circuits.csv", *QUICK)
+    assert (status, "fingerprint" in err, "lacks" in err) == (2, True, False)
 
 
 def test_the_sample_of_the_package_is_summed_up(run: Cli) -> None:
@@ -609,6 +656,10 @@ BAD = [
     (["database", "status", "x"], "x holds no results"),
     (["database", "summary", "x"], "x holds no results"),
     (["database", "summarize", "x"], "summarize"),
+    (["database", "run", "x", "--all", "--seed", "3"], "--seed is 3"),
+    (["database", "sample", "9", "--out", "circuits.parquet"], "must be a CSV file"),
+    (["database", "sample", "9", "--out", "missing/circuits.csv"], "in a folder that is there"),
+    (["database", "summary", "typo.toml"], "no Parquet file"),
 ]
 
 

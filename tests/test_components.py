@@ -509,7 +509,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "area": (lambda: Cell([HH.Na(120)], area=0), ValueError, "area is 0 cm²; it must be positive"),
     "no pool": (lambda: Cell([Prinz2003.CaT(2.5)]), ValueError, "'CaT' lets calcium in or reads it, but the cell has no calcium"),
     "no pool to read": (lambda: Cell([Prinz2003.KCa(5)]), ValueError, "'KCa' lets calcium in or reads it"),
-    "τ of the pool": (lambda: Cell([Prinz2003.CaT(2.5)], calcium=Calcium(1, -5)), ValueError, "the constant τ_Ca is -5"),
+    "τ of the pool": (lambda: Cell([Prinz2003.CaT(2.5)], calcium=Calcium(1, -5)), ValueError, "τ of calcium is -5 ms; it must be positive"),
     "no cells": (lambda: Network({}), TypeError, "cells is {}"),
     "a list of cells": (lambda: Network([axon()]), TypeError, "must be a mapping"),
     "not a cell": (lambda: Network({"a": HH.Na}), TypeError, "must be a label and a Cell"),

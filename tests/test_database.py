@@ -6,22 +6,26 @@ Run as a script, this file is one of the processes that the tests start and kill
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
 from pyloric_simulator import database
-from pyloric_simulator.prinz2004 import Prinz2004, neuron_models
+from pyloric_simulator.config import sample_file
+from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, Prinz2004, neuron_models
 from pyloric_simulator.rhythm import CRITERIA, FEATURES, WHY, features
 
 # One set for all, since each set is compiled anew.
@@ -178,6 +182,20 @@ def test_a_sample_is_random_and_reproducible() -> None:
     assert set(rows.index).isdisjoint(database.sample(10, seed=6).index)
     assert abs(rows.index.to_numpy().mean() / database.TOTAL - 0.5) < 5 / np.sqrt(12 * 1000)
     same(rows, database.table(rows.index))
+
+
+def test_a_smaller_sample_is_the_head_of_a_larger_one() -> None:
+    larger = database.sample(database.AT_ONCE + 1000, seed=2004)
+    assert larger.index.is_unique
+    for n in (1, 3, 6, 1000, database.AT_ONCE, database.AT_ONCE + 1):
+        same(database.sample(n, seed=2004), larger[:n])
+
+
+def test_the_sample_of_the_package_is_the_one_it_is_said_to_be() -> None:
+    for solver in ("staggered", "exponential_euler"):
+        rows = database.load(sample_file(solver))
+        same(rows[PARAMETERS], database.sample(20_480, seed=2004))
+        assert database.status(sample_file(solver)) == {"circuits": 20_480, "done": 20_480}
 
 
 @pytest.mark.parametrize(("n", "error"), [(0, ValueError), (20_250_001, ValueError), (1.5, TypeError)])
@@ -397,8 +415,237 @@ def test_a_damaged_part_is_computed_anew(tmp_path: Path, left: int | None, whole
     else:
         os.truncate(victim, left % victim.stat().st_size)
     assert database.status(tmp_path) == {"circuits": 2 * BATCH, "done": BATCH}
-    same(run(CIRCUITS[: 2 * BATCH], tmp_path), whole[: 2 * BATCH])
+    with pytest.warns(UserWarning, match="damaged.* set aside") if left is not None else nullcontext():
+        found = run(CIRCUITS[: 2 * BATCH], tmp_path)
+    same(found, whole[: 2 * BATCH])
     assert other.stat().st_mtime_ns == before
+
+
+# --- files that lie ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch, whole: pd.DataFrame) -> list[int]:
+    """Batches are looked up, and listed by their first circuits; nothing is compiled."""
+    calls: list[int] = []
+
+    def look_up(rows: pd.DataFrame, *_: Any) -> pd.DataFrame:
+        calls.append(int(rows.index[0]))
+        return whole.loc[rows.index]
+
+    monkeypatch.setattr(database, "run_batch", look_up)
+    monkeypatch.setattr(database, "thermalized_cells", lambda _: None)
+    return calls
+
+
+@pytest.fixture
+def copied(folder: Path, tmp_path: Path) -> Path:
+    """A folder of a whole run that may be spoilt."""
+    path = tmp_path / "copy"
+    shutil.copytree(folder, path)
+    return path
+
+
+def of_another_run(path: Path) -> None:
+    """The third part is that of a run with another step."""
+    run(CIRCUITS, path.parent / "other", dt=0.2)
+    shutil.copy(parts(path.parent / "other")[2], parts(path)[2])
+
+
+def of_other_circuits(path: Path) -> None:
+    """The third part is that of a run of the same length."""
+    run(CIRCUITS.iloc[::-1], path.parent / "other")
+    shutil.copy(parts(path.parent / "other")[2], parts(path)[2])
+
+
+def stray_copy(path: Path) -> None:
+    """The third part is a copy of the first."""
+    shutil.copy(parts(path)[0], parts(path)[2])
+
+
+def stray_copy_behind_the_end(path: Path) -> None:
+    """There is a part more."""
+    shutil.copy(parts(path)[0], database.part(path, 99))
+
+
+def another_schema(path: Path) -> None:
+    """The third part was written anew by another tool, with its metadata, but without a column."""
+    table = pq.read_table(parts(path)[2]).drop_columns("period_cv")
+    pq.write_table(table, parts(path)[2])
+
+
+def without_a_word(path: Path) -> None:
+    """The third part says nothing of a run."""
+    pd.read_parquet(parts(path)[2]).to_parquet(parts(path)[2])
+
+
+def exchanged_rows(path: Path) -> None:
+    """The third part claims to be what it is, and its checksum fits, but its circuits are those of the fourth."""
+    facts, rows = database.facts_of(path), database.load(parts(path)[3])
+    database.write_part(path, 2, rows, facts, database.fingerprint(CIRCUITS[2 * BATCH : 3 * BATCH]))
+
+
+def a_flipped_bit(path: Path) -> None:
+    """One bit in the middle of the third part."""
+    flip(parts(path)[2], 8 * (parts(path)[2].stat().st_size // 2))
+
+
+def flip(file: Path, bit: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    file.write_bytes(data)
+
+
+SPOILERS = [
+    of_another_run, of_other_circuits, stray_copy, stray_copy_behind_the_end, another_schema, without_a_word, exchanged_rows, a_flipped_bit,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["", "and no _run.json"])
+@pytest.mark.parametrize("spoil", SPOILERS, ids=lambda f: f.__name__)
+def test_a_spoilt_part_is_computed_again_and_no_other(
+    copied: Path, whole: pd.DataFrame, computed: list[int], spoil: Callable[[Path], None], lost: bool
+) -> None:
+    spoil(copied)
+    computed.clear()
+    if lost:
+        (copied / database.RUN_FILE).unlink()
+    if spoil is not exchanged_rows:  # only who knows the circuits can tell
+        with pytest.raises(ValueError, match=r"part-0000\d\d\.parquet.* Run the same again"):
+            database.load(copied)
+    with pytest.warns(UserWarning, match="set aside as _aside-0-part"):
+        found = run(CIRCUITS, copied)
+    same(found, whole)
+    assert computed == ([] if spoil is stray_copy_behind_the_end else [CIRCUITS.index[2 * BATCH]])
+    assert database.status(copied) == {"circuits": len(CIRCUITS), "done": len(CIRCUITS)}
+
+
+@pytest.mark.parametrize("text", [None, "", "{", '{"circuits": 1}', '{"format": 1, "circuits": 1000000000000000000, "batch": 64}'])
+def test_the_parts_say_what_a_run_was(copied: Path, whole: pd.DataFrame, computed: list[int], text: str | None) -> None:
+    file = copied / database.RUN_FILE
+    before = file.read_bytes()
+    file.unlink() if text is None else file.write_text(text)
+    with pytest.warns(UserWarning, match="_run.json is damaged") if text is not None else nullcontext():
+        same(run(CIRCUITS, copied), whole)
+    assert (file.read_bytes(), computed) == (before, [])
+
+
+@pytest.mark.parametrize(
+    ("circuits", "options", "message"),
+    [
+        (CIRCUITS[::-1], {}, "fingerprint"),
+        (CIRCUITS, {"dt": 0.2}, "dt"),
+        (CIRCUITS[:100], {}, "circuits"),
+        (CIRCUITS, {"dtype": "float64"}, "dtype"),
+    ],
+    ids=["other circuits", "another step", "fewer", "precision"],
+)
+def test_parts_without_their_run_are_not_taken_for_another(copied: Path, circuits: Any, options: Any, message: str) -> None:
+    (copied / database.RUN_FILE).unlink()
+    before = contents(copied)
+    with pytest.raises(ValueError, match=f"holds a run with {message}"):
+        run(circuits, copied, **options)
+    assert contents(copied) == before
+
+
+def test_the_same_numbers_under_another_name_are_other_circuits(tmp_path: Path) -> None:
+    cells, values = {"AB/PD": ["AB/PD 1"], "LP": ["LP 1"], "PY": ["PY 1"]}, [20.0, 40.0]
+    one, other = (database.grid(cells | {name: values}) for name in ("LP Na", "LP Kd"))
+    assert database.Source(one).fingerprint() != database.Source(other).fingerprint()
+    assert database.Source(one).fingerprint() == database.Source(one[list(one)[::-1]].astype({"LP Na": int})).fingerprint()
+    write_facts = lambda rows: database.agree(tmp_path, database.about(database.Source(rows), database.planned(rows, "local").options))  # noqa: E731
+    write_facts(one)
+    with pytest.raises(ValueError, match="fingerprint"):
+        write_facts(other)
+
+
+def test_no_flipped_bit_changes_a_value(copied: Path) -> None:
+    file = parts(copied)[1]
+    data, bits = file.read_bytes(), 8 * file.stat().st_size
+    for bit in np.linspace(0, bits - 1, 200).astype(int):
+        flip(file, bit)
+        with pytest.raises(ValueError, match=r"part-000001\.parquet"):
+            database.load(file)
+        file.write_bytes(data)
+    pages = pq.read_metadata(file).row_group(0).column(11)
+    flip(file, 8 * (pages.data_page_offset + pages.total_compressed_size - 4))
+    with pytest.raises(OSError, match="CRC"):  # other tools see it, too
+        pq.read_table(file, page_checksum_verification=True)
+
+
+def test_no_flipped_bit_changes_what_a_run_is(folder: Path) -> None:
+    file = folder / database.RUN_FILE
+    data, facts = file.read_bytes(), database.facts_of(folder)
+    for bit in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        try:
+            assert database.facts_in(bytes(changed), file) == facts
+        except ValueError as error:
+            assert "_run.json" in str(error)  # noqa: PT017
+
+
+def test_files_of_an_earlier_version_are_read_and_not_continued(copied: Path, whole: pd.DataFrame) -> None:
+    facts = {k: v for k, v in database.facts_of(copied).items() if k != "checksum"} | {"format": 1}
+    (copied / database.RUN_FILE).write_text(json.dumps(facts))
+    for file in parts(copied):
+        table = pq.read_table(file)
+        pq.write_table(table.replace_schema_metadata(table.schema.metadata | {b"pyloric_simulator": json.dumps(facts).encode()}), file)
+    same(database.load(copied), whole)
+    assert database.status(copied) == {"circuits": len(CIRCUITS), "done": len(CIRCUITS)}
+    before = contents(copied)
+    with pytest.raises(ValueError, match=r"format = 1.*earlier version can be read, and not continued.*another folder"):
+        run(CIRCUITS, copied)
+    assert contents(copied) == before
+
+
+class KilledError(BaseException):
+    """What a killed process does: nothing more."""
+
+
+def killed_at(step: int, patch: pytest.MonkeyPatch) -> list[str]:
+    """From now on the process dies at its nth change of the disk, a file being half written, and changes nothing afterwards."""
+    done: list[str] = []
+
+    def dying(name: str) -> Any:
+        real = getattr(Path, name)
+
+        def change(path: Path, *arguments: Any, **options: Any) -> Any:
+            if len(done) < step:
+                done.append(name)
+                return real(path, *arguments, **options)
+            if len(done) == step and name == "write_bytes":
+                real(path, arguments[0][: len(arguments[0]) // 2])
+            done.append("dead")
+            raise KilledError
+
+        return change
+
+    for name in ("write_bytes", "write_text", "replace", "rename", "unlink", "mkdir"):
+        patch.setattr(Path, name, dying(name))
+    return done
+
+
+def test_a_run_killed_at_any_step_of_its_writing_continues(tmp_path: Path, whole: pd.DataFrame, computed: list[int]) -> None:
+    for step in range(100):
+        path = tmp_path / str(step)
+        computed.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            done = killed_at(step, patch)
+            try:
+                run(CIRCUITS, path)
+            except KilledError:
+                pass
+            else:
+                break
+        if (path / database.RUN_FILE).exists():
+            if len(some := database.load(path)):
+                same(some, whole.loc[some.index])
+            assert database.status(path)["done"] == len(some)
+        same(run(CIRCUITS, path), whole)
+        assert len(computed) <= BATCHES + 1
+        assert not list(path.glob(".*")), f"a draft was left after {done}"
+    assert step >= 1 + 2 * (BATCHES + 1)
 
 
 @pytest.mark.parametrize(
@@ -556,6 +803,42 @@ def test_a_folder_that_is_not_there(tmp_path: Path, ask: Callable[[Path], Any]) 
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(FileNotFoundError, match=str(path)):
             ask(path)
+
+
+def test_a_summary_of_a_part_says_so(copied: Path, whole: pd.DataFrame) -> None:
+    for file in parts(copied)[2:]:
+        file.unlink()
+    for path, n in ((copied, 2 * BATCH), (parts(copied)[0], BATCH)):
+        with pytest.warns(UserWarning, match=f"{n} of the {len(CIRCUITS)} circuits of its run"):
+            found = database.summary(path)
+        assert found.fractions.attrs == {"circuits": len(CIRCUITS), "done": n}
+        same(found.fractions, database.summary(whole[:n]).fractions)
+    assert database.status(parts(copied)[1]) == {"circuits": len(CIRCUITS), "done": BATCH}
+
+
+def test_labels_of_all_kinds_come_back(tmp_path: Path, whole: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = whole[COLUMNS[len(PARAMETERS) :]]
+    monkeypatch.setattr(database, "thermalized_cells", lambda _: None)
+    monkeypatch.setattr(database, "run_batch", lambda rows, *_: rows.join(results[: len(rows)].set_index(rows.index)))
+    pairs = pd.MultiIndex.from_product([["a", "b"], range(50)], names=["kind", "number"])
+    names = pd.Index([f"circuit {k}" for k in range(100)])
+    for i, labels in enumerate([pairs, names, pd.RangeIndex(100), pd.date_range("2020", periods=100)]):
+        own_labels = CIRCUITS[:100].set_axis(labels)
+        found = run(own_labels, tmp_path / str(i))
+        pd.testing.assert_frame_equal(found, run(own_labels), check_exact=True, check_freq=False, check_index_type="equiv")
+        pd.testing.assert_frame_equal(run(own_labels, tmp_path / str(i)), found, check_exact=True)
+
+
+def test_results_can_be_run_again(whole: pd.DataFrame) -> None:
+    """What a run has added is left out."""
+    same(database.Source(whole).rows(0, 10), CIRCUITS[:10])
+
+
+def test_a_model_of_other_kinetics_or_temperature_has_no_number() -> None:
+    warmer = tuple(c._replace(E=-70.0) if c.E == -80 else c for c in CHANNELS)
+    for changes in ({"constants": CONSTANTS._replace(C=1.0)}, {"channels": warmer}):
+        with pytest.raises(ValueError, match="not those of the database"):
+            database.index_of(database.circuit(7, **changes))
 
 
 def made_up(like: int, pyloric: int, irregular: int, n: int) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """Named parameters, soft features, losses and fits."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +36,7 @@ from pyloric_simulator.fitting import (
     with_values,
 )
 from pyloric_simulator.prinz2004 import Prinz2004, simulate
+from pyloric_simulator.seals import is_intact
 
 T = np.arange(0, 100, 0.5)
 
@@ -268,6 +271,118 @@ def test_a_seed_makes_it_reproducible_and_patience_ends_it(cell):
     assert a.stopped == "patience"
     c = fit(cell, loss, names, starts=3, steps=5, progress=False, seed=8)
     assert not np.allclose(a.history["loss"].iloc[1], c.history["loss"].iloc[1])
+
+
+def resumed(cell, file, loss=None, **changes):
+    """A fit of the simple loss, or another, with a checkpoint."""
+    simple_loss, names = simple()
+    options = {"parameters": names, "starts": 2, "steps": 6, "patience": None, "progress": False, "checkpoint": file} | changes
+    return fit(options.pop("model", cell), loss or simple_loss, **options)
+
+
+def scaled(params):
+    """The simple loss, ten times as large."""
+    return 10 * simple()[0](params)
+
+
+def elsewhere(params):
+    """The simple loss, twice as large on one side of the model's own start, where it is the same."""
+    return jnp.where(params.g[0, 0] > 105, 2.0, 1.0) * simple()[0](params)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"loss": scaled}, "other loss, data or optimizer"),
+        ({"loss": elsewhere}, "other loss, data or optimizer"),
+        ({"optimizer": optax.adam(0.02)}, "other loss, data or optimizer"),
+        ({"optimizer": optax.sgd(0.02)}, "other parameters"),
+        ({"seed": 1}, "other parameters"),
+        ({"starts": 3}, "other parameters"),
+        ({"starts": np.array([[100.0, 50.0], [110.0, 60.0]])}, "other parameters"),
+        ({"parameters": ["AB/PD 2 A", "AB/PD 2 Na"]}, "other parameters"),
+        ({"bounds": {"AB/PD 2 Na": (50, 200)}}, "other parameters"),
+        ({"clip": 0.5}, "other parameters"),
+        ({"width": 0.1}, "other parameters"),
+    ],
+)
+def test_a_checkpoint_belongs_to_one_fit(cell, tmp_path, changes, words):
+    file = tmp_path / "fit.npz"
+    before = resumed(cell, file, steps=3)
+    data = file.read_bytes()
+    with pytest.raises(ValueError, match=f"fit.npz belongs to a fit with {words}.* delete this one"):
+        resumed(cell, file, **changes)
+    assert file.read_bytes() == data
+    found = resumed(cell, file)
+    pd.testing.assert_frame_equal(found.history[:6], before.history)
+    pd.testing.assert_frame_equal(found.history, resumed(cell, None).history)
+
+
+def test_a_checkpoint_belongs_to_the_other_numbers_of_its_model(cell, tmp_path):
+    file = tmp_path / "fit.npz"
+    resumed(cell, file, steps=3)
+    with pytest.raises(ValueError, match="numbers of the model"):
+        resumed(cell, file, model=model_with(cell, {"AB/PD 2 Kd": 70.0}))
+
+
+def test_no_flipped_bit_of_a_checkpoint_is_believed(cell, tmp_path):
+    file = tmp_path / "fit.npz"
+    resumed(cell, file, steps=3)
+    data = file.read_bytes()
+    for bit in np.linspace(0, 8 * len(data) - 1, 200).astype(int):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        assert not is_intact(bytes(changed))
+    for spoilt in (b"", b"PK", data[:-1], b"no checkpoint", data[: len(data) // 2]):
+        file.write_bytes(spoilt)
+        with pytest.raises(ValueError, match=r"no checkpoint of this version, or it is damaged.* Delete it") as caught:
+            resumed(cell, file)
+        assert "pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "error", "words"),
+    [("", TypeError, "path of a file"), (True, TypeError, "path of a file"), (3, TypeError, "path of a file"),
+     (".", ValueError, "is a folder"), ("missing/fit.npz", ValueError, "which is no folder")],
+)  # fmt: skip
+def test_refusals_of_checkpoints(cell, checkpoint, error, words):
+    with pytest.raises(error, match=words):
+        resumed(cell, checkpoint)
+
+
+class KilledError(BaseException):
+    """What a killed process does: nothing more."""
+
+
+def test_a_fit_killed_at_any_step_of_its_writing_goes_on(cell, tmp_path):
+    want = resumed(cell, None).history
+    for step in range(100):
+        file, done = tmp_path / f"{step}.npz", []
+        real = {name: getattr(Path, name) for name in ("write_bytes", "replace", "unlink")}
+
+        def dying(name, step=step, done=done, real=real):
+            def change(path, *arguments, **options):
+                done.append(name)
+                if len(done) == step + 1 and name == "write_bytes":
+                    real[name](path, arguments[0][: len(arguments[0]) // 2])
+                if len(done) > step:
+                    raise KilledError
+                return real[name](path, *arguments, **options)
+
+            return change
+
+        with pytest.MonkeyPatch.context() as patch:
+            for name in real:
+                patch.setattr(Path, name, dying(name))
+            try:
+                resumed(cell, file)
+            except KilledError:
+                pass
+            else:
+                break
+        pd.testing.assert_frame_equal(resumed(cell, file).history, want)
+        assert [x.name for x in tmp_path.glob(f".{step}.npz*")] == []
+    assert step >= 12
 
 
 def test_a_start_that_turns_non_finite_is_set_aside_and_reported(cell):
