@@ -502,6 +502,14 @@ def state(y: Any, like: Any) -> Any:
     return y
 
 
+def stored_state(entry: Mapping[str, np.ndarray], like: Any, dtype: str) -> None:
+    """What a store has of one cell is a state, as a user's must be; `like` is one of a single cell."""
+    state(type(like)(**{name: x[None] for name, x in entry.items()}), like)
+    for name, x in entry.items():
+        if x.dtype != dtype:
+            raise TypeError(f"{name} is {x.dtype}; the model has {dtype}. Compute it anew.")
+
+
 KINDS_OF_ARRAYS = {"b": "truth values", "c": "complex numbers", "m": "durations", "M": "dates", "S": "bytes", "U": "text", "V": "records"}
 
 

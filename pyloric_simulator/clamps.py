@@ -155,7 +155,7 @@ def voltage_clamp(
         V = sampled("the command", command, s.halves, s.last)
         result = run(s, Drive(injected(s, I_ext), V=V[:, None]), (number,))
         slope = pd.Series(slope_of(command, V, s), s.t)
-    return ClampResult(result.t, result.states, result.model, number, slope)
+    return ClampResult(result.t, result.states, result.model, number, slope, run=result.run)
 
 
 # %% [markdown]

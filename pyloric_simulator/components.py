@@ -104,7 +104,7 @@ from .prinz2004 import (
 from .prinz2004 import Channel as CircuitChannel
 from .prinz2004 import Params as CircuitParams
 from .prinz2004 import Synapse as CircuitSynapse
-from .results import SPIKE_THRESHOLD, Result, local_maxima
+from .results import SPIKE_THRESHOLD, Result, local_maxima, run_of
 from .scale import (
     AREA,
     CALCIUM_AT_REST,
@@ -1266,7 +1266,8 @@ class Network(Slopes):
                 states = run_adaptively(integrate_adaptively, self.params, start, t, I, solver=solver, t0=t0, rtol=rtol, atol=atol)
             states = State(*map(np.asarray, states))
         checks.run_is_finite(states, t, self.cells)
-        return NetworkResult(t, states, self)
+        start_is = "cold" if state is None else "given"
+        return NetworkResult(t, states, self, run=run_of(self, solver, t0, start_is, dt=dt, rtol=rtol, atol=atol))
 
 
 # %% [markdown]

@@ -103,7 +103,7 @@ from .prinz2004 import (
     sampled_at,
 )
 from .recording import covering
-from .results import Result
+from .results import Result, run_of
 from .rhythm import spikes
 from .schedule import Grid, Slots, grid_of, recorded
 
@@ -412,7 +412,7 @@ def run(s: Setup, drive: Drive, clamped: tuple[int, ...] = ()) -> NetworkResult:
     drive = jax.tree.map(cast, drive._replace(first=jnp.asarray(round(s.steps[0] / s.dt))))
     states = State(*map(np.asarray, compiled_driven(s.network.params, start, drive, slots, grid=grid, clamped=clamped, dt=s.dt)))
     checks.run_is_finite(states, s.t, s.network.cells)
-    return NetworkResult(s.t, states, s.network)
+    return NetworkResult(s.t, states, s.network, run=run_of(s.network, DEFAULT_SOLVER, s.steps[0], "of the experiment", dt=s.dt))
 
 
 # %% [markdown]

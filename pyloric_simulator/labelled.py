@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from . import checks
-from .config import CircuitSpec, read_circuit, write_circuit
+from .config import CircuitSpec, circuit_error, read_circuit, write_circuit
+from .results import changed_constants
 
 
 class Vectors:
@@ -76,15 +77,60 @@ class Labelled:
     def from_toml(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
         """The circuit in a TOML file (see config/circuits); kwargs as for the class. Raises ValueError naming the line."""
         spec = read_circuit(path)
-        cells = [spec.cells.get(label) or cls.row_of(label, spec.cell_types) for label in spec.pop_sizes]
-        for cell in (c for c in cells if isinstance(c, str)):
-            checks.choice(f"{os.fspath(path)}: the cell", cell, cls.models.index)
-        g = [cls.models.loc[c] if isinstance(c, str) else pd.Series(c, dtype=float) for c in cells]
-        rows = pd.DataFrame(g, index=list(spec.pop_sizes))
+        channels = [c.name for c in kwargs["channels"]] if "channels" in kwargs else list(cls.models.columns)
+        known = cls.models.reindex(columns=channels, fill_value=0.0)
+        rows = pd.DataFrame(
+            [cls._row_in_file(path, label, spec, known) for label in spec.pop_sizes], list(spec.pop_sizes), channels
+        )
+        if spec.constants:
+            kwargs["constants"] = cls._constants_in_file(path, spec, kwargs.get("constants"))
         return cls(spec.pop_sizes, spec.gs, rows, ge=spec.ge, cell_types=spec.cell_types, **kwargs)  # type: ignore[call-arg]
 
+    @classmethod
+    def _row_in_file(cls, path: str | os.PathLike[str], label: str, spec: CircuitSpec, known: pd.DataFrame) -> list[float]:
+        """Conductances (mS/cm²) of a population in a file, in the order of the columns of `known`."""
+        cell = spec.cells.get(label) or cls.row_of(label, spec.cell_types)
+        if isinstance(cell, str):
+            checks.choice(f"{os.fspath(path)}: the cell", cell, known.index)
+            return [float(x) for x in known.loc[cell].to_numpy()]
+        channels, where = list(known.columns), ["populations", label, "g"]
+        for name in (name for name in cell if name not in channels):
+            hint = checks.closest(name, channels) or f" Channels are {checks.listing(channels)}."
+            raise circuit_error(path, [*where, name], "there is no such channel", f"take it out, or correct it.{hint}")
+        if missing := [name for name in channels if name not in cell]:
+            rule = f"all channels must be there, in mS/cm², and {checks.listing(missing)} is missing"
+            raise circuit_error(path, where, rule, f"write {missing[0]} = 0 for a cell without it")
+        return [cell[name] for name in channels]
+
+    @classmethod
+    def _constants_in_file(cls, path: str | os.PathLike[str], spec: CircuitSpec, given: Any) -> Any:
+        """The constants of a file, of the model's type."""
+        from .prinz2004 import CONSTANTS  # which imports this module
+
+        if given is not None:
+            raise circuit_error(path, ["constants"], "constants are given by the file and by the call", "keep one of the two")
+        for name in spec.constants:
+            if name not in CONSTANTS._fields:
+                hint = checks.closest(name, CONSTANTS._fields) or f" Constants are {checks.listing(CONSTANTS._fields)}."
+                raise circuit_error(path, ["constants", name], "there is no such constant", f"take it out, or correct it.{hint}")
+        return CONSTANTS._replace(**spec.constants)
+
     def to_toml(self, path: str | os.PathLike[str], title: str = "A pyloric circuit") -> None:
-        """Write the circuit as TOML, so that `from_toml` gives it back."""
+        """Write the circuit as TOML, so that `from_toml` gives it back; an older file is replaced when the new one is complete.
+
+        Raises ValueError for a circuit with channels or transmitters of its own, which a file cannot hold, and OSError, with the reason,
+        if the file cannot be written.
+        """
+        usual = type(self.circuit)((), ())
+        for what in ("channels", "transmitters"):
+            if getattr(self.circuit, what) != getattr(usual, what):
+                own = [x.name for x in getattr(self.circuit, what) if x not in getattr(usual, what)]
+                has, known = (checks.listing(x.name for x in getattr(circuit, what)) for circuit in (self.circuit, usual))
+                added = f", {checks.listing(own)} of its own" if own else ""
+                raise ValueError(
+                    f"the circuit has the {what} {has}{added}; a circuit file knows only the paper's, {known}. Keep the Python code that "
+                    "builds the circuit, or pickle it."
+                )
         channels = [c.name for c in self.circuit.channels]
         cells: dict[str, Any] = {
             label: dict(zip(channels, map(float, g), strict=True))
@@ -92,4 +138,4 @@ class Labelled:
         }
         sizes, types = ({p.label: getattr(p, x) for p in self.circuit.populations} for x in ("size", "type"))
         gs = dict(zip(self.synapses, map(float, self.params.gs), strict=True))
-        write_circuit(CircuitSpec(title, sizes, cells, types, gs, float(self.params.ge)), path)
+        write_circuit(CircuitSpec(title, sizes, cells, types, gs, float(self.params.ge), changed_constants(self)), path)

@@ -60,7 +60,7 @@ from jax import Array, lax
 from . import checks
 from .config import load_settings
 from .prinz2004 import MS_PER_S, covered_exactly, input_at, precision, sampled_at
-from .results import Result, dims
+from .results import Result, dims, run_of
 from .scale import HELD, MEMBRANE_TIME, POTENTIAL, RESISTANCE, Scale, suspicion
 from .schedule import steps_of
 
@@ -377,7 +377,8 @@ class LIF:
         checks.run_is_finite(states, t, self.cells)
         ends = t0 + dt * np.arange(n + 1)
         ends[k[fraction == 0]] = t[fraction == 0]  # to the last digit, so that `t` contains them
-        return LIFResult(t, states, self, tuple(ends[1:][x > 0] for x in fired.T))
+        run_is = run_of(self, "exact between spikes", t0, "at rest" if state is None else "given", dt=dt)
+        return LIFResult(t, states, self, tuple(ends[1:][x > 0] for x in fired.T), run=run_is)
 
 
 # %% [markdown]

@@ -59,7 +59,7 @@ from .components import exprel
 from .config import load_settings
 from .lif import heaviside
 from .prinz2004 import DEFAULT_ATOL, DEFAULT_DT, DEFAULT_RTOL, adaptively, input_at, precision, sampled_at
-from .results import SPIKE_THRESHOLD, Result, local_maxima
+from .results import SPIKE_THRESHOLD, Result, local_maxima, run_of
 from .schedule import Grid, Slots, grid_of, recorded
 
 # %% [markdown]
@@ -323,7 +323,8 @@ class Neuron:
             seen = {name: np.asarray(jax.vmap(jax.vmap(f), (0, None))(states, p)) for name, f in record.items()}
         checks.run_is_finite(states, t, self.cells)
         tables = {name: pd.DataFrame(x, pd.Index(t, name="time"), self.cells) for name, x in seen.items()}
-        return NeuronResult(t, states, self, tuple(ends[1 : len(fired) + 1][x > 0] for x in fired.T), tables)
+        run_is = run_of(self, solver, t0, "cold" if state is None else "given", dt=dt)
+        return NeuronResult(t, states, self, tuple(ends[1 : len(fired) + 1][x > 0] for x in fired.T), tables, run=run_is)
 
 
 # %% [markdown]

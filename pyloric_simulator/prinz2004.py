@@ -59,7 +59,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -69,10 +68,11 @@ import pandas as pd
 from jax import Array, lax
 
 from . import checks
-from .config import load_settings, store_folder
+from .config import SETTINGS_STORE, load_settings, store_folder
 from .labelled import Labelled, Vectors
 from .results import SimResult as SimResult
 from .results import dims as dims
+from .results import run_of
 from .schedule import Grid, Slots, grid_of, recorded
 from .store import ThermalizationStore
 
@@ -1032,7 +1032,7 @@ compiled_currents = jax.jit(currents)
 THERMALIZATION = 5000.0  # ms
 THERMALIZATION_TIMES = np.arange(0, THERMALIZATION + 0.5)  # ms, at which the run can be inspected
 STORE_FORMAT = 1  # changes when the meaning of a stored state changes
-FROM_SETTINGS = "settings"  # where the store is if a call does not say
+FROM_SETTINGS = SETTINGS_STORE  # where the store is if a call does not say
 
 
 def isolated(params: Params, populations: Sequence[int]) -> Params:
@@ -1141,7 +1141,7 @@ class Prinz2004(Labelled, Slopes):
     def get_thermalization(
         self, *, solver: Any = None, dt: float | None = None, store: Any = FROM_SETTINGS
     ) -> State:
-        """Thermalized state of all cells. store: a folder, or None for the memory of this process."""
+        """Thermalized state of all cells. store: a folder, "" for the user's cache, None or "memory" for the memory of this process."""
         solver, dt = self._scheme(solver, dt, fixed=True)
         scheme = {"solver": solver, "dt": dt, "duration": THERMALIZATION, "dtype": self.dtype}
         keys = [cell_key(self.params, i, **scheme) for i in range(len(self.labels))]
@@ -1157,7 +1157,8 @@ class Prinz2004(Labelled, Slopes):
             return [{x: np.asarray(getattr(y, x))[-1, i] for x in State._fields} for i in range(len(missing))]
 
         where = thermalization_store(store) if plain_channels(self.circuit) else ThermalizationStore(None)
-        found = where.get_or_compute(keys, compute)
+        one = cold_start(isolated(self.params, [0]).circuit)
+        found = where.get_or_compute(keys, compute, lambda entry: checks.stored_state(entry, one, self.dtype))
         return State(*(np.stack([e[x] for e in found])[self.rows] for x in State._fields))
 
     @staticmethod
@@ -1207,7 +1208,8 @@ class Prinz2004(Labelled, Slopes):
                 states = run_adaptively(integrate_adaptively, params, start, t, I, solver=solver, t0=t0, rtol=rtol, atol=atol)
             states = State(*(np.asarray(x)[:, expand] for x in states))
         checks.run_is_finite(states, t, self.cells)
-        return SimResult(t, states, self)
+        start_is = "thermalized" if state is None else "given"
+        return SimResult(t, states, self, run=run_of(self, solver, t0, start_is, dt=dt, rtol=rtol, atol=atol))
 
     def _without_copies(self, start: State, I: Any) -> tuple[Params, State, Any, np.ndarray]:
         """The same run with one cell for each population whose cells start and are driven alike; and where each cell is in it."""
@@ -1235,8 +1237,7 @@ def open_store(folder: Any) -> ThermalizationStore:
 
 def thermalization_store(store: Any) -> ThermalizationStore:
     """The store that a call, or else the settings, name."""
-    folder = store_folder(load_settings()) if store == FROM_SETTINGS else store
-    return open_store(None if folder is None else Path(folder).expanduser().absolute())
+    return open_store(store_folder(store))
 
 
 def sampled_at(t: Any, times: np.ndarray, values: np.ndarray) -> Array:

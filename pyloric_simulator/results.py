@@ -5,22 +5,26 @@ Mechanics of `prinz2004`, whose chapter says what the quantities mean.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 
-from . import checks
+from . import __version__, checks
+from .config import load_settings
 from .detection import SPIKE_THRESHOLD as SPIKE_THRESHOLD
 from .detection import STANDARD, checked, tops
+from .files import target_of, written_whole
 
 UNITS = {"V": "mV", "Ca": "µM", "s": "1", "m": "1", "h": "1", "currents": "nA"}
 EXPORTED = ("V", "Ca", "s")  # variables that go into files unless others are named
+COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst", ".tar", ".tgz", ".7z")  # suffixes by which readers would unpack
 
 
 class Dims:
@@ -46,6 +50,30 @@ class Dims:
 dims = Dims()
 
 
+class Run(NamedTuple):
+    """How a result came about: what decides it besides the model and its input."""
+
+    version: str  # of this package
+    solver: str
+    dt: float | None  # ms; None for an adaptive solver
+    tolerances: tuple[float, float] | None  # relative and absolute, of an adaptive solver
+    dtype: str  # "float64" or "float32"
+    t0: float  # ms, when the run started
+    start: str  # "thermalized", "cold", "given", …
+    settings: str  # where the settings came from
+
+
+def run_of(
+    model: Any, solver: Any, t0: float, start: str, *, dt: float | None = None, rtol: float | None = None, atol: float | None = None
+) -> Run:  # fmt: skip
+    """What a run used; of dt (ms) and the tolerances those that its solver, a name or an instance, takes."""
+    fixed = isinstance(solver, str)
+    tolerances = None if fixed or rtol is None or atol is None else (float(rtol), float(atol))
+    name = solver if fixed else type(solver).__name__
+    source = load_settings().source
+    return Run(__version__, name, None if dt is None or not fixed else float(dt), tolerances, model.dtype, float(t0), start, source)
+
+
 @dataclass(frozen=True, repr=False)
 class Result:
     """What a run of any model recorded of its potentials; the models add what else they have."""
@@ -56,6 +84,7 @@ class Result:
     t: np.ndarray  # (time,) ms
     states: Any  # recorded states, NumPy arrays with a leading time axis
     model: Any  # what ran: its `cells` are the columns of all tables
+    run: Run | None = field(default=None, kw_only=True)  # how it ran
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.t)} times from {self.t[0]:g} to {self.t[-1]:g} ms of {self.model})"
@@ -86,9 +115,8 @@ class Result:
         )
         keep = (self.t >= start) & (self.t <= stop)
         if not keep.any():
-            raise ValueError(
-                f"result[{start}:{stop}] is empty; the run recorded {self.t[0]:g} to {self.t[-1]:g} ms. Choose times within."
-            )
+            why = "its end is before its start" if stop < start else f"the run recorded {self.t[0]:g} to {self.t[-1]:g} ms"
+            raise ValueError(f"result[{start:g}:{stop:g}] is empty; {why}. Choose times within, the earlier first.")
         return replace(self, t=self.t[keep], states=type(self.states)(*(x[keep] for x in self.states)))
 
     def plot(self) -> Any:
@@ -105,23 +133,38 @@ class Result:
         return {}
 
     def to_csv(self, path: str | os.PathLike[str], variables: Sequence[str] | None = None) -> None:
-        """Write CSV whose leading lines, starting with #, hold model and units: pd.read_csv(path, comment="#")."""
+        """Write CSV whose leading lines, starting with #, hold model, units and run: pd.read_csv(path, comment="#").
+
+        An older file is replaced when the new one is complete. Raises ValueError or TypeError for variables that the result does not
+        have, and OSError, with the reason, if the file cannot be written.
+        """
+        if target_of(path).suffix.lower() in COMPRESSED:
+            raise ValueError(f"the file is '{os.fspath(path)}', but CSV is written plain; its name must say so. Compress it afterwards.")
         data, units = self._flat(variables)
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
-            for key, value in (self.about | {"units": units}).items():
-                file.write(f"# {key}: {json.dumps(value, ensure_ascii=False)}\n")
-            data.to_csv(file, index_label="time")
+        # What follows a # is a comment for readers, unless it is in quotes.
+        marked = any("#" in str(name) for name in data)
+        quoting: Any = csv.QUOTE_NONNUMERIC if marked else csv.QUOTE_MINIMAL
+        with written_whole(path) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            for key, value in (self.about | {"units": units} | self._ran).items():
+                text.write(f"# {key}: {json.dumps(value, ensure_ascii=False)}\n")
+            data.to_csv(text, index_label="time", quoting=quoting, lineterminator="\n")
+            text.detach()
 
     def to_parquet(self, path: str | os.PathLike[str], variables: Sequence[str] | None = None) -> None:
-        """Write Parquet with the model in its metadata and the unit in that of each column (needs pyarrow)."""
+        """Write Parquet with model and run in its metadata and the unit in that of each column (needs pyarrow); else as `to_csv`."""
+        target_of(path)
         pa, pq = (checks.package(x, "parquet", "writing Parquet") for x in ("pyarrow", "pyarrow.parquet"))
         data, units = self._flat(variables)
         table = pa.Table.from_pandas(data.reset_index(), preserve_index=False)
         fields = [field.with_metadata({"unit": units[field.name]}) for field in table.schema]
-        about = {key: json.dumps(value, ensure_ascii=False) for key, value in self.about.items()}
-        pq.write_table(
-            table.cast(pa.schema(fields, metadata={**(table.schema.metadata or {}), **about})), path
-        )
+        about = {key: json.dumps(value, ensure_ascii=False) for key, value in (self.about | self._ran).items()}
+        with written_whole(path) as file:
+            pq.write_table(table.cast(pa.schema(fields, metadata={**(table.schema.metadata or {}), **about})), file)
+
+    @property
+    def _ran(self) -> dict[str, Any]:
+        return {} if self.run is None else {"run": self.run._asdict()}
 
     @property
     def _index(self) -> pd.Index:
@@ -139,12 +182,19 @@ class Result:
 
     def _flat(self, variables: Sequence[str] | None) -> tuple[pd.DataFrame, dict[str, str]]:
         """Tables side by side under names such as "V AB/PD 0", and the unit of each column."""
+        chosen = self.exported if variables is None else variables
+        if isinstance(chosen, str) or not isinstance(chosen, Sequence):
+            raise TypeError(f"variables is {chosen!r}; it must be a list of names. Write [{str(chosen)!r}].")
+        if not chosen or len(set(chosen)) < len(chosen):
+            raise ValueError(f"variables is {list(chosen)}; it must name some, each once. Choose of {checks.listing(self.units)}.")
         columns, units = {}, {"time": "ms"}
-        for variable in self.exported if variables is None else variables:
+        for variable in chosen:
             checks.choice("a variable", variable, self.units)
             table = getattr(self, variable)
             for key in table.columns:
                 name = " ".join(map(str, (variable, *key)))
+                if name in columns:
+                    raise ValueError(f"two columns would be called {name!r}; each needs a name of its own. Rename a population or channel.")
                 columns[name], units[name] = table[key].to_numpy(), self.units[variable]
         return pd.DataFrame(columns, self._index), units
 
@@ -199,7 +249,7 @@ class SimResult(Result):
 
 
 def describe(model: Any) -> Mapping[str, Any]:
-    """A circuit as plain data: sizes, mS/cm², nS."""
+    """A circuit as plain data: sizes, mS/cm², nS, and the constants that are not the papers'."""
     channels = [c.name for c in model.circuit.channels]
     g = {
         label: dict(zip(channels, map(float, row), strict=True))
@@ -207,7 +257,15 @@ def describe(model: Any) -> Mapping[str, Any]:
     }
     gs = [[pre, post, float(g)] for (pre, post), g in zip(model.synapses, model.params.gs, strict=True)]
     sizes = {p.label: p.size for p in model.circuit.populations}
-    return {"pop_sizes": sizes, "g_ion (mS/cm²)": g, "gs (nS)": gs, "ge (nS)": float(model.params.ge)}
+    found = {"pop_sizes": sizes, "g_ion (mS/cm²)": g, "gs (nS)": gs, "ge (nS)": float(model.params.ge)}
+    return found | ({"constants": changed} if (changed := changed_constants(model)) else {})
+
+
+def changed_constants(model: Any) -> dict[str, float]:
+    """The constants of a circuit that are not the default ones, in their units."""
+    constants = model.circuit.constants
+    usual = type(constants)()._asdict()
+    return {name: float(x) for name, x in constants._asdict().items() if float(x) != usual[name]}
 
 
 def local_maxima(t: np.ndarray, V: np.ndarray, threshold: float) -> np.ndarray:

@@ -76,6 +76,7 @@ def test_precedence_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     inner = tmp_path / "project" / "runs" / "today"
     inner.mkdir(parents=True)
     monkeypatch.chdir(inner)
+    (tmp_path / "pyproject.toml").touch()
     assert load_settings().dt == DEFAULTS.dt
     written(tmp_path / "config" / "pyloric.toml", "dt = 0.1")
     assert load_settings().dt == 0.1
@@ -88,6 +89,76 @@ def test_precedence_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert load_settings(written(tmp_path / "path.toml", "dt = 0.5")).dt == 0.5
     monkeypatch.setenv("PYLORIC_CONFIG", "")
     assert load_settings().dt == 0.3
+
+
+@pytest.mark.parametrize("mark", [".git", "pyproject.toml", "setup.cfg", "environment.yml"])
+def test_files_above_the_project_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
+    inner = tmp_path / "project" / "runs"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    written(tmp_path / "config" / "pyloric.toml", "dt = 0.1")
+    assert load_settings() == DEFAULTS
+    written(tmp_path / "project" / "config" / "pyloric.toml", "dt = 0.2")
+    assert load_settings() == DEFAULTS, "without a root the working directory is all"
+    (tmp_path / "project" / mark).touch()
+    assert load_settings().dt == 0.2
+    (inner / mark).touch()
+    assert load_settings() == DEFAULTS
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such modes")
+@pytest.mark.parametrize("inside", [True, False])
+def test_files_in_a_shared_folder_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, inside: bool
+) -> None:
+    """Somebody else could have put them there, and a mark of a project as well."""
+    shared = tmp_path / "shared"
+    (shared / "mine").mkdir(parents=True)
+    written(shared / "config" / "pyloric.toml", "dt = 0.1")
+    written(shared / "config" / "circuits" / "paper.toml", "")
+    (shared / ".git").touch()
+    (tmp_path / ".git").touch()
+    monkeypatch.chdir(shared / "mine" if inside else shared)
+    assert load_settings().dt == 0.1
+    shared.chmod(0o1777)
+    assert load_settings() == load_settings() == DEFAULTS
+    assert find_circuit("paper") == PACKAGE / "circuits" / "paper.toml"
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == (0 if inside else 2), "once for each file where it was probably meant"
+    assert all("everybody's" in message and "PYLORIC_CONFIG" in message for message in told)
+
+
+def test_the_home_folder_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    written(tmp_path / "config" / "pyloric.toml", "dt = 0.1")
+    assert load_settings() == DEFAULTS
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    assert load_settings() == DEFAULTS
+    (tmp_path / ".git").mkdir()
+    assert load_settings().dt == 0.1
+
+
+def test_a_removed_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert load_settings() == DEFAULTS
+    assert find_circuit("paper") == PACKAGE / "circuits" / "paper.toml"
+
+
+def test_settings_tell_where_they_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert load_settings().source == "defaults"
+    file = written(tmp_path / "config" / "pyloric.toml", "dt = 0.1")
+    assert load_settings().source == load_settings().source == str(file)
+    assert caplog.messages.count(f"settings come from {file}") == 1
+    monkeypatch.setenv("PYLORIC_STORE", "here")
+    assert load_settings().source == f"{file} and PYLORIC_STORE"
+    assert load_settings()._replace(dt=1.0).source == DEFAULTS.source == "code"
 
 
 def test_only_one_user_file_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +201,34 @@ def test_store_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_call_says_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the settings."""
+    monkeypatch.setenv("PYLORIC_STORE", "from env")
+    words = {"settings": "from env", "./memory": "memory", "a b": "a b", "cells/none": "cells/none"}
+    assert {said: store_folder(said) for said in words} == {said: tmp_path / folder for said, folder in words.items()}
+    assert store_folder("memory") is store_folder(None) is None
+    assert store_folder() == tmp_path / "from env"
+    assert store_folder("") == platformdirs.user_cache_path("pyloric_simulator")
+    assert store_folder(Path("memory")) == tmp_path / "memory"  # a path object is a path
+    assert store_folder(Path("~/x")) == Path.home() / "x"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such numbers of users")
+def test_a_user_without_a_home_has_a_store_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pwd
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"uid not found: {uid}")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert store_folder("") is None
+    assert load_settings() == DEFAULTS
+    with pytest.raises(ValueError, match="known home folder"):
+        store_folder("~/cells")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows guesses the homes of other users")
 def test_store_of_an_unknown_user() -> None:
     with pytest.raises(ValueError, match=r"~no-such-user.*known home folder.*full path"):
@@ -157,6 +256,8 @@ BAD_SETTINGS = [  # text, line of the error, what the message must show
     ("dt = 0.1\nsolver = staggered", 2, "solver = staggered", "not TOML"),
     ("dt = 0.1\ndt = 0.2", 2, "dt = 0.2", "not TOML"),
     ("dt = 0.1\n\nsolver = '''abc\n", 3, "solver = '''abc", "not TOML"),
+    ("dt = " + "[" * 100_000, 1, "dt = [[[", "not TOML"),
+    ("source = 'x'", 1, 'source = "x"', "known key"),
 ]
 
 
@@ -273,6 +374,9 @@ post = 'my "cell"'
 g = 0
 [electrical]
 g = 1.5
+[constants]
+f = 15
+Ca_out = 13e3
 """
 
 
@@ -284,6 +388,7 @@ def test_every_feature_of_a_circuit_file(tmp_path: Path) -> None:
         cell_types={'my "cell"': "PY"},
         gs={("LP", 'my "cell"'): 0.0},
         ge=1.5,
+        constants={"f": 15.0, "Ca_out": 13000.0},
     )
 
 
@@ -340,6 +445,12 @@ BAD_CIRCUITS = [  # text, line of the error, what the message must show of the v
     (HEAD + SYNAPSE.replace("g = 1", "g = true"), 7, "synapses[0].g = true", "finite number"),
     (HEAD + SYNAPSE.replace("g = 1", "g = '3'"), 7, 'synapses[0].g = "3"', "finite number"),
     (HEAD + "[electrical]\n\ng = -0.5", 6, "electrical.g = -0.5", "zero or positive"),
+    # constants
+    (HEAD + "constants = 3", 4, "populations.LP.constants = 3", "did you mean"),
+    ("constants = 3\n" + HEAD, 1, "constants = 3", "must be a table"),
+    (HEAD + "[constants]\nf = '15'", 5, 'constants.f = "15"', "finite number"),
+    (HEAD + "[constants]\nf = 1\nA = nan", 6, "constants.A = nan", "finite number"),
+    (HEAD + "[constants]\nf = true", 5, "constants.f = true", "finite number"),
     # synapses
     (HEAD + SYNAPSE.replace("post = 'LP'", "").replace('post = "LP"', 'post = "LPP"'), 6,
      'synapses[0].post = "LPP"', 'did you mean "LP"?'),
@@ -456,6 +567,7 @@ def random_spec(rng: random.Random) -> CircuitSpec:
         cell_types={label: text() for label in labels if rng.random() < 0.5},
         gs={(text(), rng.choice(labels)): number() for _ in range(rng.randint(0, 6))},
         ge=rng.choice([None, number()]),
+        constants={text(): rng.choice([-1, 1]) * number() for _ in range(rng.randint(0, 3))},
     )
 
 
@@ -528,6 +640,7 @@ GOOD = CircuitSpec("x", {"LP": 1}, {"LP": "LP 1"}, {}, {("LP", "LP"): 1.0}, None
         ({"gs": {("LP", "LP"): "3"}}, 'g = "3"'),
         ({"gs": {("LP", "PY"): 1.0}}, 'post = "PY"'),
         ({"ge": float("inf")}, r"electrical\.g = inf"),
+        ({"constants": {"f": float("nan")}}, r"constants\.f = nan"),
     ],
 )  # fmt: skip
 def test_a_bad_spec_is_not_written(tmp_path: Path, change: dict[str, object], shown: str) -> None:
@@ -547,6 +660,8 @@ def test_find_circuit_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     packaged = PACKAGE / "circuits" / "paper.toml"
     assert find_circuit() == find_circuit("paper") == find_circuit("paper.toml") == packaged
     outer = written(tmp_path / "config" / "circuits" / "paper.toml", "")
+    assert find_circuit("paper") == packaged, "above no root of a project"
+    (tmp_path / ".git").mkdir()
     assert find_circuit("paper") == outer
     nearer = written(inner / "config" / "circuits" / "paper.toml", "")
     assert find_circuit("paper") == nearer

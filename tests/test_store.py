@@ -4,16 +4,14 @@ The entries are a function of their key, so every value that is read can be told
 Run as a script, this file is one of the processes that the tests start, limit and kill.
 """
 
-import ast
-import dbm.dumb
 import hashlib
-import importlib.util
+import json
 import os
 import pickle
 import random
-import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -21,33 +19,21 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from filelock import FileLock
 
+from pyloric_simulator.store import StoreWarning, ThermalizationStore
 
-def _store_alone() -> ModuleType:
-    """The module without the package around it, whose imports a short-lived process can spare."""
-    path = Path(__file__).parents[1] / "pyloric_simulator" / "store.py"
-    spec = importlib.util.spec_from_file_location("store_alone", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-if __name__ == "__main__":
-    _module = _store_alone()
-    StoreWarning, ThermalizationStore = _module.StoreWarning, _module.ThermalizationStore
-else:
-    from pyloric_simulator.store import StoreWarning, ThermalizationStore
-
+ROOT = Path(__file__).parents[1]
 KEYS = [f'{{"cell": {i}, "note": "Ca²⁺ \\n\ud800"}}' for i in range(6)]
-FILES = (".dat", ".dir", ".bak", ".lock")
+
+
+def file_of(folder: Path, key: str) -> Path:
+    """The file in which the entry of a key is kept."""
+    return folder / (hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest() + ".cell")
 
 
 def expected(key: str) -> dict[str, np.ndarray]:
@@ -100,7 +86,7 @@ def start(*arguments: object, **options: Any) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         **options,
     )
 
@@ -315,6 +301,33 @@ def test_a_lock_is_not_waited_for_for_ever_and_ends_with_its_process(tmp_path: P
     assert fetch(tmp_path, KEYS) == []
 
 
+def test_who_waits_is_told_for_whom(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    worker = start("slow", tmp_path)
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "ready\n"
+    store = ThermalizationStore(tmp_path)
+    store.patience = 0.2
+    check(KEYS, store.get_or_compute(KEYS, refuse))
+    finish(worker)
+    (told,) = caplog.messages
+    assert f"waiting for process {worker.pid} on " in told
+    assert f"{tmp_path}; at most 600 s" in told
+    caplog.clear()
+    fetch(tmp_path, [*KEYS, "more"])
+    assert not caplog.messages
+
+
+def slow(folder: Path) -> None:
+    """Compute all keys, and take a second for it."""
+
+    def compute(positions: list[int]) -> list[dict[str, np.ndarray]]:
+        print("ready", flush=True)
+        time.sleep(1)
+        return Computer(KEYS)(positions)
+
+    ThermalizationStore(folder).get_or_compute(KEYS, compute)
+
+
 def hold(folder: Path) -> None:
     with FileLock(folder / "thermalized.lock"):
         print("ready", flush=True)
@@ -362,14 +375,15 @@ def test_killed_before_each_step_on_the_disk(tmp_path: Path) -> None:
     process = start("steps", tmp_path)
     output, complaints = process.communicate(timeout=60)
     assert process.returncode == 0, complaints
-    steps, recovered = map(int, output.split())
+    steps, fewest, most = map(int, output.split())
     assert steps >= 8
-    assert recovered >= 1, "no kill fell between the two renames of a commit"
+    assert (fewest, most) == (1, 3), "no kill fell between two of the three entries"
 
 
 def steps(folder: Path) -> None:
     """Kill a child that adds three entries to three, before its 1st, 2nd ... access to a file."""
-    recovered = 0
+    lost = set[int]()
+    warnings.simplefilter("error")
     for step in range(1, 100):
         place = folder / str(step)
         fetch(place, KEYS[:3])
@@ -383,16 +397,15 @@ def steps(folder: Path) -> None:
                 os._exit(1)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         assert code in {0, -signal.SIGKILL}
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            computed = fetch(place, KEYS)
-            assert set(computed) <= set(KEYS[3:]), f"an old entry was lost at step {step}"
-            assert fetch(place, KEYS) == []
-        assert all(issubclass(warning.category, StoreWarning) for warning in caught)
-        recovered += len(caught)
+        computed = fetch(place, KEYS)
+        assert set(computed) <= set(KEYS[3:]), f"an old entry was lost at step {step}"
+        assert fetch(place, KEYS) == []
+        if computed:
+            lost.add(len(computed))
+            assert not list(place.glob(".*")), "a draft was left"
         if code == 0:
-            assert (computed, len(caught)) == ([], 0)
-            print(step - 1, recovered)
+            assert computed == []
+            print(step - 1, min(lost), max(lost))
             return
 
 
@@ -401,7 +414,7 @@ def die_before(step: int, place: Path) -> None:
 
     def count(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal left
-        if event in {"open", "os.rename", "os.remove", "os.chmod"}:
+        if event in {"open", "os.rename", "os.remove", "os.chmod", "os.listdir", "os.mkdir"}:
             path = arguments[0]
             left -= not isinstance(path, int) and str(place) in os.fsdecode(path)
             if left == 0:
@@ -413,69 +426,50 @@ def die_before(step: int, place: Path) -> None:
 # --- damaged ----------------------------------------------------------------------------------
 
 
-def test_an_index_lost_in_a_commit_is_recovered_from_its_backup(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [0, 10, 90, 300, -1])
+def test_a_cut_file_costs_only_its_entry(tmp_path: Path, left: int) -> None:
     fetch(tmp_path, KEYS)
-    (tmp_path / "thermalized.dir").rename(tmp_path / "thermalized.bak")
-    with pytest.warns(StoreWarning, match="6 entries were kept") as caught:
-        assert fetch(tmp_path, KEYS) == []
-    assert len(caught) == 1
-    assert str(tmp_path) in str(caught[0].message)
-    assert not (tmp_path / "thermalized.bak").exists()
+    file = file_of(tmp_path, KEYS[3])
+    whole = file.read_bytes()
+    file.write_bytes(whole[:left])
+    with pytest.warns(StoreWarning, match="was damaged: 1 of its entries could not be read"):
+        assert fetch(tmp_path, KEYS) == [KEYS[3]]
     assert fetch(tmp_path, KEYS) == []
+    assert file.read_bytes() == whole
 
 
-def test_an_index_half_written_in_a_commit_is_completed_from_its_backup(tmp_path: Path) -> None:
-    fetch(tmp_path / "whole", KEYS)
-    index = (tmp_path / "whole" / "thermalized.dir").read_bytes()
-    for size in range(0, len(index), 61):
-        place = tmp_path / str(size)
-        shutil.copytree(tmp_path / "whole", place)
-        (place / "thermalized.bak").write_bytes(index)
-        (place / "thermalized.dir").write_bytes(index[:size])
-        with pytest.warns(StoreWarning, match="6 entries were kept"):
-            assert fetch(place, KEYS) == []
+def test_a_lost_file_costs_only_its_entry(tmp_path: Path) -> None:
+    fetch(tmp_path, KEYS)
+    file_of(tmp_path, KEYS[3]).unlink()
+    assert fetch(tmp_path, KEYS) == [KEYS[3]]
 
 
-@pytest.mark.parametrize("suffix", [".dat", ".dir"])
-def test_a_cut_or_lost_file_costs_only_what_was_in_it(tmp_path: Path, suffix: str) -> None:
-    fetch(tmp_path / "whole", KEYS)
-    lines = (tmp_path / "whole" / "thermalized.dir").read_text().splitlines(keepends=True)
-    whole = (tmp_path / "whole" / "thermalized.dat").stat().st_size
-    cuts: tuple[int | None, ...]
-    if suffix == ".dir":
-        ends = np.cumsum([len(line) for line in lines]) - 1  # the last line end may be missing
-        cuts = (0, ends[0] // 2, ends[0], ends[2] - 1, ends[3], ends[4] + 5, ends[5], None)
-    else:
-        ends = np.array([sum(ast.literal_eval(line)[1]) for line in lines])
-        cuts = (0, ends[0] - 1, ends[0], ends[2] + 1, ends[3] + 50, ends[5] - 1, None)
-    for left in cuts:
-        place = tmp_path / str(left)
-        shutil.copytree(tmp_path / "whole", place)
-        file = place / f"thermalized{suffix}"
-        if left is None:
-            file.unlink()
-        else:
-            os.truncate(file, left)
-        with pytest.warns(StoreWarning, match="was damaged"):
-            assert fetch(place, KEYS) == KEYS[(ends <= (left or 0)).sum() :]
-        assert fetch(place, KEYS) == []
-        if not left:
-            assert (place / "thermalized.dat").stat().st_size == whole, "dead data was kept"
+def test_each_flipped_bit_is_found(tmp_path: Path) -> None:
+    fetch(tmp_path, KEYS[:1])
+    file = file_of(tmp_path, KEYS[0])
+    whole = file.read_bytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StoreWarning)
+        for bit in range(0, 8 * len(whole), 7):
+            flipped = bytearray(whole)
+            flipped[bit // 8] ^= 1 << bit % 8
+            file.write_bytes(flipped)
+            assert fetch(tmp_path, KEYS[:1]) == KEYS[:1]
+    assert file.read_bytes() == whole
 
 
 def test_random_damage_never_harms(tmp_path: Path) -> None:
     rng = random.Random(2)
     fetch(tmp_path / "whole", KEYS)
-    index = tmp_path / "whole" / "thermalized.dir"
-    shutil.copy(index, index.with_suffix(".bak"))
-    shutil.copytree(tmp_path / "whole", tmp_path / "unharmed")
-    assert fetch(tmp_path / "unharmed", KEYS) == []
+    (tmp_path / "whole" / "thermalized.lock").touch()
+    files = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert len(files) == 8
     warned = 0
     for turn in range(200):
         place = tmp_path / str(turn)
         shutil.copytree(tmp_path / "whole", place)
-        for suffix in rng.sample(FILES, rng.choice([1, 1, 2, 4])):
-            damage(rng, place / f"thermalized{suffix}")
+        for name in rng.sample(files, rng.choice([1, 1, 2, 4])):
+            damage(rng, place / name)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             fetch(place, KEYS)
@@ -500,56 +494,21 @@ def damage(rng: random.Random, file: Path) -> None:
     file.write_bytes(raw)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"garbage",
-        b"\0" * 4096,
-        b"\xff\xfe\x80",
-        b"'\xe9', (0, 10)",
-        b"(" * 200_000,
-        b"'" + b"0" * 64 + b"', " + b"(" * 1000 + b")" * 1000,
-        b"-" * 200_000 + b"1",
-        b"__import__('os').mkdir('made'), (0, 1)",
-        b"'" + b"0" * 64 + b"', (0, " + b"9" * 5000 + b")",
-        b"'" + b"0" * 64 + b"', (9000000000000, 10)",
-        b"'" + b"0" * 64 + b"', (-1, 10)",
-        b"'" + b"0" * 64 + b"', (00, 10)",
-        b"'" + b"0" * 64 + b"', (0, 10), 1",
-        b"'" + b"0" * 63 + b"', (0, 10)",
-    ],
-    ids=repr,
-)
-def test_no_line_of_a_made_up_index_is_believed(
-    tmp_path: Path, line: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    fetch(tmp_path / "store", KEYS[:3])
-    index = tmp_path / "store" / "thermalized.dir"
-    index.write_bytes(line + b"\n" + index.read_bytes())
-    with pytest.warns(StoreWarning, match="3 entries were kept"):
-        assert fetch(tmp_path / "store", KEYS) == KEYS[3:]
-    assert not (tmp_path / "made").exists()
-    assert fetch(tmp_path / "store", KEYS) == []
-
-
 def test_swapped_records_are_noticed(tmp_path: Path) -> None:
     fetch(tmp_path, KEYS[:2])
-    index = tmp_path / "thermalized.dir"
-    one, other = re.findall(r"\(.*\)", index.read_text())
-    swap = {one: other, other: one}
-    index.write_text(re.sub(r"\(.*\)", lambda found: swap[found[0]], index.read_text()))
-    with pytest.warns(StoreWarning, match="2 of its entries could not be read"):
+    one, other = (file_of(tmp_path, key) for key in KEYS[:2])
+    first = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(first)
+    with pytest.warns(StoreWarning, match="2 of its entries could not be read .it is the record of another key"):
         assert fetch(tmp_path, KEYS[:2]) == KEYS[:2]
     assert fetch(tmp_path, KEYS[:2]) == []
 
 
-def plant(folder: Path, key: str, body: bytes, checksum: bool = True) -> None:
+def plant(folder: Path, key: str, body: bytes, form: bytes = b"thermalized cell 2") -> None:
     """Put bytes in the place of a record, as somebody who knows the format would."""
-    name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-    with dbm.dumb.open(os.fspath(folder / "thermalized")) as database:
-        database[name] = (hashlib.sha256(name.encode() + body).digest() if checksum else b"") + body
-    (folder / "thermalized.bak").unlink()
+    digest = hashlib.sha256(body).hexdigest().encode()
+    file_of(folder, key).write_bytes(b"\n".join((form, digest, body)))
 
 
 class Bomb:
@@ -563,13 +522,17 @@ class Bomb:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("checksum", [True, False])
-def test_reading_runs_no_code(tmp_path: Path, protocol: int, checksum: bool) -> None:
+@pytest.mark.parametrize("raw", [True, False])
+def test_reading_runs_no_code(tmp_path: Path, protocol: int, raw: bool) -> None:
     fetch(tmp_path / "store", KEYS)
     live, mark = tmp_path / "live", tmp_path / "mark"
     pickle.loads(pickle.dumps(Bomb(live), protocol))
     assert live.exists()
-    plant(tmp_path / "store", KEYS[1], pickle.dumps((1, Bomb(mark), {}), protocol), checksum)
+    bomb = pickle.dumps(Bomb(mark), protocol)
+    if raw:
+        file_of(tmp_path / "store", KEYS[1]).write_bytes(bomb)
+    else:
+        plant(tmp_path / "store", KEYS[1], bomb)
     with pytest.warns(StoreWarning, match="1 of its entries could not be read"):
         assert fetch(tmp_path / "store", KEYS) == KEYS[1:2]
     assert not mark.exists()
@@ -579,41 +542,155 @@ def test_reading_runs_no_code(tmp_path: Path, protocol: int, checksum: bool) -> 
 ZERO = b"\0" * 8
 
 
+def record(header: Any, data: bytes = ZERO) -> bytes:
+    return json.dumps(header).encode() + b"\n" + data
+
+
 def test_a_planted_record_is_read_if_it_has_the_right_form(tmp_path: Path) -> None:
     """The planted records below are refused for what they say, not for how they were planted."""
     fetch(tmp_path, KEYS)
-    plant(tmp_path, KEYS[1], pickle.dumps((1, KEYS[1], {"V": ("<f8", (), ZERO)})))
+    plant(tmp_path, KEYS[1], record([KEYS[1], [["V", "<f8", []]]]))
     assert ThermalizationStore(tmp_path).get_or_compute(KEYS[1:2], refuse) == [{"V": 0.0}]
 
 
 @pytest.mark.parametrize(
-    "record",
+    "body",
     [
-        None,
-        (1, KEYS[1]),
-        (2, KEYS[1], {"V": ("<f8", (), ZERO)}),
-        (1, KEYS[2], {"V": ("<f8", (), ZERO)}),
-        (1, KEYS[1].encode("utf-8", "surrogatepass"), {"V": ("<f8", (), ZERO)}),
-        (1, KEYS[1], [("V", "<f8", (), ZERO)]),
-        (1, KEYS[1], {7: ("<f8", (), ZERO)}),
-        (1, KEYS[1], {"V": ("|O", (), ZERO)}),
-        (1, KEYS[1], {"V": ("<i8", (), ZERO)}),
-        (1, KEYS[1], {"V": ("<f8", (), ZERO * 2)}),
-        (1, KEYS[1], {"V": ("<f8", (), b"\xff" * 8)}),
-        (1, KEYS[1], {"V": ("<f8", (-1,), ZERO)}),
-        (1, KEYS[1], {"V": ("<f8", (2**62, 4), ZERO)}),
-        (1, KEYS[1], {"V": ("<f8", (10**30,), ZERO)}),
-        (1, KEYS[1], {"V": ("<f8", (1,) * 100, ZERO)}),
-        (1, KEYS[1], {"V": ("<f8", (), "\0" * 8)}),
+        b"",
+        b"null\n",
+        b"[" * 100_000,
+        record(None),
+        record([KEYS[1]]),
+        record([KEYS[2], [["V", "<f8", []]]]),
+        record([7, [["V", "<f8", []]]]),
+        record([KEYS[1], {"V": 1}]),
+        record([KEYS[1], [[7, "<f8", []]]]),
+        record([KEYS[1], [["V", "|O", []]]]),
+        record([KEYS[1], [["V", "<i8", []]]]),
+        record([KEYS[1], [["V", ["<f8"], []]]]),
+        record([KEYS[1], [["V", "<f8", []]]], ZERO * 2),
+        record([KEYS[1], [["V", "<f8", []]]], ZERO[:7]),
+        record([KEYS[1], [["V", "<f8", []]]], b"\xff" * 8),
+        record([KEYS[1], [["V", "<f8", [-1]]]]),
+        record([KEYS[1], [["V", "<f8", [1.0]]]]),
+        record([KEYS[1], [["V", "<f8", [2**62, 4]]]]),
+        record([KEYS[1], [["V", "<f8", [10**30]]]]),
+        record([KEYS[1], [["V", "<f8", [1] * 100]]]),
+        record([KEYS[1], [["V", "<f8", "x"]]]),
     ],
-    ids=repr,
+    ids=lambda body: repr(body)[:60],
 )
-def test_a_made_up_record_is_refused(tmp_path: Path, record: Any) -> None:
+def test_a_made_up_record_is_refused(tmp_path: Path, body: bytes) -> None:
     fetch(tmp_path, KEYS)
-    plant(tmp_path, KEYS[1], pickle.dumps(record))
+    plant(tmp_path, KEYS[1], body)
     with pytest.warns(StoreWarning, match="1 of its entries could not be read"):
         assert fetch(tmp_path, KEYS) == KEYS[1:2]
     assert fetch(tmp_path, KEYS) == []
+
+
+def test_a_record_of_another_layout_is_computed_again(tmp_path: Path) -> None:
+    fetch(tmp_path, KEYS)
+    plant(tmp_path, KEYS[1], record([KEYS[1], [["V", "<f8", []]]]), form=b"thermalized cell 1")
+    with pytest.warns(StoreWarning, match="layout"):
+        assert fetch(tmp_path, KEYS) == KEYS[1:2]
+
+
+def test_what_the_caller_takes_for_no_state_is_computed_again(tmp_path: Path) -> None:
+    fetch(tmp_path, KEYS)
+    plant(tmp_path, KEYS[1], record([KEYS[1], [["V", "<f8", []]]]))
+
+    def check(entry: dict[str, np.ndarray]) -> None:
+        if "m" not in entry:
+            raise ValueError("a cell has an m")
+
+    store, computer = ThermalizationStore(tmp_path), Computer(KEYS)
+    with pytest.warns(StoreWarning, match="1 of its entries could not be read .a cell has an m"):
+        store.get_or_compute(KEYS, computer, check)
+    assert computer.calls == [[1]]
+    assert fetch(tmp_path, KEYS) == []
+
+
+# --- of others --------------------------------------------------------------------------------
+
+AS_ROOT = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o757, 0o702])
+def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path, mode: int) -> None:
+    fetch(tmp_path / "store", KEYS)
+    plant(tmp_path / "store", KEYS[1], record([KEYS[1], [["V", "<f8", []]]]))
+    (tmp_path / "store").chmod(mode)
+    with pytest.warns(StoreWarning, match=rf"is not used: its mode is {mode:o}.*chmod go-w.*store=") as caught:
+        assert fetch(tmp_path / "store", KEYS) == KEYS
+    assert len(caught) == 1
+    assert fetch(tmp_path / "store", KEYS) == KEYS
+    before = sorted((tmp_path / "store").iterdir())
+    assert ThermalizationStore(tmp_path / "store").keys() == []
+    assert ThermalizationStore(tmp_path / "store").clear() == 0
+    assert sorted((tmp_path / "store").iterdir()) == before
+    (tmp_path / "store").chmod(0o755)
+    file_of(tmp_path / "store", KEYS[1]).unlink()
+    assert fetch(tmp_path / "store", KEYS) == KEYS[1:2]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077])
+def test_a_folder_of_this_user_is_used_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    old = os.umask(umask)
+    try:
+        (tmp_path / "mine").mkdir(mode=0o775)  # as a shell makes it where groups have one user
+        for place in (tmp_path / "new", tmp_path / "mine"):
+            fetch(place, KEYS)
+            assert fetch(place, KEYS) == []
+            for path in (place, *place.glob("*.cell")):
+                assert not stat.S_IMODE(path.stat().st_mode) & stat.S_IWOTH
+    finally:
+        os.umask(old)
+
+
+@AS_ROOT
+def test_a_folder_that_a_group_can_write_is_not_used(tmp_path: Path) -> None:
+    fetch(tmp_path / "store", KEYS)
+    os.chown(tmp_path / "store", 0, 54321)
+    assert fetch(tmp_path / "store", KEYS) == []
+    (tmp_path / "store").chmod(0o775)
+    with pytest.warns(StoreWarning, match=r"mode is 775.*users of group 54321"):
+        assert fetch(tmp_path / "store", KEYS) == KEYS
+
+
+@AS_ROOT
+@pytest.mark.parametrize("link", [False, True])
+def test_a_folder_of_another_user_is_not_used(tmp_path: Path, link: bool) -> None:
+    fetch(tmp_path / "real", KEYS)
+    (tmp_path / "store").symlink_to(tmp_path / "real")
+    place = tmp_path / ("store" if link else "real")
+    assert fetch(place, KEYS) == []
+    os.chown(place, 54321, 54321, follow_symlinks=False)
+    with pytest.warns(StoreWarning, match=r"is not used: it belongs to another user, 54321.*store="):
+        assert fetch(place, KEYS) == KEYS
+
+
+@AS_ROOT
+def test_files_of_another_user_are_not_used(tmp_path: Path) -> None:
+    """Those that were planted before the folder was closed."""
+    fetch(tmp_path, KEYS)
+    os.chown(file_of(tmp_path, KEYS[1]), 54321, 54321)
+    file_of(tmp_path, KEYS[2]).chmod(0o666)
+    with pytest.warns(StoreWarning, match=r"2 of its entries could not be read"):
+        assert fetch(tmp_path, KEYS) == KEYS[1:3]
+    assert fetch(tmp_path, KEYS) == []
+
+
+def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
+    fetch(tmp_path / "store", KEYS[:3])
+    planted, precious = tmp_path / "planted.cell", tmp_path / "precious"
+    file_of(tmp_path / "store", KEYS[0]).rename(planted)
+    file_of(tmp_path / "store", KEYS[0]).symlink_to(planted)
+    file_of(tmp_path / "store", KEYS[3]).symlink_to(precious)
+    with pytest.warns(StoreWarning, match="2 of its entries could not be read"):
+        assert fetch(tmp_path / "store", KEYS) == [KEYS[0], *KEYS[3:]]
+    assert not precious.exists(), "a file was written through a link"
+    assert fetch(tmp_path / "store", KEYS) == []
+    assert not any(path.is_symlink() for path in (tmp_path / "store").iterdir())
 
 
 # --- not usable -------------------------------------------------------------------------------
@@ -645,10 +722,10 @@ def _with_pipe(suffix: str) -> Callable[[Path], Path]:
     return make
 
 
-def _with_device(suffix: str, device: str) -> Callable[[Path], Path]:
+def _with_link(suffix: str, target: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         folder.mkdir()
-        (folder / f"thermalized{suffix}").symlink_to(device)
+        (folder / f"thermalized{suffix}").symlink_to(target)
         return folder
 
     return make
@@ -666,14 +743,10 @@ def _read_only(folder: Path) -> Path:
     [
         (_a_file, "File exists"),
         (_below_a_file, "Not a directory"),
-        (_with_folder(".lock"), "Is a directory"),
-        (_with_folder(".dat"), "not a regular file"),
-        (_with_folder(".dir"), "not a regular file"),
-        (_with_pipe(".dat"), "not a regular file"),
-        (_with_pipe(".dir"), "not a regular file"),
-        (_with_pipe(".bak"), "not a regular file"),
-        (_with_device(".dat", "/dev/full"), "not a regular file"),
-        (_with_device(".dir", "/dev/zero"), "not a regular file"),
+        (_with_folder(".lock"), "not a regular file"),
+        (_with_pipe(".lock"), "not a regular file"),
+        (_with_link(".lock", "/dev/full"), "not a regular file"),
+        (_with_link(".lock", "/nowhere"), "not a regular file"),
         (_read_only, "Permission denied"),
     ],
 )
@@ -694,7 +767,34 @@ def test_a_folder_that_cannot_be_used_is_done_without(
     assert store.clear() == len(KEYS)
 
 
-@pytest.mark.parametrize("limit", [0, 80, 400, 1200, 4000])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_in_the_place_of_an_entry(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """It is not waited for; a folder stays, and what is there is not lost."""
+    fetch(tmp_path, KEYS[:3])
+    make(file_of(tmp_path, KEYS[3]))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert fetch(tmp_path, KEYS) == KEYS[3:]
+    assert {warning.category for warning in caught} == {StoreWarning}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StoreWarning)
+        assert not set(fetch(tmp_path, KEYS)) & set(KEYS[:3])
+
+
+def test_a_folder_that_can_only_be_read_is_read(tmp_path: Path) -> None:
+    """By many who share it, without a lock."""
+    fetch(tmp_path, KEYS)
+    for path in (tmp_path / "thermalized.lock", tmp_path / "thermalized.holder"):
+        path.unlink(missing_ok=True)
+    tmp_path.chmod(0o555)
+    try:
+        assert fetch(tmp_path, KEYS) == []
+        assert len(list(tmp_path.iterdir())) == len(KEYS)
+    finally:
+        tmp_path.chmod(0o755)
+
+
+@pytest.mark.parametrize("limit", [0, 80, 200])
 def test_a_disk_that_takes_no_more_bytes(tmp_path: Path, limit: int) -> None:
     fetch(tmp_path, KEYS[:4])
     complaints = finish(start("add", tmp_path, limit, 6, 200, 4))
@@ -750,6 +850,7 @@ if __name__ == "__main__":
         "add": add,
         "hold": hold,
         "share": share,
+        "slow": slow,
         "steps": steps,
         "write": write,
     }

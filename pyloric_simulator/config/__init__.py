@@ -1,33 +1,41 @@
 """Settings and circuits, read from TOML files with errors that name file and line.
 
 Settings come from the `defaults.toml` beside this module, overridden key by key by one file of
-the user and by an environment variable. A circuit file says which populations there are and how
+the user and by an environment variable. Files that nobody names are looked for in the user's project
+only: from the working directory up to the root of the project, never in a folder that others share,
+whose files could be anybody's. A circuit file says which populations there are and how
 strongly they are coupled; what the names in it mean (rows of a table of cells, terminals, names of
 conductances) is for the model to judge, so this module needs nothing of the simulator.
 """
 
 import difflib
 import json
+import logging
 import numbers
 import os
 import re
+import stat
 import sys
 import tomllib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, get_type_hints
 
 __all__ = [
     "CONFIG_VARIABLE",
     "DEFAULT_CIRCUIT",
     "MEMORY_STORE",
+    "SETTINGS_STORE",
     "STORE_VARIABLE",
     "CircuitSpec",
     "Settings",
     "find_circuit",
     "load_settings",
+    "path_of",
     "read_circuit",
     "store_folder",
     "write_circuit",
@@ -36,12 +44,17 @@ __all__ = [
 CONFIG_VARIABLE = "PYLORIC_CONFIG"  # environment variable: the user's settings file
 STORE_VARIABLE = "PYLORIC_STORE"  # environment variable: overrides `thermalization_store`
 MEMORY_STORE = "memory"  # `thermalization_store` of a run which leaves no file behind
+SETTINGS_STORE = "settings"  # `store` of a call which leaves it to the settings
 DEFAULT_CIRCUIT = "paper"  # short name of the circuit used when none is named
 
 _HERE = Path(__file__).parent
-_USER_SETTINGS = Path("config", "pyloric.toml")  # looked for upwards from the working directory
+_USER_SETTINGS = Path("config", "pyloric.toml")  # looked for from the working directory to the project's root
 _USER_CIRCUITS = Path("config", "circuits")  # likewise
+_ROOT_MARKS = (".git", ".hg", ".svn", "pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "environment.yml")
 _SHOWN = 80  # characters; longer values are cut in error messages
+_NO_FOLDERS = ("none", "null", "off", "on", "no", "yes", "false", "true", "ram", MEMORY_STORE, SETTINGS_STORE)  # words, in any case
+_log = logging.getLogger(__name__)
+_told: set[tuple[object, ...]] = set()  # what this process has logged
 
 
 # ------------------------------------------------------------------------------------ settings
@@ -56,6 +69,17 @@ class Settings(NamedTuple):
     thermalization_store: str  # folder of thermalized cells; "" = user cache; "memory" = no files
     progress: bool  # whether long runs show a progress bar
 
+    @property
+    def source(self) -> str:
+        """The file and the environment variable that they come from, "defaults", or "code"."""
+        return "code"
+
+
+class LoadedSettings(Settings):
+    """Settings that remember where they come from; equal values are equal settings."""
+
+    source: str = "code"
+
 
 _CHOICES = {"precision": ("float64", "float32")}
 _KINDS = {str: "text in quotes", float: "a number", bool: "true or false, without quotes"}
@@ -65,52 +89,98 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
     """Return the defaults, overridden by the user's settings file and the environment.
 
     The file is `path`, else the one named by the environment variable PYLORIC_CONFIG, else the
-    first `config/pyloric.toml` in the working directory or one of its parents, else none. It may
+    nearest `config/pyloric.toml` from the working directory up to the root of the project, a folder
+    with pyproject.toml, .git or the like (without one: in the working directory), else none. It may
     set any of the keys of `Settings`. PYLORIC_STORE, where set, overrides `thermalization_store`.
     An environment variable which is empty counts as not set. Files are read on the first call
-    and again only after they changed.
+    and again only after they changed. `source` says where the settings come from; it is logged once.
 
-    Raises FileNotFoundError if a file is named but missing, and ValueError, with file and line,
-    if the file is not TOML, has an unknown key, or a value of the wrong type or range.
+    Raises FileNotFoundError if a file is named but missing, TypeError if `path` is no path, and
+    ValueError, with file and line, if the file is not TOML, has an unknown key, or a value of the
+    wrong type or range.
     """
-    values = _file_settings(*_stamp(_HERE / "defaults.toml"))
+    values, sources = _file_settings(*_stamp(_HERE / "defaults.toml")), []
     user_file = _settings_file(path)
     if user_file is not None:
         values = values | _file_settings(*_stamp(user_file))
+        sources.append(str(user_file.absolute()))
     store = os.environ.get(STORE_VARIABLE)
     if store:
         values = values | {"thermalization_store": store}
-    return Settings(**values)
+        sources.append(STORE_VARIABLE)
+    settings = LoadedSettings(**values)
+    settings.source = " and ".join(sources) or "defaults"
+    _tell(logging.INFO, "settings come from %s", settings.source)
+    return settings
 
 
-def store_folder(settings: Settings) -> Path | None:
+def store_folder(store: Settings | str | os.PathLike[str] | None = SETTINGS_STORE) -> Path | None:
     """Return the absolute folder of the store of thermalized cells; None = keep it in memory.
 
+    `store` is a folder or one of these: settings, or "settings" for those of `load_settings`; "" for
+    the user cache folder (memory where this user has none, as in many containers); None or "memory".
     `~` is expanded and a relative path counts from the working directory (write "./memory" for a
-    folder of that name). The folder is not created. Raises ValueError if `~user` is unknown.
+    folder of that name). The folder is not created. Raises TypeError for what is neither text nor
+    a path, and ValueError if `~user` is unknown or if text is a word that was hardly meant as a folder.
     """
-    folder = settings.thermalization_store
-    if folder == MEMORY_STORE:
+    if isinstance(store, str) and store == SETTINGS_STORE:
+        store = load_settings()
+    if isinstance(store, Settings):
+        store = store.thermalization_store
+    if store is None or (isinstance(store, str) and store == MEMORY_STORE):
         return None
-    if not folder:
-        from platformdirs import user_cache_path
-
-        return user_cache_path("pyloric_simulator")
+    if isinstance(store, str) and not store:
+        return _user_cache()
+    if isinstance(store, str) and store.strip().casefold() in ("", *_NO_FOLDERS):
+        raise ValueError(
+            f'store = {_toml(store)}: must be a folder, "{MEMORY_STORE}" for no files, or "" for the user cache folder; '
+            f'write "{MEMORY_STORE}", or "./{store.strip()}" for a folder of that name'
+        )
+    folder = path_of("store, the folder of thermalized cells,", store)
     try:
-        return Path(folder).expanduser().absolute()
+        return folder.expanduser().absolute()
     except RuntimeError as error:
         raise ValueError(
-            f"thermalization_store = {_toml(folder)}: ~ must stand for a known home folder; "
+            f"thermalization_store = {_toml(str(folder))}: ~ must stand for a known home folder; "
             "write the folder's full path"
         ) from error
+
+
+def path_of(what: str, value: Any) -> Path:
+    """A path given as text or as a path object. Raises TypeError for anything else, ValueError for text that is none."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{what} is {value!r}, of type {type(value).__name__}; it must be text or a pathlib.Path. Give one of these.")
+    if not os.fspath(value) or "\0" in os.fspath(value):
+        raise ValueError(f"{what} is {os.fspath(value)!r}; it must name a file or folder. Write its name.")
+    return Path(value)
+
+
+def _user_cache() -> Path | None:
+    """The user's cache folder; None where the user has no home, and so no such folder."""
+    from platformdirs import user_cache_path
+
+    with suppress(RuntimeError):  # so say its newer versions, older ones return a path with ~
+        folder = user_cache_path("pyloric_simulator")
+        if folder.is_absolute():
+            return folder
+    _tell(logging.INFO, "this user has no home folder, so thermalized cells are kept in memory")
+    return None
+
+
+def _tell(level: int, message: str, *arguments: object) -> None:
+    """Log once in a process."""
+    if (message, *arguments) not in _told:
+        _told.add((message, *arguments))
+        _log.log(level, message, *arguments)
 
 
 def _settings_file(path: str | os.PathLike[str] | None) -> Path | None:
     named = (os.environ.get(CONFIG_VARIABLE) or None) if path is None else path
     if named is None:
-        return next(filter(_is_file, _upwards(_USER_SETTINGS)), None)
+        return next(filter(_is_file, (folder / _USER_SETTINGS for folder in _project(_USER_SETTINGS))), None)
     origin = f"environment variable {CONFIG_VARIABLE}" if path is None else "path"
-    return _existing(Path(named).expanduser(), f"the settings file ({origin})")
+    file = path_of(f"the settings file ({origin})", named).expanduser()
+    return _existing(file, f"the settings file ({origin})")
 
 
 def _stamp(path: Path) -> tuple[Path, int, int]:
@@ -160,22 +230,28 @@ class CircuitSpec(NamedTuple):
     cell_types: dict[str, str]  # population -> cell type, where its label does not tell
     gs: dict[tuple[str, str], float]  # (presynaptic terminal, postsynaptic population) -> nS
     ge: float | None  # nS, electrical coupling; None = the model's default
+    constants: Mapping[str, float] = MappingProxyType({})  # those that are not the model's defaults, in its units
 
 
 def find_circuit(name_or_path: str | os.PathLike[str] = DEFAULT_CIRCUIT) -> Path:
     """Return the file of a circuit given by path or by short name, e.g. "paper".
 
     An existing file wins; then `<name>.toml` in the nearest `config/circuits` folder which has it,
-    from the working directory upwards; then the circuits shipped with the package.
-    Raises FileNotFoundError, with the known names, if there is none.
+    from the working directory up to the root of the project, see `load_settings`; then the circuits
+    shipped with the package. What a name stands for is logged once where it is none of the latter.
+    Raises FileNotFoundError, with the known names, if there is none, and TypeError for what is no path.
     """
+    if not isinstance(name_or_path, str):
+        path_of("the circuit", name_or_path)
     if _is_file(name_or_path):
         return Path(name_or_path)
     name = os.fspath(name_or_path).removesuffix(".toml")
-    folders = [*_upwards(_USER_CIRCUITS), _HERE / "circuits"]
+    folders = [*(folder / _USER_CIRCUITS for folder in _project(_USER_CIRCUITS / f"{name}.toml")), _HERE / "circuits"]
     if Path(name).name == name:  # a path with folders in it is no short name
         for folder in folders:
             if _is_file(folder / f"{name}.toml"):
+                if folder != folders[-1]:
+                    _tell(logging.INFO, "circuit %r is %s", name, folder / f"{name}.toml")
                 return folder / f"{name}.toml"
     known = sorted({file.stem for folder in folders for file in folder.glob("*.toml")})
     raise FileNotFoundError(
@@ -192,7 +268,7 @@ def read_circuit(path: str | os.PathLike[str]) -> CircuitSpec:
     a size below 1, a negative or non-finite conductance, a synapse onto a missing population or
     given twice. Whether terminals, rows and names of conductances exist is left to the model.
     """
-    return _circuit(_read(_existing(Path(path), "the circuit file")))
+    return _circuit(_read(_existing(path_of("the circuit file", path), "the circuit file")))
 
 
 def write_circuit(spec: CircuitSpec, path: str | os.PathLike[str]) -> None:
@@ -208,13 +284,21 @@ def write_circuit(spec: CircuitSpec, path: str | os.PathLike[str]) -> None:
                 f"{field}[{label!r}]: must describe a population of pop_sizes, which has "
                 f"{list(spec.pop_sizes)}; add its size there or drop the entry"
             )
+    from ..files import written_whole  # which reads circuits' paths with this module
+
     text = "\n".join(_circuit_lines(spec)) + "\n"
-    _circuit(_parse(text, f"{os.fspath(path)} (not written)"))
-    Path(path).write_bytes(text.encode())
+    _circuit(_parse(text, f"{path_of('the circuit file', path)} (not written)"))
+    with written_whole(path) as file:
+        file.write(text.encode())
+
+
+def circuit_error(path: str | os.PathLike[str], where: Sequence[str], rule: str, cure: str) -> ValueError:
+    """An error about a value of a circuit file, with its line; `where` are the keys that lead to it."""
+    return _read(Path(path)).error(tuple(where), rule, cure)
 
 
 def _circuit(file: "_File") -> CircuitSpec:
-    _check_keys(file, (), ("title", "populations"), ("synapses", "electrical"))
+    _check_keys(file, (), ("title", "populations"), ("synapses", "electrical", "constants"))
     populations = _populations(file)
     if "electrical" in file.data:
         _check_keys(file, ("electrical",), ("g",))
@@ -234,6 +318,7 @@ def _circuit(file: "_File") -> CircuitSpec:
         },
         gs=_synapses(file, populations),
         ge=_conductance(file, ("electrical", "g")) if "electrical" in file.data else None,
+        constants={name: _constant(file, name) for name in _table(file, ("constants",))} if "constants" in file.data else {},
     )
 
 
@@ -296,6 +381,13 @@ def _conductance(file: "_File", where: "_Where") -> float:
     return float(value)
 
 
+def _constant(file: "_File", name: str) -> float:
+    value = file.data["constants"][name]
+    if not _is_number(value) or not abs(value) <= sys.float_info.max:
+        raise file.error(("constants", name), "a constant must be a finite number", f"write e.g. {_key(name)} = 10")
+    return float(value)
+
+
 def _text(file: "_File", where: "_Where") -> str:
     value = file.at(where)
     if not isinstance(value, str) or not value:
@@ -332,6 +424,8 @@ def _circuit_lines(spec: CircuitSpec) -> Iterator[str]:
         yield f"g = {_toml(g)}"
     if spec.ge is not None:
         yield from ("", "[electrical]", f"g = {_toml(spec.ge)}")
+    if spec.constants:
+        yield from ("", "[constants]", *(f"{_key(name)} = {_toml(x)}" for name, x in spec.constants.items()))
 
 
 # --------------------------------------------------------------- TOML with line numbers
@@ -383,7 +477,7 @@ def _read(path: Path) -> _File:
 def _parse(text: str, name: str) -> _File:
     try:
         return _File(name, tomllib.loads(text), _Locator(text).lines())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         at = re.search(r"\(at line (\d+)", str(error))  # else the error is at the end of the text
         line = int(at[1]) if at else text.rstrip().count("\n") + 1
         value = text.split("\n")[line - 1].strip()
@@ -542,10 +636,37 @@ def _closest(word: str, known: Iterable[str]) -> str:
     return difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)[0]
 
 
-def _upwards(inner: Path) -> Iterator[Path]:
-    """`inner` in the working directory, then in each of its parents."""
-    folder = Path.cwd()
-    yield from (outer / inner for outer in (folder, *folder.parents))
+def _project(inner: Path) -> list[Path]:
+    """The working directory and its parents up to the root of the project, none of them shared; `inner` is what is looked for there.
+
+    Without a root only the working directory counts, and the home folder only if it is a root itself.
+    """
+    try:
+        here = Path.cwd()
+    except OSError:  # it was removed
+        return []
+    found = list[Path]()
+    for folder in (here, *here.parents):
+        if _is_shared(folder):
+            break
+        found.append(folder)
+        if any(os.path.exists(folder / mark) for mark in _ROOT_MARKS):  # noqa: PTH110 (as in `_is_file`)
+            return found
+    found = [folder for folder in found[:1] if str(folder) != os.path.expanduser("~")]  # noqa: PTH111 (raises without a home)
+    if not found and _is_file(here / inner):
+        why = "this folder is everybody's, or your home and no project"
+        _tell(logging.WARNING, f"%s is not read, since {why}; name the file, settings in {CONFIG_VARIABLE}", here / inner)
+    return found
+
+
+def _is_shared(folder: Path) -> bool:
+    """Whether others can put files into a folder: it is made for that, as /tmp, or is not this user's."""
+    try:
+        status = folder.stat()
+    except OSError:  # a parent that we may not look at
+        return True
+    mine = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+    return bool(status.st_mode & stat.S_IWOTH) and (not mine or bool(status.st_mode & stat.S_ISVTX))
 
 
 def _is_file(path: str | os.PathLike[str]) -> bool:
