@@ -1374,14 +1374,24 @@ def same_model(path: Any, found: Any, wanted: Any, found_numbers: np.ndarray, nu
         raise ValueError(f"the snapshot {path} is of a model with other {what}; it must be the same one. Build the model as it was saved.")
 
 
-def q10s(q10: Any, known: Mapping[str, Collection[str]]) -> None:
+def q10s(q10: Mapping[str, Any], known: Mapping[str, Collection[str]]) -> None:
     """Q10s that are positive, for names that the model has."""
-    for field, value in q10._asdict().items():
+    for field, value in q10.items():
+        if field not in known and isinstance(value, Mapping):
+            raise TypeError(f"the Q10 {field} is {value!r}; it must be one number, since it has no parts with names. Give that.")
         for name, x in (value if isinstance(value, Mapping) else {"": value}).items():
-            if field != "T" and number(f"the Q10 {field} {name}".rstrip(), x, "1") <= 0:
-                raise ValueError(f"the Q10 {field} {name} is {x:g}; it must be positive. 1 is no change.")
+            what = f"the Q10 {field} {name}".rstrip()
+            if field == "keeps_influx":
+                of_type(field, x, bool, "True or False")
+            elif number(what, x, "1") <= 0:
+                raise ValueError(f"{what} is {x:g}; it must be positive. 1 is no change.")
+            elif not LEAST_Q10 <= x <= LARGEST_Q10:
+                warn(f"{what} is {x:g}; those of rates and conductances are about 1 to 5. Give the factor of growth with 10 °C.")
             if name:
                 choice(f"a name in the Q10s of {field}", name, known[field])
+
+
+LEAST_Q10, LARGEST_Q10 = 0.2, 20.0
 
 
 def relative_densities(start: Any, widths: Sequence[int]) -> np.ndarray:

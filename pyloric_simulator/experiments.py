@@ -64,6 +64,7 @@ from jax import Array, lax
 
 from . import checks
 from .components import (
+    Calcium,
     Cell,
     GapJunction,
     Graded,
@@ -95,6 +96,7 @@ from .prinz2004 import (
     MS_PER_S,
     NS_TO_US,
     PACEMAKERS,
+    Constants,
     Prinz2004,
     activating,
     covered_exactly,
@@ -168,6 +170,17 @@ def cell_number(network: Network, cell: Any) -> int:
 
 
 # %%
+def group_of(structure: Structure, population: int) -> int:
+    """The group to which the cells of a population belong."""
+    cell = int(np.flatnonzero(structure.rows == population)[0])
+    return next(n for n, group in enumerate(structure.groups) if cell in group.cells)
+
+
+def pool_of(calcium: Calcium | None, c: Constants) -> Calcium | None:
+    """The pool with the present constants."""
+    return calcium and calcium._replace(f=c.f, τ=c.τ_Ca, rest=c.Ca_rest, outside=c.Ca_out)
+
+
 def present(network: Network) -> tuple[dict[str, Cell], list[Any]]:
     """Cells and connections of a network with its present numbers."""
     cells, params, labels, s = dict[str, Cell](), network.params, network.labels, network.structure
@@ -175,10 +188,12 @@ def present(network: Network) -> tuple[dict[str, Cell], list[Any]]:
         group, place = s.groups[network.places[number][0]], network.places[number]
         old, g = network.made_of[label], np.asarray(params.g[place[0]])[group.circuit.rows[place[1]]]
         placed = [c._replace(source="")(float(x)) for c, x in zip(group.channels, g, strict=True)]
-        cells[label] = Cell(placed, area=old.area, calcium=old.calcium, temperature=old.temperature)
+        pool = pool_of(old.calcium, group.circuit.constants)
+        cells[label] = Cell(placed, area=old.area, calcium=pool, temperature=group.temperature)
         cells[label].constants = group.circuit.constants
     slow, own, gaps = (np.asarray(x) for x in (params.gs, params.gz, params.ge))
-    joined: list[Any] = [Synapse(labels[w.pre], labels[w.post], s.wiring.transmitters[w.transmitter], float(g))
+    kinds = lambda pre: s.groups[group_of(s, pre)].circuit.transmitters  # noqa: E731
+    joined: list[Any] = [Synapse(labels[w.pre], labels[w.post], kinds(w.pre)[w.transmitter], float(g))
                          for w, g in zip(s.wiring.synapses, slow, strict=True)]  # fmt: skip
     joined += [Synapse(labels[pre], labels[post], s.kinds[kind], float(g)) for (pre, post, kind), g in zip(s.kinetic, own, strict=True)]
     return cells, joined + [GapJunction(labels[a], labels[b], float(g)) for (a, b), g in zip(s.junctions, gaps, strict=True)]

@@ -45,8 +45,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -61,7 +60,6 @@ from .adjoint import simulate_with_adjoint
 from .components import (
     CELSIUS,
     GHK,
-    REFERENCE,
     Channel,
     Group,
     Kinetic,
@@ -75,6 +73,8 @@ from .components import (
     at,
     base,
     chemical,
+    divided,
+    faster,
     network_currents,
     pack,
     powers,
@@ -82,21 +82,29 @@ from .components import (
     simulate_network,
     split,
 )
-from .experiments import EDGE, cell_number, converted, network_of, present, rebuilt, start_of
-from .prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, MS_PER_S, Curve, Gate, Prinz2004, conductances, precision
+from .experiments import EDGE, cell_number, converted, group_of, network_of, present, rebuilt, start_of
+from .prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, MS_PER_S, Prinz2004, conductances, precision
 from .rhythm import GAP, begun, bursts, mean_phase, period, spikes
 
 # %% [markdown]
 # ## Temperature
 #
-# With 10 °C a rate grows by the factor $Q_{10}$, so at the temperature $T$
+# Every model knows at which temperature $T_0$ it holds: a circuit of the first chapter at 10 °C, a cell at its `temperature`. With 10 °C more
+# a rate grows by the factor $Q_{10}$, so at the temperature $T$
 #
 # $$
 # τ_x(T) = τ_x\, Q_{10}^{-(T - T_0)/10}, \qquad \bar g(T) = \bar g\, Q_{10}^{(T - T_0)/10}, \qquad γ(T) = γ\, \frac{T}{T_0},
 # $$ (eq-q10)
 #
-# each process with its own $Q_{10}$, and the Nernst slope $γ = RT/2F$ with the absolute temperature. The pump of
-# calcium works faster, too: $τ_{Ca}$ falls, and with it the calcium that a given current keeps in the cell.
+# each process with its own $Q_{10}$, and the Nernst slope $γ = RT/2F$ with the absolute temperature. The new model holds at $T$: to go to
+# 20 °C twice is to go there once, and the way back leads to where it began. Synapses have the temperature of the cell before them.
+#
+# A channel, a synapse or a pool of calcium whose own $Q_{10}$ is known, such as the channels of {cite:t}`HodgkinHuxley1952`, keeps it, unless it
+# is named. All others take those of the set that is given.
+#
+# The pump of calcium works faster, too: $τ_{Ca}$ falls. What a steady current keeps in the cell, $f$ per nA, stays as it is in the codes of
+# {cite:t}`Caplan2014` and {cite:t}`AlonsoMarder2020`, so that calcium enters faster, too. With `keeps_influx` each nA brings in as
+# much calcium per ms as before, and less of it stays.
 #
 # {cite:t}`Tang2010` measured values between 1.8 and 4 in LP. {cite:t}`Caplan2014` drew those of activation, of
 # inactivation and of the calcium pump at random between 1 and 4, 125,000 times, with 1.6, that of diffusion, for all conductances.
@@ -107,7 +115,10 @@ from .rhythm import GAP, begun, bursts, mean_phase, period, spikes
 
 # %%
 class Q10s(NamedTuple):
-    """Factors of growth with 10 °C. Each is a number for all, or a mapping from names to numbers, 1 for those left out."""
+    """Factors of growth with 10 °C, of components whose own is not known.
+
+    Each is a number for all of these, or a mapping from names to numbers, 1 for those left out. A name in it goes before the component's own.
+    """
 
     m: Any = 1.0  # rate of activation, by channel
     h: Any = 1.0  # rate of inactivation, by channel
@@ -116,7 +127,7 @@ class Q10s(NamedTuple):
     gs: Any = 1.0  # synaptic conductance, by kind
     ge: float = 1.0  # gap junctions
     calcium: float = 1.0  # rate of the pump
-    T: float = REFERENCE  # °C, at which the model is as given
+    keeps_influx: bool = False  # whether a warmer pump leaves less calcium in the cell, f/τ_Ca as before; else f is as before
 
 
 DIFFUSION = 1.6  # of conductances, Caplan et al. (2014)
@@ -126,14 +137,25 @@ TYPICAL = Q10s(m=2.0, h=2.0, g=DIFFUSION, synapse=2.0, gs=DIFFUSION, ge=DIFFUSIO
 
 def caplan(seed: int, channels: Sequence[str] = ("Na", "CaT", "CaS", "A", "KCa", "Kd", "H")) -> Q10s:
     """A random set as Caplan et al. (2014) drew theirs; synapses, which they had none of, are typical."""
+    names = list_of_names("channels", channels)
     draw = np.random.default_rng(checks.count("seed", seed, least=0)).uniform
-    m, h = ({c: float(draw(*RATES)) for c in channels} for _ in range(2))
+    m, h = ({c: float(draw(*RATES)) for c in names} for _ in range(2))
     return TYPICAL._replace(m=m, h=h, calcium=float(draw(*RATES)))
 
 
-def factor(q10: Any, name: str, x: Any) -> Any:
-    """Growth of something named over 10x °C."""
-    return (q10.get(name, 1.0) if isinstance(q10, Mapping) else q10) ** x
+def list_of_names(what: str, names: Any) -> list[str]:
+    """Names, each of them text; a single text is no list."""
+    found = [] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+    if not found or not all(isinstance(x, str) for x in found):
+        raise TypeError(f"{what} is {names!r}; it must be a list of names. Write {what}=['Na', 'Kd'], for example.")
+    return found
+
+
+def factor(q10: Any, name: str, own: float | None, x: Any) -> Any:
+    """Growth of something named over 10x °C; own: its own Q10, if that is known."""
+    if isinstance(q10, Mapping) and (name in q10 or own is None):
+        return q10.get(name, 1.0) ** x
+    return (q10 if own is None else own) ** x
 
 
 # %% [markdown]
@@ -142,67 +164,81 @@ def factor(q10: Any, name: str, x: Any) -> Any:
 
 
 # %%
-def faster(gate: Gate | None, by: Any) -> Gate | None:
-    """A gate with its time constant divided by a factor, which may be traced."""
-    if gate is None:
-        return None
-    τ = gate.tau
-    if isinstance(τ, Curve):
-        return gate._replace(tau=replace(τ, c0=τ.c0 / by, c1=τ.c1 / by))
-
-    def quicker(V: Array, Ca: Array) -> Array:
-        return at(τ, V, Ca) / by
-
-    return gate._replace(tau=quicker)  # type: ignore[arg-type]
+def warm_channel(c: Channel, q: Q10s, x: Any) -> Channel:
+    """A channel at a temperature higher by 10x °C, without its density."""
+    own = c.q10 and c.q10.rate
+    return c._replace(m=faster(c.m, factor(q.m, c.name, own, x)), h=faster(c.h, factor(q.h, c.name, own, x)))
 
 
-def warm_group(group: Group, q: Q10s, x: Any) -> Group:
-    """A group of cells at a temperature higher by 10x °C; see `warm`."""
-    channels = tuple(c._replace(m=faster(c.m, factor(q.m, c.name, x)), h=faster(c.h, factor(q.h, c.name, x))) for c in group.channels)
-    c, pump = group.circuit.constants, q.calcium**x
-    γ = c.γ * (q.T + 10 * x + CELSIUS) / (q.T + CELSIUS)
-    constants = c._replace(γ=γ, τ_Ca=c.τ_Ca / pump, f=c.f / pump)
-    circuit = group.circuit._replace(channels=tuple(map(base, channels)), constants=constants, transmitters=warm_kinds(group, q, x))
-    return group._replace(circuit=circuit, channels=channels)
+def warm_kind(kind: Any, q: Q10s, x: Any) -> Any:
+    """A kind of synapse at a temperature higher by 10x °C, without its conductance."""
+    by = factor(q.synapse, kind.name, kind.q10 and kind.q10.rate, x)
+    return kind._replace(rate=divided(kind.rate, 1 / by)) if isinstance(kind, Kinetic) else kind._replace(s=faster(kind.s, by))
 
 
-def warm_kinds(group: Group | Structure, q: Q10s, x: Any) -> Any:
-    """The graded synapses of a group or a network."""
-    kinds: Any = group.wiring.transmitters if isinstance(group, Structure) else group.circuit.transmitters
-    return tuple(k._replace(s=faster(k.s, factor(q.synapse, k.name, x))) for k in kinds)
+def warm_group(group: Group, q: Q10s, T: Any) -> Group:
+    """A group of cells at the temperature T (°C), without their densities."""
+    x, c = (T - group.temperature) / 10, group.circuit.constants
+    pump = factor(q.calcium, "", group.pump, x)
+    γ = c.γ * (T + CELSIUS) / (group.temperature + CELSIUS)
+    constants = c._replace(γ=γ, τ_Ca=c.τ_Ca / pump, f=c.f / pump if q.keeps_influx else c.f)
+    channels = tuple(warm_channel(c, q, x) for c in group.channels)
+    kinds: Any = tuple(warm_kind(k, q, x) for k in group.circuit.transmitters)
+    circuit = group.circuit._replace(channels=tuple(map(base, channels)), constants=constants, transmitters=kinds)
+    return group._replace(circuit=circuit, channels=channels, temperature=T)
 
 
-def warm_kinetic(kind: Kinetic, by: Any) -> Kinetic:
-    """A kinetic synapse whose rate is multiplied by a factor."""
-    rate = kind.rate
-    return kind._replace(rate=lambda s, V_pre, V_post: by * rate(s, V_pre, V_post))
+def warm_kinetic(s: Structure, q: Q10s, x: Callable[[int], Any]) -> tuple[Any, Any]:
+    """`Structure.kinetic` and `Structure.kinds`, each with the temperature of the cells before it; x: of a population."""
+    used = list(dict.fromkeys((kind, group_of(s, pre)) for pre, _, kind in s.kinetic))
+    first = {group_of(s, pre): pre for pre, _, _ in s.kinetic}
+    kinetic = tuple((pre, post, used.index((kind, group_of(s, pre)))) for pre, post, kind in s.kinetic)
+    return kinetic, tuple(warm_kind(s.kinds[kind], q, x(first[group])) for kind, group in used)
 
 
 def warm(params: Params, T: Any, q10: Q10s = TYPICAL) -> Params:
     """The numbers of a network at the temperature T (°C), {eq}`eq-q10`; pure, and T may be traced."""
-    s, x = params.structure, (T - q10.T) / 10
-    wiring = s.wiring._replace(transmitters=warm_kinds(s, q10, x))
-    kinds = tuple(warm_kinetic(k, factor(q10.synapse, k.name, x)) for k in s.kinds)
-    structure = s._replace(wiring=wiring, groups=tuple(warm_group(g, q10, x) for g in s.groups), kinds=kinds)
-    by_channel = [jnp.stack([jnp.asarray(factor(q10.g, c.name, x)) for c in g.channels]) for g in s.groups]
-    by_kind = lambda kinds, used: jnp.asarray([factor(q10.gs, kinds[i].name, x) for i in used])  # noqa: E731
-    graded, kinetic = by_kind(s.wiring.transmitters, [w.transmitter for w in s.wiring.synapses]), by_kind(s.kinds, [k for _, _, k in s.kinetic])
-    g = tuple(jnp.asarray(a) * jnp.asarray(b, jnp.asarray(a).dtype) for a, b in zip(params.g, by_channel, strict=True))
-    return Params(g, params.gs * graded, params.gz * kinetic, params.ge * q10.ge**x, structure)
+    s = params.structure
+    x = lambda population: (T - s.groups[group_of(s, population)].temperature) / 10  # noqa: E731
+    own = lambda c: c.q10 and c.q10.g  # noqa: E731
+    g = [jnp.stack([jnp.asarray(factor(q10.g, c.name, own(c), (T - group.temperature) / 10)) for c in group.channels]) for group in s.groups]
+    by_kind = lambda pre, k: factor(q10.gs, k.name, own(k), x(pre))  # noqa: E731
+    graded = jnp.asarray([by_kind(w.pre, s.wiring.transmitters[w.transmitter]) for w in s.wiring.synapses])
+    own_kinds = jnp.asarray([by_kind(pre, s.kinds[kind]) for pre, _, kind in s.kinetic])
+    gaps = jnp.asarray([q10.ge ** x(a) for a, _ in s.junctions])
+    kinetic, kinds = warm_kinetic(s, q10, x)
+    wiring: Any = s.wiring._replace(transmitters=tuple(warm_kind(k, q10, x(0)) for k in s.wiring.transmitters))
+    structure = s._replace(wiring=wiring, groups=tuple(warm_group(g, q10, T) for g in s.groups), kinetic=kinetic, kinds=kinds)
+    times = lambda a, b: jnp.asarray(a) * jnp.asarray(b, jnp.asarray(a).dtype)  # noqa: E731
+    return Params(tuple(map(times, params.g, g)), times(params.gs, graded), times(params.gz, own_kinds), times(params.ge, gaps), structure)
 
 
 def at_temperature(model: Any, T: float, q10: Q10s = TYPICAL) -> Network:
-    """A circuit, cell or network at the temperature T (°C), a network like any other. Raises ValueError for unknown names."""
-    network = checked(network_of(model), q10)
-    T = checks.number("T", T, "°C")
+    """A circuit, cell or network at the temperature T (°C), a network like any other; `Cell.warmed` and `Network.warmed` are this.
+
+    Raises ValueError for unknown names and for temperatures that are none of a preparation, and warns (UserWarning) of unusual ones.
+    """
+    network, T = checked(network_of(model), q10), celsius("T", T)
     with precision("float64"):
-        params = warm(network.params, T, q10)
-    warmed = copy.copy(network)
-    warmed.params = params
-    cells, connections = present(warmed)
-    for cell in cells.values():
-        cell.temperature = T
-    return rebuilt(network, cells, connections)
+        warmed = copy.copy(network)
+        warmed.params = warm(network.params, T, q10)
+    return rebuilt(network, *present(warmed))
+
+
+def celsius(what: str, T: Any) -> float:
+    """A temperature in °C, at which there are preparations."""
+    T = checks.number(what, T, "°C")
+    if T > KELVIN:
+        raise ValueError(f"{what} is {T:g} °C; no cell lives at this temperature. If it is in K, subtract {CELSIUS:g}.")
+    if T <= -CELSIUS:
+        raise ValueError(f"{what} is {T:g} °C, below the absolute zero; it must be that of a preparation. Check its sign.")
+    if not COLDEST <= T <= HOTTEST:
+        checks.warn(f"{what} is {T:g} °C; preparations are kept between {COLDEST:g} and {HOTTEST:g} °C. Check its unit.")
+    return T
+
+
+KELVIN = 200.0  # °C; hotter temperatures were given in K
+COLDEST, HOTTEST = -2.0, 50.0  # °C, from frozen sea water to hot springs
 
 
 def checked(network: Network, q10: Q10s) -> Network:
@@ -210,7 +246,8 @@ def checked(network: Network, q10: Q10s) -> Network:
     s = network.structure
     channels = {c.name for g in s.groups for c in g.channels}
     kinds = {k.name for k in s.wiring.transmitters} | {k.name for k in s.kinds}
-    checks.q10s(q10, {"m": channels, "h": channels, "g": channels, "synapse": kinds, "gs": kinds})
+    checks.of_type("q10", q10, Q10s, "a set of Q10s, such as TYPICAL or Q10s(m=2, h=2)")
+    checks.q10s(q10._asdict(), {"m": channels, "h": channels, "g": channels, "synapse": kinds, "gs": kinds})
     return network
 
 
@@ -230,8 +267,8 @@ def sweep_temperature(
     Raises ValueError or TypeError on bad input.
     """
     checks.recording(duration, transient)
-    network = checked(network_of(model), q10)
-    T, dt = checks.levels("temperatures", temperatures, "°C"), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
+    network, dt = checked(network_of(model), q10), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
+    T = np.array([celsius("a temperature", x) for x in checks.levels("temperatures", temperatures, "°C")])
     start, t = start_of(model, network, state), np.arange(transient, duration, 0.25)
     with precision(network.dtype):
         one = lambda T: simulate_network(warm(network.params, T, q10), start, t, dt=dt).V  # noqa: E731
