@@ -427,6 +427,7 @@ def no_autapse(pre: str, post: str, same: bool, size: int) -> None:
 
 def state(y: Any, like: Any) -> Any:
     """A state whose fields have the shapes of `like`, finite, with gates in [0, 1] and positive calcium."""
+    y = getattr(y, "plain", y)  # of a run in which channels were counted
     if not isinstance(y, tuple) or getattr(y, "_fields", None) != like._fields:
         raise TypeError(
             f"state is {type(y).__name__}; it must be a State, such as `result.final_state` or `model.get_thermalization()`."
@@ -1337,12 +1338,15 @@ def noise(items: Sequence[Any], kinds: Any) -> None:
             positive("τ", x.τ, "ms")
 
 
-def numbers_of_channels(channels: Mapping[str, float], known: Collection[str]) -> None:
-    """Channel -> how many of them a cell has."""
+def numbers_of_channels(channels: Any, known: Collection[str], most: float) -> None:
+    """Channel -> how many of them a cell has, a whole number."""
+    of_type("channels", channels, Mapping, "a mapping from names to numbers, such as {'Na': 6000, 'K': 1800}")
     for name, n in channels.items():
         choice("a channel with noise", name, known)
-        if not number(f"the number of {name!r} channels", n, "1") >= 1:
-            raise ValueError(f"the number of {name!r} channels is {n:g}; it must be at least 1. Leave out channels without noise.")
+        if not number(f"the number of {name!r} channels", n, "1") >= 1 or n != int(n):
+            raise ValueError(f"the number of {name!r} channels is {n:g}; it must be whole, at least 1. Leave out channels without noise.")
+        if n > most:
+            raise ValueError(f"the number of {name!r} channels is {n:g}; up to {most:g} can be counted. Leave it out: its noise is nothing.")
 
 
 def readable_snapshot(path: Path) -> Any:
