@@ -1213,10 +1213,11 @@ def one_cell(cell: Any, cells: Sequence[tuple[str, int]], labels: Sequence[str])
 
 
 def protocol(what: str, f: Any, first: float, last: float) -> None:
-    """The times of a protocol increase and lie within the run (ms); plain functions have none."""
+    """The numbers of a protocol are finite, its times increase and lie within the run (ms); plain functions have none."""
     edges = getattr(f, "times", None)
     if edges is None:
         return
+    values_of_protocol(what, f)
     x = numbers(f"the times of {what}", edges).astype(float)
     levels_of = getattr(f, "levels", None)
     if levels_of is not None and len(levels_of) != len(x) + (type(f).__name__ == "Steps"):
@@ -1229,6 +1230,22 @@ def protocol(what: str, f: Any, first: float, last: float) -> None:
     outside = x[(x < first) | ((x > last) & np.isfinite(x))]
     if outside.size:
         raise ValueError(f"{what} has the time {outside[0]:g} ms; the run lasts from {first:g} to {last:g} ms. Record longer, or move it.")
+
+
+def values_of_protocol(what: str, f: Any) -> None:
+    """Levels, or amplitude and frequencies, as far as they are known."""
+    for name in ("levels", "amplitude", "frequencies"):
+        values = getattr(f, name, ())
+        if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(values)):
+            return
+        x = np.atleast_1d(numbers(f"{name} of {what}", values).astype(float))
+        if not np.isfinite(x).all():
+            raise ValueError(f"{name} of {what} contains {x[~np.isfinite(x)][0]}; all must be finite. Give numbers.")
+        if name == "frequencies" and x.size and (len(x) != 2 or x.min() < 0 or len(f.times) != 2):
+            raise ValueError(
+                f"{what} has the frequencies {f.frequencies} Hz at the times {f.times}; there must be two of each, and none negative. "
+                "Give the first and the last."
+            )
 
 
 def recording_within(what: str, times_of: Any, values: Any, first: float, last: float) -> tuple[np.ndarray, np.ndarray]:
@@ -1315,6 +1332,15 @@ def plain_reversal(name: str, E: Any) -> float:
     return float(E)
 
 
+def list_of(what: str, values: Any, kinds: Any) -> list[Any]:
+    """One thing of some kinds, or several, as a list."""
+    if isinstance(values, kinds):
+        return [values]
+    if isinstance(values, str) or not isinstance(values, Sequence) or hasattr(values, "_fields"):
+        raise TypeError(f"{what} is {values!r}; it must be a channel with a density, Prinz2003.A(50), a Synapse, or a list. Give these.")
+    return list(values)
+
+
 def additions(items: Sequence[Any], kinds: Any, recording: str, driven: bool) -> None:
     """Channels with densities, and synapses, of the recording if there is one."""
     for x in items:
@@ -1346,7 +1372,7 @@ def numbers_of_channels(channels: Any, known: Collection[str], most: float) -> N
         if not number(f"the number of {name!r} channels", n, "1") >= 1 or n != int(n):
             raise ValueError(f"the number of {name!r} channels is {n:g}; it must be whole, at least 1. Leave out channels without noise.")
         if n > most:
-            raise ValueError(f"the number of {name!r} channels is {n:g}; up to {most:g} can be counted. Leave it out: its noise is nothing.")
+            raise ValueError(f"the number of {name!r} channels is {n:g}; at most {most:g} can be counted. Leave it out: there is no noise.")
 
 
 def readable_snapshot(path: Path) -> Any:

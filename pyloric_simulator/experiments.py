@@ -94,6 +94,7 @@ from .components import (
     unpack,
 )
 from .prinz2004 import (
+    CONSTANTS,
     DEFAULT_DT,
     DEFAULT_SOLVER,
     MS_PER_S,
@@ -109,6 +110,7 @@ from .prinz2004 import (
 )
 from .results import Result
 from .rhythm import spikes
+from .scale import CURRENT, DURATION, POTENTIAL, SYNAPSE, suspicion
 from .schedule import Grid, Slots, grid_of, recorded
 
 # %% [markdown]
@@ -268,20 +270,41 @@ class Zap:
 
 
 def sampled(what: str, protocol: Any, t: np.ndarray, last: float | None = None) -> Array:
-    """A protocol for one cell at the times t: (time,). last: ms, the end of the run if it is not t[-1]."""
+    """A protocol for one cell at the times t: (time,). last: ms, the end of the run if it is not t[-1].
+
+    Raises ValueError or TypeError if it is none, does not cover the run, or is not finite.
+    """
     if callable(protocol):
         checks.protocol(what, protocol, t[0], t[-1] if last is None else last)
-        return jax.vmap(protocol)(jnp.asarray(t))
-    if isinstance(protocol, (pd.Series, tuple)):
+        return evaluated(what, protocol, t)
+    if is_recording(protocol):
         times, values = (protocol.index, protocol) if isinstance(protocol, pd.Series) else protocol
         return jnp.interp(jnp.asarray(t), *map(jnp.asarray, checks.recording_within(what, times, values, t[0], t[-1])))
     return jnp.full(len(t), checks.number(what, protocol, "its unit"))
 
 
+def is_recording(protocol: Any) -> bool:
+    """Whether a protocol is a recording of one cell, a Series or a pair of times and values."""
+    return isinstance(protocol, pd.Series) or (isinstance(protocol, tuple) and len(protocol) == 2 and not any(map(np.isscalar, protocol)))
+
+
+def evaluated(what: str, f: Any, t: np.ndarray) -> Array:
+    """A function of one time at the times t, (time,)."""
+    try:
+        shape = jax.eval_shape(f, 0.0).shape
+    except Exception as error:
+        raise TypeError(f"{what} is {f!r}, which cannot be evaluated by JAX: {error}. Write it with jax.numpy, branching by jnp.where.") from error
+    if shape != ():
+        raise ValueError(f"{what} returns the shape {shape} at one time; for one cell it must be a number. Give a function for each cell.")
+    x = jax.vmap(f)(jnp.asarray(t))
+    if (bad := ~np.isfinite(np.asarray(x))).any():
+        raise ValueError(f"{what} is {x[int(np.argmax(bad))]} at {t[int(np.argmax(bad))]:g} ms; it must be finite. Mend the function there.")
+    return x
+
+
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "A step, a ramp and a zap.", "name": "fig-protocols"}}
 # t, some = np.arange(0, 1000, 0.5), {"step": step(1, 200, 700), "ramp": Ramp((0, 1), (200, 700)), "zap": Zap(1, (0, 20), (200, 900))}
-# with precision():
-#     hv.Layout([hv.Curve((t, sampled(name, p, t)), "time (ms)", "nA", label=name).opts(width=225) for name, p in some.items()])
+# hv.Layout([hv.Curve((t, np.asarray(sampled(name, p, t))), "time (ms)", "nA", label=name).opts(width=225) for name, p in some.items()])
 
 # %% [markdown]
 # ## One step, and what acts on it
@@ -385,7 +408,7 @@ class Setup(NamedTuple):
     """A network, ready for an experiment."""
 
     network: Network
-    start: State
+    start: Any  # a State, or a NoisyState
     t: np.ndarray  # (time,) ms, to be recorded
     dt: float  # ms
     steps: np.ndarray  # (step + 1,) ms
@@ -413,19 +436,85 @@ def set_up(model: Any, t: Any, state: Any, dt: float | None, t0: float) -> Setup
 
 
 def injected(s: Setup, I_ext: Any) -> Array:
-    """A current for each cell at the steps, (step + 1, cell) nA. I_ext: a mapping label -> protocol, or as in a call of a model."""
+    """A current for each cell at the steps, (step + 1, cell) nA. I_ext: a protocol, a mapping label -> protocol, or as in a call of a model."""
     network, shape = s.network, (len(s.steps), len(s.network.rows))
     if isinstance(I_ext, Mapping):
         checks.known_labels("I_ext", I_ext, network.labels)
         of = {label: sampled(f"I_ext[{label!r}]", I_ext.get(label, 0.0), s.steps, s.last) for label in network.labels}
-        return jnp.stack([of[network.labels[i]] for i in network.rows], 1)
+        return plausible("I_ext", jnp.stack([of[network.labels[i]] for i in network.rows], 1), network)
+    if is_recording(I_ext) and not (isinstance(I_ext, pd.Series) and set(I_ext.index) & set(network.labels)):
+        return plausible("I_ext", jnp.broadcast_to(sampled("I_ext", I_ext, s.steps, s.last)[:, None], shape), network)
     if callable(I_ext):
         checks.protocol("I_ext", I_ext, s.steps[0], s.last)
     I = checks.current(I_ext, network.labels, network.rows, s.t)
     if callable(I):
         values = jax.vmap(I)(jnp.asarray(s.steps))
-        return jnp.broadcast_to(values[:, None] if values.ndim == 1 else values, shape)
-    return sampled_at(s.steps, *I) if isinstance(I, tuple) else jnp.broadcast_to(jnp.asarray(I), shape)
+        values = jnp.broadcast_to(values[:, None] if values.ndim == 1 else values, shape)
+    else:
+        values = sampled_at(s.steps, *I) if isinstance(I, tuple) else jnp.broadcast_to(jnp.asarray(I), shape)
+    return plausible("I_ext", values, network)
+
+
+def plausible(what: str, I: Any, network: Network) -> Any:
+    """Currents (…, cell) nA, all finite; warns (UserWarning) where their size is that of another unit, for the membrane of each cell."""
+    x = np.asarray(I)
+    if (bad := ~np.isfinite(x)).any():
+        raise ValueError(f"{what} contains {x[bad].flat[0]}; currents must be finite, in nA. Fill the gap, with 0 for no input.")
+    for (group, _), row, size in zip(network.places, network.rows, np.abs(x).reshape(-1, x.shape[-1]).max(0), strict=True):
+        times = float(network.structure.groups[group].circuit.constants.A) / CONSTANTS.A
+        usual = CURRENT._replace(least=CURRENT.least * times, most=CURRENT.most * times)
+        if size and (said := suspicion(f"{what} into {network.labels[row]!r}", float(size), usual)):
+            checks.warn(said)
+            break
+    return I
+
+
+def constant_current(what: str, I: Any, network: Network) -> np.ndarray:
+    """A constant current (nA) into each cell, (cell,), from a number, one for each cell, or a mapping label -> number."""
+    if isinstance(I, Mapping):
+        checks.known_labels(what, I, network.labels)
+        I = [I.get(network.labels[i], 0.0) for i in network.rows]
+    x, n = checks.numbers(what, I, "be a constant current in nA, or one for each cell").astype(float), len(network.rows)
+    if x.shape not in ((), (n,)):
+        raise ValueError(f"{what} has shape {x.shape}; it must be constant, a number in nA or one for each of the {n} cells. Give that.")
+    return plausible(what, np.broadcast_to(x, n), network)
+
+
+def milliseconds(what: str, time: Any) -> float:
+    """How long something lasts (ms); warns (UserWarning) where that looks like seconds."""
+    time = checks.positive(what, time, "ms")
+    if said := suspicion(what, time, DURATION):
+        checks.warn(said)
+    return time
+
+
+def millivolts(what: str, V: Any) -> float:
+    """One potential (mV); warns (UserWarning) where it looks like V."""
+    V = checks.number(what, V, "mV")
+    plausible_potentials(what, np.array([V]))
+    return V
+
+
+def plausible_potentials(what: str, V: np.ndarray) -> None:
+    """Potentials (mV) to which a cell may be brought; warns (UserWarning) where they look like V. Zero alone is no unit."""
+    size = float(np.abs(V).max(initial=0.0))
+    said = suspicion(what, size, POTENTIAL) if size else ""
+    if said and size > POTENTIAL.most:
+        raise ValueError(said)
+    if said:
+        checks.warn(said)
+
+
+def allocated(what: str, numbers: float) -> None:
+    """Refuse what takes more memory than there is, before it is taken."""
+    if numbers * 8 > LARGEST:
+        raise ValueError(
+            f"{what} takes {numbers * 8 / 2**30:.3g} GiB of memory; at most {LARGEST / 2**30:g} are taken at once. Do it in parts, or for a "
+            "shorter time."
+        )
+
+
+LARGEST = 4 * 2**30  # bytes
 
 
 def run(s: Setup, drive: Drive, clamped: tuple[int, ...] = ()) -> NetworkResult:
@@ -476,19 +565,19 @@ def constant(s: Setup, cell: int, I: Array) -> Array:
     return jnp.zeros(len(s.network.rows), I.dtype).at[cell].set(I)
 
 
-@partial(jax.jit, static_argnames=("grid", "dt"))
-def batch_of_currents(params: Params, start: State, I: Array, *, grid: Grid, dt: float) -> State:
-    """States (current, time, …) of runs with constant currents I (current, cell) nA."""
-    return jax.vmap(lambda I: integrate(params, start, I, None, grid=grid, solver=DEFAULT_SOLVER, dt=dt, t0=0.0))(I)
+@partial(jax.jit, static_argnames=("cell", "grid", "dt"))
+def batch_of_currents(params: Params, start: State, I: Array, *, cell: int, grid: Grid, dt: float) -> Array:
+    """Potential of a cell (current, time) in runs with constant currents I (current, cell) nA."""
+    return jax.vmap(lambda I: integrate(params, start, I, None, grid=grid, solver=DEFAULT_SOLVER, dt=dt, t0=0.0).V[:, cell])(I)
 
 
-@partial(jax.jit, static_argnames=("grid", "dt"))
-def staircase_of_currents(params: Params, start: State, I: Array, *, grid: Grid, dt: float) -> Array:
-    """Potentials (current, time, cell) of one run through constant currents I (current, cell) nA."""
+@partial(jax.jit, static_argnames=("cell", "grid", "dt"))
+def staircase_of_currents(params: Params, start: State, I: Array, *, cell: int, grid: Grid, dt: float) -> Array:
+    """Potential of a cell (current, time) in one run through constant currents I (current, cell) nA."""
 
     def stair(y: State, I: Array) -> tuple[State, Array]:
         ys = integrate(params, y, I, None, grid=grid, solver=DEFAULT_SOLVER, dt=dt, t0=0.0)
-        return jax.tree.map(lambda x: x[-1], ys), ys.V
+        return jax.tree.map(lambda x: x[-1], ys), ys.V[:, cell]
 
     return lax.scan(stair, start, I)[1]
 
@@ -508,18 +597,20 @@ def fi_curve(
 
     duration, transient: ms at each current; the transient does not count. Raises ValueError or TypeError on bad input.
     """
-    checks.recording(duration, transient)
+    checks.recording(milliseconds("duration", duration), transient)
     levels, t = checks.levels("currents", currents, "nA"), np.arange(0, duration, SAMPLING)
+    checks.of_type("staircase", staircase, bool, "True or False")
+    allocated(f"a curve of {len(levels):,} currents for {duration:g} ms", len(levels) * len(t) * (1 + staircase))
     s = set_up(model, t, state, dt, 0.0)
     number, grid = cell_number(s.network, cell), grid_of(t, 0.0, s.dt)[0]
+    plausible_levels("currents", levels, s.network, number)
     checks.on_steps(t, 0.0, s.dt, grid_of(t, 0.0, s.dt)[1] is None)
     with precision(s.network.dtype):
         start = State(*(np.asarray(x, s.network.dtype) for x in s.start))
         path = np.concatenate([levels, levels[::-1]]) if staircase else levels
         I = jax.vmap(partial(constant, s, number))(jnp.asarray(path))
-        params = s.network.params
-        run = staircase_of_currents if staircase else lambda *a, **k: batch_of_currents(*a, **k).V
-        V = np.asarray(run(params, start, I, grid=grid, dt=s.dt))[:, :, number]
+        run = staircase_of_currents if staircase else batch_of_currents
+        V = np.asarray(run(s.network.params, start, I, cell=number, grid=grid, dt=s.dt))
     rates = [rate_of(t, x, transient) for x in V]
     n = len(levels)
     table = {"up": rates[:n], "down": rates[n:][::-1]} if staircase else {"rate": rates}
@@ -556,19 +647,23 @@ def rheobase(
 ) -> float:  # fmt: skip
     """Least constant current (nA) between low and high that makes a cell fire within `duration` (ms), to a tolerance (nA).
 
-    Raises ValueError if the cell fires at `low`, or does not at `high`.
+    Raises ValueError if the cell fires at `low`, or does not at `high`, and for a tolerance that the precision does not resolve.
     """
     low, high = checks.interval("current", low, high, "nA")
     tolerance = checks.positive("tolerance", tolerance, "nA")
-    t = np.arange(0, checks.positive("duration", duration, "ms"), SAMPLING)
+    t = np.arange(0, milliseconds("duration", duration), SAMPLING)
+    allocated(f"a rheobase with runs of {duration:g} ms", GRID * len(t))
     s = set_up(model, t, state, dt, 0.0)
     number, grid = cell_number(s.network, cell), grid_of(t, 0.0, s.dt)[0]
+    checks.on_steps(t, 0.0, s.dt, grid_of(t, 0.0, s.dt)[1] is None)
+    plausible_levels("the highest current", np.array([high]), s.network, number)
+    resolved(tolerance, max(abs(low), abs(high)), s.network.dtype)
     with precision(s.network.dtype):
         start = State(*(np.asarray(x, s.network.dtype) for x in s.start))
         while True:
             I = np.linspace(low, high, GRID)
             inputs = jax.vmap(partial(constant, s, number))(jnp.asarray(I))
-            V = np.asarray(batch_of_currents(s.network.params, start, inputs, grid=grid, dt=s.dt).V)[:, :, number]
+            V = np.asarray(batch_of_currents(s.network.params, start, inputs, cell=number, grid=grid, dt=s.dt))
             fires = np.array([len(spikes(t, x)) > 0 for x in V])
             checks.threshold_between(fires, low, high)
             first = int(np.argmax(fires))
@@ -577,22 +672,48 @@ def rheobase(
                 return high
 
 
+def resolved(tolerance: float, largest: float, dtype: str) -> None:
+    """A tolerance (nA) for currents up to a size (nA) that numbers of a precision resolve."""
+    finest = GRID * largest * float(np.finfo(dtype).eps)
+    if tolerance < finest:
+        raise ValueError(
+            f"tolerance is {tolerance:g} nA; up to {largest:g} nA the precision {dtype} resolves {finest:.2g} nA. Take 0.001, or more digits than "
+            "an electrode has."
+        )
+
+
+def plausible_levels(what: str, levels: np.ndarray, network: Network, number: int) -> None:
+    """Currents (nA) into one cell; warns (UserWarning) where they look like another unit."""
+    I = np.zeros(len(network.rows))
+    I[number] = np.abs(levels).max()
+    plausible(what, I, network)
+
+
 def input_resistance(
     model: Any, *, cell: Any = None, I: float = -0.01, duration: float = 2000.0, state: Any = None, dt: float | None = None
 ) -> float:
     """Input resistance (MΩ) of a cell at rest, from a step of I (nA) that lasts `duration` (ms), after as long a rest.
 
-    Raises ValueError if the potential does not settle, as in a cell that fires.
+    Raises ValueError if the potential does not settle, as in a cell that fires, and warns (UserWarning) if it goes far.
     """
-    I, duration = checks.number("I", I, "nA"), checks.positive("duration", duration, "ms")
+    I, duration = checks.number("I", I, "nA"), milliseconds("duration", duration)
+    if I == 0:
+        raise ValueError("I is 0 nA; a step must change something. Take -0.01.")
     t = np.array([1.0, 1.9, 2.0]) * duration
     s = set_up(model, t, state, dt, 0.0)
     number, step_on = cell_number(s.network, cell), step(I, duration + s.dt, 2 * duration + 1)
+    plausible_levels("I", np.array([I]), s.network, number)
     with precision(s.network.dtype):
         current = jax.vmap(lambda t: step_on(t))(jnp.asarray(s.steps))
         rest, late, last = run(s, Drive(jax.vmap(partial(constant, s, number))(current))).states.V[:, number]
     checks.settled(float(late), float(last), I)
+    if abs(last - rest) > FAR:
+        checks.warn(f"I is {I:g} nA and moves the potential by {last - rest:.3g} mV, far from rest; a small step is meant. If it is in pA, "
+                    "multiply it by 0.001.")  # fmt: skip
     return float((last - rest) / I)
+
+
+FAR = 30.0  # mV; a longer way from rest is not linear
 
 
 # %% tags=["active-ipynb"]
@@ -661,6 +782,23 @@ class Bombardment(NamedTuple):
 
 EXCITATION = Bombardment(OU(12.1, 3.0, 2.728), 0.0)  # of a cortical cell, Destexhe et al. (2001)
 INHIBITION = Bombardment(OU(57.3, 6.6, 10.49), -75.0)
+
+
+def check_noise(current: Any, conductances: Any, s: Setup) -> None:
+    """Refuse what is no noise, and warn where its unit looks mistaken."""
+    if isinstance(conductances, (Bombardment, str)) or not isinstance(conductances, Sequence):
+        raise TypeError(f"conductances is {conductances!r}; it must be a list of Bombardments. Write conductances=[EXCITATION], for example.")
+    for x in conductances:
+        checks.of_type("one of the conductances", x, Bombardment, "a Bombardment such as EXCITATION, or Bombardment(OU(12, 3, 2.7), 0)")
+        checks.of_type("g of a Bombardment", x.g, OU, "an OU process, such as OU(12, 3, 2.7)")
+        millivolts("E of a Bombardment", x.E)
+        if checks.number("μ of a conductance", x.g.μ, "nS") < 0:
+            raise ValueError(f"μ of a conductance is {x.g.μ:g} nS; it must not be negative. Noise inhibits by its reversal potential.")
+        if said := x.g.μ and suspicion("μ of a conductance", x.g.μ, SYNAPSE):
+            checks.warn(said)
+    checks.noise([*([] if current is None else [current]), *(x.g for x in conductances)], (White, OU))
+    sizes = [] if current is None else [current.σ, abs(getattr(current, "μ", 0.0))]
+    plausible("the noise", np.full(len(s.network.rows), max(sizes, default=0.0)), s.network)
 
 
 def noise_of_cells(noise: White | OU, key: Array, s: Setup, number: int) -> Array:
@@ -743,9 +881,9 @@ def ways(gates: int) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     """In how many ways of some gates i are open before a step, j after it and l both times, (i, j, l); and how many stay open, close, open
     and stay closed then."""
     i, j, both = np.indices((gates + 1,) * 3)
-    fates = both, i - both, j - both, gates - i - j + both
-    possible = np.all([x >= 0 for x in fates], 0)
-    fates = tuple(np.where(possible, x, 0) for x in fates)
+    some = both, i - both, j - both, gates - i - j + both
+    possible = np.all([x >= 0 for x in some], 0)
+    fates = tuple(np.where(possible, x, 0) for x in some)
     return possible * comb(i, fates[0]) * comb(gates - i, fates[2]), fates
 
 
@@ -796,11 +934,11 @@ def scattered(key: Array, n: Array, chances: Array) -> Array:
 TINY = 1e-30
 
 
-def random_step(key: Array, n: Array, m: tuple[Array, Array], h: tuple[Array, Array], dt: float) -> Array:
+def random_step(key: Array, n: Array, m: Sequence[Array], h: Sequence[Array], dt: float) -> Array:
     """The channels of a cell after a step of length dt (ms), (open m, open h); m, h: x∞ and τ (ms) of a gate."""
     first, second = jax.random.split(key)
-    n = scattered(first, n.T, moves(n.shape[0] - 1, *m, dt)).T
-    return scattered(second, n, moves(n.shape[1] - 1, *h, dt))
+    n = scattered(first, n.T, moves(n.shape[0] - 1, m[0], m[1], dt)).T
+    return scattered(second, n, moves(n.shape[1] - 1, h[0], h[1], dt))
 
 
 def comb(n: np.ndarray, k: np.ndarray) -> np.ndarray:
@@ -816,11 +954,11 @@ def column(x: Array, i: int | None) -> Array:
 def with_random_steps(structure: Structure, now: Driven, V: Array, d: Drive, k: Any, dt: float) -> Driven:
     """The channels after step k, at the potentials V (mV), and their gates with them."""
     of_cell = lambda cell: jax.random.fold_in(jax.random.fold_in(d.key, cell), d.first + k)  # noqa: E731
-    V, Ca, keys = (split(structure.groups, a) for a in (V, now.y.Ca, jax.vmap(of_cell)(jnp.arange(len(V)))))
-    at_gates = [list(targets(g.circuit, V_i, Ca_i))[1] for g, V_i, Ca_i in zip(structure.groups, V, Ca, strict=True)]
+    parts = [split(structure.groups, a) for a in (V, now.y.Ca, jax.vmap(of_cell)(jnp.arange(len(V))))]
+    at_gates = [list(targets(g.circuit, V_i, Ca_i))[1] for g, V_i, Ca_i, _ in zip(structure.groups, *parts, strict=True)]
     after = []
     for kind, n in zip(kinds_of(structure, d.N), now.n, strict=True):
-        key = jax.vmap(lambda key, i=kind.channel: jax.random.fold_in(key, i))(keys[kind.group])
+        key = jax.vmap(lambda key, i=kind.channel: jax.random.fold_in(key, i))(parts[2][kind.group])
         m, h = (tuple(lax.stop_gradient(column(x, i)) for x in at_gates[kind.group]) for i in kind.columns)
         after.append(jax.vmap(partial(random_step, dt=dt))(key, n, m, h))
     return with_gates(structure, Driven(now.y, tuple(after)), d.N)
@@ -915,7 +1053,7 @@ def noisy(
     """
     s = set_up(model, t, state, dt, t0)
     seed = checks.count("seed", seed, least=0)
-    checks.noise([*([current] if current else []), *(x.g for x in conductances)], (White, OU))
+    check_noise(current, conductances, s)
     with precision(s.network.dtype):
         key, I, G = jax.random.key(seed), injected(s, I_ext), None
         if current is not None:
@@ -924,7 +1062,7 @@ def noisy(
             g = jnp.maximum(noise_of_cells(x.g, key, s, i), 0) * NS_TO_US
             G, I = g if G is None else G + g, I + g * x.E
         N = None if not channels else numbers_of_channels(s.network, channels)
-        s = s._replace(start=NoisyState(*s.start, state.n)) if N and isinstance(state, NoisyState) else s
+        s = s._replace(start=NoisyState(*s.start, n=state.n)) if N and isinstance(state, NoisyState) else s
         return run(s, Drive(I, G, N=N, key=jax.random.fold_in(key, len(conductances) + 1)))
 
 
@@ -1001,6 +1139,8 @@ class Snapshot(NamedTuple):
 
 def load_state(path: str | os.PathLike[str], model: Any) -> Snapshot:
     """The state in a file of `save_state`, for the same model. Raises ValueError if it belongs to another one, or is no such file."""
+    if not hasattr(model, "params"):
+        model = network_of(model)
     text, numbers = described(model)
     with checks.readable_snapshot(Path(path)) as file:
         version, found, t0 = json.loads(str(file["about"]))

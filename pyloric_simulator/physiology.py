@@ -70,8 +70,8 @@ from .components import (
     State,
     Structure,
     Working,
-    at,
     base,
+    capacitances,
     chemical,
     divided,
     faster,
@@ -82,9 +82,23 @@ from .components import (
     simulate_network,
     split,
 )
-from .experiments import EDGE, cell_number, converted, group_of, network_of, present, rebuilt, start_of
+from .experiments import (
+    EDGE,
+    cell_number,
+    constant_current,
+    converted,
+    group_of,
+    milliseconds,
+    millivolts,
+    network_of,
+    present,
+    rebuilt,
+    start_of,
+)
 from .prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, MS_PER_S, Prinz2004, conductances, precision
+from .results import Result
 from .rhythm import GAP, begun, bursts, mean_phase, period, spikes
+from .scale import CALCIUM, SAMPLING, suspicion
 
 # %% [markdown]
 # ## Temperature
@@ -359,8 +373,10 @@ def network_power(params: Params, states: State) -> Power:
 
 def as_network(result: Any) -> tuple[Network, State]:
     """The network of a result and its states."""
+    checks.of_type("the result", result, Result, "what a run of a circuit, a cell or a network returned")
     network = network_of(result.model)
-    states = converted(result.model, network, result.states) if isinstance(result.model, Prinz2004) else result.states
+    states = getattr(result.states, "plain", result.states)
+    states = converted(result.model, network, states) if isinstance(result.model, Prinz2004) and not isinstance(states, State) else states
     return network, State(*map(np.asarray, states))
 
 
@@ -397,36 +413,77 @@ def power(result: Any) -> pd.DataFrame:
 # The sodium–potassium pump splits one molecule of ATP for three sodium ions that it takes out; a calcium ion, with its two charges, costs one
 # {cite:p}`AttwellLaughlin2001`. Channels that let sodium and potassium through, such as H, reverse in between: of their conductance the share
 # $w = (E - E_K)/(E_{Na} - E_K)$ is that of sodium, which enters with $w\, γ\, (E_{Na} - V)$.
+#
+# $E_{Na}$ and $E_K$ are those of the cell's own channels: of its gated channels the highest reversal potential from 20 to 90 mV, and the lowest below
+# −60 mV. A gated channel below −60 mV passes potassium alone. So does a channel of one ion whose concentrations are
+# given count by its ion: calcium by its charge of 2, sodium by its reversal potential, and anions cost nothing.
 
 # %%
 IONS_PER_PC = 1e-12 / 1.602176634e-19  # elementary charges in 1 pC = 1 nA ms
 NA_PER_ATP = 3.0
-E_NA, E_K = 50.0, -80.0  # mV, of the cells of the first chapters
+USUAL_E_NA, USUAL_E_K = 50.0, -80.0  # mV, of the cells of the first chapters, for a cell without such channels
+SODIUM, POTASSIUM = (20.0, 90.0), -60.0  # mV; gated channels that reverse between the first pass sodium, below the second potassium
+
+
+def fixed_reversal(channel: Channel, group: Group) -> float | None:
+    """Reversal potential (mV) of a channel; None for calcium, and where it moves with the calcium of the cell."""
+    E = channel.E
+    if isinstance(E, (Nernst, GHK)):
+        moving = E.inside is None or E.outside is None
+        return None if moving else float(reversal(channel, group, jnp.ones(())))
+    return None if channel.ion == "Ca" else float(E)
+
+
+def batteries(group: Group, E_Na: float | None, E_K: float | None) -> tuple[float, float]:
+    """E_Na and E_K (mV) of the cells of a group: those that are given, else those of its own channels, else the usual ones."""
+    gated = [E for c in group.channels if (c.m or c.h) and charge(c) == 1 and (E := fixed_reversal(c, group)) is not None]
+    sodium, potassium = [E for E in gated if SODIUM[0] < E < SODIUM[1]], [E for E in gated if E < POTASSIUM]
+    own = max(sodium, default=USUAL_E_NA), min(potassium, default=USUAL_E_K)
+    return own[0] if E_Na is None else E_Na, own[1] if E_K is None else E_K
+
+
+def charge(channel: Channel) -> int:
+    """Of the ion that passes a channel; 2 for calcium."""
+    return 2 if channel.ion == "Ca" else channel.E.z if isinstance(channel.E, (Nernst, GHK)) else 1
+
+
+def sodium_share(channel: Channel, group: Group, E_Na: float, E_K: float) -> float:
+    """The share of sodium in the conductance of a channel."""
+    E = fixed_reversal(channel, group)
+    if E is None or charge(channel) < 0 or ((channel.m or channel.h) and E < POTASSIUM):
+        return 0.0
+    return min(max((E - E_K) / (E_Na - E_K), 0.0), 1.0)
 
 
 def entering(group: Group, g: Array, V: Array, I: Array, x: Array, E_Na: float, E_K: float) -> Array:
     """Molecules of ATP per ms that restore what enters through each channel, (cell, channel); I: (cell, channel) nA, x: (gate, cell)."""
     columns = []
     for i, (channel, γ) in enumerate(zip(group.channels, conductances(group.circuit, g, powers(group, x)), strict=True)):
-        if channel.ion == "Ca":
+        share = sodium_share(channel, group, E_Na, E_K)
+        if charge(channel) == 2:
             columns.append(-I[:, i] / 2)
-        elif isinstance(channel.E, (int, float)):
-            share = min(max((channel.E - E_K) / (E_Na - E_K), 0.0), 1.0)
-            columns.append(share * γ * (E_Na - V) / NA_PER_ATP)
+        elif isinstance(channel.E, GHK):
+            columns.append(-share * I[:, i] / NA_PER_ATP)
         else:
-            columns.append(0 * V)
+            columns.append(share * γ * (E_Na - V) / NA_PER_ATP)
     return jnp.stack(columns, -1) * IONS_PER_PC
 
 
-def atp(result: Any, *, E_Na: float = E_NA, E_K: float = E_K) -> pd.DataFrame:
-    """Molecules of ATP per s that each channel of each cell costs; index: time (ms). E_Na, E_K: mV. Raises ValueError if E_K ≥ E_Na."""
-    checks.interval("reversal potential (E_K to E_Na)", E_K, E_Na, "mV")
+def atp(result: Any, *, E_Na: float | None = None, E_K: float | None = None) -> pd.DataFrame:
+    """Molecules of ATP per s that each channel of each cell costs; index: time (ms).
+
+    E_Na, E_K: mV, by default those of the cell's own channels. Raises ValueError if E_K ≥ E_Na.
+    """
     network, states = as_network(result)
     s = network.structure
+    given = [None if E is None else millivolts(name, E) for name, E in (("E_Na", E_Na), ("E_K", E_K))]
+    own = [batteries(group, *given) for group in s.groups]
+    for high, low in own:
+        checks.interval("reversal potential (E_K to E_Na)", low, high, "mV")
 
     def at_state(p: Prepared, y: Working, ionic: tuple[Array, ...]) -> tuple[Array, ...]:
-        parts = zip(s.groups, p.g, split(s.groups, y.V), ionic, y.x, strict=True)
-        return tuple(entering(group, g, V, I, x.T, E_Na, E_K) for group, g, V, I, x in parts)
+        parts = zip(s.groups, p.g, split(s.groups, y.V), ionic, y.x, own, strict=True)
+        return tuple(entering(group, g, V, I, x.T, *E) for group, g, V, I, x, E in parts)
 
     with precision(network.dtype):
         p = prepare_network(network.params, states.V.dtype, DEFAULT_DT)
@@ -440,11 +497,15 @@ def atp(result: Any, *, E_Na: float = E_NA, E_K: float = E_K) -> pd.DataFrame:
 
 
 # %%
-def energy(result: Any) -> pd.DataFrame:
-    """What each cell of a result spends: "power" (nJ/cm²/s), "per spike" and "per burst" (nJ/cm²), "ATP" (1/s), "ATP per spike", "ATP per burst"."""
+def energy(result: Any, *, E_Na: float | None = None, E_K: float | None = None) -> pd.DataFrame:
+    """What each cell of a result spends: "power" (nJ/cm²/s), "per spike" and "per burst" (nJ/cm²), "ATP" (1/s), "ATP per spike", "ATP per burst".
+
+    E_Na, E_K: as of `atp`. Raises ValueError for a result of one time, and warns (UserWarning) where the times are too far apart for spikes.
+    """
+    checks.of_type("the result", result, Result, "what a run of a circuit, a cell or a network returned")
+    sampled_often_enough(result.t)
     seconds = (result.t[-1] - result.t[0]) / MS_PER_S
-    checks.recording(result.t[-1], result.t[0])
-    heat, molecules = (mean_over(table) for table in (power(result), atp(result)))
+    heat, molecules = (mean_over(table) for table in (power(result), atp(result, E_Na=E_Na, E_K=E_K)))
     rows = []
     for cell in heat.index:
         trains = spikes(result.t, result.V[cell].to_numpy())
@@ -453,6 +514,14 @@ def energy(result: Any) -> pd.DataFrame:
         P, a = float(heat[cell]), float(molecules[cell])
         rows.append({"power": P, "per spike": per(P, n), "per burst": per(P, b), "ATP": a, "ATP per spike": per(a, n), "ATP per burst": per(a, b)})
     return pd.DataFrame(rows, heat.index)
+
+
+def sampled_often_enough(t: np.ndarray) -> None:
+    """Times (ms) over which spikes and what they cost can be summed up."""
+    if len(t) < 2:
+        raise ValueError(f"the result has {len(t)} time; energy is spent between two. Record longer, np.arange(0, 1000, 0.1) for example.")
+    if said := suspicion("the time between two samples", float(np.median(np.diff(t))), SAMPLING):
+        checks.warn(f"{said} Spikes and what they cost get lost between samples; record every 0.1 ms.")
 
 
 def mean_over(table: pd.DataFrame) -> pd.Series:
@@ -534,15 +603,19 @@ def regulate(
 ) -> Regulated:  # fmt: skip
     """Let the densities of a model's channels regulate themselves toward a mean calcium concentration (µM).
 
-    duration, block, τ_m, τ_g: ms. start: densities relative to those of the model, a number for all, or one for each channel. Raises ValueError or TypeError on bad input.
+    duration, block, τ_m, τ_g: ms; a block is a whole number of steps, and the duration one of blocks. start: densities relative to those of
+    the model, a number for all, or one for each channel. Raises ValueError or TypeError on bad input, and warns (UserWarning) of
+    units that look mistaken.
     """
-    network = network_of(model)
-    target, τ_m, τ_g = checks.positive("target", target, "µM"), checks.positive("τ_m", τ_m, "ms"), checks.positive("τ_g", τ_g, "ms")
-    n = int(checks.positive("duration", duration, "ms") / checks.positive("block", block, "ms"))
-    t = np.arange(0, block + 0.5)
+    network, dt = network_of(model), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
+    target, τ_m, τ_g = checks.positive("target", target, "µM"), milliseconds("τ_m", τ_m), milliseconds("τ_g", τ_g)
+    whole("block", milliseconds("block", block), dt, "steps of dt")
+    n = whole("duration", milliseconds("duration", duration), block, "blocks")
+    t = np.linspace(0, block, max(round(block), 1) + 1)
     groups, old = network.structure.groups, [np.asarray(g, float) for g in network.params.g]
     gated = [np.array([bool(c.m or c.h) for c in g.channels]) for g in groups]
     share = checks.relative_densities(start, [x.shape[1] for x in old])
+    can_be_regulated(groups, target)
     with precision(network.dtype):
         g = tuple(jnp.asarray(np.where(some, x * share, x)) for x, some in zip(old, gated, strict=True))
         rates = [jnp.asarray(x * some / (τ_m * target)) for x, some in zip(old, gated, strict=True)]
@@ -550,6 +623,25 @@ def regulate(
         step = lambda now, _: controlled(network.params, now, rates, target, τ_g, t, dt)  # noqa: E731
         end, (gs, Ca) = jax.jit(lambda first: lax.scan(step, first, None, length=n))(first)
     return Regulated(regulation_history(network, gs, Ca, block), with_densities(network, end.g), State(*map(np.asarray, end.y)))
+
+
+def whole(what: str, time: float, unit: float, name: str) -> int:
+    """How many times a unit (ms) is contained in a time (ms), a whole number."""
+    n = round(time / unit)
+    if n < 1 or abs(time - n * unit) > EDGE * unit:
+        raise ValueError(f"{what} is {time:g} ms; it must be a whole number of {name} of {unit:g} ms. Take {max(n, 1) * unit:g}.")
+    return n
+
+
+def can_be_regulated(groups: Sequence[Group], target: float) -> None:
+    """Cells whose calcium moves, and a target that it may have."""
+    for group in groups:
+        if not group.pool or not any(c.ion == "Ca" for c in group.channels):
+            raise ValueError(
+                f"the calcium of {group.circuit.populations[0].label!r} does not move; regulation follows it. Add channels of calcium and a pool."
+            )
+    if said := suspicion("target", target, CALCIUM):
+        checks.warn(said)
 
 
 def with_densities(network: Network, g: Sequence[Any]) -> Network:
@@ -691,13 +783,17 @@ def phase_response(
     """
     checks.choice("method", method, ("adjoint", "pulses"))
     checks.choice("events", events, EVENTS)
-    x, cycles, width = checks.phases(phases), checks.count("cycles", cycles), checks.positive("width", width, "ms")
-    charge, transient = checks.number("charge", charge, "pC"), checks.positive("transient", transient, "ms")
-    model = model if isinstance(model, Prinz2004) else network_of(model)
-    number = cell_number(network_of(model), cell)
+    x, cycles, dt = checks.phases(phases), checks.count("cycles", cycles), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
+    width, transient = at_least_a_step("width", width, dt), milliseconds("transient", transient)
+    network = network_of(model)
+    model, number = model if isinstance(model, Prinz2004) else network, cell_number(network, cell)
+    I_ext = constant_current("I_ext", I_ext, network)
+    charge = charge_of_a_pulse(charge, float(np.asarray(capacitances(network.structure))[number]))
     found = find_rhythm(model, number, events, cycles, transient, state, dt, I_ext)
+    if width > found.period:
+        raise ValueError(f"width is {width:g} ms, longer than the period of {found.period:.4g} ms; a pulse has a phase. Take a shorter one.")
     with precision(model.dtype):
-        I_0 = jnp.broadcast_to(jnp.asarray(I_ext, model.dtype), (len(model.cells),))
+        I_0 = jnp.asarray(I_ext, model.dtype)
         mine = jnp.zeros(len(I_0), I_0.dtype).at[number].set(1)
         time, steps = last_event(model, found, number, I_0, dt)
         starts = np.rint(x * found.period / dt).astype(int)
@@ -705,6 +801,30 @@ def phase_response(
         adjoint = partial(by_adjoint, time, steps, starts, mine, max(1, round(width / dt)), dt)
         Z = np.asarray((pulses if method == "pulses" else adjoint)()) / found.period
     return pd.Series(Z, pd.Index(x, name="phase"), name="phase response")
+
+
+def at_least_a_step(what: str, time: Any, dt: float) -> float:
+    """A time (ms) that is not shorter than a step."""
+    time = checks.positive(what, time, "ms")
+    if time < dt * (1 - EDGE):
+        raise ValueError(f"{what} is {time:g} ms; it must be at least a step of dt = {dt:g} ms. Take a longer one, or a smaller dt.")
+    return time
+
+
+MOST_MV = 50.0  # mV; a pulse that alone moves a cell further is not brief and weak
+
+
+def charge_of_a_pulse(charge: Any, C: float) -> float:
+    """The charge (pC) of a pulse into a cell of C nF."""
+    charge = checks.number("charge", charge, "pC")
+    if charge == 0:
+        raise ValueError("charge is 0 pC; a pulse must shift something. Take 0.01.")
+    if abs(charge) / C > MOST_MV:
+        checks.warn(
+            f"charge is {charge:g} pC, which alone moves the potential by {charge / C:.3g} mV; a phase response is that to a small pulse. "
+            "If it is in fC, multiply it by 0.001."
+        )
+    return charge
 
 
 def by_pulses(time: Callable[[Any], Array], starts: np.ndarray, mine: Array, charge: float, width: float) -> Array:

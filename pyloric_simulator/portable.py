@@ -40,8 +40,8 @@ class Carried:
 def place_of(f: Any) -> ModuleType | None:
     """A module from which another process can import a function under its name; not the script, and not a notebook."""
     names = [f.__module__, *sorted(sys.modules)]
-    modules = [sys.modules[name] for name in names if name in sys.modules and name != "__main__"]
-    return next((m for m in modules if isinstance(m, ModuleType) and vars(m).get(f.__name__) is f), None)
+    modules: list[Any] = [sys.modules[name] for name in names if name in sys.modules and name != "__main__"]
+    return next((m for m in modules if getattr(m, "__dict__", {}).get(f.__name__) is f), None)
 
 
 def has_to_be_carried(x: Any) -> bool:

@@ -27,6 +27,8 @@ INTERVAL = Scale("intervals between spikes", "ms", 1.0, 1e5, {"s": 1e3, "µs": 1
 DENSITY = Scale("conductance densities", "mS/cm²", 1e-3, 5e3, {"S/cm²": 1e3, "µS/cm²": 1e-3})
 SYNAPSE = Scale("conductances of synapses", "nS", 0.1, 1e4, {"µS": 1e3, "pS": 1e-3})
 AREA = Scale("membrane areas", "cm²", 1e-8, 0.1, {"µm²": 1e-8, "mm²": 1e-2})
+CALCIUM = Scale("calcium concentrations in a cell", "µM", 1e-3, 1e4, {"M": 1e6, "mM": 1e3, "nM": 1e-3})
+DURATION = Scale("durations of experiments", "ms", 3.0, 1e8, {"s": 1e3, "µs": 1e-3})
 CELSIUS = Scale("temperatures of a preparation", "°C", 0.0, 45.0, {})
 
 
