@@ -479,6 +479,7 @@ def no_autapse(pre: str, post: str, same: bool, size: int) -> None:
 
 def state(y: Any, like: Any) -> Any:
     """A state whose fields have the shapes of `like`, finite, with gates in [0, 1] and positive calcium."""
+    y = getattr(y, "plain", y)  # of a run in which channels were counted
     if not isinstance(y, tuple) or getattr(y, "_fields", None) != like._fields:
         raise TypeError(
             f"state is {type(y).__name__}; it must be a State, such as `result.final_state` or `model.get_thermalization()`."
@@ -1255,10 +1256,11 @@ def one_cell(cell: Any, cells: Sequence[tuple[str, int]], labels: Sequence[str])
 
 
 def protocol(what: str, f: Any, first: float, last: float) -> None:
-    """The times of a protocol increase and lie within the run (ms); plain functions have none."""
+    """The numbers of a protocol are finite, its times increase and lie within the run (ms); plain functions have none."""
     edges = getattr(f, "times", None)
     if edges is None:
         return
+    values_of_protocol(what, f)
     x = numbers(f"the times of {what}", edges).astype(float)
     levels_of = getattr(f, "levels", None)
     if levels_of is not None and len(levels_of) != len(x) + (type(f).__name__ == "Steps"):
@@ -1271,6 +1273,22 @@ def protocol(what: str, f: Any, first: float, last: float) -> None:
     outside = x[(x < first) | ((x > last) & np.isfinite(x))]
     if outside.size:
         raise ValueError(f"{what} has the time {outside[0]:g} ms; the run lasts from {first:g} to {last:g} ms. Record longer, or move it.")
+
+
+def values_of_protocol(what: str, f: Any) -> None:
+    """Levels, or amplitude and frequencies, as far as they are known."""
+    for name in ("levels", "amplitude", "frequencies"):
+        values = getattr(f, name, ())
+        if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(values)):
+            return
+        x = np.atleast_1d(numbers(f"{name} of {what}", values).astype(float))
+        if not np.isfinite(x).all():
+            raise ValueError(f"{name} of {what} contains {x[~np.isfinite(x)][0]}; all must be finite. Give numbers.")
+        if name == "frequencies" and x.size and (len(x) != 2 or x.min() < 0 or len(f.times) != 2):
+            raise ValueError(
+                f"{what} has the frequencies {f.frequencies} Hz at the times {f.times}; there must be two of each, and none negative. "
+                "Give the first and the last."
+            )
 
 
 def drive(d: Any, n: int, cells: int, clamped: Sequence[int]) -> None:
@@ -1342,6 +1360,15 @@ def plain_reversal(name: str, E: Any) -> float:
     return float(E)
 
 
+def list_of(what: str, values: Any, kinds: Any) -> list[Any]:
+    """One thing of some kinds, or several, as a list."""
+    if isinstance(values, kinds):
+        return [values]
+    if isinstance(values, str) or not isinstance(values, Sequence) or hasattr(values, "_fields"):
+        raise TypeError(f"{what} is {values!r}; it must be a channel with a density, Prinz2003.A(50), a Synapse, or a list. Give these.")
+    return list(values)
+
+
 def additions(items: Sequence[Any], kinds: Any, recording: str, driven: bool) -> None:
     """Channels with densities, and synapses, of the recording if there is one."""
     for x in items:
@@ -1365,12 +1392,15 @@ def noise(items: Sequence[Any], kinds: Any) -> None:
             positive("τ", x.τ, "ms")
 
 
-def numbers_of_channels(channels: Mapping[str, float], known: Collection[str]) -> None:
-    """Channel -> how many of them a cell has."""
+def numbers_of_channels(channels: Any, known: Collection[str], most: float) -> None:
+    """Channel -> how many of them a cell has, a whole number."""
+    of_type("channels", channels, Mapping, "a mapping from names to numbers, such as {'Na': 6000, 'K': 1800}")
     for name, n in channels.items():
         choice("a channel with noise", name, known)
-        if not number(f"the number of {name!r} channels", n, "1") >= 1:
-            raise ValueError(f"the number of {name!r} channels is {n:g}; it must be at least 1. Leave out channels without noise.")
+        if not number(f"the number of {name!r} channels", n, "1") >= 1 or n != int(n):
+            raise ValueError(f"the number of {name!r} channels is {n:g}; it must be whole, at least 1. Leave out channels without noise.")
+        if n > most:
+            raise ValueError(f"the number of {name!r} channels is {n:g}; at most {most:g} can be counted. Leave it out: there is no noise.")
 
 
 def readable_snapshot(path: Path) -> Any:
@@ -1402,14 +1432,24 @@ def same_model(path: Any, found: Any, wanted: Any, found_numbers: np.ndarray, nu
         raise ValueError(f"the snapshot {path} is of a model with other {what}; it must be the same one. Build the model as it was saved.")
 
 
-def q10s(q10: Any, known: Mapping[str, Collection[str]]) -> None:
+def q10s(q10: Mapping[str, Any], known: Mapping[str, Collection[str]]) -> None:
     """Q10s that are positive, for names that the model has."""
-    for field, value in q10._asdict().items():
+    for field, value in q10.items():
+        if field not in known and isinstance(value, Mapping):
+            raise TypeError(f"the Q10 {field} is {value!r}; it must be one number, since it has no parts with names. Give that.")
         for name, x in (value if isinstance(value, Mapping) else {"": value}).items():
-            if field != "T" and number(f"the Q10 {field} {name}".rstrip(), x, "1") <= 0:
-                raise ValueError(f"the Q10 {field} {name} is {x:g}; it must be positive. 1 is no change.")
+            what = f"the Q10 {field} {name}".rstrip()
+            if field == "keeps_influx":
+                of_type(field, x, bool, "True or False")
+            elif number(what, x, "1") <= 0:
+                raise ValueError(f"{what} is {x:g}; it must be positive. 1 is no change.")
+            elif not LEAST_Q10 <= x <= LARGEST_Q10:
+                warn(f"{what} is {x:g}; those of rates and conductances are about 1 to 5. Give the factor of growth with 10 °C.")
             if name:
                 choice(f"a name in the Q10s of {field}", name, known[field])
+
+
+LEAST_Q10, LARGEST_Q10 = 0.2, 20.0
 
 
 def relative_densities(start: Any, widths: Sequence[int]) -> np.ndarray:

@@ -87,10 +87,13 @@ from .experiments import (
     EDGE,
     Drive,
     Setup,
+    allocated,
     cell_number,
     injected,
     integrate_driven,
+    millivolts,
     network_of,
+    plausible_potentials,
     present,
     rebuilt,
     run,
@@ -129,15 +132,24 @@ class ClampResult(NetworkResult):
         """Current (nA) that holds the cell, {eq}`eq-clamp`; positive depolarizes."""
         cell = self.model.cells[self.number]
         C = float(np.asarray(capacitances(self.model.structure))[self.number])
-        return (self.currents[cell].sum(axis=1) + C * self.slope.loc[self.t].to_numpy()).rename("clamp")
+        return (self.currents[cell].sum(axis=1, skipna=False) + C * self.slope.loc[self.t].to_numpy()).rename("clamp")
 
 
 def slope_of(command: Any, V: Array, s: Setup) -> np.ndarray:
-    """dV/dt (mV/ms) of a command at the recorded times, from the right where it has a corner; V: at the half steps."""
+    """dV/dt (mV/ms) of a command at the recorded times, from the right where it has a corner, at its end from the left; V: at the half steps."""
     if callable(command):
         return np.asarray(jax.vmap(jax.grad(lambda t: jnp.asarray(command(t), t.dtype)))(jnp.asarray(s.t)))
-    change = np.diff(np.asarray(V), append=np.asarray(V)[-1:]) / (s.dt / 2)
-    return change[np.searchsorted(s.halves, s.t - EDGE)]
+    change = np.diff(np.asarray(V)) / (s.dt / 2)
+    last = change[-1:] if len(change) else np.zeros(1)
+    return np.append(change, last)[np.searchsorted(s.halves, s.t - EDGE)]
+
+
+def commanded(command: Any, s: Setup) -> Array:
+    """A command (mV) at the half steps."""
+    V = sampled("the command", command, s.halves, s.last)
+    if callable(command) and not hasattr(command, "levels"):
+        plausible_potentials("the largest command", np.asarray(V))
+    return V
 
 
 def voltage_clamp(
@@ -152,7 +164,7 @@ def voltage_clamp(
     s = set_up(model, t, state, dt, t0)
     number = cell_number(s.network, cell)
     with precision(s.network.dtype):
-        V = sampled("the command", command, s.halves, s.last)
+        V = commanded(command, s)
         result = run(s, Drive(injected(s, I_ext), V=V[:, None]), (number,))
         slope = pd.Series(slope_of(command, V, s), s.t)
     return ClampResult(result.t, result.states, result.model, number, slope, run=result.run)
@@ -166,23 +178,30 @@ def voltage_clamp(
 @partial(jax.jit, static_argnames=("grid", "clamped", "dt"))
 def batch_of_commands(params: Params, start: State, drive: Drive, slots: Slots | None, *, grid: Grid, clamped: tuple[int, ...], dt: float) -> State:
     """States (command, time, …); drive.V: (command, half step, clamped cell)."""
-    return jax.vmap(lambda V: integrate_driven(params, start, drive._replace(V=V), slots, grid=grid, clamped=clamped, dt=dt))(drive.V)
+    one = lambda V: integrate_driven(params, start, drive._replace(V=V), slots, grid=grid, clamped=clamped, dt=dt)  # noqa: E731
+    found: State = jax.vmap(one)(drive.V)
+    return found
 
 
-def clamp_family(model: Any, t: Any, commands: Sequence[Any], **kwargs: Any) -> list[ClampResult]:
-    """`voltage_clamp` with each of several commands, from the same start, in one batch; arguments as there, without I_ext."""
+def clamp_family(
+    model: Any, t: Any, commands: Sequence[Any], *, cell: Any = None, I_ext: Any = None, state: Any = None, dt: float | None = None, t0: float = 0.0
+) -> list[ClampResult]:  # fmt: skip
+    """`voltage_clamp` with each of several commands, from the same start, in one batch; arguments as there."""
     checks.some("commands", commands)
     check_commands("the commands", commands)
-    s = set_up(model, t, kwargs.get("state"), kwargs.get("dt"), kwargs.get("t0", 0.0))
-    number, (grid, slots) = cell_number(s.network, kwargs.get("cell")), grid_of(s.t, s.steps[0], s.dt)
-    with precision(s.network.dtype):
-        V = jnp.stack([sampled("the command", c, s.halves, s.last) for c in commands])
-        start = State(*(np.asarray(x, s.network.dtype) for x in s.start))
-        none = jnp.zeros((len(s.steps), len(s.network.rows)), s.network.dtype)
-        drive = Drive(none, V=jnp.asarray(V, s.network.dtype)[:, :, None])
+    s = set_up(model, t, state, dt, t0)
+    number, (grid, slots) = cell_number(s.network, cell), grid_of(s.t, s.steps[0], s.dt)
+    allocated(f"a family of {len(commands):,} commands", len(commands) * len(s.halves))
+    dtype = s.network.dtype
+    with precision(dtype):
+        V = jnp.stack([commanded(c, s) for c in commands])
+        start = State(*(np.asarray(x, dtype) for x in s.start))
+        drive = Drive(jnp.asarray(injected(s, I_ext), dtype), V=jnp.asarray(V, dtype)[:, :, None])
         found = State(*map(np.asarray, batch_of_commands(s.network.params, start, drive, slots, grid=grid, clamped=(number,), dt=s.dt)))
         slopes = [pd.Series(slope_of(c, v, s), s.t) for c, v in zip(commands, V, strict=True)]
     states = [State(*(x[i] for x in found)) for i in range(len(commands))]
+    for y in states:
+        checks.run_is_finite(y, s.t, s.network.cells)
     return [ClampResult(s.t, y, s.network, number, slope) for y, slope in zip(states, slopes, strict=True)]
 
 
@@ -262,9 +281,16 @@ def alone(model: Any, channel: str, cell: Any, symbol: str, inactivating: bool) 
     return Alone(only, one.structure, prepare_network(one.params, y.V.dtype, DEFAULT_DT), y)
 
 
+def potentials(levels: Any) -> np.ndarray:
+    """Potentials (mV) to be held, (level,)."""
+    V = checks.levels("levels", levels, "mV")
+    plausible_potentials("the largest of the levels", V)
+    return V
+
+
 def activation(model: Any, channel: str, levels: Any, *, cell: Any = None) -> pd.Series:
     """m∞ of a channel at potentials (mV), from voltage clamp without inactivation. Raises ValueError if it has no such gate."""
-    V = checks.levels("levels", levels, "mV")
+    V = potentials(levels)
     with precision(network_of(model).dtype):
         only = alone(model, channel, cell, "m", False)
         duration = LONG * float(only.τ("m", V).max())
@@ -278,8 +304,8 @@ def activation(model: Any, channel: str, levels: Any, *, cell: Any = None) -> pd
 
 def inactivation(model: Any, channel: str, levels: Any, *, cell: Any = None, test: float = 0.0) -> pd.Series:
     """h∞ of a channel at potentials (mV), from prepulses to them and a test pulse (mV). Raises ValueError if it has no such gate."""
-    V = np.concatenate([[AVAILABLE, INACTIVATED], checks.levels("levels", levels, "mV")])
-    test = checks.number("test", test, "mV")
+    V = np.concatenate([[AVAILABLE, INACTIVATED], potentials(levels)])
+    test = millivolts("test", test)
     with precision(network_of(model).dtype):
         only = alone(model, channel, cell, "h", True)
         before = LONG * float(max(only.τ("h", V).max(), only.τ("m", V).max()))
@@ -376,11 +402,12 @@ def dynamic_clamp(
     potential (mV) that drives them, a function of t, a Series or (times, values); the synapses then are those of the cell
     "recording". state: of the model, or of an earlier result with the same additions. Raises ValueError or TypeError on bad input.
     """
-    network, items = network_of(model), [added] if isinstance(added, (Placed, Synapse)) else list(added)
+    network, items = network_of(model), checks.list_of("added", added, (Placed, Synapse))
     check_commands("the recording", [] if recording is None else [recording])
     checks.additions(items, (Placed, Synapse), RECORDING, recording is not None)
     label = str(network.cells[cell_number(network, cell)][0])
     channels, synapses = [x for x in items if isinstance(x, Placed)], [x for x in items if isinstance(x, Synapse)]
+    checks.connections(synapses, [*network.labels, RECORDING], Synapse)  # warns of units
     new = with_additions(network, label, [] if recording is not None else channels, synapses)
     continued = isinstance(state, State) and state.m.shape == new.cold.m.shape and state.V.shape == new.cold.V.shape
     start = state if continued else carried_over(network, new, start_of(model, network, state))
@@ -389,6 +416,7 @@ def dynamic_clamp(
         I, G, V = injected(s, I_ext), jnp.zeros((len(s.steps), len(new.rows))), None
         if recording is not None:
             V = sampled("the recording", recording, s.halves, s.last)
+            plausible_potentials("the largest potential of the recording", np.asarray(V))
             mine = np.array([x == label for x, _ in new.cells], float)
             for x in channels:
                 more, J = driven_conductance(network, label, x, V, s)

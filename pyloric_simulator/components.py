@@ -65,6 +65,7 @@ from jax import Array, lax
 
 from . import checks
 from .config import load_settings
+from .portable import Portable
 from .prinz2004 import (
     CHANNELS,
     CM2_MS_TO_US,
@@ -150,7 +151,7 @@ def takes_calcium(f: Function) -> bool:
 
 def value(f: Function, V: Array, Ca: Array) -> Any:
     """f(V, Ca), or f(V) if it takes one argument."""
-    return f(V, Ca) if not isinstance(f, Curve) and takes_calcium(f) else f(V)
+    return f(V, Ca) if isinstance(f, Divided) or (not isinstance(f, Curve) and takes_calcium(f)) else f(V)
 
 
 def at(f: Function, V: Array, Ca: Array) -> Array:
@@ -158,16 +159,27 @@ def at(f: Function, V: Array, Ca: Array) -> Array:
     return jnp.broadcast_to(jnp.asarray(value(f, V, Ca), V.dtype), V.shape)
 
 
+@dataclass(frozen=True)
+class RateTau:
+    """τ of {eq}`eq-rates`."""
+
+    α: Function  # 1/ms, opening
+    β: Function  # 1/ms, closing
+
+    def __call__(self, V: Array, Ca: Array) -> Array:
+        return 1 / (at(self.α, V, Ca) + at(self.β, V, Ca))
+
+
+class RateInf(RateTau):
+    """x∞ of {eq}`eq-rates`."""
+
+    def __call__(self, V: Array, Ca: Array) -> Array:
+        return at(self.α, V, Ca) * super().__call__(V, Ca)
+
+
 def rates(α: Function, β: Function) -> Gate:
-    """The gate that opens at the rate α and closes at the rate β, in 1/ms, {eq}`eq-rates`."""
-
-    def inf(V: Array, Ca: Array) -> Array:
-        return at(α, V, Ca) * tau(V, Ca)
-
-    def tau(V: Array, Ca: Array) -> Array:
-        return 1 / (at(α, V, Ca) + at(β, V, Ca))
-
-    return Gate(inf, tau)  # type: ignore[arg-type]
+    """The gate that opens at the rate α and closes at the rate β, in 1/ms, {eq}`eq-rates`; equal rates give equal gates."""
+    return Gate(RateInf(α, β), RateTau(α, β))  # type: ignore[arg-type]
 
 
 # %% [markdown]
@@ -234,7 +246,7 @@ class GHK(NamedTuple):
 
 
 class Q10(NamedTuple):
-    """By what factor things grow with 10 °C."""
+    """By what factor things grow with 10 °C. A component that says nothing takes that of the experiment."""
 
     rate: float = 1.0  # of the gates; of the pump of a calcium pool
     g: float = 1.0  # of the maximal conductance
@@ -250,7 +262,7 @@ class Channel(NamedTuple):
     h: Gate | None = None  # inactivation
     q: int = 1  # exponent of h
     ion: str | None = None  # "Ca": the current changes the calcium concentration
-    q10: Q10 = Q10()
+    q10: Q10 | None = None  # where its own is known
     source: str = ""  # key of `USUAL`, which has the published densities
 
     def __call__(self, density: float | None = None, *, uS: float | None = None) -> Placed:
@@ -316,7 +328,7 @@ class Calcium(NamedTuple):
     τ: float  # ms
     rest: float = CONSTANTS.Ca_rest  # µM
     outside: float = CONSTANTS.Ca_out  # µM
-    q10: float = 1.0  # of the pump's rate, 1/τ
+    q10: float | None = None  # of the pump's rate, 1/τ, where it is known
 
 
 USUAL = {  # mS/cm², from the smallest to the largest published density that is not 0
@@ -352,14 +364,28 @@ Prinz2003 = library([component(c, PRINZ) for c in CHANNELS], Calcium(CONSTANTS.f
 # from the shorter stay of calcium.
 
 # %%
-@cache
-def faster(gate: Gate | None, factor: float) -> Gate | None:
-    """A gate with its time constant divided by a factor; equal arguments give the same gate."""
-    if gate is None or factor == 1:
-        return gate
-    τ = gate.tau
-    slow: Function = τ * (1 / factor) if isinstance(τ, Curve) else lambda V, Ca: at(τ, V, Ca) / factor
-    return gate._replace(tau=slow)
+@dataclass(frozen=True)
+class Divided:
+    """A time constant, or the rate of a kinetic synapse, divided by a number."""
+
+    f: Function
+    by: Any  # may be traced
+
+    def __call__(self, *x: Any) -> Any:
+        return (value(self.f, *x) if len(x) == 2 else self.f(*x)) / self.by
+
+
+def divided(f: Function, by: Any) -> Function:
+    """f divided by a number; dividing and multiplying again leads back."""
+    if isinstance(f, Curve):
+        return replace(f, c0=f.c0 / by, c1=f.c1 / by)
+    f, by = (f.f, f.by * by) if isinstance(f, Divided) else (f, by)
+    return f if isinstance(by, float) and by == 1 else Divided(f, by)
+
+
+def faster(gate: Gate | None, factor: Any) -> Gate | None:
+    """A gate with its time constant divided by a factor; equal arguments give equal gates."""
+    return gate and gate._replace(tau=divided(gate.tau, factor))
 
 
 LIU_H = Gate(B(70, 6), 272 + 1499 * B(42.2, -8.73))
@@ -376,17 +402,34 @@ Liu1998 = library(
 #
 # The rates of {cite:t}`HodgkinHuxley1952` at 6.3 °C, with the potential inside relative to the outside, and
 # −65 mV at rest. (They wrote $V$ for the *negative* of the displacement from rest.) Densities are 120, 36
-# and 0.3 mS/cm². All rates grow threefold with 10 °C.
+# and 0.3 mS/cm². All rates grow threefold with 10 °C, conductances not at all. The rates have two forms, and that of a `Curve`.
 
 # %%
+@dataclass(frozen=True)
+class Exponential:
+    """c e^((V+a)/k), of V in mV."""
+
+    c: float  # 1/ms
+    a: float  # mV
+    k: float  # mV
+
+    def __call__(self, V: Array) -> Array:
+        return self.c * jnp.exp((V + self.a) / self.k)
+
+
+class Linoid(Exponential):
+    """c x/(1 − e^(−x)) with x = (V+a)/k."""
+
+    def __call__(self, V: Array) -> Array:
+        return self.c * linoid((V + self.a) / self.k)
+
+
 HH_Q10 = Q10(rate=3.0)
 HodgkinHuxley1952 = library([
-    Channel("Na", 50, 3, rates(lambda V: linoid((V + 40) / 10), lambda V: 4 * jnp.exp(-(V + 65) / 18)),
-            rates(lambda V: 0.07 * jnp.exp(-(V + 65) / 20), lambda V: 1 / (1 + jnp.exp(-(V + 35) / 10))),
+    Channel("Na", 50, 3, rates(Linoid(1, 40, 10), Exponential(4, 65, -18)), rates(Exponential(0.07, 65, -20), B(35, -10)),
             q10=HH_Q10, source=HODGKIN_HUXLEY),
-    Channel("K", -77, 4, rates(lambda V: 0.1 * linoid((V + 55) / 10), lambda V: 0.125 * jnp.exp(-(V + 65) / 80)),
-            q10=HH_Q10, source=HODGKIN_HUXLEY),
-    Channel("leak", -54.387, source=HODGKIN_HUXLEY),
+    Channel("K", -77, 4, rates(Linoid(0.1, 55, 10), Exponential(0.125, 65, -80)), q10=HH_Q10, source=HODGKIN_HUXLEY),
+    Channel("leak", -54.387, q10=HH_Q10, source=HODGKIN_HUXLEY),
 ])  # fmt: skip
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Steady states and time constants of the gates of Hodgkin and Huxley.", "name": "fig-hh-curves"}}
@@ -415,7 +458,7 @@ CELSIUS = 273.15  # K
 REFERENCE = 10.0  # °C, at which `CONSTANTS.γ` holds
 
 
-class Cell:
+class Cell(Portable):
     """Channels on a membrane: `Cell([Na(100), Kd(50), leak(0.01)])`; `cell(t, I_ext=…)` simulates it alone.
 
     channels: with their densities. area: cm². capacitance: µF/cm². calcium: the pool, for channels of calcium. V: mV, at
@@ -452,32 +495,14 @@ class Cell:
         """Simulate the cell alone and record at the times t; arguments as of `Network.__call__`."""
         return Network({"cell": self})(t, I_ext, state, **kwargs)
 
-
-    def warmed(self, temperature: float) -> Cell:
-        """The cell at another temperature (°C): rates and conductances by the Q10 of each component, RT/F by itself."""
-        x = (checks.number("temperature", temperature, "°C") - self.temperature) / 10
-        calcium = self.calcium and faster_pool(self.calcium, self.calcium.q10**x)
-        placed = [warm_channel(c, x)(g * c.q10.g**x) for c, g in zip(self.channels, self.g, strict=True)]
-        c = self.constants
-        return Cell(
-            placed, area=self.area, capacitance=c.C / (self.area * CM2_MS_TO_US), calcium=calcium, V=c.V_cold, temperature=temperature
-        )
+    def warmed(self, temperature: float, q10: Any = None) -> Cell:
+        """The cell at another temperature (°C); see `Network.warmed`."""
+        return Network({"cell": self}).warmed(temperature, q10).made_of["cell"]
 
 
 def reads_calcium(gate: Gate | None) -> bool:
     """Whether a gate depends on the calcium concentration by its K or by a function of one's own (rates may ignore it)."""
     return gate is not None and gate.K != 0
-
-
-def warm_channel(channel: Channel, x: float) -> Channel:
-    """A channel at a temperature higher by 10x °C; its density is no longer the published one."""
-    factor = channel.q10.rate**x
-    return channel._replace(m=faster(channel.m, factor), h=faster(channel.h, factor), source="")
-
-
-def faster_pool(calcium: Calcium, factor: float) -> Calcium:
-    """A pool whose pump works faster by a factor; each nA brings in as much as before."""
-    return calcium._replace(τ=calcium.τ / factor, f=calcium.f / factor)
 
 
 GRID_V, GRID_CA = (x.ravel() for x in np.meshgrid(np.arange(-100.0, 61.0), (0.01, 0.05, 1.0, 10.0, 100.0)))  # mV, µM
@@ -512,7 +537,7 @@ class Graded(NamedTuple):
     name: str
     E: float  # mV, reversal potential
     s: Gate  # activation, a gate of the presynaptic cell
-    q10: Q10 = Q10()
+    q10: Q10 | None = None  # where its own is known
 
     def gate(self, _: Constants) -> Gate:
         """As `Transmitter.gate`."""
@@ -526,7 +551,7 @@ class Kinetic(NamedTuple):
     E: float  # mV, reversal potential
     rate: Callable[[Any, Any, Any], Any]  # ds/dt (1/ms) as a function of s, V_pre and V_post (mV)
     start: float = 0.0  # s at the start
-    q10: Q10 = Q10()
+    q10: Q10 | None = None  # where its own is known
 
 
 class Synapse(NamedTuple):
@@ -548,21 +573,6 @@ class GapJunction(NamedTuple):
     uS: float | None = None  # µS, in place of g
 
 
-def warm_synapse(s: Synapse | GapJunction, x: float) -> Synapse | GapJunction:
-    """A synapse at a temperature higher by 10x °C; gap junctions and the transmitters of the first chapter stay as they are."""
-    if isinstance(s, GapJunction) or isinstance(s.kind, Transmitter):
-        return s
-    rate, g = s.kind.q10.rate**x, s.kind.q10.g**x
-    scaled = s._replace(g=None if s.g is None else s.g * g, uS=None if s.uS is None else s.uS * g)
-    if isinstance(s.kind, Graded):
-        return scaled._replace(kind=s.kind._replace(s=faster(s.kind.s, rate) or s.kind.s))
-    return scaled._replace(kind=s.kind._replace(rate=faster_rate(s.kind.rate, rate)))
-
-
-@cache
-def faster_rate(f: Callable[[Any, Any, Any], Any], factor: float) -> Callable[[Any, Any, Any], Any]:
-    """The rate of a kinetic synapse, times a factor."""
-    return lambda s, V_pre, V_post: factor * f(s, V_pre, V_post)
 
 
 def graded(transmitter: Transmitter) -> Graded:
@@ -586,6 +596,8 @@ class Group(NamedTuple):
     circuit: Circuit  # populations of the group, constants, gates of channels and of graded synapses
     channels: tuple[Channel, ...]
     pool: bool  # whether their calcium changes
+    temperature: float = REFERENCE  # °C, at which all this holds
+    pump: float | None = None  # Q10 of the pump's rate, where it is known
 
 
 class Structure(NamedTuple):
@@ -1163,7 +1175,7 @@ class NetworkResult(Result):
         return pd.DataFrame(np.column_stack(list(columns.values())), self._index, names)
 
 
-class Network(Slopes):
+class Network(Slopes, Portable):
     """Cells and the synapses between them: `Network({"AB": cell, "LP": other}, [Synapse("AB", "LP", GLUTAMATE, 30)])(t)`.
 
     cells: label -> `Cell`. synapses: `Synapse`s and `GapJunction`s. sizes: label -> number of cells where that is not 1.
@@ -1224,17 +1236,14 @@ class Network(Slopes):
         with precision(self.dtype):
             return jax.tree.map(np.asarray, compiled_currents(self.params, jax.tree.map(jnp.asarray, states)))
 
-    def warmed(self, temperature: float) -> Network:
-        """The network at another temperature (°C), with its present conductances; see `Cell.warmed`. Synapses follow their source."""
-        cells = {label: cell.warmed(temperature) for label, cell in self.made_of.items()}
-        x = {label: (temperature - cell.temperature) / 10 for label, cell in self.made_of.items()}
-        new = Network(cells, [warm_synapse(s, x[s[0]]) for s in self.connections], sizes=self.sizes, dtype=self.dtype)
-        now, was = self.params, params_of(self.made_of, self.connections, self.sizes)
-        rescaled = lambda a, b, c: np.where(b == 0, a, c * np.divide(a, b, where=b != 0, out=np.ones_like(c)))  # noqa: E731
-        data = lambda p: (p.g, p.gs, p.gz, p.ge)  # noqa: E731
-        g, gs, gz, ge = jax.tree.map(rescaled, data(now), data(was), data(new.params))
-        new.params = new.params.replace(g=g, gs=gs, gz=gz, ge=ge)
-        return new
+    def warmed(self, temperature: float, q10: Any = None) -> Network:
+        """The network at another temperature (°C), from the present one of each cell; see `physiology.Q10s`.
+
+        q10: `Q10s` of components that say none of their own; without them, those do not change with temperature.
+        """
+        from .physiology import Q10s, at_temperature
+
+        return at_temperature(self, temperature, Q10s() if q10 is None else q10)
 
     def __call__(
         self, t: Any, I_ext: Any = None, state: State | None = None, *, solver: Any = None, dt: float | None = None, t0: float = 0.0,
@@ -1327,13 +1336,14 @@ def groups_of(cells: Mapping[str, Cell], wiring: Circuit) -> Iterator[tuple[Grou
     """The groups of equal channels and membranes, and the densities (population of the group, channel) of each."""
     kinds: dict[Any, list[int]] = {}
     for i, cell in enumerate(cells.values()):
-        kinds.setdefault((cell.channels, cell.constants, cell.calcium is not None), []).append(i)
-    for (channels, constants, pool), members in kinds.items():
+        pump = cell.calcium and cell.calcium.q10
+        kinds.setdefault((cell.channels, cell.constants, cell.calcium is not None, cell.temperature, pump), []).append(i)
+    for (channels, constants, *rest), members in kinds.items():
         populations = tuple(wiring.populations[i] for i in members)
         circuit = Circuit(populations, (), tuple(map(base, channels)), constants, wiring.transmitters)
         numbers = np.concatenate([np.flatnonzero(wiring.rows == i) for i in members])
         yield (
-            Group(tuple(map(int, numbers)), circuit, channels, pool),
+            Group(tuple(map(int, numbers)), circuit, channels, *rest),
             np.stack([list(cells.values())[i].g for i in members]).reshape(len(members), len(channels)),
         )
 
@@ -1706,8 +1716,8 @@ def upstrokes(t: np.ndarray, V: np.ndarray, level: float = 0.0) -> np.ndarray:
 # ### Temperature
 #
 # Every component may say by what factor its rates and its conductance grow with 10 °C. `warmed` gives a
-# cell or a network at another temperature. The rates of the axon grow threefold, so that its spike
-# is brief in the heat, and at last fails to come.
+# cell or a network at another temperature; one of the next chapters says how. The rates of the axon grow threefold, so that
+# its spike is brief in the heat, and at last fails to come.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Spikes of the axon at 10 µA/cm², at four temperatures.", "name": "fig-warm"}}
 # t, traces = np.arange(0, 60, 0.05), []

@@ -48,11 +48,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +65,7 @@ from jax import Array, lax
 
 from . import checks
 from .components import (
+    Calcium,
     Cell,
     GapJunction,
     Graded,
@@ -79,8 +81,10 @@ from .components import (
     at,
     capacitances,
     component,
+    contract,
     gates_and_calcium,
     integrate,
+    join,
     junctions_of,
     pack,
     potential,
@@ -90,11 +94,13 @@ from .components import (
     unpack,
 )
 from .prinz2004 import (
+    CONSTANTS,
     DEFAULT_DT,
     DEFAULT_SOLVER,
     MS_PER_S,
     NS_TO_US,
     PACEMAKERS,
+    Constants,
     Prinz2004,
     activating,
     covered_exactly,
@@ -105,6 +111,7 @@ from .prinz2004 import (
 from .recording import covering
 from .results import Result, run_of
 from .rhythm import spikes
+from .scale import CURRENT, DURATION, POTENTIAL, SYNAPSE, suspicion
 from .schedule import Grid, Slots, grid_of, recorded
 
 # %% [markdown]
@@ -151,7 +158,7 @@ def converted(model: Prinz2004, network: Network, y: Any) -> State:
 
 def start_of(model: Any, network: Network, state: Any = None) -> State:
     """The start of a run: `state`, in the form of the model or of its network; thermalized or cold without one."""
-    if isinstance(model, Prinz2004) and not isinstance(state, State):
+    if isinstance(model, Prinz2004) and not isinstance(state, (State, NoisyState)):
         return converted(model, network, model.get_thermalization() if state is None else checks.state(state, model.cold))
     return network.cold if state is None else checks.state(state, network.cold)
 
@@ -169,6 +176,17 @@ def cell_number(network: Network, cell: Any) -> int:
 
 
 # %%
+def group_of(structure: Structure, population: int) -> int:
+    """The group to which the cells of a population belong."""
+    cell = int(np.flatnonzero(structure.rows == population)[0])
+    return next(n for n, group in enumerate(structure.groups) if cell in group.cells)
+
+
+def pool_of(calcium: Calcium | None, c: Constants) -> Calcium | None:
+    """The pool with the present constants."""
+    return calcium and calcium._replace(f=c.f, τ=c.τ_Ca, rest=c.Ca_rest, outside=c.Ca_out)
+
+
 def present(network: Network) -> tuple[dict[str, Cell], list[Any]]:
     """Cells and connections of a network with its present numbers."""
     cells, params, labels, s = dict[str, Cell](), network.params, network.labels, network.structure
@@ -176,10 +194,12 @@ def present(network: Network) -> tuple[dict[str, Cell], list[Any]]:
         group, place = s.groups[network.places[number][0]], network.places[number]
         old, g = network.made_of[label], np.asarray(params.g[place[0]])[group.circuit.rows[place[1]]]
         placed = [c._replace(source="")(float(x)) for c, x in zip(group.channels, g, strict=True)]
-        cells[label] = Cell(placed, area=old.area, calcium=old.calcium, temperature=old.temperature)
+        pool = pool_of(old.calcium, group.circuit.constants)
+        cells[label] = Cell(placed, area=old.area, calcium=pool, temperature=group.temperature)
         cells[label].constants = group.circuit.constants
     slow, own, gaps = (np.asarray(x) for x in (params.gs, params.gz, params.ge))
-    joined: list[Any] = [Synapse(labels[w.pre], labels[w.post], s.wiring.transmitters[w.transmitter], float(g))
+    kinds = lambda pre: s.groups[group_of(s, pre)].circuit.transmitters  # noqa: E731
+    joined: list[Any] = [Synapse(labels[w.pre], labels[w.post], kinds(w.pre)[w.transmitter], float(g))
                          for w, g in zip(s.wiring.synapses, slow, strict=True)]  # fmt: skip
     joined += [Synapse(labels[pre], labels[post], s.kinds[kind], float(g)) for (pre, post, kind), g in zip(s.kinetic, own, strict=True)]
     return cells, joined + [GapJunction(labels[a], labels[b], float(g)) for (a, b), g in zip(s.junctions, gaps, strict=True)]
@@ -251,20 +271,41 @@ class Zap:
 
 
 def sampled(what: str, protocol: Any, t: np.ndarray, last: float | None = None) -> Array:
-    """A protocol for one cell at the times t: (time,). last: ms, the end of the run if it is not t[-1]."""
+    """A protocol for one cell at the times t: (time,). last: ms, the end of the run if it is not t[-1].
+
+    Raises ValueError or TypeError if it is none, does not cover the run, or is not finite.
+    """
     if callable(protocol):
         checks.protocol(what, protocol, t[0], t[-1] if last is None else last)
-        return jax.vmap(protocol)(jnp.asarray(t))
-    if isinstance(protocol, (pd.Series, tuple)):
+        return evaluated(what, protocol, t)
+    if is_recording(protocol):
         times, values = (protocol.index, protocol) if isinstance(protocol, pd.Series) else protocol
         return jnp.interp(jnp.asarray(t), *map(jnp.asarray, covering(what, times, values, t[0], t[-1])))
     return jnp.full(len(t), checks.number(what, protocol, "its unit"))
 
 
+def is_recording(protocol: Any) -> bool:
+    """Whether a protocol is a recording of one cell, a Series or a pair of times and values."""
+    return isinstance(protocol, pd.Series) or (isinstance(protocol, tuple) and len(protocol) == 2 and not any(map(np.isscalar, protocol)))
+
+
+def evaluated(what: str, f: Any, t: np.ndarray) -> Array:
+    """A function of one time at the times t, (time,)."""
+    try:
+        shape = jax.eval_shape(f, 0.0).shape
+    except Exception as error:
+        raise TypeError(f"{what} is {f!r}, which cannot be evaluated by JAX: {error}. Write it with jax.numpy, branching by jnp.where.") from error
+    if shape != ():
+        raise ValueError(f"{what} returns the shape {shape} at one time; for one cell it must be a number. Give a function for each cell.")
+    x = jax.vmap(f)(jnp.asarray(t))
+    if (bad := ~np.isfinite(np.asarray(x))).any():
+        raise ValueError(f"{what} is {x[int(np.argmax(bad))]} at {t[int(np.argmax(bad))]:g} ms; it must be finite. Mend the function there.")
+    return x
+
+
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "A step, a ramp and a zap.", "name": "fig-protocols"}}
 # t, some = np.arange(0, 1000, 0.5), {"step": step(1, 200, 700), "ramp": Ramp((0, 1), (200, 700)), "zap": Zap(1, (0, 20), (200, 900))}
-# with precision():
-#     hv.Layout([hv.Curve((t, sampled(name, p, t)), "time (ms)", "nA", label=name).opts(width=225) for name, p in some.items()])
+# hv.Layout([hv.Curve((t, np.asarray(sampled(name, p, t))), "time (ms)", "nA", label=name).opts(width=225) for name, p in some.items()])
 
 # %% [markdown]
 # ## One step, and what acts on it
@@ -283,19 +324,26 @@ class Drive(NamedTuple):
     I: Any  # (step + 1, cell) nA, at the steps
     G: Any = None  # (step + 1, cell) µS, at the steps; the current that goes with its reversal potential is in I
     V: Any = None  # (2 step + 1, clamped cell) mV, at the half steps
-    N: Any = None  # for each group (cell, gate), number of channels; infinite without noise
+    N: Any = None  # for each group, for each of its channels, (cell,) how many a cell has, or None without noise
     key: Any = None  # of the noise of channels
     first: Any = 0  # steps from time 0 to the start of the run
 
 
-def driven_step(structure: Structure, p: Prepared, y: Working, k: Any, d: Drive, clamped: tuple[int, ...], dt: float) -> Working:
+class Driven(NamedTuple):
+    """The state of a driven network."""
+
+    y: Working
+    n: tuple[Any, ...] = ()  # for each kind of channel that is counted (cell, open m, open h), how many have so many open gates
+
+
+def driven_step(structure: Structure, p: Prepared, now: Driven, k: Any, d: Drive, clamped: tuple[int, ...], dt: float) -> Driven:
     """The state after step k of length dt (ms)."""
     G = lambda k: 0.0 if d.G is None else d.G[k]  # noqa: E731
-    y = y._replace(V=imposed(d, potential(structure, p, y, d.I[k], dt / 2, G(k)), 2 * k + 1, clamped))
-    y = gates_and_calcium(structure, p, y, dt)
-    if d.N is not None:
-        y = y._replace(x=with_channel_noise(structure, y, d, k, dt))
-    return y._replace(V=imposed(d, potential(structure, p, y, d.I[k + 1], dt / 2, G(k + 1)), 2 * k + 2, clamped))
+    y = now.y._replace(V=imposed(d, potential(structure, p, now.y, d.I[k], dt / 2, G(k)), 2 * k + 1, clamped))
+    V, y = contract(structure, p, y.V), gates_and_calcium(structure, p, y, dt)
+    now = Driven(y, now.n) if d.N is None else with_random_steps(structure, Driven(y, now.n), V, d, k, dt)
+    y = now.y
+    return Driven(y._replace(V=imposed(d, potential(structure, p, y, d.I[k + 1], dt / 2, G(k + 1)), 2 * k + 2, clamped)), now.n)
 
 
 def imposed(d: Drive, V: Array, j: Any, clamped: tuple[int, ...]) -> Array:
@@ -320,16 +368,17 @@ def with_clamped_junctions(structure: Structure, p: Prepared, clamped: tuple[int
 
 
 def integrate_driven(
-    params: Params, state: State, drive: Drive, slots: Slots | None, *, grid: Grid, clamped: tuple[int, ...], dt: float
-) -> State:
+    params: Params, state: Any, drive: Drive, slots: Slots | None, *, grid: Grid, clamped: tuple[int, ...], dt: float
+) -> Any:
     """States on the grid, with a leading time axis."""
     structure, dtype = params.structure, jnp.asarray(state.V).dtype
     p = with_clamped_junctions(structure, prepare_network(params, dtype, dt), clamped, dt)
-    y = pack(structure, jax.tree.map(lambda x: jnp.asarray(x, dtype), state))
-    y = y._replace(V=imposed(drive, y.V, 0, clamped))
+    state = jax.tree.map(lambda x: jnp.asarray(x, dtype), state)
+    y = Driven(pack(structure, state)._replace(V=imposed(drive, state.V, 0, clamped)))
+    y = y if drive.N is None else with_channels(structure, y.y, drive, getattr(state, "n", None))
     one = lambda k, y: driven_step(structure, p, y, k, drive, clamped, dt)  # noqa: E731
     advance = lambda y, k, n: lax.fori_loop(0, n, lambda i, y: one(k + i, y), y)  # noqa: E731
-    return recorded(advance, partial(unpack, structure), y, grid, slots)[1]
+    return recorded(advance, partial(seen, structure, drive.N), y, grid, slots)[1]
 
 
 compiled_driven = jax.jit(integrate_driven, static_argnames=("grid", "clamped", "dt"))
@@ -337,11 +386,11 @@ compiled_driven = jax.jit(integrate_driven, static_argnames=("grid", "clamped", 
 
 def simulate_driven(
     params: Params, state: State, t: Any, drive: Drive, *, clamped: Sequence[int] = (), dt: float = DEFAULT_DT, t0: float = 0.0
-) -> State:
+) -> Any:
     """States (time, …) at the times t (ms) of a network under a `Drive`; pure, for jit, vmap and grad.
 
-    clamped: numbers of the cells whose potential drive.V imposes. Raises TypeError or ValueError as `simulate_network`, and
-    ValueError for a drive that is too short.
+    clamped: numbers of the cells whose potential drive.V imposes. With drive.N the states are `NoisyState`s. Raises TypeError or
+    ValueError as `simulate_network`, and ValueError for a drive that is too short.
     """
     t, dt = checks.times(t, t0), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
     checks.steps(t, t0, dt)
@@ -360,7 +409,7 @@ class Setup(NamedTuple):
     """A network, ready for an experiment."""
 
     network: Network
-    start: State
+    start: Any  # a State, or a NoisyState
     t: np.ndarray  # (time,) ms, to be recorded
     dt: float  # ms
     steps: np.ndarray  # (step + 1,) ms
@@ -388,19 +437,85 @@ def set_up(model: Any, t: Any, state: Any, dt: float | None, t0: float) -> Setup
 
 
 def injected(s: Setup, I_ext: Any) -> Array:
-    """A current for each cell at the steps, (step + 1, cell) nA. I_ext: a mapping label -> protocol, or as in a call of a model."""
+    """A current for each cell at the steps, (step + 1, cell) nA. I_ext: a protocol, a mapping label -> protocol, or as in a call of a model."""
     network, shape = s.network, (len(s.steps), len(s.network.rows))
     if isinstance(I_ext, Mapping):
         checks.known_labels("I_ext", I_ext, network.labels)
         of = {label: sampled(f"I_ext[{label!r}]", I_ext.get(label, 0.0), s.steps, s.last) for label in network.labels}
-        return jnp.stack([of[network.labels[i]] for i in network.rows], 1)
+        return plausible("I_ext", jnp.stack([of[network.labels[i]] for i in network.rows], 1), network)
+    if is_recording(I_ext) and not (isinstance(I_ext, pd.Series) and set(I_ext.index) & set(network.labels)):
+        return plausible("I_ext", jnp.broadcast_to(sampled("I_ext", I_ext, s.steps, s.last)[:, None], shape), network)
     if callable(I_ext):
         checks.protocol("I_ext", I_ext, s.steps[0], s.last)
     I = checks.current(I_ext, network.labels, network.rows, s.t)
     if callable(I):
         values = jax.vmap(I)(jnp.asarray(s.steps))
-        return jnp.broadcast_to(values[:, None] if values.ndim == 1 else values, shape)
-    return sampled_at(s.steps, *I) if isinstance(I, tuple) else jnp.broadcast_to(jnp.asarray(I), shape)
+        values = jnp.broadcast_to(values[:, None] if values.ndim == 1 else values, shape)
+    else:
+        values = sampled_at(s.steps, *I) if isinstance(I, tuple) else jnp.broadcast_to(jnp.asarray(I), shape)
+    return plausible("I_ext", values, network)
+
+
+def plausible(what: str, I: Any, network: Network) -> Any:
+    """Currents (…, cell) nA, all finite; warns (UserWarning) where their size is that of another unit, for the membrane of each cell."""
+    x = np.asarray(I)
+    if (bad := ~np.isfinite(x)).any():
+        raise ValueError(f"{what} contains {x[bad].flat[0]}; currents must be finite, in nA. Fill the gap, with 0 for no input.")
+    for (group, _), row, size in zip(network.places, network.rows, np.abs(x).reshape(-1, x.shape[-1]).max(0), strict=True):
+        times = float(network.structure.groups[group].circuit.constants.A) / CONSTANTS.A
+        usual = CURRENT._replace(least=CURRENT.least * times, most=CURRENT.most * times)
+        if size and (said := suspicion(f"{what} into {network.labels[row]!r}", float(size), usual)):
+            checks.warn(said)
+            break
+    return I
+
+
+def constant_current(what: str, I: Any, network: Network) -> np.ndarray:
+    """A constant current (nA) into each cell, (cell,), from a number, one for each cell, or a mapping label -> number."""
+    if isinstance(I, Mapping):
+        checks.known_labels(what, I, network.labels)
+        I = [I.get(network.labels[i], 0.0) for i in network.rows]
+    x, n = checks.numbers(what, I, "be a constant current in nA, or one for each cell").astype(float), len(network.rows)
+    if x.shape not in ((), (n,)):
+        raise ValueError(f"{what} has shape {x.shape}; it must be constant, a number in nA or one for each of the {n} cells. Give that.")
+    return plausible(what, np.broadcast_to(x, n), network)
+
+
+def milliseconds(what: str, time: Any) -> float:
+    """How long something lasts (ms); warns (UserWarning) where that looks like seconds."""
+    time = checks.positive(what, time, "ms")
+    if said := suspicion(what, time, DURATION):
+        checks.warn(said)
+    return time
+
+
+def millivolts(what: str, V: Any) -> float:
+    """One potential (mV); warns (UserWarning) where it looks like V."""
+    V = checks.number(what, V, "mV")
+    plausible_potentials(what, np.array([V]))
+    return V
+
+
+def plausible_potentials(what: str, V: np.ndarray) -> None:
+    """Potentials (mV) to which a cell may be brought; warns (UserWarning) where they look like V. Zero alone is no unit."""
+    size = float(np.abs(V).max(initial=0.0))
+    said = suspicion(what, size, POTENTIAL) if size else ""
+    if said and size > POTENTIAL.most:
+        raise ValueError(said)
+    if said:
+        checks.warn(said)
+
+
+def allocated(what: str, numbers: float) -> None:
+    """Refuse what takes more memory than there is, before it is taken."""
+    if numbers * 8 > LARGEST:
+        raise ValueError(
+            f"{what} takes {numbers * 8 / 2**30:.3g} GiB of memory; at most {LARGEST / 2**30:g} are taken at once. Do it in parts, or for a "
+            "shorter time."
+        )
+
+
+LARGEST = 4 * 2**30  # bytes
 
 
 def run(s: Setup, drive: Drive, clamped: tuple[int, ...] = ()) -> NetworkResult:
@@ -408,9 +523,9 @@ def run(s: Setup, drive: Drive, clamped: tuple[int, ...] = ()) -> NetworkResult:
     dtype = s.network.dtype
     grid, slots = grid_of(s.t, s.steps[0], s.dt)
     cast = lambda x: x if jnp.issubdtype(jnp.asarray(x).dtype, jnp.integer) or jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else jnp.asarray(x, dtype)  # noqa: E731
-    start = State(*(np.asarray(x, dtype) for x in s.start))
+    start = type(s.start)(*(np.asarray(x, dtype) for x in s.start))
     drive = jax.tree.map(cast, drive._replace(first=jnp.asarray(round(s.steps[0] / s.dt))))
-    states = State(*map(np.asarray, compiled_driven(s.network.params, start, drive, slots, grid=grid, clamped=clamped, dt=s.dt)))
+    states = jax.tree.map(np.asarray, compiled_driven(s.network.params, start, drive, slots, grid=grid, clamped=clamped, dt=s.dt))
     checks.run_is_finite(states, s.t, s.network.cells)
     return NetworkResult(s.t, states, s.network, run=run_of(s.network, DEFAULT_SOLVER, s.steps[0], "of the experiment", dt=s.dt))
 
@@ -451,19 +566,19 @@ def constant(s: Setup, cell: int, I: Array) -> Array:
     return jnp.zeros(len(s.network.rows), I.dtype).at[cell].set(I)
 
 
-@partial(jax.jit, static_argnames=("grid", "dt"))
-def batch_of_currents(params: Params, start: State, I: Array, *, grid: Grid, dt: float) -> State:
-    """States (current, time, …) of runs with constant currents I (current, cell) nA."""
-    return jax.vmap(lambda I: integrate(params, start, I, None, grid=grid, solver=DEFAULT_SOLVER, dt=dt, t0=0.0))(I)
+@partial(jax.jit, static_argnames=("cell", "grid", "dt"))
+def batch_of_currents(params: Params, start: State, I: Array, *, cell: int, grid: Grid, dt: float) -> Array:
+    """Potential of a cell (current, time) in runs with constant currents I (current, cell) nA."""
+    return jax.vmap(lambda I: integrate(params, start, I, None, grid=grid, solver=DEFAULT_SOLVER, dt=dt, t0=0.0).V[:, cell])(I)
 
 
-@partial(jax.jit, static_argnames=("grid", "dt"))
-def staircase_of_currents(params: Params, start: State, I: Array, *, grid: Grid, dt: float) -> Array:
-    """Potentials (current, time, cell) of one run through constant currents I (current, cell) nA."""
+@partial(jax.jit, static_argnames=("cell", "grid", "dt"))
+def staircase_of_currents(params: Params, start: State, I: Array, *, cell: int, grid: Grid, dt: float) -> Array:
+    """Potential of a cell (current, time) in one run through constant currents I (current, cell) nA."""
 
     def stair(y: State, I: Array) -> tuple[State, Array]:
         ys = integrate(params, y, I, None, grid=grid, solver=DEFAULT_SOLVER, dt=dt, t0=0.0)
-        return jax.tree.map(lambda x: x[-1], ys), ys.V
+        return jax.tree.map(lambda x: x[-1], ys), ys.V[:, cell]
 
     return lax.scan(stair, start, I)[1]
 
@@ -483,18 +598,20 @@ def fi_curve(
 
     duration, transient: ms at each current; the transient does not count. Raises ValueError or TypeError on bad input.
     """
-    checks.recording(duration, transient)
+    checks.recording(milliseconds("duration", duration), transient)
     levels, t = checks.levels("currents", currents, "nA"), np.arange(0, duration, SAMPLING)
+    checks.of_type("staircase", staircase, bool, "True or False")
+    allocated(f"a curve of {len(levels):,} currents for {duration:g} ms", len(levels) * len(t) * (1 + staircase))
     s = set_up(model, t, state, dt, 0.0)
     number, grid = cell_number(s.network, cell), grid_of(t, 0.0, s.dt)[0]
+    plausible_levels("currents", levels, s.network, number)
     checks.on_steps(t, 0.0, s.dt, grid_of(t, 0.0, s.dt)[1] is None)
     with precision(s.network.dtype):
         start = State(*(np.asarray(x, s.network.dtype) for x in s.start))
         path = np.concatenate([levels, levels[::-1]]) if staircase else levels
         I = jax.vmap(partial(constant, s, number))(jnp.asarray(path))
-        params = s.network.params
-        run = staircase_of_currents if staircase else lambda *a, **k: batch_of_currents(*a, **k).V
-        V = np.asarray(run(params, start, I, grid=grid, dt=s.dt))[:, :, number]
+        run = staircase_of_currents if staircase else batch_of_currents
+        V = np.asarray(run(s.network.params, start, I, cell=number, grid=grid, dt=s.dt))
     rates = [rate_of(t, x, transient) for x in V]
     n = len(levels)
     table = {"up": rates[:n], "down": rates[n:][::-1]} if staircase else {"rate": rates}
@@ -531,19 +648,23 @@ def rheobase(
 ) -> float:  # fmt: skip
     """Least constant current (nA) between low and high that makes a cell fire within `duration` (ms), to a tolerance (nA).
 
-    Raises ValueError if the cell fires at `low`, or does not at `high`.
+    Raises ValueError if the cell fires at `low`, or does not at `high`, and for a tolerance that the precision does not resolve.
     """
     low, high = checks.interval("current", low, high, "nA")
     tolerance = checks.positive("tolerance", tolerance, "nA")
-    t = np.arange(0, checks.positive("duration", duration, "ms"), SAMPLING)
+    t = np.arange(0, milliseconds("duration", duration), SAMPLING)
+    allocated(f"a rheobase with runs of {duration:g} ms", GRID * len(t))
     s = set_up(model, t, state, dt, 0.0)
     number, grid = cell_number(s.network, cell), grid_of(t, 0.0, s.dt)[0]
+    checks.on_steps(t, 0.0, s.dt, grid_of(t, 0.0, s.dt)[1] is None)
+    plausible_levels("the highest current", np.array([high]), s.network, number)
+    resolved(tolerance, max(abs(low), abs(high)), s.network.dtype)
     with precision(s.network.dtype):
         start = State(*(np.asarray(x, s.network.dtype) for x in s.start))
         while True:
             I = np.linspace(low, high, GRID)
             inputs = jax.vmap(partial(constant, s, number))(jnp.asarray(I))
-            V = np.asarray(batch_of_currents(s.network.params, start, inputs, grid=grid, dt=s.dt).V)[:, :, number]
+            V = np.asarray(batch_of_currents(s.network.params, start, inputs, cell=number, grid=grid, dt=s.dt))
             fires = np.array([len(spikes(t, x)) > 0 for x in V])
             checks.threshold_between(fires, low, high)
             first = int(np.argmax(fires))
@@ -552,22 +673,48 @@ def rheobase(
                 return high
 
 
+def resolved(tolerance: float, largest: float, dtype: str) -> None:
+    """A tolerance (nA) for currents up to a size (nA) that numbers of a precision resolve."""
+    finest = GRID * largest * float(np.finfo(dtype).eps)
+    if tolerance < finest:
+        raise ValueError(
+            f"tolerance is {tolerance:g} nA; up to {largest:g} nA the precision {dtype} resolves {finest:.2g} nA. Take 0.001, or more digits than "
+            "an electrode has."
+        )
+
+
+def plausible_levels(what: str, levels: np.ndarray, network: Network, number: int) -> None:
+    """Currents (nA) into one cell; warns (UserWarning) where they look like another unit."""
+    I = np.zeros(len(network.rows))
+    I[number] = np.abs(levels).max()
+    plausible(what, I, network)
+
+
 def input_resistance(
     model: Any, *, cell: Any = None, I: float = -0.01, duration: float = 2000.0, state: Any = None, dt: float | None = None
 ) -> float:
     """Input resistance (MΩ) of a cell at rest, from a step of I (nA) that lasts `duration` (ms), after as long a rest.
 
-    Raises ValueError if the potential does not settle, as in a cell that fires.
+    Raises ValueError if the potential does not settle, as in a cell that fires, and warns (UserWarning) if it goes far.
     """
-    I, duration = checks.number("I", I, "nA"), checks.positive("duration", duration, "ms")
+    I, duration = checks.number("I", I, "nA"), milliseconds("duration", duration)
+    if I == 0:
+        raise ValueError("I is 0 nA; a step must change something. Take -0.01.")
     t = np.array([1.0, 1.9, 2.0]) * duration
     s = set_up(model, t, state, dt, 0.0)
     number, step_on = cell_number(s.network, cell), step(I, duration + s.dt, 2 * duration + 1)
+    plausible_levels("I", np.array([I]), s.network, number)
     with precision(s.network.dtype):
         current = jax.vmap(lambda t: step_on(t))(jnp.asarray(s.steps))
         rest, late, last = run(s, Drive(jax.vmap(partial(constant, s, number))(current))).states.V[:, number]
     checks.settled(float(late), float(last), I)
+    if abs(last - rest) > FAR:
+        checks.warn(f"I is {I:g} nA and moves the potential by {last - rest:.3g} mV, far from rest; a small step is meant. If it is in pA, "
+                    "multiply it by 0.001.")  # fmt: skip
     return float((last - rest) / I)
+
+
+FAR = 30.0  # mV; a longer way from rest is not linear
 
 
 # %% tags=["active-ipynb"]
@@ -638,6 +785,23 @@ EXCITATION = Bombardment(OU(12.1, 3.0, 2.728), 0.0)  # of a cortical cell, Deste
 INHIBITION = Bombardment(OU(57.3, 6.6, 10.49), -75.0)
 
 
+def check_noise(current: Any, conductances: Any, s: Setup) -> None:
+    """Refuse what is no noise, and warn where its unit looks mistaken."""
+    if isinstance(conductances, (Bombardment, str)) or not isinstance(conductances, Sequence):
+        raise TypeError(f"conductances is {conductances!r}; it must be a list of Bombardments. Write conductances=[EXCITATION], for example.")
+    for x in conductances:
+        checks.of_type("one of the conductances", x, Bombardment, "a Bombardment such as EXCITATION, or Bombardment(OU(12, 3, 2.7), 0)")
+        checks.of_type("g of a Bombardment", x.g, OU, "an OU process, such as OU(12, 3, 2.7)")
+        millivolts("E of a Bombardment", x.E)
+        if checks.number("μ of a conductance", x.g.μ, "nS") < 0:
+            raise ValueError(f"μ of a conductance is {x.g.μ:g} nS; it must not be negative. Noise inhibits by its reversal potential.")
+        if said := x.g.μ and suspicion("μ of a conductance", x.g.μ, SYNAPSE):
+            checks.warn(said)
+    checks.noise([*([] if current is None else [current]), *(x.g for x in conductances)], (White, OU))
+    sizes = [] if current is None else [current.σ, abs(getattr(current, "μ", 0.0))]
+    plausible("the noise", np.full(len(s.network.rows), max(sizes, default=0.0)), s.network)
+
+
 def noise_of_cells(noise: White | OU, key: Array, s: Setup, number: int) -> Array:
     """Values of one kind of noise, the `number`-th of an experiment, for each cell at the steps, (step + 1, cell)."""
     cells, first = jnp.arange(len(s.network.rows)), round(s.steps[0] / s.dt)
@@ -648,39 +812,234 @@ def noise_of_cells(noise: White | OU, key: Array, s: Setup, number: int) -> Arra
 # %% [markdown]
 # ### Channels
 #
-# A membrane has a finite number $N$ of channels of a kind, which open and close at random. With {cite:t}`FoxLu1994` each gate gets
+# A membrane has a finite number $N$ of channels of a kind, and each of them opens and closes at random. Its $p$ gates of activation and $q$ of
+# inactivation do so one by one: a closed gate opens within a step with the probability $x_∞ (1 - e^{-dt/τ})$, and an open
+# one closes with $(1 - x_∞)(1 - e^{-dt/τ})$. A channel conducts while all of its gates are open.
+#
+# So the state of a membrane is how many channels have $i$ open gates of activation and $j$ of inactivation. These
+# numbers form a Markov chain, and here they are just that: binomial random numbers say at each step how many channels go where. (They are drawn
+# exactly where few go, and from a rounded normal distribution with the same first three moments where many do.) At constant potential the
+# chain is right for steps of any length, and the share of open channels has in the end the mean and the variance
 #
 # $$
-# dx = \frac{x_∞ - x}{τ}\, dt + \sqrt{\frac{α(1 - x) + βx}{N}}\, dW, \qquad α = \frac{x_∞}{τ},\ β = \frac{1 - x_∞}{τ},
-# $$ (eq-langevin)
+# \bar o = m_∞^p h_∞^q, \qquad σ^2 = \frac{\bar o\, (1 - \bar o)}{N}.
+# $$ (eq-open)
 #
-# and is kept within $[0, 1]$. Over a step, in which the gate relaxes by $e^{-dt/τ}$, the variance that the noise adds is
-# $(1 - e^{-2dt/τ})\,τ/2$ times its power, which holds for steps longer than $τ$, too: at constant potential the variance of $x$ is
-# $x_∞(1 - x_∞)/N$. (Noise of the gates, rather than of whole channels, is an approximation that is good for many channels
-# {cite:p}`Goldwyn2011`.)
+# Noise of the *gates*, of one $m$ and one $h$ for all channels, would be simpler, and does not give what the channels do
+# {cite:p}`Goldwyn2011`. Noise of their states, with one random number for each transition {cite:p}`FoxLu1994`, is an
+# approximation for many channels. The chain holds for few, too.
+#
+# Recorded are the $h$ of all channels together, and an $m$ with which $m^p h^q$ is the share of open channels, so that currents and energies
+# follow from them as ever. The numbers themselves are in the state, as `n`, for a run that goes on. Derivatives take the numbers as they came.
 
 
 # %%
-def with_channel_noise(structure: Structure, y: Working, d: Drive, k: Any, dt: float) -> tuple[Array, ...]:
-    """Gates of each group with the noise of one step, {eq}`eq-langevin`."""
-    keys = jax.vmap(lambda cell: jax.random.fold_in(jax.random.fold_in(d.key, cell), d.first + k))(jnp.arange(len(y.V)))
-    parts, after = [split(structure.groups, a) for a in (y.V, y.Ca, keys)], []
-    for group, x, N, V, Ca, key in zip(structure.groups, y.x, d.N, *parts, strict=True):
-        _, (inf, τ) = targets(group.circuit, V, Ca)
-        variance = (inf * (1 - x) + (1 - inf) * x) / (2 * N) * covered_exactly(2 * dt / τ)
-        ξ = jax.vmap(lambda key, x: jax.random.normal(key, x.shape, x.dtype))(key, x)
-        after.append(jnp.clip(x + jnp.sqrt(variance) * ξ, 0, 1))
-    return tuple(after)
+class NoisyState(NamedTuple):
+    """A `State` in which channels are counted; with a leading time axis, a trajectory."""
+
+    V: Any  # (cell,) mV
+    Ca: Any  # (cell,) µM
+    s: Any  # (cell, graded kind)
+    m: Any  # (cell, activating channel of the cell); of channels that are counted such that the share m^p h^q is open
+    h: Any  # (cell, inactivating channel of the cell)
+    z: Any  # (cell, kinetic synapse onto the cell)
+    n: Any  # (cell, state of a channel) how many channels are in it, the kinds side by side; filled up with 0
+
+    @property
+    def plain(self) -> State:
+        """Without the numbers, for a run without noise."""
+        return State(*self[:-1])
 
 
-def numbers_of_channels(network: Network, channels: Mapping[str, float]) -> tuple[np.ndarray, ...]:
-    """For each group (cell, gate), the number of channels of that gate in a cell; infinite where none is given."""
-    found, groups = [], network.structure.groups
-    checks.numbers_of_channels(channels, {c.name for g in groups for c in g.channels if c.m or c.h})
-    for group in groups:
-        names = [c.name for c in [*activating(group.circuit), *inactivating(group.circuit)]]
-        found.append(np.tile([float(channels.get(name, np.inf)) for name in names], (len(group.cells), 1)))
+class Kind(NamedTuple):
+    """A kind of channel that is counted."""
+
+    group: int
+    channel: int  # its number in the group
+    gates: tuple[int, int]  # how many gates of activation and of inactivation it has
+    columns: tuple[int | None, int | None]  # of m and h in the array of all gates of the group
+
+    @property
+    def states(self) -> int:
+        """How many states a channel has."""
+        return (self.gates[0] + 1) * (self.gates[1] + 1)
+
+
+def kinds_of(structure: Structure, N: Any) -> list[Kind]:
+    """All kinds that are counted; N: as `Drive.N`."""
+    found = []
+    for i, (group, numbers) in enumerate(zip(structure.groups, N or (), strict=bool(N))):
+        m, h = ([c.name for c in names(group.circuit)] for names in (activating, inactivating))
+        for k, c in enumerate(group.channels):
+            if numbers[k] is not None:
+                columns = m.index(c.name) if c.m else None, len(m) + h.index(c.name) if c.h else None
+                found.append(Kind(i, k, (c.p if c.m else 0, c.q if c.h else 0), columns))
+    return found
+
+
+@cache
+def ways(gates: int) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """In how many ways of some gates i are open before a step, j after it and l both times, (i, j, l); and how many stay open, close, open
+    and stay closed then."""
+    i, j, both = np.indices((gates + 1,) * 3)
+    some = both, i - both, j - both, gates - i - j + both
+    possible = np.all([x >= 0 for x in some], 0)
+    fates = tuple(np.where(possible, x, 0) for x in some)
+    return possible * comb(i, fates[0]) * comb(gates - i, fates[2]), fates
+
+
+def moves(gates: int, inf: Array, τ: Array, dt: float) -> Array:
+    """Probabilities that of some gates i are open before a step, and j after it, (i, j)."""
+    opens, closes = inf * covered_exactly(dt / τ), (1 - inf) * covered_exactly(dt / τ)
+    number, fates = ways(gates)
+    chances = [x ** np.arange(gates + 1) for x in (1 - closes, closes, opens, 1 - opens)]
+    return (number * math.prod(x[n] for x, n in zip(chances, fates, strict=True))).sum(-1)
+
+
+FEW, TERMS = 4.0, 20  # up to that mean the probabilities of 0 to 20 are added up: those of more than 20 are below 1e-8
+
+
+def binomial(key: Array, n: Array, p: Array) -> Array:
+    """How many of n go, each with the chance p; n and p have one shape.
+
+    Where less than `FEW` of them go or stay on average, by the inverse of the distribution function, else from a normal distribution
+    with the same mean, variance and skewness, rounded.
+    """
+    q, u = jnp.minimum(p, 1 - p), jax.random.uniform(key, n.shape, n.dtype)
+
+    def term(k: Array, now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        pmf, cdf, few = now
+        after = pmf * (n - k) / (k + 1) * q / (1 - q)
+        return after, cdf + after, few + (u > cdf)
+
+    none = jnp.exp(n * jnp.log1p(-q))
+    few = lax.fori_loop(0, TERMS, term, (none, none, jnp.zeros_like(n)))[2]
+    z, skew = jax.scipy.special.ndtri(u), 1 - 2 * q
+    variance = n * q * (1 - q) - 1 / 12 - skew**2 / 18  # without what rounding and skewness add
+    many = jnp.floor(n * q + 0.5 + jnp.sqrt(jnp.maximum(variance, 0)) * z + skew * (z * z - 1) / 6)
+    found = jnp.clip(jnp.where(n * q < FEW, few, many), 0, n)
+    return jnp.where(p > 0.5, n - found, found)
+
+
+def scattered(key: Array, n: Array, chances: Array) -> Array:
+    """How many channels are in each state after a step, (other, j); n: (other, i) before it, chances: (i, j)."""
+    left, rest, found = n, jnp.ones_like(n), []
+    for j in range(n.shape[1] - 1):
+        share = jnp.clip(chances[:, j] / jnp.maximum(rest, TINY), 0, 1)
+        moved = binomial(jax.random.fold_in(key, j), left, share)
+        left, rest = left - moved, rest - chances[:, j]
+        found.append(moved.sum(1))
+    return jnp.stack([*found, left.sum(1)], 1)
+
+
+TINY = 1e-30
+
+
+def random_step(key: Array, n: Array, m: Sequence[Array], h: Sequence[Array], dt: float) -> Array:
+    """The channels of a cell after a step of length dt (ms), (open m, open h); m, h: x∞ and τ (ms) of a gate."""
+    first, second = jax.random.split(key)
+    n = scattered(first, n.T, moves(n.shape[0] - 1, m[0], m[1], dt)).T
+    return scattered(second, n, moves(n.shape[1] - 1, h[0], h[1], dt))
+
+
+def comb(n: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Binomial coefficients."""
+    return np.vectorize(math.comb)(n, np.minimum(k, n))
+
+
+def column(x: Array, i: int | None) -> Array:
+    """One gate of all cells; 1 for a gate that a channel does not have."""
+    return x[:, i] if i is not None else jnp.ones_like(x[:, 0])
+
+
+def with_random_steps(structure: Structure, now: Driven, V: Array, d: Drive, k: Any, dt: float) -> Driven:
+    """The channels after step k, at the potentials V (mV), and their gates with them."""
+    of_cell = lambda cell: jax.random.fold_in(jax.random.fold_in(d.key, cell), d.first + k)  # noqa: E731
+    parts = [split(structure.groups, a) for a in (V, now.y.Ca, jax.vmap(of_cell)(jnp.arange(len(V))))]
+    at_gates = [list(targets(g.circuit, V_i, Ca_i))[1] for g, V_i, Ca_i, _ in zip(structure.groups, *parts, strict=True)]
+    after = []
+    for kind, n in zip(kinds_of(structure, d.N), now.n, strict=True):
+        key = jax.vmap(lambda key, i=kind.channel: jax.random.fold_in(key, i))(parts[2][kind.group])
+        m, h = (tuple(lax.stop_gradient(column(x, i)) for x in at_gates[kind.group]) for i in kind.columns)
+        after.append(jax.vmap(partial(random_step, dt=dt))(key, n, m, h))
+    return with_gates(structure, Driven(now.y, tuple(after)), d.N)
+
+
+def with_gates(structure: Structure, now: Driven, N: Any) -> Driven:
+    """The gates that channels have together, with m such that m^p h^q of them are open."""
+    x = list(now.y.x)
+    for kind, n in zip(kinds_of(structure, N), now.n, strict=True):
+        opened, available, all_ = n[:, -1, -1], n[:, :, -1].sum(1), n.sum((1, 2))
+        shares = opened / jnp.maximum(available, 1), available / all_
+        for i, gates, share in zip(kind.columns, kind.gates, shares, strict=True):
+            if i is not None:
+                x[kind.group] = x[kind.group].at[:, i].set(share ** (1 / gates))
+    return Driven(now.y._replace(x=tuple(x)), now.n)
+
+
+START = 2**32 - 1  # in the place of a cell's number, for the keys with which channels are drawn at the start
+
+
+def with_channels(structure: Structure, y: Working, d: Drive, n: Any) -> Driven:
+    """The start of a run: channels drawn from the gates, or those of an earlier run, where the gates are theirs."""
+    of_cell = lambda cell: jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(d.key, START), cell), d.first)  # noqa: E731
+    keys, drawn = split(structure.groups, jax.vmap(of_cell)(jnp.arange(len(y.V)))), []
+    for kind in kinds_of(structure, d.N):
+        N, (m, h) = d.N[kind.group][kind.channel], (column(y.x[kind.group], i) for i in kind.columns)
+        closed = jnp.zeros((len(m), *(x + 1 for x in kind.gates)), m.dtype).at[:, 0, 0].set(jnp.asarray(N, m.dtype))
+        key = jax.vmap(lambda key, i=kind.channel: jax.random.fold_in(key, i))(keys[kind.group])
+        some = tuple((lax.stop_gradient(x), jnp.ones_like(x)) for x in (m, h))
+        drawn.append(jax.vmap(partial(random_step, dt=jnp.inf))(key, closed, *some))
+    fresh = Driven(y, tuple(drawn))
+    if n is not None and n.shape[-1] == counts_as_array(structure, fresh.n, d.N).shape[-1]:
+        fresh = Driven(y, gone_on(structure, fresh, counts_from_array(structure, n, d.N), d.N))
+    return with_gates(structure, fresh, d.N)
+
+
+def gone_on(structure: Structure, fresh: Driven, old: tuple[Array, ...], N: Any) -> tuple[Array, ...]:
+    """The old channels of the cells in which they are as many as asked for and have the gates of the state, else the fresh ones."""
+    theirs, found = with_gates(structure, Driven(fresh.y, old), N).y.x, []
+    for kind, a, b in zip(kinds_of(structure, N), old, fresh.n, strict=True):
+        same = a.sum((1, 2)) == b.sum((1, 2))
+        for i in kind.columns:
+            same &= jnp.abs(column(theirs[kind.group], i) - column(fresh.y.x[kind.group], i)) < EDGE
+        found.append(jnp.where(same[:, None, None], a, b))
     return tuple(found)
+
+
+def counts_as_array(structure: Structure, n: Sequence[Array], N: Any) -> Array:
+    """The channels of all cells as in `NoisyState.n`."""
+    kinds, rows = kinds_of(structure, N), []
+    for i, group in enumerate(structure.groups):
+        mine = [x.reshape(len(x), -1) for kind, x in zip(kinds, n, strict=True) if kind.group == i]
+        rows.append(jnp.concatenate([jnp.zeros((len(group.cells), 0), n[0].dtype), *mine], 1))
+    width = max(x.shape[1] for x in rows)
+    return join(structure.groups, [jnp.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in rows])
+
+
+def counts_from_array(structure: Structure, array: Array, N: Any) -> tuple[Array, ...]:
+    """The inverse of `counts_as_array`."""
+    parts, places, found = split(structure.groups, array), [0] * len(structure.groups), []
+    for kind in kinds_of(structure, N):
+        a = places[kind.group]
+        places[kind.group] = a + kind.states
+        found.append(parts[kind.group][:, a : a + kind.states].reshape(-1, *(x + 1 for x in kind.gates)))
+    return tuple(found)
+
+
+def seen(structure: Structure, N: Any, now: Driven) -> State | NoisyState:
+    """What is recorded of a driven network."""
+    y = unpack(structure, now.y)
+    return NoisyState(*y, counts_as_array(structure, now.n, N)) if now.n else y
+
+
+def numbers_of_channels(network: Network, channels: Mapping[str, float]) -> tuple[tuple[np.ndarray | None, ...], ...]:
+    """`Drive.N`: for each group, for each of its channels, (cell,) the number in a cell, or None where none is given."""
+    groups = network.structure.groups
+    most = 2.0 ** np.finfo(network.dtype).nmant
+    checks.numbers_of_channels(channels, {c.name for g in groups for c in g.channels if c.m or c.h}, most)
+    mine = lambda g, c: np.full(len(g.cells), float(channels[c.name])) if c.name in channels and (c.m or c.h) else None  # noqa: E731
+    return tuple(tuple(mine(group, c) for c in group.channels) for group in groups)
 
 
 def noisy(
@@ -689,12 +1048,13 @@ def noisy(
 ) -> NetworkResult:  # fmt: skip
     """Run a model with noise in every cell.
 
-    current: into each cell. conductances: fluctuating inputs. channels: name -> number in a cell, for noise of their gates. seed: a
-    whole number; the noise of a cell depends on it, on the cell's number and on the time only. Raises ValueError or TypeError.
+    current: into each cell. conductances: fluctuating inputs. channels: name -> number in a cell, for channels that open at random; states
+    are then `NoisyState`s. seed: a whole number; the noise of a cell depends on it, on the cell's number and on the time only.
+    Raises ValueError or TypeError.
     """
     s = set_up(model, t, state, dt, t0)
     seed = checks.count("seed", seed, least=0)
-    checks.noise([*([current] if current else []), *(x.g for x in conductances)], (White, OU))
+    check_noise(current, conductances, s)
     with precision(s.network.dtype):
         key, I, G = jax.random.key(seed), injected(s, I_ext), None
         if current is not None:
@@ -703,6 +1063,7 @@ def noisy(
             g = jnp.maximum(noise_of_cells(x.g, key, s, i), 0) * NS_TO_US
             G, I = g if G is None else G + g, I + g * x.E
         N = None if not channels else numbers_of_channels(s.network, channels)
+        s = s._replace(start=NoisyState(*s.start, n=state.n)) if N and isinstance(state, NoisyState) else s
         return run(s, Drive(I, G, N=N, key=jax.random.fold_in(key, len(conductances) + 1)))
 
 
@@ -779,6 +1140,8 @@ class Snapshot(NamedTuple):
 
 def load_state(path: str | os.PathLike[str], model: Any) -> Snapshot:
     """The state in a file of `save_state`, for the same model. Raises ValueError if it belongs to another one, or is no such file."""
+    if not hasattr(model, "params"):
+        model = network_of(model)
     text, numbers = described(model)
     with checks.readable_snapshot(Path(path)) as file:
         version, found, t0 = json.loads(str(file["about"]))
@@ -791,10 +1154,11 @@ def load_state(path: str | os.PathLike[str], model: Any) -> Snapshot:
 
 def state_type(model: Any, fields: Mapping[str, Any]) -> Any:
     """The type of a model's state with these fields."""
+    kind = NoisyState if "n" in fields else State
     if isinstance(model, (Cell, Network)):
-        return State
+        return kind
     if isinstance(model, Prinz2004):
-        return State if "z" in fields else type(model.cold)
+        return kind if "z" in fields else type(model.cold)
     return type(model.state if hasattr(model, "state") else model.rest)
 
 

@@ -45,8 +45,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -61,7 +60,6 @@ from .adjoint import simulate_with_adjoint
 from .components import (
     CELSIUS,
     GHK,
-    REFERENCE,
     Channel,
     Group,
     Kinetic,
@@ -72,9 +70,11 @@ from .components import (
     State,
     Structure,
     Working,
-    at,
     base,
+    capacitances,
     chemical,
+    divided,
+    faster,
     network_currents,
     pack,
     powers,
@@ -82,21 +82,43 @@ from .components import (
     simulate_network,
     split,
 )
-from .experiments import EDGE, cell_number, converted, network_of, present, rebuilt, start_of
-from .prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, MS_PER_S, Curve, Gate, Prinz2004, conductances, precision
+from .experiments import (
+    EDGE,
+    cell_number,
+    constant_current,
+    converted,
+    group_of,
+    milliseconds,
+    millivolts,
+    network_of,
+    present,
+    rebuilt,
+    start_of,
+)
+from .prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, MS_PER_S, Prinz2004, conductances, precision
+from .results import Result
 from .rhythm import GAP, begun, bursts, mean_phase, period, spikes
+from .scale import CALCIUM, SAMPLING, suspicion
 
 # %% [markdown]
 # ## Temperature
 #
-# With 10 °C a rate grows by the factor $Q_{10}$, so at the temperature $T$
+# Every model knows at which temperature $T_0$ it holds: a circuit of the first chapter at 10 °C, a cell at its `temperature`. With 10 °C more
+# a rate grows by the factor $Q_{10}$, so at the temperature $T$
 #
 # $$
 # τ_x(T) = τ_x\, Q_{10}^{-(T - T_0)/10}, \qquad \bar g(T) = \bar g\, Q_{10}^{(T - T_0)/10}, \qquad γ(T) = γ\, \frac{T}{T_0},
 # $$ (eq-q10)
 #
-# each process with its own $Q_{10}$, and the Nernst slope $γ = RT/2F$ with the absolute temperature. The pump of
-# calcium works faster, too: $τ_{Ca}$ falls, and with it the calcium that a given current keeps in the cell.
+# each process with its own $Q_{10}$, and the Nernst slope $γ = RT/2F$ with the absolute temperature. The new model holds at $T$: to go to
+# 20 °C twice is to go there once, and the way back leads to where it began. Synapses have the temperature of the cell before them.
+#
+# A channel, a synapse or a pool of calcium whose own $Q_{10}$ is known, such as the channels of {cite:t}`HodgkinHuxley1952`, keeps it, unless it
+# is named. All others take those of the set that is given.
+#
+# The pump of calcium works faster, too: $τ_{Ca}$ falls. What a steady current keeps in the cell, $f$ per nA, stays as it is in the codes of
+# {cite:t}`Caplan2014` and {cite:t}`AlonsoMarder2020`, so that calcium enters faster, too. With `keeps_influx` each nA brings in as
+# much calcium per ms as before, and less of it stays.
 #
 # {cite:t}`Tang2010` measured values between 1.8 and 4 in LP. {cite:t}`Caplan2014` drew those of activation, of
 # inactivation and of the calcium pump at random between 1 and 4, 125,000 times, with 1.6, that of diffusion, for all conductances.
@@ -107,7 +129,10 @@ from .rhythm import GAP, begun, bursts, mean_phase, period, spikes
 
 # %%
 class Q10s(NamedTuple):
-    """Factors of growth with 10 °C. Each is a number for all, or a mapping from names to numbers, 1 for those left out."""
+    """Factors of growth with 10 °C, of components whose own is not known.
+
+    Each is a number for all of these, or a mapping from names to numbers, 1 for those left out. A name in it goes before the component's own.
+    """
 
     m: Any = 1.0  # rate of activation, by channel
     h: Any = 1.0  # rate of inactivation, by channel
@@ -116,7 +141,7 @@ class Q10s(NamedTuple):
     gs: Any = 1.0  # synaptic conductance, by kind
     ge: float = 1.0  # gap junctions
     calcium: float = 1.0  # rate of the pump
-    T: float = REFERENCE  # °C, at which the model is as given
+    keeps_influx: bool = False  # whether a warmer pump leaves less calcium in the cell, f/τ_Ca as before; else f is as before
 
 
 DIFFUSION = 1.6  # of conductances, Caplan et al. (2014)
@@ -126,14 +151,25 @@ TYPICAL = Q10s(m=2.0, h=2.0, g=DIFFUSION, synapse=2.0, gs=DIFFUSION, ge=DIFFUSIO
 
 def caplan(seed: int, channels: Sequence[str] = ("Na", "CaT", "CaS", "A", "KCa", "Kd", "H")) -> Q10s:
     """A random set as Caplan et al. (2014) drew theirs; synapses, which they had none of, are typical."""
+    names = list_of_names("channels", channels)
     draw = np.random.default_rng(checks.count("seed", seed, least=0)).uniform
-    m, h = ({c: float(draw(*RATES)) for c in channels} for _ in range(2))
+    m, h = ({c: float(draw(*RATES)) for c in names} for _ in range(2))
     return TYPICAL._replace(m=m, h=h, calcium=float(draw(*RATES)))
 
 
-def factor(q10: Any, name: str, x: Any) -> Any:
-    """Growth of something named over 10x °C."""
-    return (q10.get(name, 1.0) if isinstance(q10, Mapping) else q10) ** x
+def list_of_names(what: str, names: Any) -> list[str]:
+    """Names, each of them text; a single text is no list."""
+    found = [] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+    if not found or not all(isinstance(x, str) for x in found):
+        raise TypeError(f"{what} is {names!r}; it must be a list of names. Write {what}=['Na', 'Kd'], for example.")
+    return found
+
+
+def factor(q10: Any, name: str, own: float | None, x: Any) -> Any:
+    """Growth of something named over 10x °C; own: its own Q10, if that is known."""
+    if isinstance(q10, Mapping) and (name in q10 or own is None):
+        return q10.get(name, 1.0) ** x
+    return (q10 if own is None else own) ** x
 
 
 # %% [markdown]
@@ -142,67 +178,81 @@ def factor(q10: Any, name: str, x: Any) -> Any:
 
 
 # %%
-def faster(gate: Gate | None, by: Any) -> Gate | None:
-    """A gate with its time constant divided by a factor, which may be traced."""
-    if gate is None:
-        return None
-    τ = gate.tau
-    if isinstance(τ, Curve):
-        return gate._replace(tau=replace(τ, c0=τ.c0 / by, c1=τ.c1 / by))
-
-    def quicker(V: Array, Ca: Array) -> Array:
-        return at(τ, V, Ca) / by
-
-    return gate._replace(tau=quicker)  # type: ignore[arg-type]
+def warm_channel(c: Channel, q: Q10s, x: Any) -> Channel:
+    """A channel at a temperature higher by 10x °C, without its density."""
+    own = c.q10 and c.q10.rate
+    return c._replace(m=faster(c.m, factor(q.m, c.name, own, x)), h=faster(c.h, factor(q.h, c.name, own, x)))
 
 
-def warm_group(group: Group, q: Q10s, x: Any) -> Group:
-    """A group of cells at a temperature higher by 10x °C; see `warm`."""
-    channels = tuple(c._replace(m=faster(c.m, factor(q.m, c.name, x)), h=faster(c.h, factor(q.h, c.name, x))) for c in group.channels)
-    c, pump = group.circuit.constants, q.calcium**x
-    γ = c.γ * (q.T + 10 * x + CELSIUS) / (q.T + CELSIUS)
-    constants = c._replace(γ=γ, τ_Ca=c.τ_Ca / pump, f=c.f / pump)
-    circuit = group.circuit._replace(channels=tuple(map(base, channels)), constants=constants, transmitters=warm_kinds(group, q, x))
-    return group._replace(circuit=circuit, channels=channels)
+def warm_kind(kind: Any, q: Q10s, x: Any) -> Any:
+    """A kind of synapse at a temperature higher by 10x °C, without its conductance."""
+    by = factor(q.synapse, kind.name, kind.q10 and kind.q10.rate, x)
+    return kind._replace(rate=divided(kind.rate, 1 / by)) if isinstance(kind, Kinetic) else kind._replace(s=faster(kind.s, by))
 
 
-def warm_kinds(group: Group | Structure, q: Q10s, x: Any) -> Any:
-    """The graded synapses of a group or a network."""
-    kinds: Any = group.wiring.transmitters if isinstance(group, Structure) else group.circuit.transmitters
-    return tuple(k._replace(s=faster(k.s, factor(q.synapse, k.name, x))) for k in kinds)
+def warm_group(group: Group, q: Q10s, T: Any) -> Group:
+    """A group of cells at the temperature T (°C), without their densities."""
+    x, c = (T - group.temperature) / 10, group.circuit.constants
+    pump = factor(q.calcium, "", group.pump, x)
+    γ = c.γ * (T + CELSIUS) / (group.temperature + CELSIUS)
+    constants = c._replace(γ=γ, τ_Ca=c.τ_Ca / pump, f=c.f / pump if q.keeps_influx else c.f)
+    channels = tuple(warm_channel(c, q, x) for c in group.channels)
+    kinds: Any = tuple(warm_kind(k, q, x) for k in group.circuit.transmitters)
+    circuit = group.circuit._replace(channels=tuple(map(base, channels)), constants=constants, transmitters=kinds)
+    return group._replace(circuit=circuit, channels=channels, temperature=T)
 
 
-def warm_kinetic(kind: Kinetic, by: Any) -> Kinetic:
-    """A kinetic synapse whose rate is multiplied by a factor."""
-    rate = kind.rate
-    return kind._replace(rate=lambda s, V_pre, V_post: by * rate(s, V_pre, V_post))
+def warm_kinetic(s: Structure, q: Q10s, x: Callable[[int], Any]) -> tuple[Any, Any]:
+    """`Structure.kinetic` and `Structure.kinds`, each with the temperature of the cells before it; x: of a population."""
+    used = list(dict.fromkeys((kind, group_of(s, pre)) for pre, _, kind in s.kinetic))
+    first = {group_of(s, pre): pre for pre, _, _ in s.kinetic}
+    kinetic = tuple((pre, post, used.index((kind, group_of(s, pre)))) for pre, post, kind in s.kinetic)
+    return kinetic, tuple(warm_kind(s.kinds[kind], q, x(first[group])) for kind, group in used)
 
 
 def warm(params: Params, T: Any, q10: Q10s = TYPICAL) -> Params:
     """The numbers of a network at the temperature T (°C), {eq}`eq-q10`; pure, and T may be traced."""
-    s, x = params.structure, (T - q10.T) / 10
-    wiring = s.wiring._replace(transmitters=warm_kinds(s, q10, x))
-    kinds = tuple(warm_kinetic(k, factor(q10.synapse, k.name, x)) for k in s.kinds)
-    structure = s._replace(wiring=wiring, groups=tuple(warm_group(g, q10, x) for g in s.groups), kinds=kinds)
-    by_channel = [jnp.stack([jnp.asarray(factor(q10.g, c.name, x)) for c in g.channels]) for g in s.groups]
-    by_kind = lambda kinds, used: jnp.asarray([factor(q10.gs, kinds[i].name, x) for i in used])  # noqa: E731
-    graded, kinetic = by_kind(s.wiring.transmitters, [w.transmitter for w in s.wiring.synapses]), by_kind(s.kinds, [k for _, _, k in s.kinetic])
-    g = tuple(jnp.asarray(a) * jnp.asarray(b, jnp.asarray(a).dtype) for a, b in zip(params.g, by_channel, strict=True))
-    return Params(g, params.gs * graded, params.gz * kinetic, params.ge * q10.ge**x, structure)
+    s = params.structure
+    x = lambda population: (T - s.groups[group_of(s, population)].temperature) / 10  # noqa: E731
+    own = lambda c: c.q10 and c.q10.g  # noqa: E731
+    g = [jnp.stack([jnp.asarray(factor(q10.g, c.name, own(c), (T - group.temperature) / 10)) for c in group.channels]) for group in s.groups]
+    by_kind = lambda pre, k: factor(q10.gs, k.name, own(k), x(pre))  # noqa: E731
+    graded = jnp.asarray([by_kind(w.pre, s.wiring.transmitters[w.transmitter]) for w in s.wiring.synapses])
+    own_kinds = jnp.asarray([by_kind(pre, s.kinds[kind]) for pre, _, kind in s.kinetic])
+    gaps = jnp.asarray([q10.ge ** x(a) for a, _ in s.junctions])
+    kinetic, kinds = warm_kinetic(s, q10, x)
+    wiring: Any = s.wiring._replace(transmitters=tuple(warm_kind(k, q10, x(0)) for k in s.wiring.transmitters))
+    structure = s._replace(wiring=wiring, groups=tuple(warm_group(g, q10, T) for g in s.groups), kinetic=kinetic, kinds=kinds)
+    times = lambda a, b: jnp.asarray(a) * jnp.asarray(b, jnp.asarray(a).dtype)  # noqa: E731
+    return Params(tuple(map(times, params.g, g)), times(params.gs, graded), times(params.gz, own_kinds), times(params.ge, gaps), structure)
 
 
 def at_temperature(model: Any, T: float, q10: Q10s = TYPICAL) -> Network:
-    """A circuit, cell or network at the temperature T (°C), a network like any other. Raises ValueError for unknown names."""
-    network = checked(network_of(model), q10)
-    T = checks.number("T", T, "°C")
+    """A circuit, cell or network at the temperature T (°C), a network like any other; `Cell.warmed` and `Network.warmed` are this.
+
+    Raises ValueError for unknown names and for temperatures that are none of a preparation, and warns (UserWarning) of unusual ones.
+    """
+    network, T = checked(network_of(model), q10), celsius("T", T)
     with precision("float64"):
-        params = warm(network.params, T, q10)
-    warmed = copy.copy(network)
-    warmed.params = params
-    cells, connections = present(warmed)
-    for cell in cells.values():
-        cell.temperature = T
-    return rebuilt(network, cells, connections)
+        warmed = copy.copy(network)
+        warmed.params = warm(network.params, T, q10)
+    return rebuilt(network, *present(warmed))
+
+
+def celsius(what: str, T: Any) -> float:
+    """A temperature in °C, at which there are preparations."""
+    T = checks.number(what, T, "°C")
+    if T > KELVIN:
+        raise ValueError(f"{what} is {T:g} °C; no cell lives at this temperature. If it is in K, subtract {CELSIUS:g}.")
+    if T <= -CELSIUS:
+        raise ValueError(f"{what} is {T:g} °C, below the absolute zero; it must be that of a preparation. Check its sign.")
+    if not COLDEST <= T <= HOTTEST:
+        checks.warn(f"{what} is {T:g} °C; preparations are kept between {COLDEST:g} and {HOTTEST:g} °C. Check its unit.")
+    return T
+
+
+KELVIN = 200.0  # °C; hotter temperatures were given in K
+COLDEST, HOTTEST = -2.0, 50.0  # °C, from frozen sea water to hot springs
 
 
 def checked(network: Network, q10: Q10s) -> Network:
@@ -210,7 +260,8 @@ def checked(network: Network, q10: Q10s) -> Network:
     s = network.structure
     channels = {c.name for g in s.groups for c in g.channels}
     kinds = {k.name for k in s.wiring.transmitters} | {k.name for k in s.kinds}
-    checks.q10s(q10, {"m": channels, "h": channels, "g": channels, "synapse": kinds, "gs": kinds})
+    checks.of_type("q10", q10, Q10s, "a set of Q10s, such as TYPICAL or Q10s(m=2, h=2)")
+    checks.q10s(q10._asdict(), {"m": channels, "h": channels, "g": channels, "synapse": kinds, "gs": kinds})
     return network
 
 
@@ -230,8 +281,8 @@ def sweep_temperature(
     Raises ValueError or TypeError on bad input.
     """
     checks.recording(duration, transient)
-    network = checked(network_of(model), q10)
-    T, dt = checks.levels("temperatures", temperatures, "°C"), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
+    network, dt = checked(network_of(model), q10), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
+    T = np.array([celsius("a temperature", x) for x in checks.levels("temperatures", temperatures, "°C")])
     start, t = start_of(model, network, state), np.arange(transient, duration, 0.25)
     with precision(network.dtype):
         one = lambda T: simulate_network(warm(network.params, T, q10), start, t, dt=dt).V  # noqa: E731
@@ -322,8 +373,10 @@ def network_power(params: Params, states: State) -> Power:
 
 def as_network(result: Any) -> tuple[Network, State]:
     """The network of a result and its states."""
+    checks.of_type("the result", result, Result, "what a run of a circuit, a cell or a network returned")
     network = network_of(result.model)
-    states = converted(result.model, network, result.states) if isinstance(result.model, Prinz2004) else result.states
+    states = getattr(result.states, "plain", result.states)
+    states = converted(result.model, network, states) if isinstance(result.model, Prinz2004) and not isinstance(states, State) else states
     return network, State(*map(np.asarray, states))
 
 
@@ -360,36 +413,77 @@ def power(result: Any) -> pd.DataFrame:
 # The sodium–potassium pump splits one molecule of ATP for three sodium ions that it takes out; a calcium ion, with its two charges, costs one
 # {cite:p}`AttwellLaughlin2001`. Channels that let sodium and potassium through, such as H, reverse in between: of their conductance the share
 # $w = (E - E_K)/(E_{Na} - E_K)$ is that of sodium, which enters with $w\, γ\, (E_{Na} - V)$.
+#
+# $E_{Na}$ and $E_K$ are those of the cell's own channels: of its gated channels the highest reversal potential from 20 to 90 mV, and the lowest below
+# −60 mV. A gated channel below −60 mV passes potassium alone. So does a channel of one ion whose concentrations are
+# given count by its ion: calcium by its charge of 2, sodium by its reversal potential, and anions cost nothing.
 
 # %%
 IONS_PER_PC = 1e-12 / 1.602176634e-19  # elementary charges in 1 pC = 1 nA ms
 NA_PER_ATP = 3.0
-E_NA, E_K = 50.0, -80.0  # mV, of the cells of the first chapters
+USUAL_E_NA, USUAL_E_K = 50.0, -80.0  # mV, of the cells of the first chapters, for a cell without such channels
+SODIUM, POTASSIUM = (20.0, 90.0), -60.0  # mV; gated channels that reverse between the first pass sodium, below the second potassium
+
+
+def fixed_reversal(channel: Channel, group: Group) -> float | None:
+    """Reversal potential (mV) of a channel; None for calcium, and where it moves with the calcium of the cell."""
+    E = channel.E
+    if isinstance(E, (Nernst, GHK)):
+        moving = E.inside is None or E.outside is None
+        return None if moving else float(reversal(channel, group, jnp.ones(())))
+    return None if channel.ion == "Ca" else float(E)
+
+
+def batteries(group: Group, E_Na: float | None, E_K: float | None) -> tuple[float, float]:
+    """E_Na and E_K (mV) of the cells of a group: those that are given, else those of its own channels, else the usual ones."""
+    gated = [E for c in group.channels if (c.m or c.h) and charge(c) == 1 and (E := fixed_reversal(c, group)) is not None]
+    sodium, potassium = [E for E in gated if SODIUM[0] < E < SODIUM[1]], [E for E in gated if E < POTASSIUM]
+    own = max(sodium, default=USUAL_E_NA), min(potassium, default=USUAL_E_K)
+    return own[0] if E_Na is None else E_Na, own[1] if E_K is None else E_K
+
+
+def charge(channel: Channel) -> int:
+    """Of the ion that passes a channel; 2 for calcium."""
+    return 2 if channel.ion == "Ca" else channel.E.z if isinstance(channel.E, (Nernst, GHK)) else 1
+
+
+def sodium_share(channel: Channel, group: Group, E_Na: float, E_K: float) -> float:
+    """The share of sodium in the conductance of a channel."""
+    E = fixed_reversal(channel, group)
+    if E is None or charge(channel) < 0 or ((channel.m or channel.h) and E < POTASSIUM):
+        return 0.0
+    return min(max((E - E_K) / (E_Na - E_K), 0.0), 1.0)
 
 
 def entering(group: Group, g: Array, V: Array, I: Array, x: Array, E_Na: float, E_K: float) -> Array:
     """Molecules of ATP per ms that restore what enters through each channel, (cell, channel); I: (cell, channel) nA, x: (gate, cell)."""
     columns = []
     for i, (channel, γ) in enumerate(zip(group.channels, conductances(group.circuit, g, powers(group, x)), strict=True)):
-        if channel.ion == "Ca":
+        share = sodium_share(channel, group, E_Na, E_K)
+        if charge(channel) == 2:
             columns.append(-I[:, i] / 2)
-        elif isinstance(channel.E, (int, float)):
-            share = min(max((channel.E - E_K) / (E_Na - E_K), 0.0), 1.0)
-            columns.append(share * γ * (E_Na - V) / NA_PER_ATP)
+        elif isinstance(channel.E, GHK):
+            columns.append(-share * I[:, i] / NA_PER_ATP)
         else:
-            columns.append(0 * V)
+            columns.append(share * γ * (E_Na - V) / NA_PER_ATP)
     return jnp.stack(columns, -1) * IONS_PER_PC
 
 
-def atp(result: Any, *, E_Na: float = E_NA, E_K: float = E_K) -> pd.DataFrame:
-    """Molecules of ATP per s that each channel of each cell costs; index: time (ms). E_Na, E_K: mV. Raises ValueError if E_K ≥ E_Na."""
-    checks.interval("reversal potential (E_K to E_Na)", E_K, E_Na, "mV")
+def atp(result: Any, *, E_Na: float | None = None, E_K: float | None = None) -> pd.DataFrame:
+    """Molecules of ATP per s that each channel of each cell costs; index: time (ms).
+
+    E_Na, E_K: mV, by default those of the cell's own channels. Raises ValueError if E_K ≥ E_Na.
+    """
     network, states = as_network(result)
     s = network.structure
+    given = [None if E is None else millivolts(name, E) for name, E in (("E_Na", E_Na), ("E_K", E_K))]
+    own = [batteries(group, *given) for group in s.groups]
+    for high, low in own:
+        checks.interval("reversal potential (E_K to E_Na)", low, high, "mV")
 
     def at_state(p: Prepared, y: Working, ionic: tuple[Array, ...]) -> tuple[Array, ...]:
-        parts = zip(s.groups, p.g, split(s.groups, y.V), ionic, y.x, strict=True)
-        return tuple(entering(group, g, V, I, x.T, E_Na, E_K) for group, g, V, I, x in parts)
+        parts = zip(s.groups, p.g, split(s.groups, y.V), ionic, y.x, own, strict=True)
+        return tuple(entering(group, g, V, I, x.T, *E) for group, g, V, I, x, E in parts)
 
     with precision(network.dtype):
         p = prepare_network(network.params, states.V.dtype, DEFAULT_DT)
@@ -403,11 +497,15 @@ def atp(result: Any, *, E_Na: float = E_NA, E_K: float = E_K) -> pd.DataFrame:
 
 
 # %%
-def energy(result: Any) -> pd.DataFrame:
-    """What each cell of a result spends: "power" (nJ/cm²/s), "per spike" and "per burst" (nJ/cm²), "ATP" (1/s), "ATP per spike", "ATP per burst"."""
+def energy(result: Any, *, E_Na: float | None = None, E_K: float | None = None) -> pd.DataFrame:
+    """What each cell of a result spends: "power" (nJ/cm²/s), "per spike" and "per burst" (nJ/cm²), "ATP" (1/s), "ATP per spike", "ATP per burst".
+
+    E_Na, E_K: as of `atp`. Raises ValueError for a result of one time, and warns (UserWarning) where the times are too far apart for spikes.
+    """
+    checks.of_type("the result", result, Result, "what a run of a circuit, a cell or a network returned")
+    sampled_often_enough(result.t)
     seconds = (result.t[-1] - result.t[0]) / MS_PER_S
-    checks.recording(result.t[-1], result.t[0])
-    heat, molecules = (mean_over(table) for table in (power(result), atp(result)))
+    heat, molecules = (mean_over(table) for table in (power(result), atp(result, E_Na=E_Na, E_K=E_K)))
     rows = []
     for cell in heat.index:
         trains = spikes(result.t, result.V[cell].to_numpy())
@@ -416,6 +514,14 @@ def energy(result: Any) -> pd.DataFrame:
         P, a = float(heat[cell]), float(molecules[cell])
         rows.append({"power": P, "per spike": per(P, n), "per burst": per(P, b), "ATP": a, "ATP per spike": per(a, n), "ATP per burst": per(a, b)})
     return pd.DataFrame(rows, heat.index)
+
+
+def sampled_often_enough(t: np.ndarray) -> None:
+    """Times (ms) over which spikes and what they cost can be summed up."""
+    if len(t) < 2:
+        raise ValueError(f"the result has {len(t)} time; energy is spent between two. Record longer, np.arange(0, 1000, 0.1) for example.")
+    if said := suspicion("the time between two samples", float(np.median(np.diff(t))), SAMPLING):
+        checks.warn(f"{said} Spikes and what they cost get lost between samples; record every 0.1 ms.")
 
 
 def mean_over(table: pd.DataFrame) -> pd.Series:
@@ -497,15 +603,19 @@ def regulate(
 ) -> Regulated:  # fmt: skip
     """Let the densities of a model's channels regulate themselves toward a mean calcium concentration (µM).
 
-    duration, block, τ_m, τ_g: ms. start: densities relative to those of the model, a number for all, or one for each channel. Raises ValueError or TypeError on bad input.
+    duration, block, τ_m, τ_g: ms; a block is a whole number of steps, and the duration one of blocks. start: densities relative to those of
+    the model, a number for all, or one for each channel. Raises ValueError or TypeError on bad input, and warns (UserWarning) of
+    units that look mistaken.
     """
-    network = network_of(model)
-    target, τ_m, τ_g = checks.positive("target", target, "µM"), checks.positive("τ_m", τ_m, "ms"), checks.positive("τ_g", τ_g, "ms")
-    n = int(checks.positive("duration", duration, "ms") / checks.positive("block", block, "ms"))
-    t = np.arange(0, block + 0.5)
+    network, dt = network_of(model), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
+    target, τ_m, τ_g = checks.positive("target", target, "µM"), milliseconds("τ_m", τ_m), milliseconds("τ_g", τ_g)
+    whole("block", milliseconds("block", block), dt, "steps of dt")
+    n = whole("duration", milliseconds("duration", duration), block, "blocks")
+    t = np.linspace(0, block, max(round(block), 1) + 1)
     groups, old = network.structure.groups, [np.asarray(g, float) for g in network.params.g]
     gated = [np.array([bool(c.m or c.h) for c in g.channels]) for g in groups]
     share = checks.relative_densities(start, [x.shape[1] for x in old])
+    can_be_regulated(groups, target)
     with precision(network.dtype):
         g = tuple(jnp.asarray(np.where(some, x * share, x)) for x, some in zip(old, gated, strict=True))
         rates = [jnp.asarray(x * some / (τ_m * target)) for x, some in zip(old, gated, strict=True)]
@@ -513,6 +623,25 @@ def regulate(
         step = lambda now, _: controlled(network.params, now, rates, target, τ_g, t, dt)  # noqa: E731
         end, (gs, Ca) = jax.jit(lambda first: lax.scan(step, first, None, length=n))(first)
     return Regulated(regulation_history(network, gs, Ca, block), with_densities(network, end.g), State(*map(np.asarray, end.y)))
+
+
+def whole(what: str, time: float, unit: float, name: str) -> int:
+    """How many times a unit (ms) is contained in a time (ms), a whole number."""
+    n = round(time / unit)
+    if n < 1 or abs(time - n * unit) > EDGE * unit:
+        raise ValueError(f"{what} is {time:g} ms; it must be a whole number of {name} of {unit:g} ms. Take {max(n, 1) * unit:g}.")
+    return n
+
+
+def can_be_regulated(groups: Sequence[Group], target: float) -> None:
+    """Cells whose calcium moves, and a target that it may have."""
+    for group in groups:
+        if not group.pool or not any(c.ion == "Ca" for c in group.channels):
+            raise ValueError(
+                f"the calcium of {group.circuit.populations[0].label!r} does not move; regulation follows it. Add channels of calcium and a pool."
+            )
+    if said := suspicion("target", target, CALCIUM):
+        checks.warn(said)
 
 
 def with_densities(network: Network, g: Sequence[Any]) -> Network:
@@ -654,13 +783,17 @@ def phase_response(
     """
     checks.choice("method", method, ("adjoint", "pulses"))
     checks.choice("events", events, EVENTS)
-    x, cycles, width = checks.phases(phases), checks.count("cycles", cycles), checks.positive("width", width, "ms")
-    charge, transient = checks.number("charge", charge, "pC"), checks.positive("transient", transient, "ms")
-    model = model if isinstance(model, Prinz2004) else network_of(model)
-    number = cell_number(network_of(model), cell)
+    x, cycles, dt = checks.phases(phases), checks.count("cycles", cycles), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
+    width, transient = at_least_a_step("width", width, dt), milliseconds("transient", transient)
+    network = network_of(model)
+    model, number = model if isinstance(model, Prinz2004) else network, cell_number(network, cell)
+    I_ext = constant_current("I_ext", I_ext, network)
+    charge = charge_of_a_pulse(charge, float(np.asarray(capacitances(network.structure))[number]))
     found = find_rhythm(model, number, events, cycles, transient, state, dt, I_ext)
+    if width > found.period:
+        raise ValueError(f"width is {width:g} ms, longer than the period of {found.period:.4g} ms; a pulse has a phase. Take a shorter one.")
     with precision(model.dtype):
-        I_0 = jnp.broadcast_to(jnp.asarray(I_ext, model.dtype), (len(model.cells),))
+        I_0 = jnp.asarray(I_ext, model.dtype)
         mine = jnp.zeros(len(I_0), I_0.dtype).at[number].set(1)
         time, steps = last_event(model, found, number, I_0, dt)
         starts = np.rint(x * found.period / dt).astype(int)
@@ -668,6 +801,30 @@ def phase_response(
         adjoint = partial(by_adjoint, time, steps, starts, mine, max(1, round(width / dt)), dt)
         Z = np.asarray((pulses if method == "pulses" else adjoint)()) / found.period
     return pd.Series(Z, pd.Index(x, name="phase"), name="phase response")
+
+
+def at_least_a_step(what: str, time: Any, dt: float) -> float:
+    """A time (ms) that is not shorter than a step."""
+    time = checks.positive(what, time, "ms")
+    if time < dt * (1 - EDGE):
+        raise ValueError(f"{what} is {time:g} ms; it must be at least a step of dt = {dt:g} ms. Take a longer one, or a smaller dt.")
+    return time
+
+
+MOST_MV = 50.0  # mV; a pulse that alone moves a cell further is not brief and weak
+
+
+def charge_of_a_pulse(charge: Any, C: float) -> float:
+    """The charge (pC) of a pulse into a cell of C nF."""
+    charge = checks.number("charge", charge, "pC")
+    if charge == 0:
+        raise ValueError("charge is 0 pC; a pulse must shift something. Take 0.01.")
+    if abs(charge) / C > MOST_MV:
+        checks.warn(
+            f"charge is {charge:g} pC, which alone moves the potential by {charge / C:.3g} mV; a phase response is that to a small pulse. "
+            "If it is in fC, multiply it by 0.001."
+        )
+    return charge
 
 
 def by_pulses(time: Callable[[Any], Array], starts: np.ndarray, mine: Array, charge: float, width: float) -> Array:
