@@ -39,6 +39,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from .detection import GAP, MIN_BURST, REFRACTORY, SPIKE_THRESHOLD
 from .prinz2004 import (
     CM2_MS_TO_US,
     NS_TO_US,
@@ -57,19 +58,7 @@ from .prinz2004 import (
     inactivating,
     nernst,
 )
-from .rhythm import (
-    FEATURES,
-    GAP,
-    MIN_BURST,
-    REFRACTORY,
-    ROLES,
-    THRESHOLD,
-    WHY,
-    Cycles,
-    Measures,
-    of_each_cycle,
-    reasons,
-)
+from .rhythm import FEATURES, ROLES, WHY, Cycles, Measures, in_right_order, of_each_cycle, reasons
 
 # %% [markdown]
 # ## Lanes
@@ -300,7 +289,8 @@ SCHEMES = {
 # ## Spikes
 #
 # A spike is a local maximum of $V$ above the threshold, at least a refractory time after the last
-# one, and its time is that of the top of the parabola through three samples. A cell has at most one
+# one, and its time is that of the top of the parabola through three samples. That it stands out, too, is a rule for
+# recordings: there is no noise here. A cell has at most one
 # spike in a block no longer than the refractory time. It is put into a buffer at the end of the
 # block, as a whole number of ticks; sums of them are exact in any order. A spike for which the buffer
 # has no room is counted and not stored, so that the count tells of it. Blocks before step 0, where the
@@ -331,7 +321,7 @@ def look(watch: Watch, V: Array, i: Array, dt: float) -> Watch:
     """Look for a spike one step ago, now that V at step i of the block is known."""
     a, b = watch.before, watch.last
     steps = i - 1 + (a - V) / (2 * (a - 2 * b + V))
-    top = (b > THRESHOLD) & (b > a) & (b >= V) & (steps - watch.spike >= REFRACTORY / dt)
+    top = (b > SPIKE_THRESHOLD) & (b > a) & (b >= V) & (steps - watch.spike >= REFRACTORY / dt)
     return Watch(b, V, jnp.where(top, steps, watch.spike), top | watch.found)
 
 
@@ -451,8 +441,9 @@ def measure(t: Array, count: Array, window: tuple[float, float]) -> Measures:
     why = jnp.where(overflow, WHY.index("overflow"), jnp.stack(reasons(count, n_begun, n_whole, cycles, seen)))
     numbers = jnp.stack([values[name] for name in FEATURES])
     periods = jnp.isfinite(following)
-    cv = jnp.where(overflow, jnp.nan, variation(following - PD.start, periods))
-    return Measures(jnp.where(why == 0, numbers, jnp.nan), why, cv)
+    cv, ordered = variation(following - PD.start, periods), average(in_right_order(cycles).astype(t.dtype), seen)
+    lost = lambda x: jnp.where(overflow, jnp.nan, x)  # noqa: E731
+    return Measures(jnp.where(why == 0, numbers, jnp.nan), why, lost(cv), lost(ordered))
 
 
 def variation(x: Array, used: Array) -> Array:
@@ -541,7 +532,7 @@ def measured(plan: Plan, run: Run) -> Measures:
     found = jax.vmap(partial(measure, window=(0.0, plan.duration)), in_axes=(-1, -1))(times, run.spikes.number)
     finite = jnp.isfinite(run.y.V).all(0)
     hidden = lambda x, by: jnp.where(finite, x.T, by).T  # noqa: E731
-    return Measures(hidden(found.values, jnp.nan), hidden(found.why, WHY.index("not finite")), hidden(found.cv, jnp.nan))
+    return Measures(*(hidden(x, by) for x, by in zip(found, (jnp.nan, WHY.index("not finite"), jnp.nan, jnp.nan), strict=True)))
 
 
 def simulate_and_measure(plan: Plan, g: Any, gs: Any, start: State | None, key: Any = None) -> Measures:

@@ -57,6 +57,7 @@ from jax import Array, lax
 
 from . import checks
 from .adjoint import simulate_with_adjoint
+from .detection import SPIKE_THRESHOLD, STANDARD, Detection, checked
 from .prinz2004 import (
     CM2_MS_TO_US,
     DEFAULT_DT,
@@ -69,7 +70,7 @@ from .prinz2004 import (
     simulate,
 )
 from .recording import cell_number, check_spacing, check_units, evenly_sampled, order_of, warn_of_coarse
-from .rhythm import CRITERIA, GAP, MIN_BURST, REFRACTORY, THRESHOLD, Criterion
+from .rhythm import CRITERIA, Criterion
 from .scale import CALCIUM, suspicion
 
 # %% [markdown]
@@ -183,14 +184,14 @@ class Train(NamedTuple):
     lost: Array  # () number of maxima for which there is no room
 
 
-def late_enough(times: Array) -> Array:
-    """Which of increasing times (spike,) ms come a refractory time after the last of them that did."""
+def late_enough(times: Array, refractory: float) -> Array:
+    """Which of increasing times (spike,) ms come a refractory time (ms) after the last of them that did."""
 
     def step(last: Array, x: Array) -> tuple[Array, Array]:
-        late = x - last >= REFRACTORY
+        late = x - last >= refractory
         return jnp.where(late, x, last), late
 
-    return lax.scan(step, times[0] - REFRACTORY, times)[1]
+    return lax.scan(step, times[0] - refractory, times)[1]
 
 
 def ratio(a: Array, b: Array, otherwise: float = jnp.nan) -> Array:
@@ -203,26 +204,26 @@ REACH = 2.0  # ms, half of the time that holds a spike
 ROOM = 64  # samples, the most within that time
 
 
-def centre(t: Array, V: Array, i: Array) -> Array:
+def centre(t: Array, V: Array, i: Array, threshold: float) -> Array:
     """Mean time (ms) of the spike whose largest sample is i, less t[i]; 0 without one. t, V: (time,); i: ()."""
     k = jnp.arange(-ROOM, ROOM + 1)
     later = k.astype(V.dtype) * (t[1] - t[0])
     near = (abs(later) <= REACH) & (i + k >= 0) & (i + k < len(V))
-    height = jnp.where(near, jax.nn.relu(V[jnp.clip(i + k, 0, len(V) - 1)] - THRESHOLD), 0.0)
+    height = jnp.where(near, jax.nn.relu(V[jnp.clip(i + k, 0, len(V) - 1)] - threshold), 0.0)
     return ratio((height**3 * later).sum(), (height**3).sum(), 0.0)
 
 
-def train(t: Array, V: Array) -> Train:
-    """Spikes of V (time,) mV at equally spaced times t (time,) ms: those of `rhythm.spikes`, and differentiable."""
+def train(t: Array, V: Array, d: Detection = STANDARD) -> Train:
+    """Spikes of V (time,) mV at equally spaced times t (time,) ms: those of `rhythm.spikes` of a run without noise, and differentiable."""
     a, b, c = V[:-2], V[1:-1], V[2:]
-    peak = (b > THRESHOLD) & (b > a) & (b >= c)
+    peak = (b > d.threshold) & (b > a) & (b >= c)
     (i,) = jnp.nonzero(peak, size=MAX_SPIKES, fill_value=0)
     found = jnp.arange(MAX_SPIKES) < peak.sum()
     a, b, c = (jnp.where(found, x[i], y) for x, y in ((a, 0.0), (b, 1.0), (c, 0.0)))
     times = jnp.where(found, t[i + 1] + (t[1] - t[0]) * (a - c) / (a - 2 * b + c) / 2, t[-1])
-    moving = jax.vmap(centre, (None, None, 0))(t, V, i + 1)
+    moving = jax.vmap(centre, (None, None, 0, None))(t, V, i + 1, d.threshold)
     times = lax.stop_gradient(times) + jnp.where(found, moving - lax.stop_gradient(moving), 0.0)
-    real = found & late_enough(lax.stop_gradient(times))
+    real = found & late_enough(lax.stop_gradient(times), d.refractory)
     order = jnp.argsort(~real, stable=True)  # those that are too early go to the end
     return Train(jnp.where(real, times, t[-1])[order], real[order], jnp.maximum(peak.sum() - MAX_SPIKES, 0))
 
@@ -252,25 +253,25 @@ class Soft(NamedTuple):
     whole: Array  # 0…1, of that start, if the burst's end is seen as well
 
 
-def soft_bursts(spikes: Train, window: tuple[Any, Any], T: Any) -> Soft:
+def soft_bursts(spikes: Train, window: tuple[Any, Any], T: Any, d: Detection = STANDARD) -> Soft:
     """Bursts by {eq}`eq-soft`; window: first and last time of the run in ms; T: temperature in ms."""
     x = jnp.where(spikes.real, spikes.times, window[1])
     after = jnp.diff(x, append=x[-1:])
     last = spikes.real & ~jnp.append(spikes.real[1:], False)
-    separates = lambda d: jax.nn.sigmoid((d - GAP) / T)  # noqa: E731
+    separates = lambda silence: jax.nn.sigmoid((silence - d.gap) / T)  # noqa: E731
     p = jnp.where(last, 1.0, separates(after))
     end_seen = jnp.where(last, separates(window[1] - x), 1.0)
 
     def back(later: tuple[Array, Array], i: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        p, d, seen, real = i
-        D = jnp.where(real, (1 - p) * (d + later[0]), 0.0)
+        p, silence, seen, real = i
+        D = jnp.where(real, (1 - p) * (silence + later[0]), 0.0)
         seen = jnp.where(real, p * seen + (1 - p) * later[1], 0.0)
         return (D, seen), (D, seen)
 
     zero = jnp.zeros((), x.dtype)
     D, seen = lax.scan(back, (zero, zero), (p, jnp.where(last, 0.0, after), end_seen, spikes.real), reverse=True)[1]
     before = jnp.concatenate([separates(x[:1] - window[0]), p[:-1]])
-    weight = jnp.where(spikes.real, before * jax.nn.sigmoid((D - MIN_BURST) / T), 0.0)
+    weight = jnp.where(spikes.real, before * jax.nn.sigmoid((D - d.min_duration) / T), 0.0)
     return Soft(x, D, weight, weight * seen)
 
 
@@ -335,21 +336,36 @@ def check_traces(t: tuple[int, ...], V: tuple[int, ...], pacemaker: Any) -> None
         cell_number("pacemaker", pacemaker, [("cell", i) for i in range(V[1])])
 
 
-def soft_features(t: Any, V: Any, temperature: Any = DEFAULT_TEMPERATURE, pacemaker: int = 0) -> Features:
+def of_soft(detection: Any) -> Detection:
+    """A detection that soft features can follow."""
+    d = checked(detection)
+    if d.kind != "maxima" or d.prominence is not None:
+        raise ValueError(
+            f"detection has kind {d.kind!r} and prominence {d.prominence}; soft features take all maxima of a run, which has no noise. Leave "
+            "both as they are."
+        )
+    return d
+
+
+def soft_features(
+    t: Any, V: Any, temperature: Any = DEFAULT_TEMPERATURE, pacemaker: int = 0, detection: Detection = STANDARD
+) -> Features:
     """Period, duty cycle and phase of every cell as smooth functions of its potential; pure JAX.
 
     t: (time,) ms, equally spaced and dense enough to resolve spikes (0.5 ms or less for the features, 0.1 ms for
     derivatives); V: (time, cell) mV.
-    temperature: ms, {eq}`eq-soft`. pacemaker: the cell whose bursts begin the cycles. Of a cell with more than
-    `MAX_SPIKES` spikes all features are NaN. Raises ValueError for shapes that do not fit, and for a pacemaker that is not there.
+    temperature: ms, {eq}`eq-soft`. pacemaker: the cell whose bursts begin the cycles. detection: what counts as a spike and as a
+    burst. Of a cell with more than `MAX_SPIKES` spikes all features are NaN. Raises ValueError for shapes that do not fit, and for a
+    pacemaker that is not there.
     """
     check_traces(np.shape(t), np.shape(V), pacemaker)
+    d = of_soft(detection)
     V = jnp.asarray(V)
     t = jnp.asarray(t, V.dtype)
     window = t[0], t[-1]
-    trains = jax.vmap(train, in_axes=(None, 1))(t, V)
+    trains = jax.vmap(lambda t, V: train(t, V, d), in_axes=(None, 1))(t, V)
     fits = trains.lost == 0
-    b = jax.vmap(lambda x: soft_bursts(x, window, temperature))(trains)
+    b = jax.vmap(lambda x: soft_bursts(x, window, temperature, d))(trains)
     period = jax.vmap(soft_period)(b)
     duration = ratio((b.whole * b.duration).sum(1), b.whole.sum(1))
     phase = jax.vmap(lambda x: soft_phase(x, jax.tree.map(lambda y: y[pacemaker], b)))(b)
@@ -676,10 +692,10 @@ def calcium_mismatch(
 UPSTROKE = 5.0  # mV, over which a spike counts softly as it rises through the threshold
 
 
-def spike_density(t: Any, V: Array, width: float) -> Array:
+def spike_density(t: Any, V: Array, width: float, threshold: float = SPIKE_THRESHOLD) -> Array:
     """Spikes per second, smoothed by a Gaussian of s.d. `width` (ms): (time − 1, cell), of V (time, cell) mV."""
     step = float(t[1] - t[0])
-    upstrokes = jax.nn.relu(jnp.diff(jax.nn.sigmoid((V - THRESHOLD) / UPSTROKE), axis=0))
+    upstrokes = jax.nn.relu(jnp.diff(jax.nn.sigmoid((V - threshold) / UPSTROKE), axis=0))
     reach = np.arange(-math.ceil(4 * width / step), math.ceil(4 * width / step) + 1) * step
     kernel = jnp.asarray(np.exp(-((reach / width) ** 2) / 2), V.dtype)
     smooth = lambda x: jnp.convolve(x, kernel / kernel.sum(), mode="same")  # noqa: E731
@@ -687,9 +703,13 @@ def spike_density(t: Any, V: Array, width: float) -> Array:
 
 
 def density_mismatch(
-    model: Any, data: Any, *, width: float = 50.0, state: State | None = None, dt: float = DEFAULT_DT
+    model: Any, data: Any, *, width: float = 50.0, state: State | None = None, dt: float = DEFAULT_DT, detection: Detection = STANDARD
 ) -> Loss:
-    """Loss: mean squared difference ((1/s)²) of spike densities. width: ms; data, state: as for `trace_mismatch`."""
+    """Loss: mean squared difference ((1/s)²) of spike densities. width: ms; data, state: as for `trace_mismatch`.
+
+    Of the detection only the threshold counts.
+    """
+    threshold = of_soft(detection).threshold
     t, V = recording_of(data, model)
     start = start_of(model, state, dt=dt)
     wanted, width = np.asarray(V), checks.positive("width", width, "ms")
@@ -701,7 +721,8 @@ def density_mismatch(
 
     def loss(params: Params) -> Array:
         V = simulate_with_adjoint(params, start, t, dt=dt, t0=t[0]).V
-        return jnp.mean((spike_density(t, V, width) - spike_density(t, jnp.asarray(wanted, V.dtype), width)) ** 2)
+        ours, theirs = (spike_density(t, x, width, threshold) for x in (V, jnp.asarray(wanted, V.dtype)))
+        return jnp.mean((ours - theirs) ** 2)
 
     return loss
 
@@ -729,7 +750,7 @@ def longest_silence(spikes: Train, window: tuple[Any, Any], T: Any) -> Array:
 
 def rhythm_mismatch(
     model: Any, t: Any, *, period: float, duty_cycle: float, cell: Any = 0, temperature: float = DEFAULT_TEMPERATURE,
-    state: State | None = None, dt: float = DEFAULT_DT,
+    state: State | None = None, dt: float = DEFAULT_DT, detection: Detection = STANDARD,
 ) -> Loss:  # fmt: skip
     """Loss: log² of the ratios of a cell's period (ms) and duty cycle to wanted ones; times t (ms) as in `soft_features`.
 
@@ -737,26 +758,27 @@ def rhythm_mismatch(
     """
     period, share = checks.positive("period", period, "ms"), checks.fraction("duty_cycle", duty_cycle)
     t, cell, temperature = times_of(t), cell_number("cell", cell, model.cells), checks.positive("temperature", temperature, "ms")
-    check_period(period, t[-1] - t[0])
+    d = of_soft(detection)
+    check_period(period, t[-1] - t[0], d)
     start = start_of(model, state, dt=dt)
 
     def loss(params: Params) -> Array:
         V = settled_run(params, start, t, dt)
-        f = jax.tree.map(lambda x: x[cell], soft_features(t, V, temperature))
+        f = jax.tree.map(lambda x: x[cell], soft_features(t, V, temperature, detection=d))
         (a, bursting), (b, _) = log_ratio(f.period, period), log_ratio(f.duty_cycle, share)
-        silence = longest_silence(train(jnp.asarray(t, V.dtype), V[:, cell]), (t[0], t[-1]), temperature)
+        silence = longest_silence(train(jnp.asarray(t, V.dtype), V[:, cell], d), (t[0], t[-1]), temperature)
         c, _ = log_ratio(silence, (1 - share) * period)
         return jnp.where(bursting, a + b, UNDEFINED + c)
 
     return loss
 
 
-def check_period(period: float, duration: float) -> None:
+def check_period(period: float, duration: float, d: Detection) -> None:
     """Refuse a period (ms) that is shorter than bursts and the silence between, or longer than the run."""
-    if not GAP + MIN_BURST < period < duration:
+    if not d.gap + d.min_duration < period < duration:
         raise ValueError(
-            f"period is {period:g} ms in a run of {duration:g} ms; it must be shorter than that, and more than {GAP + MIN_BURST:g} ms, since "
-            f"bursts of {MIN_BURST:g} ms lie {GAP:g} ms apart. If it is in s, multiply it by 1000, or simulate longer."
+            f"period is {period:g} ms in a run of {duration:g} ms; it must be shorter than that, and more than {d.gap + d.min_duration:g} ms, since "
+            f"bursts of {d.min_duration:g} ms lie {d.gap:g} ms apart. If it is in s, multiply it by 1000, or simulate longer."
         )
 
 
@@ -802,7 +824,7 @@ def outside(x: Array, c: Criterion, margin: float) -> Array:
 
 def criteria_mismatch(
     model: Any, t: Any, *, roles: Sequence[Any] = (0, 1, 2), margin: float = 0.25, temperature: float = DEFAULT_TEMPERATURE,
-    state: State | None = None, dt: float = DEFAULT_DT,
+    state: State | None = None, dt: float = DEFAULT_DT, detection: Detection = STANDARD,
 ) -> Loss:  # fmt: skip
     """Loss: 0 if all fifteen criteria hold with a margin (standard deviations) and LP and PY burst as often as PD, give or take one.
 
@@ -812,11 +834,12 @@ def criteria_mismatch(
     t, roles, temperature = times_of(t), three_cells(roles, model), checks.positive("temperature", temperature, "ms")
     if not checks.number("margin", margin, "standard deviations") >= 0:
         raise ValueError(f"margin is {margin:g}; it must not be negative. Say 0 for the accepted ranges themselves.")
+    d = of_soft(detection)
     start = start_of(model, state, dt=dt)
 
     def loss(params: Params) -> Array:
         V = settled_run(params, start, t, dt)
-        f = soft_features(t, V, temperature, roles[0])
+        f = soft_features(t, V, temperature, roles[0], d)
         known = {name: jnp.isfinite(x) for name, x in fifteen(lax.stop_gradient(f), roles).items()}
         found = fifteen(jax.tree.map(lambda x: jnp.where(jnp.isfinite(x), x, 1.0), f), roles)
         terms = [jnp.where(known[c.name], outside(found[c.name], c, margin), UNDEFINED) for c in CRITERIA]

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .rhythm import CRITERIA, FEATURES, ROLES, Window, begun, bursts, features, recorded
+from .detection import STANDARD, Detection
+from .recording import Window
+from .rhythm import CRITERIA, FEATURES, ROLES, begun_bursts, features, recorded
 
 LOOK = {"width": 680, "toolbar": None}
 
@@ -17,25 +19,28 @@ def label(cell: Any) -> str:
     return " ".join(map(str, cell)) if isinstance(cell, tuple) else str(cell)
 
 
-def raster(data: Any, window: Window | None = None) -> Any:
-    """Each spike a stroke, each burst that begins in the window a box; data and window (ms) as for `rhythm.features`."""
+def raster(data: Any, window: Window | None = None, *, detection: Detection = STANDARD) -> Any:
+    """Each spike a stroke, each burst that begins in the window a box; data, window (ms) and detection as for `rhythm.features`."""
     import holoviews as hv
 
-    trains, window = recorded(data, window)
-    rows = list(enumerate(trains.values()))
-    boxes = [(a, -y - 0.4, b, -y + 0.4) for y, x in rows for a, b, _ in begun(bursts(x), window)]
+    seen = recorded(data, window, detection)
+    rows = list(enumerate(seen.trains.values()))
+    found = [(y, burst) for y, x in rows for piece in begun_bursts(x, seen.pieces, seen.detection) for burst in piece]
+    boxes = [(a, -y - 0.4, b, -y + 0.4) for y, (a, b, _) in found]
     strokes = [(t, -y - 0.3, t, -y + 0.3) for y, x in rows for t in x]
     shown = hv.Rectangles(boxes).opts(color="#c6dbef", line_color=None)
     shown = shown * hv.Segments(strokes).opts(color="black", line_width=0.7, xlabel="time (ms)", ylabel="")
-    ticks = [(-y, label(cell)) for y, cell in enumerate(trains)]
-    return shown.opts(height=200, xlim=window, ylim=(0.5 - len(ticks), 0.5), yticks=ticks, **LOOK)
+    ticks = [(-y, label(cell)) for y, cell in enumerate(seen.trains)]
+    return shown.opts(height=200, xlim=seen.window, ylim=(0.5 - len(ticks), 0.5), yticks=ticks, **LOOK)
 
 
-def phase_diagram(data: Any, window: Window | None = None, *, cells: Mapping[str, Any] | None = None) -> Any:
+def phase_diagram(
+    data: Any, window: Window | None = None, *, cells: Mapping[str, Any] | None = None, detection: Detection = STANDARD
+) -> Any:
     """Bursts in the pacemaker's cycle: bars are those of the recording, whiskers the lobsters' mean ± s.d. of each start."""
     import holoviews as hv
 
-    values = features(data, window, cells=cells)
+    values = features(data, window, cells=cells, detection=detection)
     lobsters = {c.name: c for c in CRITERIA}
     starts = {"PD": 0.0, "LP": values["phase_LPstart"], "PY": values["phase_PYstart"]}
     rows = [(starts[x], -y - 0.3, starts[x] + values[f"duty_cycle_{x}"], -y + 0.3) for y, x in enumerate(ROLES)]
@@ -47,11 +52,13 @@ def phase_diagram(data: Any, window: Window | None = None, *, cells: Mapping[str
     return shown.opts(height=170, xlim=(0, 1.25), xlabel="phase in the pacemaker's cycle", ylabel="", yticks=ticks, **LOOK)
 
 
-def criteria_chart(data: Any, window: Window | None = None, *, cells: Mapping[str, Any] | None = None) -> Any:
+def criteria_chart(
+    data: Any, window: Window | None = None, *, cells: Mapping[str, Any] | None = None, detection: Detection = STANDARD
+) -> Any:
     """The fifteen features on the scale of the lobsters' standard deviations, with the accepted ranges."""
     import holoviews as hv
 
-    values = features(data, window, cells=cells)
+    values = features(data, window, cells=cells, detection=detection)
     scaled = [((v - c.mean) / c.sd, c) for v, c in zip(values, CRITERIA, strict=True)]
     ranges = [((c.low - c.mean) / c.sd, -y, (c.high - c.mean) / c.sd, -y) for y, (_, c) in enumerate(scaled)]
     dots = [(v, -y) for y, (v, _) in enumerate(scaled) if np.isfinite(v)]

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from . import checks
+from .detection import SPIKE_THRESHOLD as SPIKE_THRESHOLD
+from .detection import STANDARD, checked, tops
 
-SPIKE_THRESHOLD = -10.0  # mV
 UNITS = {"V": "mV", "Ca": "µM", "s": "1", "m": "1", "h": "1", "currents": "nA"}
 EXPORTED = ("V", "Ca", "s")  # variables that go into files unless others are named
 
@@ -187,7 +188,7 @@ class SimResult(Result):
         return self._table(self.model.currents(self.states), [*names, "synaptic", "electrical"])
 
     def spike_times(self, threshold: float = SPIKE_THRESHOLD) -> dict[tuple[str, int], np.ndarray]:
-        """Times (ms) of the local maxima of V above `threshold` (mV) for each cell, at the resolution of `t`."""
+        """Times (ms) of the spikes of each cell, tops of V above `threshold` (mV), at the resolution of `t`."""
         traces = zip(self.model.cells, self.states.V.T, strict=True)
         return {cell: local_maxima(self.t, V, threshold) for cell, V in traces}
 
@@ -210,7 +211,5 @@ def describe(model: Any) -> Mapping[str, Any]:
 
 
 def local_maxima(t: np.ndarray, V: np.ndarray, threshold: float) -> np.ndarray:
-    """Times of the local maxima of V above the threshold; a plateau counts at its first sample."""
-    inner = V[1:-1]
-    peak = (inner > V[:-2]) & (inner >= V[2:]) & (inner > threshold)
-    return t[1:-1][peak]
+    """Those of the times t at which V has the top of a spike above the threshold; a plateau counts at its first sample."""
+    return t[tops(np.asarray(t, float), np.asarray(V, float), checked(STANDARD._replace(threshold=threshold))).sample]
