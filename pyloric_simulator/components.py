@@ -1464,7 +1464,9 @@ def check_reversal(what: str, E: Any) -> None:
 
 
 def check_q10(what: str, q10: Any) -> None:
-    """Factors that are positive."""
+    """Factors that are positive, or None, for which `warmed` takes its own."""
+    if q10 is None:
+        return
     checks.of_type(f"q10 of {what}", q10, Q10, "a Q10, such as Q10(rate=3)")
     for name, x in q10._asdict().items():
         checks.positive(f"q10.{name} of {what}", x, "(1 is no change)")
@@ -1481,7 +1483,8 @@ def check_pool(calcium: Any) -> Calcium | None:
     quantity("τ of calcium", calcium.τ, POOL_TIME, above=0)
     quantity("rest of calcium", calcium.rest, CALCIUM_AT_REST, above=0)
     quantity("outside of calcium", calcium.outside, CALCIUM_OUTSIDE, above=0)
-    checks.positive("q10 of calcium", calcium.q10, "(1 is no change)")
+    if calcium.q10 is not None:
+        checks.positive("q10 of calcium", calcium.q10, "(1 is no change)")
     return calcium
 
 

@@ -1063,7 +1063,7 @@ def noisy(
             g = jnp.maximum(noise_of_cells(x.g, key, s, i), 0) * NS_TO_US
             G, I = g if G is None else G + g, I + g * x.E
         N = None if not channels else numbers_of_channels(s.network, channels)
-        s = s._replace(start=NoisyState(*s.start, n=state.n)) if N and isinstance(state, NoisyState) else s
+        s = s._replace(start=NoisyState(**s.start._asdict(), n=state.n)) if N and isinstance(state, NoisyState) else s
         return run(s, Drive(I, G, N=N, key=jax.random.fold_in(key, len(conductances) + 1)))
 
 

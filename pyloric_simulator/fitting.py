@@ -77,7 +77,7 @@ from .prinz2004 import (
 )
 from .recording import cell_number, check_spacing, check_units, evenly_sampled, order_of, warn_of_coarse
 from .rhythm import CRITERIA, Criterion
-from .scale import CALCIUM, suspicion
+from .scale import CALCIUM_INSIDE, suspicion
 from .seals import blank, is_intact, remove_drafts, sealed, write_whole
 
 # %% [markdown]
@@ -761,7 +761,7 @@ def calcium_target(target: Any, cells: list[tuple[str, int]]) -> np.ndarray:
     if x.shape not in ((), (len(cells),)):
         raise ValueError(f"target has shape {x.shape}; it must be one number, or one for each of the {len(cells)} cells. Give one of these.")
     for size in (x.min(), x.max()):
-        if wrong := suspicion("target", float(size), CALCIUM):
+        if wrong := suspicion("target", float(size), CALCIUM_INSIDE):
             checks.warn(wrong)
     return x
 

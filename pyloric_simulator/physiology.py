@@ -98,7 +98,7 @@ from .experiments import (
 from .prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, MS_PER_S, Prinz2004, conductances, precision
 from .results import Result
 from .rhythm import GAP, begun, bursts, mean_phase, period, spikes
-from .scale import CALCIUM, SAMPLING, suspicion
+from .scale import CALCIUM_INSIDE, SAMPLING, suspicion
 
 # %% [markdown]
 # ## Temperature
@@ -640,7 +640,7 @@ def can_be_regulated(groups: Sequence[Group], target: float) -> None:
             raise ValueError(
                 f"the calcium of {group.circuit.populations[0].label!r} does not move; regulation follows it. Add channels of calcium and a pool."
             )
-    if said := suspicion("target", target, CALCIUM):
+    if said := suspicion("target", target, CALCIUM_INSIDE):
         checks.warn(said)
 
 
