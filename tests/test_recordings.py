@@ -22,7 +22,7 @@ from pyloric_simulator.rhythm import CRITERIA, features, report, summary
 # ---------------------------------------------------------------- rhythms that were made
 
 DURATION = 12_000.0  # ms
-SPIKE_SD = 0.6  # ms, of a Gaussian
+SPIKE_SD, HEIGHT = 0.7, 80.0  # ms, mV, of a Gaussian
 SPIKES = {"PD": (0.0, 0.385, 14), "LP": (0.52, 0.27, 11), "PY": (0.75, 0.35, 8)}  # phase, duty cycle, spikes of a burst
 
 
@@ -47,11 +47,11 @@ def trains(period: float) -> dict[str, np.ndarray]:
 
 
 def trace(t: np.ndarray, spikes: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Potentials (mV) at times t (ms): a level, and a Gaussian of 75 mV for each spike."""
+    """Potentials (mV) at times t (ms): a level, and a Gaussian for each spike."""
     V = level.copy()
     for x in spikes:
         k = slice(*np.searchsorted(t, (x - 5, x + 5)))
-        V[k] += 75 * np.exp(-(((t[k] - x) / SPIKE_SD) ** 2) / 2)
+        V[k] += HEIGHT * np.exp(-(((t[k] - x) / SPIKE_SD) ** 2) / 2)
     return V
 
 
@@ -67,12 +67,13 @@ def potentials(c: Case, seed: int) -> pd.DataFrame:
     return whole if c.gap is None else whole[(t < c.gap[0]) | (t >= c.gap[1])]
 
 
+NIGHT = pd.Timestamp("2024-10-27 00:59:55", tz="UTC").tz_convert("Europe/Berlin")  # its hour from two to three comes twice
 UNITS = {"mV": 1.0, "V": 1e-3, "µV": 1e3}
 AXES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "ms": lambda V: V,
     "a column in s": lambda V: V.set_axis(V.index / 1e3).rename_axis("time (s)").reset_index(),
     "durations": lambda V: V.set_axis(pd.to_timedelta(V.index, unit="ms")),
-    "dates": lambda V: V.set_axis(pd.Timestamp("2024-10-27 02:59:55", tz="Europe/Berlin") + pd.to_timedelta(V.index, unit="ms")),
+    "dates": lambda V: V.set_axis(NIGHT + pd.to_timedelta(V.index, unit="ms")),
     "s, unsaid": lambda V: V.set_axis(V.index / 1e3),
 }
 

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -270,7 +269,7 @@ CASES: dict[str, Case] = {
     "criteria: margin negative": refused(roles((0, 1, 2), margin=-1), "-1"),
     "soft features: pacemaker": refused(lambda: soft_features(SHORT, np.zeros((200, 3)), pacemaker=3), "pacemaker is 3"),
     "soft features: one cell": refused(lambda: soft_features(SHORT, np.zeros(200)), "(200,)", "V[:, None]"),
-    "soft features: times": refused(lambda: soft_features(SHORT[:9], jnp.zeros((200, 3))), "(9,)"),
+    "soft features: times": refused(lambda: soft_features(SHORT[:9], np.zeros((200, 3))), "(9,)"),
     "calcium: of two cells": refused(lambda: calcium_mismatch(MODEL, [1.0, 2.0], RUN, state=MODEL.cold), "(2,)", "3 cells"),
     "calcium: in nM": warned(lambda: calcium_mismatch(MODEL, 5e3, RUN, state=MODEL.cold), "5000", "nM"),
     "calcium: misspelt": refused(lambda: calcium_mismatch(MODEL, {"AB/PD": 1, "LP": 1, "PYY": 1}, RUN, state=MODEL.cold), "'PYY'"),
