@@ -248,8 +248,10 @@ def rhythm(
     table = report(found, cells=chosen, order=MEAN if order is None else order, detection=d)
     typer.echo(rhythm_table(summary(found, detection=d)) + "\n")
     typer.echo(table.drop(columns="unit").to_string(float_format=lambda x: f"{x:.3f}", na_rep="–"))
+    if found.window != whole.window:
+        typer.echo(f"\nFrom {found.window[0]:g} to {found.window[1]:g} ms, of a recording from {whole.window[0]:g} ms.")
     if missing := left_out(found):
-        typer.echo(f"\nThe recording has {missing}; bursts and cycles next to them are not counted.")
+        typer.echo(f"\nThe recording has {missing}; bursts and cycles next to a gap are not counted.")
     typer.echo(f"\nPyloric-like: {yes(table.attrs['pyloric_like'])}. Pyloric: {yes(table.attrs['pyloric'])}.")
 
 
