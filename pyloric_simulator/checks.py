@@ -767,6 +767,8 @@ def trace(t: np.ndarray, V: np.ndarray) -> None:
     if not (np.diff(t) > 0).all():
         i = int(np.flatnonzero(~(np.diff(t) > 0))[0])
         raise ValueError(f"t goes from {t[i]:g} to {t[i + 1]:g} ms; times must increase. Sort the recording.")
+    if not np.isfinite(t).all():
+        raise ValueError(f"t goes from {t[0]:g} to {t[-1]:g} ms; times must be finite. Leave that sample out.")
 
 
 def mapping_of_trains(data: Any) -> None:

@@ -224,18 +224,35 @@ def rhythm(
         str | None, typer.Option(help="Columns that are PD, LP and PY, with commas between.", show_default="by their names")
     ] = None,
     start: Annotated[float | None, typer.Option(help="Leave out what is before, in ms.", show_default="nothing")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Spikes are higher, in mV.", show_default="-10")] = None,
+    prominence: Annotated[
+        float | None, typer.Option(help="Spikes stand out by so much, in mV.", show_default="5, or more where there is noise")
+    ] = None,
+    refractory: Annotated[float | None, typer.Option(help="Between spikes of a cell at least, in ms.", show_default="1")] = None,
+    kind: Annotated[str | None, typer.Option(help="Spikes are timed by their maxima, or by crossings.", show_default="maxima")] = None,
+    gap: Annotated[float | None, typer.Option(help="A longer silence separates bursts, in ms.", show_default="150")] = None,
+    min_duration: Annotated[float | None, typer.Option(help="Bursts are longer, in ms.", show_default="40")] = None,
+    order: Annotated[
+        float | None, typer.Option(help="Share of the cycles that must be in order, up to 1.", show_default="their mean must be")
+    ] = None,
 ) -> None:  # fmt: skip
     """Describe the rhythm of a recording and hold it against the fifteen criteria."""
+    from .detection import Detection
     from .recording import as_recording, left_out
-    from .rhythm import report, summary
+    from .rhythm import MEAN, report, summary
+
+    given = zip(Detection._fields, (threshold, prominence, refractory, kind, gap, min_duration), strict=True)
+    d = Detection(**{name: value for name, value in given if value is not None})  # type: ignore[arg-type]
 
     whole = as_recording(file)
     chosen, found = roles_of(whole, cells), as_recording(whole, window_of(whole.window, start))
-    table = report(found, cells=chosen)
-    typer.echo(rhythm_table(summary(found)) + "\n")
+    table = report(found, cells=chosen, order=MEAN if order is None else order, detection=d)
+    typer.echo(rhythm_table(summary(found, detection=d)) + "\n")
     typer.echo(table.drop(columns="unit").to_string(float_format=lambda x: f"{x:.3f}", na_rep="–"))
+    if found.window != whole.window:
+        typer.echo(f"\nFrom {found.window[0]:g} to {found.window[1]:g} ms, of a recording from {whole.window[0]:g} ms.")
     if missing := left_out(found):
-        typer.echo(f"\nThe recording has {missing}; bursts and cycles next to them are not counted.")
+        typer.echo(f"\nThe recording has {missing}; bursts and cycles next to a gap are not counted.")
     typer.echo(f"\nPyloric-like: {yes(table.attrs['pyloric_like'])}. Pyloric: {yes(table.attrs['pyloric'])}.")
 
 

@@ -33,6 +33,7 @@ class Detection(NamedTuple):
 
 STANDARD = Detection()
 VOLTS = POTENTIAL._replace(what="thresholds and prominences", least=0.1)  # in volts all of them are smaller
+SILENCE = INTERVAL._replace(what="silences between bursts and their durations")
 WAIT = Scale("refractory times", "ms", 0.05, 100.0, {"s": 1e3, "µs": 1e-3})
 
 
@@ -44,8 +45,8 @@ def checked(d: Any) -> Detection:
     found = Detection(
         number("threshold", d.threshold, "mV", VOLTS, -math.inf),
         None if d.prominence is None else number("prominence", d.prominence, "mV", VOLTS, 0.0),
-        number("refractory", d.refractory, "ms", WAIT, 0.0), d.kind, number("gap", d.gap, "ms", INTERVAL, 0.0),
-        number("min_duration", d.min_duration, "ms", INTERVAL, -math.inf),
+        number("refractory", d.refractory, "ms", WAIT, 0.0), d.kind, number("gap", d.gap, "ms", SILENCE, 0.0),
+        number("min_duration", d.min_duration, "ms", SILENCE, -math.inf),
     )  # fmt: skip
     if found.gap == 0:
         raise ValueError("gap is 0 ms; a silence that separates bursts must last. Give some milliseconds, such as 150.")
@@ -57,7 +58,7 @@ def number(name: str, value: Any, unit: str, scale: Scale, least: float) -> floa
     x = checks.number(name, value, unit)
     if x < least:
         raise ValueError(f"{name} is {x:g} {unit}; it must not be negative. Give {-x:g}, or leave it out.")
-    if x and (doubt := suspicion(name, abs(x), scale)):
+    if x and (doubt := suspicion(name if x > 0 else f"the size of {name}, {x:g} {unit},", abs(x), scale)):
         checks.warn(doubt)
     return x
 

@@ -83,6 +83,7 @@ def of_table(data: pd.DataFrame, what: str = "the recording") -> Recording:
     check_sampling(what, t, traces)
     for cell, x in traces.items():
         check_potentials(f"the largest potential of {cell!r}", x)
+        check_filled(cell, t, x)
     return Recording(cells, None, t, traces, pieces(t), ends(t), data)
 
 
@@ -256,6 +257,8 @@ def milliseconds(axis: str, times: Any, unit: float = 1.0) -> np.ndarray:
 
     Raises ValueError or TypeError, with the row, for times that are missing, do not increase, or are no numbers.
     """
+    if is_kind(times, "O"):
+        times = pd.Index(times).infer_objects()
     if is_kind(times, "M"):
         index = pd.DatetimeIndex(times)
         t = durations(index - index[0])
@@ -420,7 +423,7 @@ def within(found: Recording, window: Any) -> Recording:
     said = f"window is ({start:g}, {end:g}) ms"
     if found.t is not None and (start < first - slack or end > last + slack):
         raise ValueError(f"{said}; it must lie within the recording, {first:g} to {last:g} ms. {guess}")
-    if seconds:
+    if seconds or (end - start < INTERVAL.least and last - first > BRIEF):
         raise ValueError(f"{said}, and the recording goes on to {last:g} ms; a rhythm does not show in less than {BRIEF:g} ms. {guess}")
     if found.t is not None:
         return found._replace(window=(start, end), pieces=clipped(pieces(found.t), start, end))
@@ -476,9 +479,29 @@ def check_potentials(name: str, V: Any, doubt: Callable[[str], None] | None = No
     elif top > POTENTIAL.most:
         doubt, wrong = warn, suspicion(name, top, POTENTIAL)
     if wrong and doubt is None:
-        raise ValueError(wrong)
+        raise ValueError(f"{wrong} If it is no potential, leave it out.")
     if wrong and doubt is not None:
         doubt(wrong)
+
+
+ROUGH = 0.01  # mV, the usual bend of V from sample to sample where there is noise
+STRAIGHT = 1e-9  # mV, a smaller bend is that of a line
+
+
+def check_filled(cell: Any, t: np.ndarray, V: np.ndarray) -> None:
+    """Warn of a part that is exactly 0 mV, or a straight line among noise, as where a recording was interrupted and filled."""
+    bend = np.abs(np.diff(V, 2))
+    if len(V) < 3 or (not (noisy := float(np.median(bend)) > ROUGH) and V.all()):
+        return
+    still = bend <= STRAIGHT if noisy else (V[1:-1] == 0) & (abs(float(np.median(V))) > OFFSET * float(np.ptp(V)))
+    edges = np.flatnonzero(np.diff(still.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+    long = edges[t[edges[:, 1] + 1] - t[edges[:, 0]] > BLIND]
+    if len(long):
+        a, b = long[0]
+        warn(
+            f"V of {cell!r} is a straight line from {t[a]:g} to {t[b + 1]:g} ms, and no cell is; if it was filled in there, leave these "
+            "rows out of the table. The gap is then left out of all cycles."
+        )
 
 
 def check_sampling(what: str, t: np.ndarray, V: Mapping[Any, np.ndarray]) -> None:
@@ -523,6 +546,10 @@ def check_trains(trains: Mapping[Any, np.ndarray]) -> None:
     every = np.concatenate([[], *trains.values()])
     if len(every) > 4 and np.ptp(every) < BRIEF:
         warn(f"all {len(every)} spikes lie within {np.ptp(every):.4g} ms, in which no rhythm shows. If that is s, multiply it by 1000.")
+        return
+    for cell, x in trains.items():
+        if len(x) > 2 and np.ptp(x) < BRIEF < 1e3 * np.ptp(x) and np.abs(x).max() < BRIEF and 1e3 * x.max() < 2 * every.max():
+            warn(f"{cell!r} has no spike after {x[-1]:.4g} ms, others have to {every.max():g} ms. If its times are in s, multiply by 1000.")
 
 
 # ---------------------------------------------------------------- cells of a model

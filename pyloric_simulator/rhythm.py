@@ -59,7 +59,16 @@ from .detection import MIN_BURST as MIN_BURST
 from .detection import PROMINENCE, SPIKE_THRESHOLD, STANDARD, Detection, checked, look, sides, tops
 from .detection import REFRACTORY as REFRACTORY
 from .prinz2004 import PACEMAKERS
-from .recording import Recording, Window, as_recording, check_trains, left_out, pieces
+from .recording import (
+    Recording,
+    Window,
+    as_recording,
+    check_potentials,
+    check_trains,
+    check_units,
+    left_out,
+    pieces,
+)
 
 # %% [markdown]
 # ## Spikes
@@ -102,6 +111,9 @@ def spikes(
     d = checked(Detection(threshold, prominence, refractory, kind))
     t, V = (np.asarray(checks.numbers(name, x), float) for name, x in (("t", t), ("V", V)))
     checks.trace(t, V)
+    if len(t):
+        check_potentials("the largest potential", V)
+        check_units("the recording", t, {"V": V})
     return tops(t, V, d).time
 
 
@@ -357,15 +369,16 @@ def low_peaks(t: np.ndarray, V: np.ndarray, spikes: np.ndarray, d: Detection) ->
     found = tops(t, V, any_height)
     s = sides(t, V, found.sample)
     stands = np.where(s.cut_left | s.cut_right, np.nan, np.minimum(s.left, s.right))
-    low = (found.height <= d.threshold) & np.isfinite(stands)
+    low = ((found.height <= d.threshold) | (stands < (d.prominence or 0.0))) & np.isfinite(stands)
     usual = np.nanmedian(stands[~low]) if np.isfinite(stands[~low]).any() else stands[low].max(initial=0.0)
-    like = low & (stands >= max(ALIKE * usual, PROMINENCE))
+    like = low & (stands >= max((CUT if len(spikes) else ALIKE) * usual, PROMINENCE))
     if like.sum() < (1 if len(spikes) else max(MANY, MOST * low.sum())):
         return ""
     peaks, top = f"{like.sum()} fast peaks of {np.median(stands[like]):.2g} mV", float(found.height[like].min())
     cure = f"say detection=Detection(threshold={top - stands[like].min() / 2:.3g})"
     if not len(spikes):
-        return f"no spike above {d.threshold:g} mV, but {peaks} up to {found.height[like].max():.3g} mV; it counts as silent. If they are spikes, {cure}."
+        rule = f"above {d.threshold:g} mV" if d.prominence is None else f"above {d.threshold:g} mV that stands out by {d.prominence:g} mV"
+        return f"no spike {rule}, but {peaks} up to {found.height[like].max():.3g} mV; it counts as silent. If they are spikes, {cure}."
     return f"{len(spikes)} spikes and {peaks} below {d.threshold:g} mV; samples {coarse:g} ms apart miss tops. Record more often, or {cure}."
 
 
@@ -385,6 +398,7 @@ def weak_peaks(t: np.ndarray, V: np.ndarray, spikes: np.ndarray, d: Detection) -
 
 MANY = 5  # peaks of a cell without spikes, less may be anything
 ALIKE = 0.5  # of the height of other spikes
+CUT = 0.4  # of that height, to which samples that are too far apart may lower a top
 MOST = 0.8  # of all peaks of a silent cell are alike if they are spikes; synaptic potentials vary more
 COARSE = 0.4  # ms, between samples that may miss the top of a spike
 
@@ -684,10 +698,10 @@ def largest_cv(max_cv: Any) -> float:
     """A coefficient of variation, or inf."""
     if isinstance(max_cv, float) and max_cv == np.inf:
         return max_cv
-    cv = checks.number("max_cv", max_cv, "1")
-    if not 0 <= cv <= 1:
-        cure = f"{cv:g}% is {cv / 100:g}; " if 1 < cv <= 100 else ""
-        raise ValueError(f"max_cv is {cv:g}; it is a share of the period, 0 to 1. {cure}np.inf asks for no period.")
+    cv = checks.number("max_cv", max_cv, "shares of the period, such as 0.02")
+    if not 0 <= cv < 1:
+        cure = f"{cv:g}% is {cv / 100:g}; " if 1 <= cv < 100 else ""
+        raise ValueError(f"max_cv is {cv:g}; it is a share of the period, from 0 to below 1. {cure}np.inf asks for no period.")
     return cv
 
 
@@ -697,7 +711,7 @@ def demanded_order(order: Any) -> float | None:
         return None
     if isinstance(order, str):
         raise ValueError(f"order is {order!r}; it must be {MEAN!r} or the share of the cycles that must be in order. Give 1.0 for all.")
-    share = checks.number("order", order, "1")
+    share = checks.number("order", order, "shares of the cycles, such as 0.7")
     if not 0 < share <= 1:
         cure = f"{share:g}% is {share / 100:g}." if 1 < share <= 100 else "1 asks for all of them."
         raise ValueError(f"order is {share:g}; it must be {MEAN!r} or a share of the cycles, above 0 and up to 1. {cure}")
@@ -725,20 +739,20 @@ def measured(data: Any, window: Window | None, cells: Mapping[str, Any] | None, 
     """`measure` of the cells that play PD, LP and PY."""
     seen = recorded(data, window, detection)
     labels = list(seen.trains)
-    chosen = roles(seen.recording.source, labels) if cells is None else named_roles(cells, labels)
+    chosen = roles(seen.recording.source, labels) if cells is None else named_roles(cells)
+    checks.roles(chosen, labels, ROLES)
     return measure({role: seen.trains[chosen[role]] for role in ROLES}, seen.pieces, seen.detection), seen
 
 
-def named_roles(cells: Any, labels: Sequence[Any]) -> dict[str, Any]:
+def named_roles(cells: Any) -> dict[str, Any]:
     """The cells that play PD, LP and PY, as they were named."""
     if not isinstance(cells, Mapping):
         raise TypeError(f"cells is {cells!r}; it must be a mapping from PD, LP and PY to labels. Write dict(PD='PD 1', LP=…, PY=…).")
     for role in cells:
         checks.choice("a key of cells", role, ROLES)
     chosen = dict(cells)
-    checks.roles(chosen, labels, ROLES)
-    if len(set(chosen.values())) < len(ROLES):
-        raise ValueError(f"cells is {chosen}; PD, LP and PY must be three cells. Name another one.")
+    if len(chosen) < len(ROLES) or len(set(chosen.values())) < len(ROLES):
+        raise ValueError(f"cells is {chosen}; it must name three cells, for PD, LP and PY. Add the others.")
     return chosen
 
 
@@ -751,9 +765,7 @@ def roles(source: Any, labels: Sequence[Any]) -> dict[str, Any]:
         types = [str(x[0] if isinstance(x, tuple) else x).split(" ")[0] for x in labels]
     wanted = {"PD": ("PD", "AB/PD", "AB"), "LP": ("LP",), "PY": ("PY",)}
     found = {role: [labels[types.index(t)] for t in names if t in types] for role, names in wanted.items()}
-    chosen = {role: first[0] for role, first in found.items() if first}
-    checks.roles(chosen, labels, ROLES)
-    return chosen
+    return {role: first[0] for role, first in found.items() if first}
 
 
 # %% [markdown]

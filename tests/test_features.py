@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from pyloric_simulator.config import find_circuit
+from pyloric_simulator.detection import Detection
 from pyloric_simulator.plotting import raster
 from pyloric_simulator.prinz2004 import Prinz2004, State
 from pyloric_simulator.rhythm import (
@@ -449,3 +450,134 @@ def test_statistics_of_known_traces() -> None:
     np.testing.assert_allclose(table["sd V (mV)"][1:], [20, np.sqrt(300), 0])
     np.testing.assert_allclose(table["skewness"][1:], [0, 2 / np.sqrt(3), np.nan], atol=1e-12)
     np.testing.assert_allclose(table["kurtosis"][1:], [-2, -2 / 3, np.nan])
+
+
+def test_statistics_take_the_same_spikes_and_leave_gaps_out() -> None:
+    t = np.arange(0, 400, 0.05)
+    clean = -60 + 90 * sum(np.exp(-(((t - x) / 1.0) ** 2)) for x in (50, 120, 300, 350))
+    V = pd.DataFrame({"a": clean + np.random.default_rng(0).normal(0, 1, len(t)), "b": 0.2 * clean - 30}, index=t)
+    table = statistics(V, detection=Detection(threshold=-35))
+    np.testing.assert_allclose(table["spike height (mV)"], [30, -24], atol=0.7)
+    whole, cut = statistics(V), statistics(V[(t < 100) | (t > 250)])
+    assert cut.loc["a", "mean V (mV)"] > whole.loc["a", "mean V (mV)"]
+    assert cut.loc["b", "plateau (ms)"] == pytest.approx(whole.loc["b", "plateau (ms)"], abs=0.1)
+
+
+# ---------------------------------------------------------------- spikes in noise, and between uneven samples
+
+MOMENTS = 50.0 * np.arange(1, 101) + np.random.default_rng(3).uniform(-1, 1, 100)  # ms
+CLOCK = np.arange(0, 5100, 0.05)  # ms, 20 kHz
+
+
+def spiking(width: float, skew: float = 0.0) -> Train:
+    """Potentials (mV) with spikes of 90 mV and a width (s.d., ms), skewed to the right, at the moments."""
+    x = CLOCK[:, None] - MOMENTS
+    shape = np.exp(-((x / (width * (1 + skew * np.tanh(x)))) ** 2) / 2)
+    return -60 + 90 * shape.sum(1)
+
+
+@pytest.mark.parametrize("kind", ["maxima", "crossings"])
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize(("width", "skew"), [(0.4, 0.0), (1.0, 0.0), (1.5, 0.0), (0.8, 0.4)])
+def test_a_hundred_spikes_in_noise_are_a_hundred(width: float, skew: float, noise: float, kind: str) -> None:
+    clean = spiking(width, skew)
+    expected = spikes(CLOCK, clean, kind=kind)
+    assert len(expected) == 100
+    for seed in range(3):
+        found = spikes(CLOCK, clean + np.random.default_rng(seed).normal(0, noise, len(CLOCK)), kind=kind)
+        assert len(found) == 100
+        assert abs(found - expected).max() < 0.1
+
+
+@pytest.mark.parametrize("kind", ["maxima", "crossings"])
+@pytest.mark.parametrize("noise", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("every", [0.02, 0.05, 0.1, 0.5, 1.0])
+def test_a_potential_that_hovers_at_the_threshold_has_no_spikes(every: float, noise: float, kind: str) -> None:
+    t = np.arange(0, 3000, every)
+    hover = -10 + np.random.default_rng(5).normal(0, noise, len(t))
+    assert len(spikes(t, hover, kind=kind)) == 0
+    step = np.where((t > 1000) & (t < 2000), hover, hover - 50)  # out of rest, and back
+    assert len(spikes(t, step, kind=kind)) == 0
+    assert summary(pd.DataFrame({"PD": hover}, index=t + 0.5))["activity"].tolist() == ["silent"]
+
+
+def test_of_a_cluster_the_highest_counts() -> None:
+    t = np.arange(0, 60) / 10
+    V = np.full(60, -50.0)
+    V[[10, 16, 40, 45]] = 20, 30, 30, 20
+    np.testing.assert_allclose(spikes(t, V), [1.6, 4], atol=0.05)
+
+
+def test_a_spike_stands_out_on_both_sides() -> None:
+    t = np.arange(0, 400, 0.1)
+    shoulder = -60 + 80 * np.exp(-(((t - 100) / 3) ** 2)) + 4 * np.exp(-(((t - 101.5) / 0.1) ** 2))  # a bump on the way down
+    plateau = np.where((t > 50) & (t < 350), 0.0, -60.0) + np.exp(-(((t - 200) / 2) ** 2))
+    assert len(spikes(t, shoulder)) == 1
+    assert len(spikes(t, plateau)) == 0
+    assert len(spikes(t, shoulder, prominence=0.1)) == 2
+    assert len(spikes(t, 20 * np.sin(t / 2))) == len(spikes(t, 20 * np.sin(t / 2), prominence=39)) == 32
+    assert len(spikes(t, 20 * np.sin(t / 2), prominence=41)) == 0
+
+
+def test_the_top_between_uneven_samples_is_that_of_the_parabola_through_them() -> None:
+    assert spikes([0, 10, 10.1, 12], [-9, 20, 19.9, -20]) == pytest.approx(8.7551282, abs=1e-6)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        top, t = rng.uniform(4, 6), np.cumsum(rng.uniform(0.02, 0.4, 60))
+        np.testing.assert_allclose(spikes(t, 20 - 3 * (t - top) ** 2), [top], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("t", [np.arange(0, 5000, 0.1), 1e6 + np.arange(50_000) * 0.1, np.linspace(0, 5000, 50_001)])
+def test_on_even_samples_the_top_is_the_usual_one_to_the_last_bit(t: Train) -> None:
+    x = t - t[0]
+    V = -60 + 90 * np.exp(-(((x % 37.7 - 18) / 1.1) ** 2))
+    a, b, c = V[:-2], V[1:-1], V[2:]
+    i = 1 + np.flatnonzero((b > -10) & (b > a) & (b >= c))
+    expected = t[i] + (t[i + 1] - t[i - 1]) * (V[i - 1] - V[i + 1]) / (V[i - 1] - 2 * V[i] + V[i + 1]) / 4
+    np.testing.assert_array_equal(spikes(t, V), expected)
+
+
+# ---------------------------------------------------------------- order of the cycles
+
+
+def partly(wrong: int) -> dict[str, Train]:
+    """Six cycles, in the last ones of which LP starts before PD has ended."""
+    LP = np.concatenate([burst_train(STARTS[:-wrong], 800, 400, 11), burst_train(STARTS[-wrong:], 500, 400, 11)]) if wrong else made()["LP"]
+    return made() | {"LP": LP}
+
+
+@pytest.mark.parametrize(("wrong", "share"), [(0, 1.0), (2, 5 / 6), (3, 4 / 6), (7, 0.0)])
+def test_a_share_of_the_cycles_may_be_asked_to_be_in_order(wrong: int, share: float) -> None:
+    """The last of the seven bursts of PD begins no cycle."""
+    trains = partly(wrong)
+    assert features(trains, WINDOW).attrs["cycles in order"] == pytest.approx(share)
+    for order in (0.5, 0.7, 1.0):
+        assert is_pyloric_like(trains, WINDOW, order=order) is (share >= order)
+        table = report(trains, WINDOW, order=order)
+        assert table.attrs["pyloric_like"] is (share >= order)
+        assert table.attrs["cycles in order"] == pytest.approx(share)
+    by_mean = bool(features(trains, WINDOW)["gap_PDend_LPstart"] > 0)
+    assert is_pyloric_like(trains, WINDOW) is is_pyloric_like(trains, WINDOW, order="mean") is by_mean
+
+
+def test_a_cycle_without_a_burst_is_not_in_order() -> None:
+    trains = made()
+    trains["PY"] = np.delete(trains["PY"], np.arange(len(trains["PY"])).reshape(len(STARTS), -1)[3])
+    assert features(trains, WINDOW).attrs["cycles in order"] == pytest.approx(5 / 6)
+    assert is_pyloric_like(trains, WINDOW, order=0.8)
+    assert not is_pyloric_like(trains, WINDOW)  # its mean is not defined
+    assert not is_pyloric(trains, WINDOW, order=0.8)  # nor are its features
+
+
+@pytest.mark.parametrize("gap", [(3000.0, 4700.0), (2900.0, 3200.0), (9000.0, 9300.0)])
+def test_features_leave_cycles_over_a_gap_out(gap: tuple[float, float]) -> None:
+    t = np.arange(0, 12_000, 0.5)
+    trains = {cell: np.round(x) for cell, x in made(np.arange(900, 10_000, PERIOD)).items()}
+    V = potentials(trains, t)
+    cut = V[(t < gap[0]) | (t >= gap[1])]
+    found = features(cut)
+    np.testing.assert_allclose(found, features(V), rtol=0, atol=1e-9)
+    assert f"{gap[0] - 0.5:g} to {gap[1]:g}" in found.attrs["left out"]
+    assert found.attrs["period CV"] == 0
+    assert "left out" in report(cut).attrs
+    assert is_pyloric(cut)

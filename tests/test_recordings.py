@@ -1,5 +1,6 @@
 """Recordings from elsewhere: a grid of rhythms that were made, in all forms, and what must not be taken for another thing."""
 
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyloric_simulator import cli
 from pyloric_simulator.clamps import voltage_clamp
 from pyloric_simulator.components import Cell, HodgkinHuxley1952
 from pyloric_simulator.config import find_circuit
@@ -419,3 +421,68 @@ def test_a_command_has_its_times_in_any_form() -> None:
         pd.Series(V, pd.Index(times / 1e3, name="time (s)")), pd.Series(V, pd.Timestamp("2024") + pd.to_timedelta(times, unit="ms")),
     ):  # fmt: skip
         np.testing.assert_allclose(voltage_clamp(axon, t, command).clamp, own, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """`pyloric rhythm` of a table in a file: status, standard output and standard error."""
+
+    def run(data: pd.DataFrame, *options: str, name: str = "x.csv", **write: Any) -> tuple[int, str, str]:
+        getattr(data, "to_parquet" if name.endswith("parquet") else "to_csv")(tmp_path / name, **write)
+        with warnings.catch_warnings(), pytest.raises(SystemExit) as done:
+            cli.main(["rhythm", str(tmp_path / name), *options])
+        return int(done.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+def test_the_command_counts_no_cycle_over_a_gap_and_says_so(command: Any) -> None:
+    data = potentials(Case(0.2, 0.0, 0.0, 0.0, (5000.0, 6700.0), "mV", "ms", 1500.0), 0)
+    status, text, err = command(data.rename_axis("time"))
+    assert (status, err) == (0, "")
+    assert re.search(r"^cycle_period +1500\.000 ", text, re.MULTILINE)
+    assert "The recording has 1 gap of 1700.2 ms in all (4999.8 to 6700 ms)" in text
+
+
+@pytest.mark.parametrize("number", [n for n, c in enumerate(grid()) if c.unit == "mV" and c.axis == "a column in s" and c.sampling >= 0.2])
+def test_the_command_and_python_read_a_file_to_the_same_numbers(command: Any, tmp_path: Path, number: int) -> None:
+    c = grid()[number]
+    status, text, err = command(AXES[c.axis](potentials(c, number)), index=False)
+    assert (status, err) == (0, "")
+    for name, value in features(tmp_path / "x.csv").items():
+        assert re.search(rf"^{name} +{value:.3f} ", text, re.MULTILINE)
+    right(features(tmp_path / "x.csv"), expected(c), c.period)
+
+
+@pytest.mark.parametrize("axis", ["durations", "dates"])
+def test_the_command_reads_times_of_parquet(command: Any, axis: str) -> None:
+    data = AXES[axis](potentials(Case(0.5, 0.5, 0.0, 0.0, None, "mV", axis, 1500.0), 1))
+    status, text, err = command(data, name="x.parquet")
+    assert (status, err) == (0, "")
+    assert re.search(r"^cycle_period +(1499\.9|1500\.[01])", text, re.MULTILINE)
+
+
+def test_the_command_says_which_part_it_describes(command: Any) -> None:
+    data = potentials(Case(0.5, 0.0, 0.0, 0.0, None, "mV", "ms", 1500.0), 0)
+    assert "From 3000 to 11999.5 ms, of a recording from 0 ms." in command(data, "--start", "3000")[1]
+    assert "From" not in command(data)[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda V: V * 1e-3, "in V, multiply it by 1000"),
+        (lambda V: V.set_axis(V.index / 1e3), "in s, multiply it by 1000"),
+        (lambda V: V.reset_index(drop=True), "counts rows"),
+        (lambda V: V.reset_index().rename(columns={"index": "time"}), "counts rows"),
+        (lambda V: V.assign(LP=V["LP"].where(V.index > 9)), "nan at 0 ms"),
+    ],
+)
+def test_the_command_refuses_in_one_line(command: Any, change: Any, reason: str) -> None:
+    status, text, err = command(change(potentials(Case(0.5, 0.0, 0.0, 0.0, None, "mV", "ms", 1500.0), 0)))
+    assert (status, text) == (2, "")
+    assert re.fullmatch(r"Error: [^\n]+\n", err)
+    assert reason in err

@@ -6,13 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyloric_simulator.components import Cell, HodgkinHuxley1952, Network
 from pyloric_simulator.config import find_circuit
+from pyloric_simulator.detection import Detection
+from pyloric_simulator.lif import LIF
 from pyloric_simulator.prinz2004 import Prinz2004
 from pyloric_simulator.rhythm import (
     GAP,
     MIN_BURST,
     activity,
     bursts,
+    features,
+    is_pyloric,
     mean_phase,
     period,
     spike_trains,
@@ -198,3 +203,93 @@ def test_the_type_of_a_cell_comes_from_its_model(paper: Any) -> None:
     types = {"follower": "LP", "pacer": "AB/PD"}
     renamed = Prinz2004({"follower": 1, "pacer": 1}, {}, paper.model.params.g[[1, 0]], cell_types=types)
     assert summary(renamed(np.arange(0, 100, 0.5))).attrs["pacemaker"] == ("pacer", 0)
+
+
+# ---------------------------------------------------------------- gaps
+
+REGULAR = 1500.0  # ms
+
+
+def of_rhythm(cycles: int = 8) -> dict[str, np.ndarray]:
+    """Three cells with a period of 1,500 ms."""
+    return {"PD": train(300, 11, 50, REGULAR, cycles), "LP": train(1100, 6, 60, REGULAR, cycles), "PY": train(1400, 5, 90, REGULAR, cycles)}
+
+
+def potentials(trains: dict[str, np.ndarray], t: np.ndarray, height: float = 90.0, base: float = -60.0) -> pd.DataFrame:
+    """Potentials (mV) at times t (ms) with a Gaussian for each spike."""
+    V = {cell: base + height * sum(np.exp(-(((t - x) / 1.5) ** 2)) for x in times) for cell, times in trains.items()}
+    return pd.DataFrame(V, index=t)
+
+
+@pytest.mark.parametrize("gap", [(5000, 6700), (3100, 3300), (6900, 7000), (2000, 8000)])
+def test_no_cycle_goes_over_a_gap(gap: tuple[float, float]) -> None:
+    V = potentials(of_rhythm(), np.arange(0, 12_300, 0.25))
+    cut = V[(V.index < gap[0]) | (V.index >= gap[1])]
+    whole, table = summary(V), summary(cut)
+    columns = ["period (ms)", "burst (ms)", "duty cycle", "phase"]
+    np.testing.assert_allclose(table[columns], whole[columns], rtol=1e-5, atol=1e-5)
+    assert (table["period CV"] < 1e-4).all()
+    assert (table["bursts"] < whole["bursts"]).any()
+    assert f"{gap[0] - 0.25:g} to {gap[1]:g}" in table.attrs["left out"]
+    assert "left out" not in whole.attrs
+
+
+def test_a_gap_makes_no_spike_and_no_pause() -> None:
+    t = np.arange(0, 6000, 0.25)
+    tonic = potentials({"a": np.arange(20, 6000, 25.0)}, t)
+    rising = tonic.assign(b=np.where(t < 3000, -60 + t / 50, -60.0))  # ends above the threshold before the gap
+    cut = rising[(t < 3000) | (t >= 4000)]
+    table = summary(cut)
+    assert list(table["activity"]) == ["tonic", "silent"]
+    assert activity(np.array([]), (0, 100)) == "silent"
+
+
+# ---------------------------------------------------------------- what counts as spikes and bursts
+
+
+def test_detection_reaches_the_summary() -> None:
+    """Spikes of 8 mV that peak at −37 mV, as in the somata of real cells."""
+    V = potentials(of_rhythm(), np.arange(0, 12_300, 0.25), 8, -45)
+    table = summary(V, detection=Detection(threshold=-41))
+    expected = summary(of_rhythm(), (0, float(V.index[-1])))
+    np.testing.assert_array_equal(table["spikes"], expected["spikes"])
+    np.testing.assert_allclose(table[["period (ms)", "burst (ms)", "phase"]], expected[["period (ms)", "burst (ms)", "phase"]], atol=0.01)
+    with pytest.warns(UserWarning, match=r"88 fast peaks of 8 mV up to -37 mV; it counts as silent.*threshold=-4"):
+        assert list(summary(V[["PD"]])["activity"]) == ["silent"]
+
+
+def test_the_gap_between_bursts_counts_at_the_edges_too() -> None:
+    """Doublets 300 ms apart are bursts with a gap of 100 ms; the first and the last are seen as a whole."""
+    trains = {"PD": (200 + 300 * np.arange(10)[:, None] + np.array([0.0, 50.0])).ravel()}
+    table = summary(trains, (90, 3060), detection=Detection(gap=100, min_duration=10))
+    assert table["bursts"].tolist() == [10]
+    assert table["period (ms)"].tolist() == [300]
+    assert summary(trains, (110, 3060), detection=Detection(gap=100, min_duration=10))["bursts"].tolist() == [9]
+    assert summary(trains, (90, 3060), detection=Detection(min_duration=10))["bursts"].tolist() == [9]
+
+
+def test_slow_waves_and_synaptic_potentials_are_no_spikes_and_no_reason_to_warn() -> None:
+    t = np.arange(0, 10_000, 0.2)
+    slow = -50 + 20 * np.sin(t / 80)  # within 500 ms, far below the threshold
+    noise = np.random.default_rng(0).normal(0, 1, len(t))
+    sizes = np.random.default_rng(1).uniform(0.5, 9, 200)  # of synaptic potentials, mV
+    synaptic = -60 + sum(s * np.exp(-(((t - 25 - 49 * k) / 4) ** 2)) for k, s in enumerate(sizes))
+    table = summary(pd.DataFrame({"slow": slow, "noisy": -60 + noise, "synaptic": synaptic}, index=t))
+    assert list(table["activity"]) == ["silent"] * 3
+
+
+# ---------------------------------------------------------------- models of one's own
+
+
+def test_networks_are_told_by_their_labels_and_threshold_cells_by_their_own_spikes() -> None:
+    cells = {label: Cell([HodgkinHuxley1952.Na(120), HodgkinHuxley1952.K(36), HodgkinHuxley1952.leak(0.3)], V=-65) for label in ("PD", "LP", "PY")}
+    run = Network(cells)(np.arange(0, 40, 0.1), {"PD": 20.0})
+    assert summary(run).attrs["pacemaker"] == ("PD", 0)
+    assert set(features(run).attrs["why"].values()) <= {"silent", "no bursts"}
+    assert not is_pyloric(run)
+    lif = LIF(2)(np.arange(0, 500, 0.5), [0.0, 2.0])
+    table = summary(lif)
+    assert table["spikes"].tolist() == [len(x) for x in lif.spike_times().values()]
+    assert table["spikes"].iloc[1] > 3
+    with pytest.raises(ValueError, match="no cell plays PD.*cells="):
+        is_pyloric(lif)

@@ -36,6 +36,8 @@ WAVE = -50 + 25 * np.sin(2 * np.pi * T / 1000) + 40 * (np.arange(len(T)) % 80 ==
 V = pd.DataFrame(dict.fromkeys(NAMES, WAVE), index=T)
 TWICE = pd.Timestamp("2024-10-27 02:59:58") + pd.to_timedelta(np.where(T < 2000, T, T - 3.6e6), unit="ms")  # without a zone
 SLOW = pd.DataFrame({"PD": -50 + 8 * np.sin(2 * np.pi * T[::10] / 1000)}, index=T[::10])  # without spikes
+NOISY = V + np.random.default_rng(0).normal(0, 0.3, V.shape)
+HOLE = np.repeat(((T < 1000) | (T > 2500))[:, None], 3, 1)
 TRAINS = {name: np.concatenate([start + np.arange(0, 400, 25.0) for start in (500, 1500, 2500)]) for name in NAMES}
 WINDOW = (0.0, 4000.0)
 
@@ -169,6 +171,10 @@ CASES: dict[str, Case] = {
     "no columns": refused(of(V[[]]), "no column of potentials"),
     "only times": refused(of(column("time (ms)", T)[["time (ms)"]]), "no column of potentials"),
     "columns twice": refused(of(V.set_axis(["PD", "LP", "LP"], axis=1)), "'LP' twice"),
+    "zeros where nothing was recorded": warned(of(V.mul((T < 1000) | (T > 2500), axis=0)), "straight line", "to 2500.5 ms", "rows"),
+    "the last value held": warned(of(NOISY.where(HOLE).ffill()), "straight line from 999.5", "'PD'"),
+    "a line through a hole": warned(of(NOISY.where(HOLE).interpolate()), "straight line from 999.5 to 2500.5"),
+    "a current among potentials": refused(of(V.assign(I=-0.5)), "'I'", "leave it out"),
     # what is no recording
     "an array": mistyped(of(V.to_numpy()), "ndarray", "DataFrame"),
     "a Series": mistyped(of(V["PD"]), "Series", "to_frame"),
@@ -179,6 +185,7 @@ CASES: dict[str, Case] = {
     "spike times in s": refused(of({"PD": TRAINS["PD"] / 1e3}), "0.025 ms", "in s", "1000"),
     "spike times in s, by features": refused(lambda: features({c: x / 1e3 for c, x in TRAINS.items()}), "in s"),
     "a slow train in s": warned(of({"PD": np.arange(0.5, 12, 1.5)}), "10.5 ms", "1000"),
+    "spike times in s, of one cell": warned(of(TRAINS | {"LP": np.array([0.5, 1.5, 2.5])}), "'LP'", "2.5 ms", "1000"),
     "spike times in µs": warned(of({"PD": TRAINS["PD"] * 1e3}), "2.5e+04 ms", "in µs"),
     "spike times unsorted": refused(of({"PD": [3.0, 1.0]}), "'PD'", "3 is followed by 1"),
     "spike times twice": refused(of({"PD": [1.0, 1.0]}), "each once", "np.unique"),
@@ -194,6 +201,7 @@ CASES: dict[str, Case] = {
     "window in s": refused(of(V, (1, 3)), "(1, 3) ms", "in s, say (1000, 3000)"),
     "window in s, of a train": refused(of(TRAINS, (0, 3)), "in s, say (0, 3000)"),
     "window in s, by the diagram": refused(lambda: phase_diagram(V, (1, 3)), "in s"),
+    "window in minutes": refused(of(V, (0, 0.05)), "(0, 0.05) ms", "less than 100 ms"),
     "window reversed": refused(of(V, (3000, 1000)), "start must come before its end"),
     "window of no length": refused(of(V, (1000, 1000)), "start must come before"),
     "window outside": refused(of(V, (5000, 6000)), "0 to 3999.5 ms"),
