@@ -1061,12 +1061,26 @@ def restore(found: Stored, like: Search) -> tuple[Search, Log]:
     return jax.tree.unflatten(jax.tree.structure(like), leaves), Log(*(list(found[name]) for name in Log._fields))
 
 
-def same_fit(path: Path | None, same: bool, what: str) -> None:
+def same_fit(path: Path, same: bool, what: str) -> None:
     """Refuse a checkpoint of another fit."""
     if not same:
         raise ValueError(
             f"the checkpoint {path} belongs to a fit with other {what}; it cannot go on with these. Give another file, or delete this one."
         )
+
+
+def taken_up(
+    file: Path, found: Stored | None, about: str, advance: Callable[[Search], tuple[Search, Array, Array]], search: Search
+) -> tuple[Callable[[Search, Log], None], Search, Log]:
+    """How a fit is kept in a file, and where it stands: at the start of its search, or where the checkpoint found ended."""
+    about, starts = about + str(jax.tree.structure(search)), np.asarray(search.x)
+    same = found is None or (str(found["about"]) == about and alike(found["starts"], starts))
+    same_fit(file, same, "parameters, bounds, starts, options or numbers of the model")
+    step = near_step(advance, search)
+    same_fit(file, found is None or all(alike(found[f"step{i}"], x) for i, x in enumerate(step)), "loss, data or optimizer")
+    remove_drafts(file.parent, file.name)
+    keep = partial(save, file, Identity(about, starts, step))
+    return (keep, search, Log([], [], [])) if found is None else (keep, *restore(found, search))
 
 
 def alike(a: np.ndarray, b: np.ndarray) -> bool:
@@ -1144,16 +1158,8 @@ def fit(
         search = Search(x, jax.vmap(chosen.init)(x), jnp.ones(len(x), bool))
         advance, log, keep = stepper(objective, chosen, clip), Log([], [], []), lambda *_: None
         if file is not None:
-            structure = str(jax.tree.structure(search))
-            about = json.dumps([space.names, space.low.tolist(), space.high.tolist(), seed, clip, width, structure, other_numbers(model, space.names)])
-            same = found is None or (str(found["about"]) == about and alike(found["starts"], np.asarray(x)))
-            same_fit(file, same, "parameters, bounds, starts, options or numbers of the model")
-            step = near_step(advance, search)
-            same = found is None or all(alike(found[f"step{i}"], leaf) for i, leaf in enumerate(step))
-            same_fit(file, same, "loss, data or optimizer")
-            keep = partial(save, file, Identity(about, np.asarray(x), step))
-            search, log = (search, log) if found is None else restore(found, search)
-            remove_drafts(file.parent, file.name)
+            about = json.dumps([space.names, space.low.tolist(), space.high.tolist(), seed, clip, width, other_numbers(model, space.names)])
+            keep, search, log = taken_up(file, found, about, advance, search)
         stopped = search_on(advance, search, log, steps, patience, goal, keep, progress)
         history = told(space, log, model.dtype)
     return concluded(model, space, history, stopped)
