@@ -491,11 +491,11 @@ def read_part(file: Path) -> Part:
     return Part(file, data, about, facts, place)
 
 
-def stranger(found: Part, facts: Mapping[str, Any] | None) -> str:
-    """Why a file is not the part of a run that its name says, or nothing."""
-    if facts is not None and found.facts is None:
+def stranger(found: Part, facts: Mapping[str, Any]) -> str:
+    """Why a file in the folder of a run is not the part that its name says, or nothing."""
+    if found.facts is None:
         return f"{found.file} is not of this run: it does not say of which it is."
-    if facts is not None and found.facts is not None and (text := difference(found.facts, facts)):
+    if text := difference(found.facts, facts):
         return f"{found.file} is of another run, with {text}."
     batch = found.place.get("batch")
     if batch is not None and part(found.file.parent, batch).name != found.file.name:
@@ -940,7 +940,7 @@ def sound_rows(file: Path, facts: Mapping[str, Any] | None, columns: Sequence[st
     """The rows of a part of the run with these facts, or of one file for None, as a table of Arrow."""
     try:
         found = read_part(file)
-        if text := stranger(found, facts):
+        if facts is not None and (text := stranger(found, facts)):
             raise ValueError(text)
     except ValueError as error:
         raise ValueError(f"{error} It cannot be used. Run the same again: only this batch is computed anew.") from None
@@ -980,7 +980,7 @@ def status(path: str | os.PathLike[str]) -> dict[str, int]:
     for file in files_at(path):
         try:
             found = read_part(file)
-            done += 0 if stranger(found, facts) else found.size
+            done += 0 if Path(path).is_dir() and stranger(found, facts) else found.size
         except ValueError:
             continue
     return {"circuits": facts["circuits"], "done": done}
