@@ -36,6 +36,7 @@ import hashlib
 import json
 import math
 import os
+import reprlib
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -57,7 +58,7 @@ from . import __version__, checks
 from .batch import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, padded
 from .prinz2004 import FROM_SETTINGS, SCHEMES, Prinz2004, State, neuron_models, precision
 from .rhythm import FEATURES, MAX_PERIOD_CV, WHY, Measures, verdict, within
-from .scale import DENSITY, SYNAPSE, suspicion
+from .scale import DENSITY, SYNAPSE, Scale, suspicion
 from .seals import OF_FACTS, blank, is_intact, is_sealed, remove_drafts, sealed, write_whole
 
 # %% [markdown]
@@ -122,7 +123,7 @@ def circuit(index: int, **kwargs: Any) -> Prinz2004:
 def index_of(what: Any) -> int:
     """The number of a circuit: a `Prinz2004`, or a row of a table (any mapping). Raises ValueError if it is none of the database, TypeError for others."""
     if not isinstance(what, (Prinz2004, Mapping, pd.Series)):
-        raise TypeError(f"{what!r} is no circuit; it must be a Prinz2004 or the row of a table. Take rows.loc[number], for example.")
+        raise TypeError(f"{short(what)} is no circuit; it must be a Prinz2004 or the row of a table. Take rows.loc[number], for example.")
     row = row_of(what) if isinstance(what, Prinz2004) else dict(what)
     for axis in AXES:
         if axis.name not in row:
@@ -137,6 +138,8 @@ def index_of(what: Any) -> int:
 
 def row_of(model: Prinz2004) -> dict[str, Any]:
     """The row of a model; None where the database has no such cell. Raises ValueError if its circuit, or what it is made of, is another one."""
+    if not isinstance(model, Prinz2004):
+        raise TypeError(f"the model is {short(model)}; it must be a Prinz2004. Build one.")
     pairs = dict(zip(model.synapses, map(float, model.params.gs), strict=True))
     sizes = {p.label: p.size for p in model.circuit.populations}
     if sizes != dict.fromkeys(POPULATIONS, 1) or any(g and pair not in PAIRS for pair, g in pairs.items()):
@@ -193,20 +196,24 @@ def grid(values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
 def mapping_of(what: str, values: Any) -> Mapping[str, Any]:
     """A mapping with one entry at least, whose names are columns of circuits."""
     if not isinstance(values, Mapping) or not values:
-        raise TypeError(f"{what} is {values!r}; it must be a mapping from columns to lists of values. Write {{'AB-LP': [0, 10]}}, for example.")
-    for name in values:
-        checks.choice("a column", name, COLUMNS)
+        raise TypeError(f"{what} is {short(values)}; it must be a mapping from columns to lists of values. Write {{'AB-LP': [0, 10]}}, for example.")
+    known_columns(what, values, COLUMNS)
     return values
 
 
 def axis_of(name: str, values: Any) -> np.ndarray:
-    """The values of one column of a grid."""
+    """The values of one column of a grid, each once."""
     if isinstance(values, (str, Mapping, set)) or np.ndim(values) != 1 or not len(values):
-        raise TypeError(f"{name!r} has the values {values!r}; they must be a list of one at least. Write [{values!r}] for a single one.")
+        example = "LP 1" if name in POPULATIONS else 10.0
+        raise TypeError(f"{name!r} has the values {short(values)}; they must be a list of one at least. Write {{{name!r}: [{example!r}]}}, for example.")
     if name in POPULATIONS:
         known_cells(name, values)
-        return np.array(list(values), object)
-    return checks.conductances(f"{name!r}", values, UNITS[name])
+        x = np.array(list(values), object)
+    else:
+        x = checks.conductances(f"{name!r}", values, UNITS[name])
+    if (doubled := pd.Series(x).duplicated()).any():
+        raise ValueError(f"{name!r} has the value {x[doubled][0]!s} twice; a grid has each circuit once. Remove the second.")
+    return x
 
 
 # %% [markdown]
@@ -459,6 +466,11 @@ class Part(NamedTuple):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if filters is None:  # much faster than the general way
+            if unknown := [name for name in columns or () if name not in self.names]:
+                raise ValueError(f"{self.file} has no column {unknown[0]!r}.")
+            file = pq.ParquetFile(pa.BufferReader(self.data), page_checksum_verification=True)
+            return file.read(columns, use_threads=False, use_pandas_metadata=True)
         return pq.read_table(
             pa.BufferReader(self.data), columns=columns, filters=filters, use_pandas_metadata=True, page_checksum_verification=True
         )
@@ -484,11 +496,11 @@ def read_part(file: Path) -> Part:
     return Part(file, data, about, facts, place)
 
 
-def stranger(found: Part, facts: Mapping[str, Any] | None) -> str:
-    """Why a file is not the part of a run that its name says, or nothing."""
-    if facts is not None and found.facts is None:
+def stranger(found: Part, facts: Mapping[str, Any]) -> str:
+    """Why a file in the folder of a run is not the part that its name says, or nothing."""
+    if found.facts is None:
         return f"{found.file} is not of this run: it does not say of which it is."
-    if facts is not None and found.facts is not None and (text := difference(found.facts, facts)):
+    if text := difference(found.facts, facts):
         return f"{found.file} is of another run, with {text}."
     batch = found.place.get("batch")
     if batch is not None and part(found.file.parent, batch).name != found.file.name:
@@ -739,6 +751,7 @@ def planned(
     dt = checks.scheme(solver, dt, SCHEMES)
     checks.choice("dtype", dtype, ("float64", "float32"))
     checks.recording(duration, transient)
+    doubt_duration(duration - transient)
     options = Options(solver, dt, dtype, float(duration - transient), float(transient), 0)
     lanes = lanes_for(len(source), options.plan) if batch_size is None else padded(checks.count("batch_size", batch_size, TOTAL))
     feasible(options.plan, lanes)
@@ -932,7 +945,7 @@ def sound_rows(file: Path, facts: Mapping[str, Any] | None, columns: Sequence[st
     """The rows of a part of the run with these facts, or of one file for None, as a table of Arrow."""
     try:
         found = read_part(file)
-        if text := stranger(found, facts):
+        if facts is not None and (text := stranger(found, facts)):
             raise ValueError(text)
     except ValueError as error:
         raise ValueError(f"{error} It cannot be used. Run the same again: only this batch is computed anew.") from None
@@ -942,13 +955,13 @@ def sound_rows(file: Path, facts: Mapping[str, Any] | None, columns: Sequence[st
         names = found.names
         if unknown := [name for name in columns or () if name not in names]:
             raise ValueError(f"{file} has no column {unknown[0]!r}.{checks.closest(unknown[0], names)} It has {checks.listing(names)}.") from None
-        raise ValueError(f"filters is {filters!r}, which cannot be used: {error} Write [('LP', '==', 'LP 2')], for example.") from None
+        raise ValueError(f"filters is {filters!r}, which cannot be used: {str(error).splitlines()[0]}. Write [('LP', '==', 'LP 2')], for example.") from None
 
 
 def files_at(path: str | os.PathLike[str]) -> list[Path]:
     """The files of results at a path. Raises FileNotFoundError if there is nothing of the kind."""
     if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path is {path!r}; it must be the path of a folder written by `run`, or of a Parquet file. Give one.")
+        raise TypeError(f"path is {short(path)}; it must be the path of a folder written by `run`, or of a Parquet file. Give one.")
     files = parts_of(Path(path))
     if not Path(path).exists() or not (files or (Path(path) / RUN_FILE).exists()):
         raise FileNotFoundError(f"{path} holds no results; it must be a folder written by `run`, or one of its files. Check the path.")
@@ -972,7 +985,7 @@ def status(path: str | os.PathLike[str]) -> dict[str, int]:
     for file in files_at(path):
         try:
             found = read_part(file)
-            done += 0 if stranger(found, facts) else found.size
+            done += 0 if Path(path).is_dir() and stranger(found, facts) else found.size
         except ValueError:
             continue
     return {"circuits": facts["circuits"], "done": done}
@@ -1007,7 +1020,9 @@ Z = 1.959964  # of a 95% interval
 
 
 def interval(k: int, n: int) -> tuple[float, float]:
-    """95% interval of a fraction k/n, {eq}`eq-wilson`."""
+    """95% interval of a fraction k/n, {eq}`eq-wilson`. Raises ValueError or TypeError unless n is a whole number, and k one from 0 to n."""
+    n = checks.count("n", n)
+    k = checks.count("k", k, n, least=0)
     p, c = k / n, Z * Z / n
     half = Z * np.sqrt(p * (1 - p) / n + c / (4 * n))
     return float((p + c / 2 - half) / (1 + c)), float((p + c / 2 + half) / (1 + c))
@@ -1104,15 +1119,16 @@ RESULTS = (*FEATURES, "period_cv", "pyloric_like", "pyloric", "failed", *(f"why_
 STRONGEST = SYNAPSE._replace(
     what="the strongest synapses of circuits", least=0.15, others={"µS": 1e3, "mS": 1e6, "pS": 1e-3}
 )  # 100 nS, the strongest of the database, are 0.1 µS
+RECORDED = Scale("recordings of rhythms", "ms", 300.0, math.inf, {"s": 1e3, "min": 6e4})
 UNUSUAL = 300.0  # times more or less than the largest density of a channel in `neuron_models`
 
 
 def numbers_of(indices: Any) -> np.ndarray:
     """Numbers of circuits, as an array (circuit,)."""
     i = np.asarray(indices)
-    if i.ndim != 1 or not (np.issubdtype(i.dtype, np.integer) or i.size == 0):
+    if i.ndim != 1 or not (i.dtype.kind in "iu" or i.size == 0):
         raise TypeError(
-            f"the numbers of circuits are {indices!r}; they must be a list or an array of whole numbers, or a table with a row for each "
+            f"the numbers of circuits are {short(indices)}; they must be a list or an array of whole numbers, or a table with a row for each "
             "circuit. Convert them."
         )
     if np.ma.is_masked(indices):
@@ -1125,7 +1141,7 @@ def numbers_of(indices: Any) -> np.ndarray:
 
 def checked_table(circuits: pd.DataFrame) -> pd.DataFrame:
     """A table of circuits with its columns in order and no results, conductances in double precision."""
-    known_columns(circuits)
+    known_columns("the table", circuits, (*COLUMNS, *RESULTS))
     usable_labels(circuits.index, circuits.columns)
     by_name = [pop for pop in POPULATIONS if pop in circuits]
     own = [name for name in MEMBRANE if name in circuits]
@@ -1143,24 +1159,29 @@ def checked_table(circuits: pd.DataFrame) -> pd.DataFrame:
     return circuits
 
 
-def known_columns(circuits: pd.DataFrame) -> None:
-    """Every column is there once, and is part of a circuit or a result."""
-    names = list(circuits)
-    if doubled := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"the table has {names.count(doubled[0])} columns {doubled[0]!r}; each must be there once. Drop the others.")
+def short(value: Any) -> str:
+    """A value for a message."""
+    return reprlib.repr(value) if isinstance(value, (str, bytes, int, float, list, tuple, dict, set)) else " ".join(f"{value!r:.80}".split())
+
+
+def known_columns(what: str, names: Iterable[Any], known: Sequence[str]) -> None:
+    """Every name is that of a column, and is there once."""
+    names = list(names)
     for name in names:
-        if name not in COLUMNS and name not in RESULTS:
+        if name not in known:
             raise ValueError(
-                f"the table has the column {name!r}, which is no part of a circuit.{checks.closest(name, COLUMNS)} Columns are "
+                f"{what} has the column {name!r}, which is no part of a circuit.{checks.closest(name, COLUMNS)} Columns are "
                 f"{checks.listing((*POPULATIONS, *SYNAPSES))}, and conductances such as 'LP Na'. Rename it, or drop it."
             )
+        if names.count(name) > 1:
+            raise ValueError(f"{what} has {names.count(name)} columns {name!r}; each must be there once. Drop the others.")
 
 
 def usable_labels(labels: pd.Index, columns: pd.Index) -> None:
     """The labels of circuits are different ones, of one type, and their name is no column."""
     if labels.has_duplicates:
         raise ValueError(
-            f"the table has {labels[labels.duplicated()][0]!r} as the label of several rows; each needs one of its own. Take "
+            f"the table has {labels[labels.duplicated()][0]!s} as the label of several rows; each needs one of its own. Take "
             "rows.reset_index(drop=True), or drop the doubles."
         )
     for level in (labels.get_level_values(i) for i in range(labels.nlevels)):
@@ -1180,6 +1201,12 @@ def known_cells(population: str, names: Iterable[Any]) -> None:
                 f"{population!r} has the cell {name!r}; it must be one of {checks.listing(known)}.{checks.closest(name, known)} Other cells are "
                 f"given by their conductances, in columns such as '{population} Na'."
             )
+
+
+def doubt_duration(recorded: float) -> None:
+    """Warn of a recording (ms) that is too short for a rhythm."""
+    if text := suspicion("what is recorded", recorded, RECORDED):
+        warnings.warn(text, stacklevel=5)
 
 
 def doubt_units(rows: pd.DataFrame) -> None:

@@ -1100,14 +1100,11 @@ class Identity(NamedTuple):
     step: tuple[np.ndarray, ...]  # all that a step from points near the starts gives
 
 
-def identity(
-    about: str, advance: Callable[[Search], tuple[Search, Array, Array]], search: Search
-) -> Identity:
-    """The identity of a fit; `about`: what can be said of it, `search`: at its start."""
+def near_step(advance: Callable[[Search], tuple[Search, Array, Array]], search: Search) -> tuple[np.ndarray, ...]:
+    """What a step from points near the starts of a search gives."""
     x = np.asarray(search.x)
     shift = PROBE * np.where(x < 0.5, 1, -1) * np.random.default_rng(0).random(x.shape)
-    step = advance(search._replace(x=jnp.asarray(x + shift, x.dtype)))
-    return Identity(about, x, tuple(np.asarray(leaf) for leaf in jax.tree.leaves(step)))
+    return tuple(np.asarray(leaf) for leaf in jax.tree.leaves(advance(search._replace(x=jnp.asarray(x + shift, x.dtype)))))
 
 
 def other_numbers(model: Any, names: Sequence[str]) -> str:
@@ -1126,8 +1123,13 @@ def save(path: Path, fit: Identity, search: Search, log: Log) -> None:
     write_whole(path, sealed(file.getvalue() + blank()))
 
 
-def restore(path: Path, fit: Identity, like: Search) -> tuple[Search, Log]:
-    """A search and its log from a checkpoint. Raises ValueError if it is damaged or belongs to another fit."""
+Stored = Mapping[str, np.ndarray]  # the arrays of a checkpoint
+
+
+def stored(path: Path | None) -> Stored | None:
+    """The arrays of a checkpoint, if there is one. Raises ValueError if it is damaged."""
+    if path is None or not path.exists():
+        return None
     data = path.read_bytes()
     if not is_intact(data):
         raise ValueError(
@@ -1135,23 +1137,35 @@ def restore(path: Path, fit: Identity, like: Search) -> tuple[Search, Log]:
             "give another file."
         )
     with np.load(io.BytesIO(data[: -len(blank())]), allow_pickle=False) as file:
-        same_fit(path, fit, file)
-        leaves = [file[f"search{i}"] for i in range(len(jax.tree.leaves(like)))]
-        log = Log(*(list(file[name]) for name in Log._fields))
-    return jax.tree.unflatten(jax.tree.structure(like), leaves), log
+        return dict(file)
 
 
-def same_fit(path: Path, fit: Identity, file: Mapping[str, Any]) -> None:
+def restore(found: Stored, like: Search) -> tuple[Search, Log]:
+    """A search and its log from a checkpoint."""
+    leaves = [found[f"search{i}"] for i in range(len(jax.tree.leaves(like)))]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves), Log(*(list(found[name]) for name in Log._fields))
+
+
+def same_fit(path: Path, same: bool, what: str) -> None:
     """Refuse a checkpoint of another fit."""
-    other = ""
-    if str(file["about"]) != fit.about or not alike(file["starts"], fit.starts):
-        other = "parameters, bounds, starts, options or numbers of the model"
-    elif not all(alike(file[f"step{i}"], x) for i, x in enumerate(fit.step)):
-        other = "loss, data or optimizer"
-    if other:
+    if not same:
         raise ValueError(
-            f"the checkpoint {path} belongs to a fit with other {other}; it cannot go on with these. Give another file, or delete this one."
+            f"the checkpoint {path} belongs to a fit with other {what}; it cannot go on with these. Give another file, or delete this one."
         )
+
+
+def taken_up(
+    file: Path, found: Stored | None, about: str, advance: Callable[[Search], tuple[Search, Array, Array]], search: Search
+) -> tuple[Callable[[Search, Log], None], Search, Log]:
+    """How a fit is kept in a file, and where it stands: at the start of its search, or where the checkpoint found ended."""
+    about, starts = about + str(jax.tree.structure(search)), np.asarray(search.x)
+    same = found is None or (str(found["about"]) == about and alike(found["starts"], starts))
+    same_fit(file, same, "parameters, bounds, starts, options or numbers of the model")
+    step = near_step(advance, search)
+    same_fit(file, found is None or all(alike(found[f"step{i}"], x) for i, x in enumerate(step)), "loss, data or optimizer")
+    remove_drafts(file.parent, file.name)
+    keep = partial(save, file, Identity(about, starts, step))
+    return (keep, search, Log([], [], [])) if found is None else (keep, *restore(found, search))
 
 
 def alike(a: np.ndarray, b: np.ndarray) -> bool:
@@ -1216,6 +1230,7 @@ def fit(
     chosen, space = optimizer or default_optimizer(), box(model, parameters, bounds)
     steps, patience = checks.count("steps", steps), None if patience is None else checks.count("patience", patience)
     width, file = None if width is None else checks.fraction("width", width), checkpoint_at(checkpoint)
+    found = stored(file)
 
     def at_point(x: Array) -> Array:
         return loss(with_values(model.params, dict(zip(space.names, space.natural(x), strict=True))))
@@ -1228,12 +1243,8 @@ def fit(
         search = Search(x, jax.vmap(chosen.init)(x), jnp.ones(len(x), bool))
         advance, log, keep = stepper(objective, chosen, clip), Log([], [], []), lambda *_: None
         if file is not None:
-            structure = str(jax.tree.structure(search))
-            about = json.dumps([space.names, space.low.tolist(), space.high.tolist(), seed, clip, width, structure, other_numbers(model, space.names)])
-            mine = identity(about, advance, search)
-            remove_drafts(file.parent, file.name)
-            search, log = restore(file, mine, search) if file.exists() else (search, log)
-            keep = partial(save, file, mine)
+            about = json.dumps([space.names, space.low.tolist(), space.high.tolist(), seed, clip, width, other_numbers(model, space.names)])
+            keep, search, log = taken_up(file, found, about, advance, search)
         stopped = search_on(advance, search, log, steps, patience, goal, keep, progress)
         history = told(space, log, model.dtype)
     return concluded(model, space, history, stopped)

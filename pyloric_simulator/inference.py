@@ -45,6 +45,7 @@
 # %%
 from __future__ import annotations
 
+import reprlib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ from .database import (
     SOLVER,
     SYNAPSES,
     TRANSIENT,
+    doubt_duration,
     doubt_units,
 )
 from .prinz2004 import CHANNELS, neuron_models, precision
@@ -103,6 +105,8 @@ def coordinates(theta: Any) -> Any:
             f"theta is a {type(theta).__name__} with labels, which is in natural units; theta is an array with "
             "logarithms for the synapses, in the order of `PARAMETERS`. Take prior().theta(frame)."
         )
+    if theta is None:
+        raise TypeError("theta is None; it must be an array of numbers, in the order of `PARAMETERS`. Take prior().sample(10, seed=1).")
     x = theta if isinstance(theta, jax.Array) else checks.numbers("theta", theta)
     if x.shape[-1:] != (len(PARAMETERS),):
         raise ValueError(
@@ -148,7 +152,7 @@ def per_parameter(what: str, values: Any, dtype: type) -> np.ndarray:
     if isinstance(values, (pd.Series, Mapping)):
         values = in_order(what, dict(values))
     if dtype is bool and np.asarray(values).dtype != bool:
-        raise TypeError(f"{what} is {values!r}; it must hold truth values, whether each parameter is a logarithm. Start from prior().")
+        raise TypeError(f"{what} is {reprlib.repr(values)}; it must hold truth values, whether each parameter is a logarithm. Start from prior().")
     x: np.ndarray = np.array(values if dtype is bool else checks.numbers(what, values), dtype)
     if x.shape != (len(PARAMETERS),):
         raise ValueError(
@@ -168,7 +172,7 @@ def in_order(what: str, values: Mapping[Any, Any]) -> list[Any]:
     for name in values:
         checks.choice(f"a name in {what}", name, PARAMETERS)
     if missing := [name for name in PARAMETERS if name not in values]:
-        raise ValueError(f"{what} lacks {checks.listing(missing)}; it must have all {len(PARAMETERS)} `PARAMETERS`. Start from prior().")
+        raise ValueError(f"{what} lacks {checks.listing(missing[:3])}{', …' if len(missing) > 3 else ''}; it must have all {len(PARAMETERS)} `PARAMETERS`. Start from prior().")
     return [values[name] for name in PARAMETERS]
 
 
@@ -358,6 +362,7 @@ def simulator(
             "one share them. Give seed=1, and another one in each call."
         )
     checks.recording(duration, transient)
+    doubt_duration(duration - transient)
     x, seed = rows_of(theta), checks.count("seed", seed, least=0)
     checks.choice("solver", solver, ("staggered", "exponential_euler"))
     plan = feasible(Plan(MODEL.circuit, solver, checks.number("dt", dt, "ms"), duration - transient, transient, dtype), padded(min(len(x), LANES)))
@@ -369,7 +374,7 @@ def simulator(
 
 def rows_of(theta: Any) -> np.ndarray:
     """θ (n, 31) of a row or of rows, in double precision."""
-    x = np.atleast_2d(np.asarray(coordinates(theta), float))
+    x = np.atleast_2d(checks.numbers("theta", coordinates(theta)).astype(float))
     if x.ndim > 2:
         raise ValueError(f"theta has shape {x.shape}; it has one row for each circuit. Take theta.reshape(-1, {len(PARAMETERS)}).")
     return x

@@ -642,8 +642,11 @@ def test_a_run_killed_at_any_step_of_its_writing_continues(tmp_path: Path, whole
             if len(some := database.load(path)):
                 same(some, whole.loc[some.index])
             assert database.status(path)["done"] == len(some)
+        written = {int(database.load(file).index[0]) for file in parts(path)}
+        assert len(computed) <= len(written) + len(database.local_devices()), "more was lost than what was under way"
+        computed.clear()
         same(run(CIRCUITS, path), whole)
-        assert len(computed) <= BATCHES + 1
+        assert written.isdisjoint(computed)
         assert not list(path.glob(".*")), f"a draft was left after {done}"
     assert step >= 1 + 2 * (BATCHES + 1)
 
@@ -814,6 +817,13 @@ def test_a_summary_of_a_part_says_so(copied: Path, whole: pd.DataFrame) -> None:
         assert found.fractions.attrs == {"circuits": len(CIRCUITS), "done": n}
         same(found.fractions, database.summary(whole[:n]).fractions)
     assert database.status(parts(copied)[1]) == {"circuits": len(CIRCUITS), "done": BATCH}
+
+
+def test_a_part_may_be_copied_elsewhere_under_any_name(folder: Path, whole: pd.DataFrame, tmp_path: Path) -> None:
+    shutil.copy(parts(folder)[1], tmp_path / "mine.parquet")
+    same(database.load(tmp_path / "mine.parquet"), whole[BATCH : 2 * BATCH])
+    assert database.facts_of(tmp_path / "mine.parquet") == database.facts_of(folder)
+    assert database.status(tmp_path / "mine.parquet") == {"circuits": len(CIRCUITS), "done": BATCH}
 
 
 def test_labels_of_all_kinds_come_back(tmp_path: Path, whole: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
