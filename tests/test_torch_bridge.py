@@ -529,7 +529,7 @@ def test_only_functions_with_real_results() -> None:
         ([], {}, ValueError, "0 numbers to be fitted"),
         ([LEAK], {}, ValueError, "'AB/PD 2 leak' starts at 0; .* log=False"),
         ({KD: np.nan}, {}, ValueError, "'AB/PD 2 Kd' starts at nan"),
-        ({KD: "much"}, {}, TypeError, "AB/PD 2 Kd is 'much'; it must consist of numbers"),
+        ({KD: "much"}, {}, TypeError, "AB/PD 2 Kd is 'much', text; it must consist of numbers"),
         ({KD: [[1.0]]}, {}, ValueError, r"array of shape \(1, 1\); it must be a number, or \(batch,\)"),
         ([KD], {"t": [-1.0]}, ValueError, r"t\[0\] is -1 ms"),
         ([KD], {"state": 3}, TypeError, "state is int"),
