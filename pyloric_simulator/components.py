@@ -1457,7 +1457,9 @@ def check_reversal(what: str, E: Any) -> None:
 
 
 def check_q10(what: str, q10: Any) -> None:
-    """Factors that are positive."""
+    """Factors that are positive, or none."""
+    if q10 is None:
+        return
     checks.of_type(f"q10 of {what}", q10, Q10, "a Q10, such as Q10(rate=3)")
     for name, x in q10._asdict().items():
         checks.positive(f"q10.{name} of {what}", x, "(1 is no change)")
@@ -1474,7 +1476,8 @@ def check_pool(calcium: Any) -> Calcium | None:
     quantity("τ of calcium", calcium.τ, POOL_TIME, above=0)
     quantity("rest of calcium", calcium.rest, CALCIUM_AT_REST, above=0)
     quantity("outside of calcium", calcium.outside, CALCIUM_OUTSIDE, above=0)
-    checks.positive("q10 of calcium", calcium.q10, "(1 is no change)")
+    if calcium.q10 is not None:
+        checks.positive("q10 of calcium", calcium.q10, "(1 is no change)")
     return calcium
 
 
@@ -1499,12 +1502,13 @@ def check_kind(kind: Any) -> None:
         check_parts(f"the gate s of {kind.name!r}", kind.s)
         return
     checks.at_least(f"start of {what}", kind.start, 0, "1")
+    checks.callable_gate(f"the rate of {kind.name!r}", kind.rate)
     check_rate(f"the rate of {kind.name!r}", kind.rate)
 
 
+@cache
 def check_rate(what: str, rate: Any) -> None:
     """Refuse a ds/dt that is no function of s, V_pre and V_post, or not finite."""
-    checks.callable_gate(what, rate)
     with precision("float64"), jax.ensure_compile_time_eval():
         s, V_pre, V_post = (jnp.asarray(x.ravel()) for x in np.meshgrid((0.0, 0.5, 1.0), *2 * (np.arange(-100.0, 61.0, 10),)))
         checks.gate_function(what, rate, partial(jax.eval_shape, rate, s, V_pre, V_post), s.shape)

@@ -61,7 +61,7 @@ from . import checks
 from .config import load_settings
 from .prinz2004 import MS_PER_S, covered_exactly, input_at, precision, sampled_at
 from .results import Result, dims
-from .scale import HELD, MEMBRANE_TIME, POTENTIAL, RESISTANCE, Scale, suspicion
+from .scale import HELD, MEMBRANE_TIME, POTENTIAL, RESISTANCE, suspicion
 from .schedule import steps_of
 
 # %% [markdown]
@@ -85,7 +85,7 @@ class Params(NamedTuple):
 
 CELL = Params()
 PARAMETER_UNITS = Params("mV", "mV", "mV", "MΩ", "ms", "ms")
-USUAL: Params = Params(POTENTIAL, POTENTIAL, POTENTIAL, RESISTANCE, MEMBRANE_TIME, HELD)  # sizes, in which another unit shows
+USUAL = {"R": RESISTANCE, "τ": MEMBRANE_TIME, "t_ref": HELD}  # sizes, in which another unit shows
 
 
 class State(NamedTuple):
@@ -435,10 +435,12 @@ def check_start(state: Any) -> State:
 
 
 def check_units(params: Params) -> None:
-    """Warn of parameters (cell,) each that look like another unit."""
-    for name, x in params._asdict().items():
-        scale: Scale = getattr(USUAL, name)
-        size = float(np.abs(x).max())
+    """Warn of parameters (cell,) each that look like another unit. A rest of 0 or above is in no unit at all, as in many a model."""
+    potentials = np.abs([params.V_rest, params.V_reset, params.V_th]).max()
+    found = {name: (float(getattr(params, name).max()), scale) for name, scale in USUAL.items()}
+    if (params.V_rest < 0).any():
+        found["the largest of V_rest, V_reset and V_th"] = float(potentials), POTENTIAL
+    for name, (size, scale) in found.items():
         if size and (doubt := suspicion(name, size, scale)):
             checks.warn(doubt)
 

@@ -306,7 +306,7 @@ CASES: dict[str, Case] = {
     "neuron: no neuron": mistyped(lambda: simulate_neuron(CELLS, T), "type LIF", "Neuron"),
     "neuron: spike a truth value": mistyped(lambda: simulate_neuron(PLAIN, T, spike=lambda v: v > 0), "bool", "truth value"),
     # integrate-and-fire cells
-    "LIF: potentials in V": warned(lambda: LIF(1, V_rest=-0.065, V_reset=-0.07, V_th=-0.05), "0.05 mV", "in V, multiply it by 1000"),
+    "LIF: potentials in V": warned(lambda: LIF(1, V_rest=-0.065, V_reset=-0.07, V_th=-0.05), "0.07 mV", "in V, multiply it by 1000"),
     "LIF: τ in s": warned(lambda: LIF(1, τ=0.02), "0.02 ms", "in s, multiply it by 1000"),
     "LIF: R in GΩ": warned(lambda: LIF(1, R=0.01), "0.01 MΩ", "in GΩ"),
     "LIF: t_ref in s": warned(lambda: LIF(1, t_ref=0.002), "0.002 ms", "in s"),
