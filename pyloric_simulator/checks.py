@@ -12,7 +12,7 @@ import math
 import os
 import reprlib
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,12 +44,21 @@ def package(name: str, extra: str, purpose: str) -> Any:
         ) from error
 
 
-def choice(what: str, value: object, options: Collection[str]) -> None:
+def choice(what: str, value: Any, options: Collection[str]) -> None:
     """Refuse a value that is not among the options."""
-    if value not in options:
+    if not isinstance(value, Hashable) or value not in options:
         raise ValueError(
             f"{what} is {value!r}; it must be one of {listing(options)}.{closest(value, options)}"
         )
+
+
+def reason(error: Exception) -> str:
+    """What an error of another package says, in its first line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:MAX_REASON].rstrip(".: ")
+
+
+MAX_REASON = 200  # letters
 
 
 def truth(what: str, value: Any) -> bool:
@@ -341,7 +350,7 @@ def cell_type(
 def known_labels(what: str, labels: Iterable[Any], known: Collection[str]) -> None:
     """Refuse labels that the circuit does not have."""
     for label in labels:
-        if label not in known:
+        if not isinstance(label, Hashable) or label not in known:
             raise ValueError(
                 f"{what} names {label!r}; the circuit has {listing(known)}.{closest(label, known)}"
             )
@@ -744,7 +753,7 @@ def elementwise(what: str, f: Any) -> None:
     try:
         found = jax.eval_shape(f, jax.ShapeDtypeStruct((3,), np.float32))
     except Exception as error:
-        raise TypeError(f"{what}(v) cannot be traced by JAX: {error}. {cure}") from error
+        raise TypeError(f"{what}(v) cannot be traced by JAX: {reason(error)}; it must return numbers, as v. {cure}") from error
     shape = getattr(found, "shape", found)
     if shape != (3,):
         raise ValueError(f"{what}(v) has shape {shape} for v of shape (3,); it must work on each element of v. {cure}")
@@ -871,7 +880,7 @@ def bounds(names: Sequence[str], ends: Sequence[Any], values: Sequence[float], l
     if len(set(names)) < len(names):
         raise ValueError(f"a name is given twice in {listing(names)}; each parameter can be searched once. Remove the second.")
     for name, pair, value, scale in zip(names, ends, values, log, strict=True):
-        if not isinstance(pair, (tuple, list, np.ndarray)) or np.shape(pair) != (2,):
+        if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
             raise TypeError(f"the bounds of {name!r} are {pair!r}; they must be a pair of numbers. Give (low, high).")
         low, high = (number(f"bound of {name!r}", x, "its unit") for x in pair)
         if scale and low <= 0:
@@ -911,8 +920,10 @@ def scalar_loss(trace: Callable[[], Any]) -> None:
     """Refuse a loss that is not one real number; `trace` returns its shape and type, and may fail as JAX's tracing does."""
     try:
         value = trace()
-    except (TypeError, KeyError, AttributeError, IndexError) as error:
-        raise TypeError(f"the loss cannot be traced by JAX: {error}. Write it with jax.numpy, as a function of one argument.") from error
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        cure = "it must return one real number. Write it with jax.numpy, as a function of one argument."
+        raise kind(f"the loss cannot be traced by JAX: {reason(error)}; {cure}") from error
     if getattr(value, "shape", None) != () or value.dtype.kind != "f":
         raise ValueError(f"the loss returns {value}; it must be a scalar, one real number. Take the mean or the sum of what it returns.")
 
@@ -949,12 +960,13 @@ def at_least(what: str, value: Any, least: float, unit: str) -> float:
     return x
 
 
-def shaped(what: str, x: Any, wanted: tuple[int, ...]) -> Any:
-    """An array of numbers of a shape, in floating point; of what JAX traces only the shape is looked at."""
+def shaped(what: str, x: Any, *wanted: tuple[int, ...]) -> Any:
+    """An array of numbers of one of some shapes, in floating point; of what JAX traces only the shape is looked at."""
     if not isinstance(x, jax.core.Tracer):
         x = x if isinstance(x, jax.Array) and x.dtype in (np.float32, np.float64) else numbers(what, x)
-    if np.shape(x) != wanted:
-        raise ValueError(f"{what} has shape {np.shape(x)}; it must be {wanted}. Take one of the same model.")
+    if np.shape(x) not in wanted:
+        rule = " or ".join(map(str, wanted))
+        raise ValueError(f"{what} has shape {np.shape(x)}; it must be {rule}. Take one of the same model.")
     return x
 
 
@@ -990,7 +1002,7 @@ def one_of_two(name: str, density: Any, uS: Any, permeable: bool) -> tuple[float
 
 def placed(channels: Any, placed_type: Any, channel_type: Any) -> list[Any]:
     """Channels with their densities and with names of their own."""
-    if isinstance(channels, (str, placed_type, channel_type)) or not isinstance(channels, Iterable):
+    if isinstance(channels, (str, Mapping, placed_type, channel_type)) or not isinstance(channels, Iterable):
         raise TypeError(f"channels is {channels!r}; it must be a list of channels with their densities, such as [Na(100), leak(0.01)].")
     found = list(channels)
     for c in found:
@@ -1028,7 +1040,7 @@ def gate_function(what: str, f: Any, trace: Callable[[], Any], wanted: tuple[int
         found = trace()
     except Exception as error:
         rule = "it must be a function of V, or of V and Ca, and the rate of a synapse one of s, V_pre and V_post"
-        raise TypeError(f"{what} cannot be evaluated by JAX: {error}; {rule}. {WRITE_A_GATE}") from error
+        raise TypeError(f"{what} cannot be evaluated by JAX: {reason(error)}; {rule}. {WRITE_A_GATE}") from error
     if getattr(found, "dtype", None) is None or found.dtype.kind not in "fiu":
         raise TypeError(f"{what} returns {found}; it must return real numbers, not truth values or others. {WRITE_A_GATE}")
     if found.shape not in ((), wanted):
@@ -1108,12 +1120,13 @@ def labelled_cells(cells: Any, cell_type: type) -> dict[str, Any]:
 
 def connections(synapses: Any, labels: Collection[str], kinds: Any) -> list[Any]:
     """Synapses between cells that are there, each with one plausible conductance."""
-    if isinstance(synapses, (str, kinds)) or not isinstance(synapses, Iterable):
+    if isinstance(synapses, (str, Mapping, kinds)) or not isinstance(synapses, Iterable):
         raise TypeError(f"synapses is {synapses!r}; it must be a list, such as [Synapse('AB', 'LP', GLUTAMATE, 30)].")
     found: list[Any] = list(synapses)
     for s in found:
         if not isinstance(s, kinds):
             raise TypeError(f"synapses contains {s!r}; it must consist of Synapse(pre, post, kind, nS) and GapJunction(a, b, nS).")
+        texts("a label in a synapse", s[:2])
         known_labels(f"{type(s).__name__}{s[:2]}", s[:2], labels)
         if (s.g is None) == (s.uS is None):
             raise ValueError(f"{type(s).__name__}{s[:2]} has g = {s.g} and uS = {s.uS}; it must have one of the two. Give g in nS, or uS.")
@@ -1191,7 +1204,7 @@ def neuron_equations(equations: Any, y: Any, p: Any) -> None:
     if not equations.names:
         raise ValueError(f"start is empty; a cell needs one variable at least, such as dict(V=-65). {cure}")
     one_function("derivative", equations.derivative, lambda y, p: equations.derivative(y, y[0], p), y, p, set(equations.names), cure)
-    if equations.threshold:
+    if equations.threshold is not None:
         one_function("reset", equations.reset, equations.reset, y, p, None, cure)
         cure = "Return a number that is 0 at the threshold and rises with V, such as lambda y, p: y.V - p.V_th."
         one_function("threshold", equations.threshold, lambda y, p: {"v": equations.threshold(y, p)}, y, p, {"v"}, cure)
@@ -1210,7 +1223,8 @@ def one_function(what: str, f: Any, made: Callable[[Any, Any], Any], y: Any, p: 
     try:
         found = jax.eval_shape(traced, y, p)
     except Exception as error:
-        raise TypeError(f"the {what} cannot be evaluated by JAX: {error}. {cure}") from error
+        rule = "it must be a function of one cell that returns real numbers by name"
+        raise TypeError(f"the {what} cannot be evaluated by JAX: {reason(error)}; {rule}. {cure}") from error
     if not isinstance(returned[0], Mapping):
         raise TypeError(f"the {what} returns {reprlib.repr(returned[0])}; it must return a mapping from variables to numbers. {cure}")
     if (set(found) != wanted) if wanted else not set(found) <= set(y._fields):

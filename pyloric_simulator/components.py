@@ -935,6 +935,7 @@ def network_derivative(params: Params, state: State, I_ext: Any = 0.0) -> State:
     """Time derivative of the state, per ms. I_ext: () or (cell,) nA. Shapes as in `State`."""
     check_params(params)
     state = check_state(params.structure, state)
+    I_ext = checks.shaped("I_ext", I_ext, (), state.V.shape)
     structure, V = params.structure, jnp.asarray(state.V)
     y = project(pack(structure, jax.tree.map(lambda x: jnp.asarray(x, V.dtype), state)))
     p = prepare_network(params, V.dtype, DEFAULT_DT)
@@ -1154,6 +1155,7 @@ class NetworkResult(Result):
 
     def spike_times(self, threshold: float = SPIKE_THRESHOLD) -> dict[tuple[str, int], np.ndarray]:
         """Times (ms) of the local maxima of V above `threshold` (mV) for each cell, at the resolution of `t`."""
+        threshold = checks.number("threshold", threshold, "mV")
         traces = zip(self.model.cells, self.states.V.T, strict=True)
         return {cell: local_maxima(self.t, V, threshold) for cell, V in traces}
 
@@ -1421,9 +1423,11 @@ def check_channel(channel: Channel) -> None:
         check_exponent(what, symbol, exponent, getattr(channel, symbol), getattr(channel, exponent))
         if (gate := getattr(channel, symbol)) is not None:
             check_parts(f"the gate {symbol} of {channel.name!r}", gate)
-    if channel.ion not in (None, "Ca"):
-        hint = " Did you mean 'Ca'?" if str(channel.ion).lower().startswith("ca") else " Leave it out."
-        raise ValueError(f"ion of {what} is {channel.ion!r}; it must be 'Ca', the only ion whose concentration changes, or None.{hint}")
+    checks.texts(f"the source of {what}", [channel.source])
+    ion: Any = channel.ion
+    if ion is not None and not (isinstance(ion, str) and ion == "Ca"):
+        hint = " Did you mean 'Ca'?" if str(ion).lower().startswith("ca") else " Leave it out."
+        raise ValueError(f"ion of {what} is {ion!r}; it must be 'Ca', the only ion whose concentration changes, or None.{hint}")
     check_q10(what, channel.q10)
 
 
@@ -1509,12 +1513,13 @@ def check_kind(kind: Any) -> None:
         check_parts(f"the gate s of {kind.name!r}", kind.s)
         return
     checks.at_least(f"start of {what}", kind.start, 0, "1")
+    checks.callable_gate(f"the rate of {kind.name!r}", kind.rate)
     check_rate(f"the rate of {kind.name!r}", kind.rate)
 
 
+@cache
 def check_rate(what: str, rate: Any) -> None:
     """Refuse a ds/dt that is no function of s, V_pre and V_post, or not finite."""
-    checks.callable_gate(what, rate)
     with precision("float64"), jax.ensure_compile_time_eval():
         s, V_pre, V_post = (jnp.asarray(x.ravel()) for x in np.meshgrid((0.0, 0.5, 1.0), *2 * (np.arange(-100.0, 61.0, 10),)))
         checks.gate_function(what, rate, partial(jax.eval_shape, rate, s, V_pre, V_post), s.shape)

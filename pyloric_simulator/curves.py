@@ -455,7 +455,9 @@ def smoothed(f: Loss, width: float) -> Callable[[Mapping[str, Any]], Array]:
     checks.function("f", f, "lambda g: jnp.log(g['a'])")
 
     def mean(values: Mapping[str, Any]) -> Array:
-        for name, x in checks.mapping("values", values, "{'a': 1.0}").items():
+        if not checks.mapping("values", values, "{'a': 1.0}"):
+            raise ValueError("values is empty; there must be one number at least. Write {'a': 1.0}, for example.")
+        for name, x in values.items():
             if not isinstance(x, jax.core.Tracer):
                 checks.positive(repr(name), x, "")
         sides = partial(ends, in_logs(f, tuple(values)), w=w)

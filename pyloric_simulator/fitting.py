@@ -481,6 +481,8 @@ def sensitivity(
     """
     known = parameters(model)
     names = conductance_names(model) if names is None else checks.names("names", names, "['LP Na']")
+    if not names:
+        raise ValueError("names is empty; there must be one at least. Say names=['LP Na'], for example, or leave it out for all.")
     checks.known_parameters(names, known)
     no_zeros({n: known[n] for n in names})
     t = sampled_times(duration, transient, every, dt, rhythm=features is None)
@@ -533,7 +535,7 @@ def named_scalars(trace: Callable[[], Any]) -> None:
     try:
         found = trace()
     except Exception as error:
-        raise TypeError(f"the features cannot be traced by JAX: {error}. {cure}") from error
+        raise TypeError(f"the features cannot be traced by JAX: {checks.reason(error)}; they must be numbers. {cure}") from error
     if not isinstance(found, Mapping) or not found:
         raise TypeError(f"the features are {reprlib.repr(found)}; they must come by name. {cure}")
     for name, x in found.items():

@@ -61,7 +61,7 @@ from . import checks
 from .config import load_settings
 from .prinz2004 import MS_PER_S, covered_exactly, input_at, precision, sampled_at
 from .results import Result, dims, run_of
-from .scale import HELD, MEMBRANE_TIME, POTENTIAL, RESISTANCE, Scale, suspicion
+from .scale import HELD, MEMBRANE_TIME, POTENTIAL, RESISTANCE, suspicion
 from .schedule import steps_of
 
 # %% [markdown]
@@ -85,7 +85,7 @@ class Params(NamedTuple):
 
 CELL = Params()
 PARAMETER_UNITS = Params("mV", "mV", "mV", "MΩ", "ms", "ms")
-USUAL: Params = Params(POTENTIAL, POTENTIAL, POTENTIAL, RESISTANCE, MEMBRANE_TIME, HELD)  # sizes, in which another unit shows
+USUAL = {"R": RESISTANCE, "τ": MEMBRANE_TIME, "t_ref": HELD}  # sizes, in which another unit shows
 
 
 class State(NamedTuple):
@@ -412,10 +412,14 @@ def check_params(params: Any, size: int) -> Params:
     checks.of_type("params", params, Params, "a `Params`, such as CELL or `LIF(2).params`")
     params = Params(*(defined(name, x) for name, x in params._asdict().items()))
     checks.per_cell(params, size)
-    for name, least in (("R", 0), ("τ", 0), ("t_ref", -np.inf)):
+    for name in ("V_rest", "V_reset", "R", "τ", "t_ref"):  # an infinite threshold is never reached
         x = getattr(params, name)
-        if not isinstance(x, jax.core.Tracer) and not (np.isfinite(x) & (x > least)).all():
-            raise ValueError(f"{name} contains {np.min(x):g}; it must be finite and positive. Take one of a cell: `lif.CELL.{name}`.")
+        if isinstance(x, jax.core.Tracer):
+            continue
+        sound = (x > 0) if name in checks.POSITIVE_OF_CELL else (x >= 0) | (name != "t_ref")
+        if not (np.isfinite(x) & sound).all():
+            rule = "finite" if name[0] == "V" else "finite and not negative" if name == "t_ref" else "finite and positive"
+            raise ValueError(f"{name} contains {np.min(x):g}; it must be {rule}. Take one of a cell: `lif.CELL.{name}`.")
     V_reset, V_th = params.V_reset, params.V_th
     if not any(isinstance(x, jax.core.Tracer) for x in (V_reset, V_th)) and np.any(V_reset >= V_th):
         raise ValueError(f"V_reset is {V_reset} mV and V_th {V_th} mV; it must be lower, or a cell fires at every step. Lower V_reset.")
@@ -432,10 +436,12 @@ def check_start(state: Any) -> State:
 
 
 def check_units(params: Params) -> None:
-    """Warn of parameters (cell,) each that look like another unit."""
-    for name, x in params._asdict().items():
-        scale: Scale = getattr(USUAL, name)
-        size = float(np.abs(x).max())
+    """Warn of parameters (cell,) each that look like another unit. A rest of 0 or above is in no unit at all, as in many a model."""
+    potentials = np.abs([params.V_rest, params.V_reset, params.V_th]).max()
+    found = {name: (float(getattr(params, name).max()), scale) for name, scale in USUAL.items()}
+    if (params.V_rest < 0).any():
+        found["the largest of V_rest, V_reset and V_th"] = float(potentials), POTENTIAL
+    for name, (size, scale) in found.items():
         if size and (doubt := suspicion(name, size, scale)):
             checks.warn(doubt)
 
@@ -467,7 +473,8 @@ def rate(params: Params, I: Any) -> Array:
     """Rate (Hz) of a cell at a constant current I (nA), {eq}`eq-lif-rate`; 0 if it does not reach its threshold."""
     checks.of_type("params", params, Params, "a `Params`, such as CELL")
     for name, x in (params._asdict() | {"I": I}).items():
-        defined(name, x)
+        if np.isinf(defined(name, x)).any():
+            raise ValueError(f"{name} is infinite; it must be finite. Give a number.")
     V_inf = params.V_rest + params.R * jnp.asarray(I)
     fires = V_inf > params.V_th
     V_inf = jnp.where(fires, V_inf, params.V_th + 1)  # so that the logarithm has a derivative where it is not used, too
@@ -505,6 +512,7 @@ def prediction_error(params: Params, recorded: State, I: Any, *, n: int, dt: flo
 
     recorded: (step, cell) in each field; I: (step, cell) nA. Windows in which a cell spiked count for nothing.
     """
+    checks.of_type("params", params, Params, "a `Params`, such as CELL")
     recorded, n = check_recorded(recorded, I), checks.count("n", n)
     dt = checks.positive("dt", dt, "ms")
     if len(recorded.V) <= n:
@@ -556,6 +564,7 @@ def descend(error: Callable[[Any], Array], start: float, *, rate: float, steps: 
     optax = checks.package("optax", "fit", "Adam")
     start, rate = checks.positive("start", start, "its unit"), checks.positive("rate", rate, "1")
     steps = checks.count("steps", steps)
+    checks.function("error", error, "lambda τ: (τ - 20) ** 2")
     checks.scalar_loss(lambda: jax.eval_shape(lambda x: jnp.asarray(error(x)), jnp.asarray(start)))
     adam, slope = optax.adam(rate), jax.grad(lambda x: error(jnp.exp(x)))
 

@@ -220,8 +220,9 @@ def simulate_neuron(
     per_cell = lambda x: jnp.broadcast_to(jnp.asarray(x, dtype), (neuron.size,))  # noqa: E731
     p = jax.tree.map(per_cell, record_type("Parameters", tuple(neuron.params))(**{**neuron.params, **given}))
     y = jax.tree.map(per_cell, type(neuron.state)(**start))
+    checks.tolerances(rtol, atol)
+    compiled = checks.truth("compiled", compiled)
     if not isinstance(solver, str):
-        checks.tolerances(rtol, atol)
         I = I_ext if callable(I_ext) else lambda _: 0.0 if I_ext is None else I_ext
         one = jax.vmap(lambda y, I, p: type(y)(*neuron.equations.slopes(y, I, p, y._fields)))
         slope = lambda t, y: one(y, per_cell(I(t)), p)  # noqa: E731
@@ -253,6 +254,7 @@ class NeuronResult(Result):
         first, last = self.t[[0, -1]]
         if self.model.equations.threshold:
             return {cell: x[(x >= first) & (x <= last)] for cell, x in zip(self.model.cells, self.trains, strict=True)}
+        threshold = checks.number("threshold", threshold, "mV")
         return {cell: local_maxima(self.t, V, threshold) for cell, V in zip(self.model.cells, self.states.V.T, strict=True)}
 
 
@@ -287,7 +289,7 @@ class Neuron:
             checks.neuron_equations(self.equations, y, p)
             self.blocks = blocks_of(self.equations, y, one([0.0]), p)
             self.linear = linear_variables(self.equations, y, one([0.0]), p)
-            if threshold:
+            if threshold is not None:
                 check_firing(self.equations, self.state, record_type("Parameters", tuple(self.params))(**self.params))
         names = [(label, i) for label in self.labels for i in range(self.size)]
         self.cells = pd.MultiIndex.from_tuples(names, names=["pop", "index"])
@@ -308,7 +310,7 @@ class Neuron:
         t, dt = checks.times(t, t0), checks.neuron_scheme(solver, dt, self.equations.threshold is not None)
         I = checks.current(I_ext, self.labels, np.zeros(self.size, int), t)
         start = self.state if state is None else checks.neuron_state(state, self.state)
-        record = check_record({} if record is None else record)
+        record = check_record({} if record is None else record, self.state, self.params)
         if isinstance(solver, str):
             checks.steps(t, t0, dt)
             checks.memory(f"a run of {self.size} cells", bytes_of_run(self, t, t0, dt))
@@ -344,6 +346,8 @@ def check_firing(equations: Equations, y: Any, p: Any) -> None:
     read = read_by_threshold(equations, y, p)
     with jax.ensure_compile_time_eval():  # a cell may be made inside of a compiled function
         changed, v, v_reset = firing(equations, y, p)
+    if (undefined := np.flatnonzero(np.isnan(v_reset))).size:
+        raise ValueError(f"the threshold of cell {undefined[0]} is nan after a reset; it must be defined. {RETURN_A_DISTANCE}")
     if (again := np.flatnonzero((v_reset >= 0) & np.isfinite(v_reset))).size:
         i = int(again[0])
         raise ValueError(
@@ -402,14 +406,20 @@ def other_numbers(what: str, values: Any, known: Mapping[str, Any], size: int) -
     return dict(values)
 
 
-def check_record(record: Any) -> Mapping[str, Callable[[Any, Any], Any]]:
-    """What is to be recorded: functions of y and p by name."""
+def check_record(record: Any, y: Any, p: Mapping[str, Any]) -> Mapping[str, Callable[[Any, Any], Any]]:
+    """What is to be recorded: functions of y and p by name, each of which returns a number for one cell."""
     cure = "Write record={'w squared': lambda y, p: y.w**2}, for example."
     if not isinstance(record, Mapping):
         raise TypeError(f"record is {record!r}; it must be a mapping from names to functions of y and p. {cure}")
     for name, f in record.items():
         if not isinstance(name, str) or not callable(f):
             raise TypeError(f"record has the entry {name!r}: {f!r}; it must be a name and a function of y and p. {cure}")
+        try:
+            found = jax.eval_shape(f, *(jax.tree.map(lambda x: x[0], x) for x in (y, record_type("Parameters", tuple(p))(**p))))
+        except Exception as error:
+            raise TypeError(f"record[{name!r}] cannot be evaluated by JAX: {checks.reason(error)}; it must be a number. {cure}") from error
+        if getattr(found, "shape", None) != ():
+            raise ValueError(f"record[{name!r}] returns {found}; it must be a number, for one cell. {cure}")
     return record
 
 

@@ -419,6 +419,8 @@ def input_tensor(I_ext: Any) -> Any:
     if I_ext is None:
         return None
     all_tensors({"I_ext": I_ext})
+    if kind(I_ext) == "bool":
+        raise TypeError("I_ext has truth values; it must have numbers, in nA. Convert it where that is meant: x.double().")
     if I_ext.ndim > 3:
         raise ValueError(f"I_ext has shape {tuple(I_ext.shape)}; it must be (), (cell,), (step, cell) or (batch, step, cell), in nA. Flatten it.")
     all_finite({"I_ext": I_ext}, "Fill the gap, with 0 for no input.")

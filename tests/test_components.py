@@ -563,6 +563,27 @@ def test_mistaken_units_draw_a_warning(name: str) -> None:
     assert len(caught) == 1
 
 
+def test_correct_cells_and_synapses_draw_no_warning() -> None:
+    """Of other animals, sizes and temperatures. Tests turn warnings into errors."""
+    gate, K = Gate(SIGMOID, SLOW), Nernst(1, 5400, 140_000)
+    plain = [Channel("K", K, 4, gate)(36), Channel("Cl", Nernst(-1, 110e3, 5e3))(0.1), Channel("mixed", 0, 1, gate)(5)]
+    for options in (dict(area=1e-7, temperature=37), dict(area=0.05, capacitance=2), dict(capacitance=0.75, V=0, temperature=0)):
+        Cell(plain, **options)
+    pool = Calcium(f=0.5, τ=5, rest=0.1, outside=1500)
+    Cell([Channel("L", GHK(), 2, gate, ion="Ca")(2e-4), Channel("T", GHK(2, 2000, 0.1), 2.0, gate, gate, 2)(1e-6)], calcium=pool)
+    Cell([HH.Na(uS=75), HH.leak(0)])
+    kinds = [Graded("fast", 0, gate), Kinetic("slow", -75.0, nmda, start=1), GLUTAMATE]
+    Network({"a": axon(), "b": axon()}, [*(Synapse("a", "b", kind, 10) for kind in kinds), GapJunction("a", "b", uS=0.001)])
+
+
+def test_a_state_of_whole_numbers_is_no_run_in_whole_numbers() -> None:
+    network, t = mixed(), [0.0, 1.0, 2.0]
+    whole, real = (network.cold._replace(V=np.array([-65, -50], kind)) for kind in (int, float))
+    a, b = (simulate_network(network.params, y, t).V for y in (whole, real))
+    np.testing.assert_array_equal(a, b)
+    assert upstrokes([0, 1, 2], [-10, 10, 0]).tolist() == [0.5]
+
+
 def test_every_cell_of_prinz_is_told_from_liu() -> None:
     for row in neuron_models.index:
         prinz(row)  # without a warning

@@ -99,6 +99,21 @@ def test_rate_follows_the_closed_form(dt: float) -> None:
             assert 0 <= f - 1000 / np.diff(x).mean() <= dt / 1000 * f**2
 
 
+def test_a_state_of_whole_numbers_is_no_run_in_whole_numbers() -> None:
+    whole = State(np.array([-65, -60]), np.array([0, 1]), np.array([0, 0]))
+    real = State(*(x.astype(float) for x in whole))
+    for a, b in zip(simulate_lif(CELL, whole, T, 1.6), simulate_lif(CELL, real, T, 1.6), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype.kind == "f"
+
+
+def test_cells_in_no_unit_and_other_cells_draw_no_warning() -> None:
+    """Tests turn warnings into errors."""
+    LIF(2, V_rest=0, V_reset=-0.2, V_th=[0.5, 1], R=1)  # dimensionless
+    LIF(1, V_rest=-70, V_reset=-58, V_th=-50, R=500, τ=9.3, t_ref=0)  # a small fast cell
+    LIF(1, R=0.5, τ=1)
+
+
 def test_rate_is_zero_and_differentiable_below_the_rheobase() -> None:
     rheobase = (CELL.V_th - CELL.V_rest) / CELL.R
     f = jax.jit(lambda I: rate(CELL, I))

@@ -139,6 +139,15 @@ def test_monitors_inputs_and_continuation() -> None:
     np.testing.assert_allclose(model(irregular, 5.0).V.iloc[-1], model(np.append(0, irregular), 5.0).V.iloc[-1], rtol=1e-9)
 
 
+def test_resets_that_are_right_draw_no_warning() -> None:
+    """By an amount, of several variables, to a parameter, with a threshold that adapts. Tests turn warnings into errors."""
+    leaky(reset=lambda y, p: dict(V=y.V - 20))
+    leaky(size=2, params=dict(τ=20, θ=[-50, -45]), threshold=lambda y, p: y.V - p.θ, reset=lambda y, p: dict(V=p.θ - 20))
+    two = dict(V=-65, θ=-50)
+    Neuron(two, lambda y, I, p: dict(V=I - y.V, θ=-y.θ), threshold=lambda y, p: y.V - y.θ, reset=lambda y, p: dict(θ=y.θ + 10))
+    jax.jit(lambda I: simulate_neuron(leaky(), [0.0, 1.0], I)[0].V)(2.0)  # made inside of a compiled function
+
+
 def one(y: Any, I: Any, p: Any) -> dict[str, Any]:
     return dict(V=I - y.V)
 

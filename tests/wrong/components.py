@@ -20,6 +20,7 @@ from pyloric_simulator.components import (
     Kinetic,
     Nernst,
     Network,
+    NetworkResult,
     Prinz2003,
     Synapse,
     network_currents,
@@ -67,6 +68,7 @@ AXON = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
 SLOW = Kinetic("slow", 0, lambda s, V_pre, V_post: 1 - s)
 NET = Network({"a": AXON, "b": AXON}, [Synapse("a", "b", GLUTAMATE, 20), Synapse("a", "b", SLOW, 20), GapJunction("a", "b", 10)])
 P, COLD, T = NET.params, NET.cold, np.arange(0, 2, 0.25)
+RUN = NetworkResult(T, type(COLD)(*(np.stack(8 * [x]) for x in COLD)), NET)
 CIRCUIT = Prinz2004({"AB/PD 2": 1}, gs={}, ge=0)
 NA = "AB/PD 2 Na"
 
@@ -217,7 +219,7 @@ CASES: dict[str, Case] = {
     "cell: temperature of a star": refused(lambda: Cell([HH.leak(0.3)], temperature=6000), "6000 °C", "between -5 and 60"),
     "cell: V in V": warned(lambda: Cell([HH.leak(0.3)], V=-0.065), "0.065 mV", "in V"),
     "cell: V NaN": refused(lambda: Cell([HH.leak(0.3)], V=np.nan), "nan", "finite"),
-    "cell: a mapping of channels": mistyped(lambda: Cell({"Na": HH.Na(120)}), "contains 'Na'", "channels with their densities"),
+    "cell: a mapping of channels": mistyped(lambda: Cell({"Na": HH.Na(120)}), "'Na'", "list of channels with their densities"),
     "cell: the same channel twice": refused(lambda: Cell([HH.Na(120), HH.Na(1)]), "'Na' twice", "Rename"),
     # synapses and networks
     "synapse: kind in the place of g": mistyped(lambda: joined(Synapse("a", "b", 30, GLUTAMATE)), "Transmitter(", "numbers in nS"),
@@ -226,7 +228,7 @@ CASES: dict[str, Case] = {
         lambda: joined(GapJunction("a", "b", 30), GapJunction("b", "a", 30)), "('b', 'a')", "twice", "the sum"),
     "synapse: onto itself": refused(lambda: joined(Synapse("a", "a", GLUTAMATE, 30)), "'a'", "onto itself"),
     "synapse: unknown label": refused(lambda: joined(Synapse("a", "B", GLUTAMATE, 30)), "'B'", "the circuit has 'a', 'b'"),
-    "synapse: number in the place of a label": refused(lambda: joined(Synapse(0, 1, GLUTAMATE, 30)), "names 0", "'a', 'b'"),
+    "synapse: number in the place of a label": mistyped(lambda: joined(Synapse(0, 1, GLUTAMATE, 30)), "is 0", "must be text"),
     "synapse: g of text": mistyped(lambda: joined(Synapse("a", "b", GLUTAMATE, "30")), "'30'"),
     "synapse: no list": mistyped(lambda: Network({"a": AXON, "b": AXON}, Synapse("a", "b", GLUTAMATE, 30)), "must be a list"),
     "kind: E in V": warned(lambda: of_kind(Graded("x", -0.07, GATE)), "0.07 mV", "in V"),
@@ -264,6 +266,10 @@ CASES: dict[str, Case] = {
     "pure: truth values in a state": mistyped(lambda: simulate_network(P, COLD._replace(V=np.ones(2, bool)), T), "state.V", "truth values"),
     "pure: derivative at another state": refused(lambda: network_derivative(P, COLD._replace(z=np.zeros(2))), "state.z", "(2, 1)"),
     "pure: currents without time": refused(lambda: network_currents(P, COLD), "states.V", "Take one of the same model"),
+    "pure: derivative with a current too many": refused(lambda: network_derivative(P, COLD, np.ones(3)), "(3,)", "() or (2,)"),
+    "spikes above text": mistyped(lambda: RUN.spike_times("-10"), "'-10'", "number in mV"),
+    "monitor: no function": mistyped(lambda: RUN.monitor(3), "f is 3", "function"),
+    "monitor: one cell": refused(lambda: RUN.monitor(lambda y: y.V[:, 0]), "(8,)", "(8, 2)"),
     "currents of nothing": mistyped(lambda: NET.currents(None), "NoneType", "result.states"),
     "upstrokes: another length": refused(lambda: upstrokes(T, np.zeros(3)), "(3,)", "(8,)"),
     "upstrokes: level NaN": refused(lambda: upstrokes(T, 0 * T, np.nan), "nan", "finite"),
@@ -290,6 +296,8 @@ CASES: dict[str, Case] = {
     "neuron: a run that fills memory": Case(lambda: neuron()([0, 4e7], dt=0.02), MemoryError, ("run of 2 cells", "GB"), True),
     "neuron: record in a list": mistyped(lambda: PLAIN(T, record=[1]), "[1]", "functions of y and p"),
     "neuron: record no function": mistyped(lambda: PLAIN(T, record={"w": 1}), "'w': 1", "function of y and p"),
+    "neuron: record a list": refused(lambda: PLAIN(T, record={"w": lambda y, p: jnp.stack([y.V, y.V])}), "(2,)", "for one cell"),
+    "neuron: reset to nothing": late(refused(lambda: neuron(reset=lambda y, p: {"V": jnp.nan}), "nan after a reset", "defined")),
     "neuron: state of another": mistyped(lambda: simulate_neuron(PLAIN, T, state=CELLS.rest), "State(", "same equations"),
     "neuron: state of three": refused(
         lambda: simulate_neuron(PLAIN, T, state=PLAIN.state._replace(V=np.zeros(3))), "(3,)", "(2,) for each cell"),
@@ -298,7 +306,7 @@ CASES: dict[str, Case] = {
     "neuron: no neuron": mistyped(lambda: simulate_neuron(CELLS, T), "type LIF", "Neuron"),
     "neuron: spike a truth value": mistyped(lambda: simulate_neuron(PLAIN, T, spike=lambda v: v > 0), "bool", "truth value"),
     # integrate-and-fire cells
-    "LIF: potentials in V": warned(lambda: LIF(1, V_rest=-0.065, V_reset=-0.07, V_th=-0.05), "0.05 mV", "in V, multiply it by 1000"),
+    "LIF: potentials in V": warned(lambda: LIF(1, V_rest=-0.065, V_reset=-0.07, V_th=-0.05), "0.07 mV", "in V, multiply it by 1000"),
     "LIF: τ in s": warned(lambda: LIF(1, τ=0.02), "0.02 ms", "in s, multiply it by 1000"),
     "LIF: R in GΩ": warned(lambda: LIF(1, R=0.01), "0.01 MΩ", "in GΩ"),
     "LIF: t_ref in s": warned(lambda: LIF(1, t_ref=0.002), "0.002 ms", "in s"),
