@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import json
 import keyword
 import math
 import os
@@ -1419,17 +1420,28 @@ def numbers_of_channels(channels: Any, known: Collection[str], most: float) -> N
             raise ValueError(f"the number of {name!r} channels is {n:g}; at most {most:g} can be counted. Leave it out: there is no noise.")
 
 
-def readable_snapshot(path: Path) -> Any:
-    """An open file of arrays, without pickles."""
+class SnapshotArrays(NamedTuple):
+    """What a snapshot file holds."""
+
+    about: Any  # version, description of the model, time in ms
+    numbers: np.ndarray  # of the model
+    fields: dict[str, np.ndarray]  # of the state
+
+
+def snapshot_in(path: Path) -> SnapshotArrays:
+    """The arrays of a snapshot file, read without pickles. Raises ValueError if it is damaged or another file, OSError if there is none."""
+    if not path.is_file():
+        raise FileNotFoundError(f"'{path}' is no file; it must be one of save_state. Check the path.")
     try:
-        file = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
+        with np.load(path, allow_pickle=False) as file:
+            fields = {name.removeprefix("state."): file[name] for name in file.files if name.startswith("state.")}
+            version, found, t0 = json.loads(str(file["about"]))
+            return SnapshotArrays((version, found, t0), file["numbers"].astype(float), fields)
+    except PermissionError:
         raise
-    except Exception as error:
-        raise ValueError(f"{path} is no snapshot: {error}. It must be a file of save_state. Check the path.") from error
-    if not hasattr(file, "files") or not {"about", "numbers"} <= set(file.files):
-        raise ValueError(f"{path} holds no snapshot; it must be a file of save_state. Check the path.")
-    return file
+    except Exception:  # what a made-up or damaged archive raises can be anything, and NumPy advises to allow pickles
+        message = f"'{path}' is no snapshot, or is damaged; it must be a file of save_state. Check the path, or save it anew."
+        raise ValueError(message) from None
 
 
 def same_fields(path: Any, found: Collection[str], wanted: Collection[str]) -> None:

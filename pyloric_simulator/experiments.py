@@ -54,7 +54,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -93,6 +92,8 @@ from .components import (
     targets,
     unpack,
 )
+from .config import path_of
+from .files import written_whole
 from .prinz2004 import (
     CONSTANTS,
     DEFAULT_DT,
@@ -1120,15 +1121,17 @@ def numbers_of(network: Network) -> list[np.ndarray]:
 
 
 def save_state(path: str | os.PathLike[str], source: Result) -> None:
-    """Write the final state of a result, its time, and what its model is; the file appears only when it is complete."""
+    """Write the final state of a result, its time, what its model is and how it ran; an older file is replaced when this one is complete.
+
+    Raises TypeError if the source is no result, and OSError, with the reason, if the file cannot be written.
+    """
     checks.of_type("what is to be saved", source, Result, "a result of a run")
     text, numbers = described(source.model)
     about = json.dumps([SNAPSHOT, text, float(source.t[-1])], ensure_ascii=False)
-    file, y = Path(path), source.final_state
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
-    with unfinished.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, about=np.array(about), numbers=numbers, **{f"state.{name}": x for name, x in y._asdict().items()})
-    unfinished.replace(file)
+    ran = json.dumps(source.run and source.run._asdict(), ensure_ascii=False)
+    fields = {f"state.{name}": x for name, x in source.final_state._asdict().items()}
+    with written_whole(path) as stream:
+        np.savez(stream, allow_pickle=False, about=np.array(about), run=np.array(ran), numbers=numbers, **fields)
 
 
 class Snapshot(NamedTuple):
@@ -1139,27 +1142,30 @@ class Snapshot(NamedTuple):
 
 
 def load_state(path: str | os.PathLike[str], model: Any) -> Snapshot:
-    """The state in a file of `save_state`, for the same model. Raises ValueError if it belongs to another one, or is no such file."""
+    """The state in a file of `save_state`, for the same model.
+
+    Raises ValueError if it belongs to another one, is damaged, no such file, or no state as a user could give it; OSError if there is none.
+    """
     if not hasattr(model, "params"):
         model = network_of(model)
     text, numbers = described(model)
-    with checks.readable_snapshot(Path(path)) as file:
-        version, found, t0 = json.loads(str(file["about"]))
-        checks.same_model(path, (version, found), (SNAPSHOT, json.loads(json.dumps(text))), file["numbers"], numbers)
-        fields = {name.removeprefix("state."): file[name] for name in file.files if name.startswith("state.")}
-    kind = state_type(model, fields)
-    checks.same_fields(path, fields, kind._fields)
-    return Snapshot(kind(**fields), t0)
+    arrays = checks.snapshot_in(path_of("the snapshot", path))
+    (version, found, t0), fields = arrays.about, arrays.fields
+    checks.same_model(path, (version, found), (SNAPSHOT, json.loads(json.dumps(text))), arrays.numbers, numbers)
+    like = state_like(model, fields)
+    checks.same_fields(path, fields, like._fields)
+    sound = checks.neuron_state if like is getattr(model, "state", None) else checks.state
+    return Snapshot(sound(type(like)(**fields), like), checks.number(f"the time in {path}", t0, "ms"))
 
 
-def state_type(model: Any, fields: Mapping[str, Any]) -> Any:
-    """The type of a model's state with these fields."""
-    kind = NoisyState if "n" in fields else State
-    if isinstance(model, (Cell, Network)):
-        return kind
-    if isinstance(model, Prinz2004):
-        return kind if "z" in fields else type(model.cold)
-    return type(model.state if hasattr(model, "state") else model.rest)
+def state_like(model: Any, fields: Mapping[str, Any]) -> Any:
+    """A state of a model with these fields."""
+    if isinstance(model, Prinz2004) and "z" not in fields:
+        return model.cold
+    if isinstance(model, (Prinz2004, Cell, Network)):
+        cold = network_of(model).cold
+        return NoisyState(**cold._asdict(), n=fields["n"]) if "n" in fields else cold
+    return model.state if hasattr(model, "state") else model.rest
 
 
 # %% tags=["active-ipynb"]
