@@ -48,12 +48,12 @@ assert slope.g.shape == (3, 8) and slope.gs.shape == (7,)
 assert (np.asarray(slope.g)[0, 1:3] > 0).all(), "more calcium current, more calcium"
 """,
     "rhythms and the database": """
-verdict = report(result[2000:])
-assert verdict["passes"].sum() == 12 and not is_pyloric(result[2000:])
+verdict = report(result)
+assert verdict["passes"].sum() == 12 and not is_pyloric(result)
 failed = verdict.index[~verdict["passes"]]
 assert all("PYstart" in name or "LP_PY" in name for name in failed), "PY starts early"
 from pyloric_simulator.rhythm import summary
-assert abs(summary(result[2000:])["period CV"].iloc[0] - 0.025) < 5e-4
+assert abs(summary(result)["period CV"].iloc[0] - 0.025) < 5e-4
 found = database.summary("results").fractions
 assert len(rows) == 500 and (found["of"] == 500).all()
 assert found["low"]["pyloric_like"] < 0.20 < found["high"]["pyloric_like"] and found["low"]["pyloric"] < 0.022 < found["high"]["pyloric"]
@@ -78,6 +78,11 @@ assert (held.V.to_numpy()[1:] == -10).all() and held.clamp.to_numpy()[-1] > 0
 
 def test_each_block_has_its_claims() -> None:
     assert len(blocks("python")) == len(CLAIMS)
+
+
+def test_no_line_of_python_is_cut_on_the_page() -> None:
+    lines = "\n".join(blocks("python")).splitlines()
+    assert [line for line in lines if len(line) > 84] == []
 
 
 @pytest.mark.slow
