@@ -257,6 +257,8 @@ def milliseconds(axis: str, times: Any, unit: float = 1.0) -> np.ndarray:
 
     Raises ValueError or TypeError, with the row, for times that are missing, do not increase, or are no numbers.
     """
+    if np.ndim(times) != 1:
+        raise ValueError(f"{axis} has the shape {np.shape(times)}; it must be (time,), in ms. Give times first, then the values.")
     if is_kind(times, "O"):
         times = pd.Index(times).infer_objects()
     if is_kind(times, "M"):
@@ -594,10 +596,12 @@ def evenly_sampled(data: Any, cells: Any) -> tuple[np.ndarray, np.ndarray]:
         table = potentials(table_of(data))
         t, V, labels = table.index.to_numpy(), table.to_numpy(), table.columns
         check_units("the recording", t, dict(enumerate(V.T)))
+        if len(t) > 2 and (usual := float(np.median(np.diff(t)))) > BLIND:
+            warn(suspicion("the sampling interval of the recording", usual, SAMPLING))
         for name, x in zip(labels, V.T, strict=True):
             check_potentials(f"the largest potential of {name!r}", x)
     check_spacing(t)
-    return t, V[:, order_of(labels, list(cells))]
+    return t, V[:, order_of(labels, list(cells), "the recording has no potential")]
 
 
 def table_of(data: Any) -> pd.DataFrame:
@@ -610,24 +614,28 @@ def table_of(data: Any) -> pd.DataFrame:
         raise TypeError(f"the recording is a {type(data).__name__}; it must be a result, a DataFrame or a pair. Give (t, V), in ms and mV.")
     t, V = milliseconds("t", data[0]), data[1]
     if not isinstance(V, pd.DataFrame):
-        V = V.to_frame() if isinstance(V, pd.Series) and V.name is not None else pd.DataFrame(checks.numbers("V", V, "be potentials in mV"))
+        named = isinstance(V, pd.Series) and V.name is not None
+        V = V.to_frame() if named else checks.numbers("V", V, "be potentials in mV")
+        if np.ndim(V) not in (1, 2):
+            raise ValueError(f"V has the shape {np.shape(V)}; it must be (time, cell), in mV. Leave the other axes out.")
+        V = pd.DataFrame(V)
     if len(V) != len(t):
         raise ValueError(f"V has {len(V)} rows and t {len(t)} times; there must be one row for each time. Cut the longer one.")
     return V.set_axis(pd.Index(t, name="time (ms)"))
 
 
-def order_of(labels: pd.Index, cells: list[tuple[str, int]]) -> list[int]:
-    """The column of each cell of a model. Raises ValueError for labels that do not name all cells, each once."""
+def order_of(labels: pd.Index, cells: list[tuple[str, int]], lack: str) -> list[int]:
+    """The column of each cell of a model. Raises ValueError for labels that do not name all cells, each once; lack: how it says so."""
     if isinstance(labels, pd.RangeIndex) or (len(cells) == 1 and list(labels) == ["V"]):
         if len(labels) != len(cells):
             raise ValueError(
-                f"V has {len(labels)} columns without labels; there must be one for each cell, in the order {checks.listing(cells)}. Name "
-                "them, or pick some."
+                f"there are {len(labels)} columns without labels; there must be one for each cell, in the order {checks.listing(cells)}. "
+                "Name them, or pick some."
             )
         return list(range(len(cells)))
     named = cell_numbers("the column", labels, cells)
     if lacking := [cell for k, cell in enumerate(cells) if k not in named]:
-        raise ValueError(f"the recording has no potential of the cell {lacking[0]}; it must have one for each cell of the model. Add it.")
+        raise ValueError(f"{lack} of the cell {lacking[0]}; there must be one for each cell of the model. Add it.")
     return [named.index(k) for k in range(len(cells))]
 
 
