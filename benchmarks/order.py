@@ -28,7 +28,6 @@ def main() -> None:
     """Print the table."""
     found = measured(int(sys.argv[1]) if len(sys.argv) > 1 else 20480)
     n = len(found.cv)
-    np.savez("/work/v/scratch/rhythm/order.npz", *found)
     for order in DEMANDS:
         like, pyloric = verdict(found.values, found.cv, order=order, ordered=found.ordered)
         print(order, *(f"{x.sum()} {x.mean():.2%}" for x in (like, pyloric)), f"of {n}")

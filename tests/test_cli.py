@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from pyloric_simulator import __version__, cli, database
 from pyloric_simulator.config import STORE_VARIABLE, find_circuit, sample_file
+from pyloric_simulator.detection import Detection
 from pyloric_simulator.prinz2004 import Prinz2004, State, neuron_models
 from pyloric_simulator.rhythm import FEATURES, report, summary
 from pyloric_simulator.store import ThermalizationStore
@@ -269,6 +270,20 @@ def test_a_written_run_is_judged_in_a_process_of_its_own(main_job: tuple[Path, s
     assert [(done.returncode, done.stderr) for done in found] == [(0, ""), (0, "")]
     assert found[0].stdout == found[1].stdout
     same_criteria(found[0].stdout, report(paper(0.5 * np.arange(10_001))))
+
+
+def test_spikes_bursts_and_order_can_be_described(run: Cli, wide: pd.DataFrame) -> None:
+    """The same recording as from somata, a tenth as high, with a threshold of its own; and a demand that all cycles be in order."""
+    small = wide / 10 - 40
+    small.to_csv("x.csv")
+    options = {"--threshold": "-40.5", "--prominence": "3", "--refractory": "2", "--kind": "crossings"}
+    options |= {"--gap": "200", "--min-duration": "30"}
+    d = Detection(-40.5, 3, 2, "crossings", 200, 30)
+    status, text, err = run("rhythm", "x.csv", *(x for pair in options.items() for x in pair), "--order", "1")
+    assert (status, err) == (0, "")
+    same_criteria(text, report(small, order=1, detection=d))
+    for cell, row in summary(small, detection=d).iterrows():
+        assert re.search(rf"^{cell} +{row['bursts']} +{row['spikes']} .* {row['activity']}$", text, re.MULTILINE)
 
 
 def test_a_recording_counts_from_its_start_on(run: Cli, wide: pd.DataFrame) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyloric_simulator.components import Cell, HodgkinHuxley1952, Network
+from pyloric_simulator.components import Cell, Network
+from pyloric_simulator.components import HodgkinHuxley1952 as HH
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.detection import Detection
 from pyloric_simulator.lif import LIF
@@ -282,8 +283,8 @@ def test_slow_waves_and_synaptic_potentials_are_no_spikes_and_no_reason_to_warn(
 
 
 def test_networks_are_told_by_their_labels_and_threshold_cells_by_their_own_spikes() -> None:
-    cells = {label: Cell([HodgkinHuxley1952.Na(120), HodgkinHuxley1952.K(36), HodgkinHuxley1952.leak(0.3)], V=-65) for label in ("PD", "LP", "PY")}
-    run = Network(cells)(np.arange(0, 40, 0.1), {"PD": 20.0})
+    axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
+    run = Network(dict.fromkeys(("PD", "LP", "PY"), axon))(np.arange(0, 40, 0.1), {"PD": 20.0})
     assert summary(run).attrs["pacemaker"] == ("PD", 0)
     assert set(features(run).attrs["why"].values()) <= {"silent", "no bursts"}
     assert not is_pyloric(run)
@@ -291,5 +292,5 @@ def test_networks_are_told_by_their_labels_and_threshold_cells_by_their_own_spik
     table = summary(lif)
     assert table["spikes"].tolist() == [len(x) for x in lif.spike_times().values()]
     assert table["spikes"].iloc[1] > 3
-    with pytest.raises(ValueError, match="no cell plays PD.*cells="):
+    with pytest.raises(ValueError, match=r"no cell plays PD.*cells="):
         is_pyloric(lif)
