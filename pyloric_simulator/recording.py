@@ -11,7 +11,6 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -272,7 +271,7 @@ def milliseconds(axis: str, times: Any, unit: float = 1.0) -> np.ndarray:
             t = checks.numbers(axis, times, "be times in ms").astype(float) * unit
         else:
             t = refused_text(axis, times, numeric.to_numpy(float))
-    if (bad := np.flatnonzero(~(np.diff(t, prepend=-np.inf) > 0))).size:
+    if (bad := np.flatnonzero(~((np.diff(t, prepend=-np.inf) > 0) & np.isfinite(t)))).size:
         raise ValueError(
             f"{axis} is {np.asarray(times)[bad[0]]} in row {bad[0] + 1}; it must hold times in ms that increase. Sort the rows and leave "
             "repeated and missing ones out; sweeps that each begin at 0 need times that go on."
@@ -298,7 +297,7 @@ def refused_text(axis: str, times: Any, numeric: np.ndarray) -> np.ndarray:
 def read_table(path: Any) -> pd.DataFrame:
     """The table in a CSV or Parquet file, with all of its columns, and the index that a Parquet file has.
 
-    In a CSV of this package only the leading lines that begin with # are comments, in others all such lines are.
+    Lines of a CSV that begin with # are comments; within a line the sign may belong to a label.
     """
     file = Path(path)
     if not file.is_file():
@@ -317,9 +316,7 @@ def read_table(path: Any) -> pd.DataFrame:
 
 def read_csv(file: Path) -> pd.DataFrame:
     """The table in a CSV file, its numbers to the last digit. Raises ValueError for a column that is there twice."""
-    comments = leading_comments(file)
-    own = any(line.startswith(b"# units: ") for line in comments)
-    options: dict[str, Any] = {"skiprows": len(comments)} if own else {"comment": "#"}
+    options: dict[str, Any] = {"comment": "#"} if file.suffix in COMPRESSED else {"skiprows": comments(file)}
     names = pd.read_csv(file, header=None, nrows=1, dtype=str, **options).iloc[0].dropna()
     if len(names) == 1 and (other := [x for x in (";", "\t") if x in names.iloc[0]]):
         raise ValueError(f"its columns are separated by {other[0]!r}, not commas; read it by pd.read_csv(…, sep={other[0]!r}, index_col=0)")
@@ -332,10 +329,13 @@ PANDAS = tuple(int(x) for x in pd.__version__.split(".")[:2])
 EXACT: dict[str, Any] = {"float_precision": "round_trip"} if PANDAS < (3, 1) else {}  # so that no digit is lost; later pandas does it
 
 
-def leading_comments(file: Path) -> list[bytes]:
-    """The lines at the beginning of a file that begin with #."""
+COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")  # which pandas opens
+
+
+def comments(file: Path) -> list[int]:
+    """Which lines of a file begin with #."""
     with file.open("rb") as opened:
-        return list(takewhile(lambda line: line.startswith(b"#"), opened))
+        return [i for i, line in enumerate(opened) if line.startswith(b"#")]
 
 
 def read_recording(path: Any) -> pd.DataFrame:
@@ -471,6 +471,8 @@ def check_potentials(name: str, V: Any, doubt: Callable[[str], None] | None = No
     doubt: what to do instead of refusing.
     """
     V = np.asarray(V, float).ravel()
+    if not len(V):
+        return
     level, top = abs(float(np.median(V[:: max(1, len(V) // MANY)]))), float(np.abs(V).max(initial=0.0))
     away = level > OFFSET * float(np.ptp(V))  # extracellular potentials lie around 0, and may be small
     wrong = ""
@@ -486,16 +488,17 @@ def check_potentials(name: str, V: Any, doubt: Callable[[str], None] | None = No
         doubt(wrong)
 
 
-ROUGH = 0.01  # mV, the usual bend of V from sample to sample where there is noise
+TURNS = 0.3  # of all samples, at which V turns where there is noise; at two thirds if it is white
 STRAIGHT = 1e-9  # mV, a smaller bend is that of a line
 
 
 def check_filled(cell: Any, t: np.ndarray, V: np.ndarray) -> None:
     """Warn of a part that is exactly 0 mV, or a straight line among noise, as where a recording was interrupted and filled."""
-    bend = np.abs(np.diff(V, 2))
-    if len(V) < 3 or (not (noisy := float(np.median(bend)) > ROUGH) and V.all()):
+    d = np.diff(V)
+    noisy = len(d) > 1 and float((d[1:] * d[:-1] < 0).mean()) > TURNS
+    if not noisy and (len(d) < 2 or V.all()):
         return
-    still = bend <= STRAIGHT if noisy else (V[1:-1] == 0) & (abs(float(np.median(V))) > OFFSET * float(np.ptp(V)))
+    still = np.abs(np.diff(d)) <= STRAIGHT if noisy else (V[1:-1] == 0) & (abs(float(np.median(V))) > OFFSET * float(np.ptp(V)))
     edges = np.flatnonzero(np.diff(still.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     long = edges[t[edges[:, 1] + 1] - t[edges[:, 0]] > BLIND]
     if len(long):

@@ -152,6 +152,7 @@ CASES: dict[str, Case] = {
     "truth values": mistyped(of(V.iloc[:2].set_axis(pd.Index([False, True]))), "truth values"),
     "complex": mistyped(of(timed(T + 0j)), "complex"),
     "a missing time": refused(of(timed(np.where(T == 9, np.nan, T))), "nan in row 19", "increase"),
+    "an infinite time": refused(of(timed(np.append(T[:-1], np.inf))), "inf in row 8000", "increase"),
     "a missing duration": refused(of(timed([pd.NaT, *pd.to_timedelta(T[1:], unit="ms")])), "NaT in row 1"),
     "times twice": refused(of(pd.concat([V.iloc[:5], V.iloc[4:]])), "2.0 in row 6", "increase"),
     "times backwards": refused(of(V[::-1]), "row 2", "Sort"),
