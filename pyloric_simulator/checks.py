@@ -781,18 +781,6 @@ def trace(t: np.ndarray, V: np.ndarray) -> None:
         raise ValueError(f"t goes from {t[0]:g} to {t[-1]:g} ms; times must be finite. Leave that sample out.")
 
 
-def mapping_of_trains(data: Any) -> None:
-    """Spike times come as a mapping from cells to increasing times."""
-    if not isinstance(data, Mapping):
-        raise TypeError(
-            f"the recording is of type {type(data).__name__}; it must be a result, a DataFrame of potentials (index: times "
-            "in ms, a column for each cell) or a mapping from cells to spike times in ms. Convert it to one of these."
-        )
-    for cell, x in data.items():
-        if np.ndim(x) != 1 or not (np.diff(np.asarray(x, float)) > 0).all():
-            raise ValueError(f"the spike times of {cell!r} do not increase; they must be (spike,) in ms. Sort them.")
-
-
 def roles(chosen: Mapping[str, Any], labels: Sequence[Any], wanted: Sequence[str]) -> None:
     """The three cells of the rhythm must be there."""
     for role in wanted:

@@ -87,9 +87,12 @@ def noise(t: np.ndarray, V: np.ndarray) -> float:
 
     Noise makes V turn more than once in three milliseconds, by little. A cell does not.
     """
+    many, up = max(TURNS * (t[-1] - t[0]), 8), V[1:] > V[:-1]
+    if np.count_nonzero(up[1:] != up[:-1]) < many:
+        return 0.0
     excursions = np.abs(np.diff(V[turning(V)]))
     small = excursions[excursions < SMALL]
-    if len(small) < max(TURNS * (t[-1] - t[0]), 8):
+    if len(small) < many:
         return 0.0
     usual = float(np.median(small))
     return usual if usual > CLEAN else 0.0
@@ -127,6 +130,7 @@ class Tops(NamedTuple):
     sample: np.ndarray  # (spike,) number of the sample at the top
     time: np.ndarray  # (spike,) ms, between samples
     height: np.ndarray  # (spike,) mV
+    hidden: float = 0.0  # mV, what the noise may reach, so that spikes that are lower are not among them
 
 
 def vertex(t: np.ndarray, V: np.ndarray, i: np.ndarray) -> np.ndarray:
@@ -205,7 +209,7 @@ def tops(t: np.ndarray, V: np.ndarray, d: Detection = STANDARD) -> Tops:
     """The spikes of V (time,) mV at increasing times t (time,) ms."""
     if len(t) < FEW:
         return Tops(np.empty(0, int), np.empty(0), np.empty(0))
-    seen, excursion, _, least = look(t, V, d)
+    seen, excursion, hidden, least = look(t, V, d)
     i, upward = maxima(seen, d.threshold), d.kind == "crossings"
     if upward and seen[-1] > max(seen[-2], d.threshold):
         i = np.append(i, len(t) - 1)  # a way up at the end
@@ -221,7 +225,7 @@ def tops(t: np.ndarray, V: np.ndarray, d: Detection = STANDARD) -> Tops:
     if upward:
         own, time = ascents(t, seen, i, d.threshold)
         i, height = i[own], height[own]
-    return Tops(i, time, height)
+    return Tops(i, time, height, hidden if least == hidden else 0.0)
 
 
 FEW = 3  # samples, less show no top

@@ -47,7 +47,7 @@ import json
 import math
 import os
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -75,9 +75,17 @@ from .prinz2004 import (
     precision,
     simulate,
 )
-from .recording import cell_number, check_spacing, check_units, evenly_sampled, order_of, warn_of_coarse
+from .recording import (
+    cell_number,
+    check_potentials,
+    check_spacing,
+    check_units,
+    evenly_sampled,
+    order_of,
+    warn_of_coarse,
+)
 from .rhythm import CRITERIA, Criterion
-from .scale import CALCIUM_INSIDE, suspicion
+from .scale import CALCIUM_INSIDE, DENSITY, suspicion
 from .seals import blank, is_intact, remove_drafts, sealed, write_whole
 
 # %% [markdown]
@@ -365,12 +373,22 @@ class Features(NamedTuple):
 DEFAULT_TEMPERATURE = 5.0  # ms
 
 
-def check_traces(t: tuple[int, ...], V: tuple[int, ...], pacemaker: Any) -> None:
-    """Refuse shapes of times and potentials that do not fit, and a number of no cell, which JAX would take for the last one."""
-    if len(V) != 2 or t != V[:1] or t[0] < 3:
-        raise ValueError(f"t has the shape {t} and V {V}; they must be (time,), three times at least, and (time, cell). Give V[:, None].")
+def check_traces(t: Any, V: Any, pacemaker: Any) -> None:
+    """Refuse shapes of times and potentials that do not fit, and a number of no cell, which JAX would take for the last one.
+
+    Arrays of NumPy are looked at as recordings are; those of JAX may not be known yet.
+    """
+    if np.ndim(V) != 2 or np.shape(t) != np.shape(V)[:1] or len(t) < 3:
+        raise ValueError(
+            f"t has the shape {np.shape(t)} and V {np.shape(V)}; they must be (time,), three times at least, and (time, cell). Give V[:, None]."
+        )
     if not isinstance(pacemaker, jax.core.Tracer):
-        cell_number("pacemaker", pacemaker, [("cell", i) for i in range(V[1])])
+        cell_number("pacemaker", pacemaker, [("cell", i) for i in range(np.shape(V)[1])])
+    if isinstance(t, np.ndarray):
+        check_spacing(t, "t")
+        check_units("the run", t, {})
+    if isinstance(V, np.ndarray):
+        check_potentials("the largest potential", V)
 
 
 def of_soft(detection: Any) -> Detection:
@@ -395,7 +413,7 @@ def soft_features(
     burst. Of a cell with more than `MAX_SPIKES` spikes all features are NaN. Raises ValueError for shapes that do not fit, and for a
     pacemaker that is not there.
     """
-    check_traces(np.shape(t), np.shape(V), pacemaker)
+    check_traces(t, V, pacemaker)
     d = of_soft(detection)
     V = jnp.asarray(V)
     t = jnp.asarray(t, V.dtype)
@@ -624,7 +642,8 @@ def named_scalars(trace: Callable[[], Any]) -> None:
 # ## What resembles a recording
 #
 # A **loss** is a function of `Params` that is small where the model does what is wanted. The functions below
-# build such losses; so may any function of your own that calls `simulate_with_adjoint`.
+# build such losses; so may any function of your own that calls `simulate_with_adjoint`. A recording is a result, a table with times and a
+# column for each cell, told by its label, the file of one, or times and potentials.
 #
 # The **trace mismatch** is the mean squared difference of potentials. It has many false minima: a model whose spikes come
 # two milliseconds late is no better than one without spikes.
@@ -708,6 +727,8 @@ def prediction_error(
     t, V = recording_of(data, model)
     c, n = model.circuit, leak(model.circuit)
     K = checks.positive("K", K, "mS/cm²")
+    if wrong := suspicion("K", K, DENSITY):
+        checks.warn(wrong)
     start = start_of(model, state, dt=dt)
     steps = t[0] + dt * np.arange(round((t[-1] - t[0]) / dt) + 2)
     target = CubicSpline(t, V)(np.minimum(steps, t[-1]))
@@ -758,12 +779,12 @@ def calcium_target(target: Any, cells: list[tuple[str, int]]) -> np.ndarray:
     """Mean calcium that is wanted, () or (cell,) µM; labels tell whose it is."""
     labelled = pd.Series(target) if isinstance(target, Mapping) else target
     if isinstance(labelled, pd.Series):
-        labelled = labelled.iloc[order_of(labelled.index, cells)]
+        labelled = labelled.iloc[order_of(labelled.index, cells, "target has no calcium")]
     x = checks.positive_values("target", labelled, "µM")
     if x.shape not in ((), (len(cells),)):
         raise ValueError(f"target has shape {x.shape}; it must be one number, or one for each of the {len(cells)} cells. Give one of these.")
-    for size in (x.min(), x.max()):
-        if wrong := suspicion("target", float(size), CALCIUM_INSIDE):
+    for size in {float(x.min()), float(x.max())}:
+        if wrong := suspicion("target", size, CALCIUM_INSIDE):
             checks.warn(wrong)
     return x
 
@@ -774,6 +795,7 @@ def calcium_mismatch(
     """Loss: mean over cells of log²(mean calcium / target); target: µM, a number, (cell,), or a mapping or Series with labels."""
     start = start_of(model, state, dt=dt)
     target = calcium_target(target, list(model.cells))
+    check_units("the run", checks.times(t, 0.0), {})
     return lambda params: jnp.mean(jnp.log(mean_calcium(params, start, t, dt=dt) / target) ** 2)
 
 
@@ -896,9 +918,14 @@ def fifteen(f: Features, roles: Sequence[int]) -> dict[str, Array]:
     }  # fmt: skip
 
 
+WIDEST = min((c.high - c.low) / (2 * c.sd) for c in CRITERIA)  # standard deviations; a wider margin leaves nothing of some range
+
+
 def three_cells(roles: Any, model: Any) -> tuple[int, ...]:
     """Numbers of the cells that are PD, LP and PY."""
-    if isinstance(roles, (str, Mapping)) or len(found := [cell_number("a role", x, model.cells) for x in roles]) != 3:
+    given = [] if isinstance(roles, (str, Mapping)) or not isinstance(roles, Iterable) else list(roles)
+    found = [cell_number("a role", x, model.cells) for x in given]
+    if len(found) != 3:
         raise TypeError(f"roles is {roles!r}; it must be the three cells that are PD, LP and PY, such as (0, 1, 2). Give them in this order.")
     if len(set(found)) < 3:
         raise ValueError(f"roles is {roles!r}; PD, LP and PY must be three cells. Name each once.")
@@ -921,8 +948,8 @@ def criteria_mismatch(
     ValueError for cells that are not there.
     """
     t, roles, temperature = times_of(t), three_cells(roles, model), checks.positive("temperature", temperature, "ms")
-    if not checks.number("margin", margin, "standard deviations") >= 0:
-        raise ValueError(f"margin is {margin:g}; it must not be negative. Say 0 for the accepted ranges themselves.")
+    if not 0 <= checks.number("margin", margin, "standard deviations") < WIDEST:
+        raise ValueError(f"margin is {margin:g}; it must be from 0 to below {WIDEST:.3g}, where a range ends. Say 0 for the ranges themselves.")
     d = of_soft(detection)
     start = start_of(model, state, dt=dt)
 

@@ -11,7 +11,6 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -257,6 +256,8 @@ def milliseconds(axis: str, times: Any, unit: float = 1.0) -> np.ndarray:
 
     Raises ValueError or TypeError, with the row, for times that are missing, do not increase, or are no numbers.
     """
+    if np.ndim(times) != 1:
+        raise ValueError(f"{axis} has the shape {np.shape(times)}; it must be (time,), in ms. Give times first, then the values.")
     if is_kind(times, "O"):
         times = pd.Index(times).infer_objects()
     if is_kind(times, "M"):
@@ -270,7 +271,7 @@ def milliseconds(axis: str, times: Any, unit: float = 1.0) -> np.ndarray:
             t = checks.numbers(axis, times, "be times in ms").astype(float) * unit
         else:
             t = refused_text(axis, times, numeric.to_numpy(float))
-    if (bad := np.flatnonzero(~(np.diff(t, prepend=-np.inf) > 0))).size:
+    if (bad := np.flatnonzero(~((np.diff(t, prepend=-np.inf) > 0) & np.isfinite(t)))).size:
         raise ValueError(
             f"{axis} is {np.asarray(times)[bad[0]]} in row {bad[0] + 1}; it must hold times in ms that increase. Sort the rows and leave "
             "repeated and missing ones out; sweeps that each begin at 0 need times that go on."
@@ -296,7 +297,7 @@ def refused_text(axis: str, times: Any, numeric: np.ndarray) -> np.ndarray:
 def read_table(path: Any) -> pd.DataFrame:
     """The table in a CSV or Parquet file, with all of its columns, and the index that a Parquet file has.
 
-    In a CSV of this package only the leading lines that begin with # are comments, in others all such lines are.
+    Lines of a CSV that begin with # are comments; within a line the sign may belong to a label.
     """
     file = Path(path)
     if not file.is_file():
@@ -315,9 +316,7 @@ def read_table(path: Any) -> pd.DataFrame:
 
 def read_csv(file: Path) -> pd.DataFrame:
     """The table in a CSV file, its numbers to the last digit. Raises ValueError for a column that is there twice."""
-    comments = leading_comments(file)
-    own = any(line.startswith(b"# units: ") for line in comments)
-    options: dict[str, Any] = {"skiprows": len(comments)} if own else {"comment": "#"}
+    options: dict[str, Any] = {"comment": "#"} if file.suffix in COMPRESSED else {"skiprows": comments(file)}
     names = pd.read_csv(file, header=None, nrows=1, dtype=str, **options).iloc[0].dropna()
     if len(names) == 1 and (other := [x for x in (";", "\t") if x in names.iloc[0]]):
         raise ValueError(f"its columns are separated by {other[0]!r}, not commas; read it by pd.read_csv(…, sep={other[0]!r}, index_col=0)")
@@ -330,10 +329,13 @@ PANDAS = tuple(int(x) for x in pd.__version__.split(".")[:2])
 EXACT: dict[str, Any] = {"float_precision": "round_trip"} if PANDAS < (3, 1) else {}  # so that no digit is lost; later pandas does it
 
 
-def leading_comments(file: Path) -> list[bytes]:
-    """The lines at the beginning of a file that begin with #."""
+COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")  # which pandas opens
+
+
+def comments(file: Path) -> list[int]:
+    """Which lines of a file begin with #."""
     with file.open("rb") as opened:
-        return list(takewhile(lambda line: line.startswith(b"#"), opened))
+        return [i for i, line in enumerate(opened) if line.startswith(b"#")]
 
 
 def read_recording(path: Any) -> pd.DataFrame:
@@ -469,6 +471,8 @@ def check_potentials(name: str, V: Any, doubt: Callable[[str], None] | None = No
     doubt: what to do instead of refusing.
     """
     V = np.asarray(V, float).ravel()
+    if not len(V):
+        return
     level, top = abs(float(np.median(V[:: max(1, len(V) // MANY)]))), float(np.abs(V).max(initial=0.0))
     away = level > OFFSET * float(np.ptp(V))  # extracellular potentials lie around 0, and may be small
     wrong = ""
@@ -484,16 +488,17 @@ def check_potentials(name: str, V: Any, doubt: Callable[[str], None] | None = No
         doubt(wrong)
 
 
-ROUGH = 0.01  # mV, the usual bend of V from sample to sample where there is noise
+TURNS = 0.3  # of all samples, at which V turns where there is noise; at two thirds if it is white
 STRAIGHT = 1e-9  # mV, a smaller bend is that of a line
 
 
 def check_filled(cell: Any, t: np.ndarray, V: np.ndarray) -> None:
     """Warn of a part that is exactly 0 mV, or a straight line among noise, as where a recording was interrupted and filled."""
-    bend = np.abs(np.diff(V, 2))
-    if len(V) < 3 or (not (noisy := float(np.median(bend)) > ROUGH) and V.all()):
+    d = np.diff(V)
+    noisy = len(d) > 1 and float((d[1:] * d[:-1] < 0).mean()) > TURNS
+    if not noisy and (len(d) < 2 or V.all()):
         return
-    still = bend <= STRAIGHT if noisy else (V[1:-1] == 0) & (abs(float(np.median(V))) > OFFSET * float(np.ptp(V)))
+    still = np.abs(np.diff(d)) <= STRAIGHT if noisy else (V[1:-1] == 0) & (abs(float(np.median(V))) > OFFSET * float(np.ptp(V)))
     edges = np.flatnonzero(np.diff(still.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     long = edges[t[edges[:, 1] + 1] - t[edges[:, 0]] > BLIND]
     if len(long):
@@ -594,10 +599,12 @@ def evenly_sampled(data: Any, cells: Any) -> tuple[np.ndarray, np.ndarray]:
         table = potentials(table_of(data))
         t, V, labels = table.index.to_numpy(), table.to_numpy(), table.columns
         check_units("the recording", t, dict(enumerate(V.T)))
+        if len(t) > 2 and (usual := float(np.median(np.diff(t)))) > BLIND:
+            warn(suspicion("the sampling interval of the recording", usual, SAMPLING))
         for name, x in zip(labels, V.T, strict=True):
             check_potentials(f"the largest potential of {name!r}", x)
     check_spacing(t)
-    return t, V[:, order_of(labels, list(cells))]
+    return t, V[:, order_of(labels, list(cells), "the recording has no potential")]
 
 
 def table_of(data: Any) -> pd.DataFrame:
@@ -610,24 +617,28 @@ def table_of(data: Any) -> pd.DataFrame:
         raise TypeError(f"the recording is a {type(data).__name__}; it must be a result, a DataFrame or a pair. Give (t, V), in ms and mV.")
     t, V = milliseconds("t", data[0]), data[1]
     if not isinstance(V, pd.DataFrame):
-        V = V.to_frame() if isinstance(V, pd.Series) and V.name is not None else pd.DataFrame(checks.numbers("V", V, "be potentials in mV"))
+        named = isinstance(V, pd.Series) and V.name is not None
+        V = V.to_frame() if named else checks.numbers("V", V, "be potentials in mV")
+        if np.ndim(V) not in (1, 2):
+            raise ValueError(f"V has the shape {np.shape(V)}; it must be (time, cell), in mV. Leave the other axes out.")
+        V = pd.DataFrame(V)
     if len(V) != len(t):
         raise ValueError(f"V has {len(V)} rows and t {len(t)} times; there must be one row for each time. Cut the longer one.")
     return V.set_axis(pd.Index(t, name="time (ms)"))
 
 
-def order_of(labels: pd.Index, cells: list[tuple[str, int]]) -> list[int]:
-    """The column of each cell of a model. Raises ValueError for labels that do not name all cells, each once."""
+def order_of(labels: pd.Index, cells: list[tuple[str, int]], lack: str) -> list[int]:
+    """The column of each cell of a model. Raises ValueError for labels that do not name all cells, each once; lack: how it says so."""
     if isinstance(labels, pd.RangeIndex) or (len(cells) == 1 and list(labels) == ["V"]):
         if len(labels) != len(cells):
             raise ValueError(
-                f"V has {len(labels)} columns without labels; there must be one for each cell, in the order {checks.listing(cells)}. Name "
-                "them, or pick some."
+                f"there are {len(labels)} columns without labels; there must be one for each cell, in the order {checks.listing(cells)}. "
+                "Name them, or pick some."
             )
         return list(range(len(cells)))
     named = cell_numbers("the column", labels, cells)
     if lacking := [cell for k, cell in enumerate(cells) if k not in named]:
-        raise ValueError(f"the recording has no potential of the cell {lacking[0]}; it must have one for each cell of the model. Add it.")
+        raise ValueError(f"{lack} of the cell {lacking[0]}; there must be one for each cell of the model. Add it.")
     return [named.index(k) for k in range(len(cells))]
 
 

@@ -203,6 +203,14 @@ def test_extracellular_and_other_small_or_shifted_potentials_are_no_mistake() ->
             assert len(as_recording(pd.DataFrame({"PD": V}, index=T)).cells) == 1
 
 
+def test_a_cell_at_rest_is_no_hole_that_was_filled() -> None:
+    """Without noise a cell that fires, and is then at rest, may be constant to the last bit."""
+    tonic = np.where(T < 4500, -40 + 60 * np.sin(T) ** 9, -60.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert as_recording(pd.DataFrame({"PD": tonic}, index=T)).cells == ("PD",)
+
+
 # ---------------------------------------------------------------- gaps
 
 
@@ -318,10 +326,17 @@ FORMS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     "a column with its unit": lambda V, path: V.set_axis(V.index / 1e3).rename_axis("Time [s]").to_csv(path),
     "the unit in the last column": lambda V, path: V.assign(t_us=V.index * 1e3).to_csv(path, index=False),
     "durations": lambda V, path: V.set_axis(pd.to_timedelta(V.index, unit="ms")).to_parquet(path.with_suffix(".parquet")),
-    "comments": lambda V, path: path.write_text("# of a crab\n" + V.to_csv()) and None,
+    "comments": lambda V, path: path.write_text(f"# of a crab\n{V.iloc[:9].to_csv()}# a pulse\n{V.iloc[9:].to_csv(header=False)}") and None,
     "no name": lambda V, path: V.rename_axis(None).to_csv(path),
     "compressed": lambda V, path: V.to_csv(path.with_suffix(".csv.gz")),
 }
+
+
+def test_a_label_may_have_the_sign_of_comments(tmp_path: Path) -> None:
+    WAVE.rename_axis("time").set_axis(["PD #1", "LP #2"], axis=1).to_csv(tmp_path / "x.csv")
+    found = read_recording(tmp_path / "x.csv")
+    assert list(found) == ["PD #1", "LP #2"]
+    np.testing.assert_array_equal(found, WAVE)
 
 
 @pytest.mark.parametrize("form", FORMS)
