@@ -605,7 +605,7 @@ def fi_curve(
     allocated(f"a curve of {len(levels):,} currents for {duration:g} ms", len(levels) * len(t) * (1 + staircase))
     s = set_up(model, t, state, dt, 0.0)
     number, grid = cell_number(s.network, cell), grid_of(t, 0.0, s.dt)[0]
-    plausible_levels("currents", levels, s.network, number)
+    plausible_levels("the largest current", levels, s.network, number)
     checks.on_steps(t, 0.0, s.dt, grid_of(t, 0.0, s.dt)[1] is None)
     with precision(s.network.dtype):
         start = State(*(np.asarray(x, s.network.dtype) for x in s.start))
@@ -1056,6 +1056,7 @@ def noisy(
     s = set_up(model, t, state, dt, t0)
     seed = checks.count("seed", seed, least=0)
     check_noise(current, conductances, s)
+    N = None if channels is None or channels == {} else numbers_of_channels(s.network, channels)
     with precision(s.network.dtype):
         key, I, G = jax.random.key(seed), injected(s, I_ext), None
         if current is not None:
@@ -1063,7 +1064,6 @@ def noisy(
         for i, x in enumerate(conductances, 1):
             g = jnp.maximum(noise_of_cells(x.g, key, s, i), 0) * NS_TO_US
             G, I = g if G is None else G + g, I + g * x.E
-        N = None if not channels else numbers_of_channels(s.network, channels)
         s = s._replace(start=NoisyState(**s.start._asdict(), n=state.n)) if N and isinstance(state, NoisyState) else s
         return run(s, Drive(I, G, N=N, key=jax.random.fold_in(key, len(conductances) + 1)))
 
@@ -1148,8 +1148,8 @@ def load_state(path: str | os.PathLike[str], model: Any) -> Snapshot:
     """
     if not hasattr(model, "params"):
         model = network_of(model)
-    text, numbers = described(model)
     arrays = checks.snapshot_in(path_of("the snapshot", path))
+    text, numbers = described(model)
     (version, found, t0), fields = arrays.about, arrays.fields
     checks.same_model(path, (version, found), (SNAPSHOT, json.loads(json.dumps(text))), arrays.numbers, numbers)
     like = state_like(model, fields)

@@ -71,7 +71,6 @@ from .components import (
     Structure,
     Working,
     base,
-    capacitances,
     chemical,
     divided,
     faster,
@@ -193,7 +192,7 @@ def warm_kind(kind: Any, q: Q10s, x: Any) -> Any:
 def warm_group(group: Group, q: Q10s, T: Any) -> Group:
     """A group of cells at the temperature T (°C), without their densities."""
     x, c = (T - group.temperature) / 10, group.circuit.constants
-    pump = factor(q.calcium, "", group.pump, x)
+    pump = factor(q.calcium, "", group.pump, x) if group.pool else 1.0
     γ = c.γ * (T + CELSIUS) / (group.temperature + CELSIUS)
     constants = c._replace(γ=γ, τ_Ca=c.τ_Ca / pump, f=c.f / pump if q.keeps_influx else c.f)
     channels = tuple(warm_channel(c, q, x) for c in group.channels)
@@ -430,7 +429,7 @@ def fixed_reversal(channel: Channel, group: Group) -> float | None:
     E = channel.E
     if isinstance(E, (Nernst, GHK)):
         moving = E.inside is None or E.outside is None
-        return None if moving else float(reversal(channel, group, jnp.ones(())))
+        return None if moving else group.circuit.constants.γ * 2 / E.z * math.log(E.outside / E.inside)  # type: ignore[operator]
     return None if channel.ion == "Ca" else float(E)
 
 
@@ -788,7 +787,7 @@ def phase_response(
     network = network_of(model)
     model, number = model if isinstance(model, Prinz2004) else network, cell_number(network, cell)
     I_ext = constant_current("I_ext", I_ext, network)
-    charge = charge_of_a_pulse(charge, float(np.asarray(capacitances(network.structure))[number]))
+    charge = charge_of_a_pulse(charge, float(network.structure.groups[network.places[number][0]].circuit.constants.C))
     found = find_rhythm(model, number, events, cycles, transient, state, dt, I_ext)
     if width > found.period:
         raise ValueError(f"width is {width:g} ms, longer than the period of {found.period:.4g} ms; a pulse has a phase. Take a shorter one.")

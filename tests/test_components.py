@@ -437,7 +437,7 @@ def test_warmer_networks() -> None:
     assert float(warm.structure.kinds[0].rate(0.2, -5.0, -50.0)) == pytest.approx(2 * float(nmda(0.2, -5.0, -50.0)))
     pool = warm.made_of["a"].calcium
     assert pool is not None
-    assert (pool.τ, pool.f) == pytest.approx((100 / 3, 10 / 3))
+    assert (pool.τ, pool.f) == pytest.approx((100 / 3, 10))
     same = network.warmed(10.0)(np.arange(0, 10, 0.5))
     np.testing.assert_array_equal(same.states.V, network(np.arange(0, 10, 0.5)).states.V)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from scipy.integrate import solve_ivp
 
 from pyloric_simulator.clamps import activation, clamp_family, dynamic_clamp, inactivation, voltage_clamp
@@ -37,12 +38,14 @@ from pyloric_simulator.experiments import (
     Steps,
     White,
     Zap,
+    binomial,
     current_clamp,
     fi_curve,
     input_resistance,
     load_state,
     network_of,
     noisy,
+    numbers_of_channels,
     present,
     rebuilt,
     rheobase,
@@ -317,19 +320,58 @@ def test_conductance_noise_has_its_mean() -> None:
     assert V.mean() == pytest.approx((g * [-54.387, 0, -75]).sum() / g.sum(), abs=0.3)
 
 
-@pytest.mark.parametrize("dt", [0.1, 0.05])
-def test_channel_noise_at_constant_potential(dt: float) -> None:
-    N, V, n = 500, -45.0, 200
+def held_open(n: int, channels: dict[str, float], V: float, t: np.ndarray, dt: float) -> np.ndarray:
+    """The share of open channels, (time, cell, Na and K), of n axons held at V."""
     network = Network({"a": axon()}, sizes={"a": n})
+    steps = round(t[-1] / dt)
+    N, key = numbers_of_channels(network, channels), jax.random.key(1)
+    drive = Drive(jnp.zeros((steps + 1, n)), V=jnp.full((2 * steps + 1, n), V), N=N, key=key)
+    y = simulate_driven(network.params, network.cold, t, drive, clamped=range(n), dt=dt)
+    return np.stack([y.m[..., 0] ** 3 * y.h[..., 0], y.m[..., 1] ** 4], -1)
+
+
+def markov(n: int, N: int, gates: list[tuple[int, float, float]], t: np.ndarray, seed: int) -> np.ndarray:
+    """The share of open channels, (time, cell): every gate of every channel by itself; gates: number, x∞ and τ."""
+    rng, dt, found = np.random.default_rng(seed), t[1] - t[0], []
+    x = [rng.random((n, N, k)) < inf for k, inf, _ in gates]
+    for _ in t:
+        found.append(np.all(np.concatenate(x, 2), 2).mean(1))
+        for i, (_, inf, τ) in enumerate(gates):
+            changes = 1 - np.exp(-dt / τ)
+            opens, closes = inf * changes, (1 - inf) * changes
+            x[i] = rng.random(x[i].shape) < np.where(x[i], 1 - closes, opens)
+    return np.array(found)
+
+
+def memory(o: np.ndarray, lag: int) -> float:
+    """Autocorrelation of (time, cell) at a lag."""
+    d = o - o.mean()
+    return float((d[lag:] * d[:-lag]).mean() / d.var())
+
+
+@pytest.mark.parametrize("dt", [0.1, 0.05])
+def test_open_channels_at_constant_potential(dt: float) -> None:
+    V, N, t = -35.0, {"Na": 500.0, "K": 300.0}, np.arange(0, 120, 0.5)
+    found = held_open(120, N, V, t, dt)[80:]
     x = jnp.full(1, V)
-    inf = np.array([float(HH.Na.m.inf(x, x)[0]), float(HH.K.m.inf(x, x)[0])])
-    t = np.arange(0, 100, 5.0)
-    steps = int(t[-1] / dt)
-    numbers = (np.full((n, 3), float(N)),)
-    drive = Drive(jnp.zeros((steps + 1, n)), V=jnp.full((2 * steps + 1, n), V), N=numbers, key=jax.random.key(0), first=jnp.asarray(0))
-    m = np.asarray(simulate_driven(network.params, network.cold, t, drive, clamped=range(n), dt=dt).m)[8:]
-    np.testing.assert_allclose(m.mean((0, 1)), inf, rtol=0.02)
-    np.testing.assert_allclose(m.reshape(-1, 2).var(0), inf * (1 - inf) / N, rtol=0.12)
+    at_V = lambda gate: (float(gate.inf(x, x)[0]), float(gate.tau(x, x)[0]))  # noqa: E731
+    for i, (name, gates) in enumerate({"Na": [(3, *at_V(HH.Na.m)), (1, *at_V(HH.Na.h))], "K": [(4, *at_V(HH.K.m))]}.items()):
+        o = np.prod([inf**k for k, inf, _ in gates])
+        assert found[..., i].mean() == pytest.approx(o, rel=0.03)
+        assert found[..., i].var() == pytest.approx(o * (1 - o) / N[name], rel=0.08)
+        exact = markov(40, int(N[name]), gates, t[80:], 2)
+        assert found[..., i].var() == pytest.approx(exact.var(), rel=0.12)
+        for lag in (1, 4, 10):
+            assert memory(found[..., i], lag) == pytest.approx(memory(exact, lag), abs=0.05)
+
+
+def test_the_axon_fires_by_itself_as_often_as_with_exact_channels() -> None:
+    network, t = Network({"a": axon()}, sizes={"a": 25}), np.arange(0, 450, 0.1)
+    run = noisy(network, t, channels={"Na": 600, "K": 180}, seed=2)
+    counts = np.array([(spikes(t, V) > 50).sum() for V in run.states.V.T]) / 0.4
+    assert counts.mean() == pytest.approx(38.8, abs=4 * 4.0 / 5)  # Hz; exact channels, 105 s, ±0.2; of one axon here ±4.0
+    o = run.states.m[..., 0] ** 3 * run.states.h[..., 0]
+    np.testing.assert_allclose(o, run.states.n[..., 7] / 600, atol=1e-12)  # currents are those of the open channels
 
 
 @pytest.mark.slow
@@ -343,6 +385,25 @@ def test_noise_of_a_cell_is_its_own_and_goes_on() -> None:
     later = noisy(axon(), t[40:], state=first.final_state, t0=t[40], **kwargs)
     np.testing.assert_array_equal(later.states.V, one.states.V[40:])
     assert not (noisy(axon(), t, **(kwargs | {"seed": 8})).states.V == one.states.V).all()
+    np.testing.assert_array_equal(later.states.n, one.states.n[40:])
+    assert axon()(t[40:], state=first.final_state, t0=t[40]).states.V.shape == (40, 1)  # without noise
+
+
+def test_noise_goes_on_from_a_snapshot(tmp_path: Path) -> None:
+    kwargs: dict[str, Any] = dict(channels={"Na": 1000, "K": 300}, current=OU(0.0, 0.1, 5.0), conductances=[EXCITATION], seed=7)
+    t = np.arange(0, 40, 0.5)
+    save_state(tmp_path / "s", noisy(axon(), t[:41], **kwargs))
+    state, t0 = load_state(tmp_path / "s", axon())
+    np.testing.assert_array_equal(noisy(axon(), t[40:], state=state, t0=t0, **kwargs).states.V, noisy(axon(), t, **kwargs).states.V[40:])
+
+
+def test_binomial_numbers() -> None:
+    for n, p in ((30, 0.1), (41, 0.1), (300, 0.9), (1000, 0.001), (5000, 0.3), (1, 0.5)):
+        x = np.asarray(jax.jit(binomial)(jax.random.key(1), jnp.full(200000, float(n)), jnp.full(200000, p)))
+        exact = scipy.stats.binom(n, p)
+        assert x.mean() == pytest.approx(exact.mean(), abs=4 * exact.std() / 447)
+        assert x.var() == pytest.approx(exact.var(), rel=0.02)
+        assert scipy.stats.skew(x) == pytest.approx(float(exact.stats("s")), abs=0.03)
 
 
 # ---------------------------------------------------------------- snapshots
@@ -409,15 +470,18 @@ def test_q10s_act_on_what_they_name() -> None:
     np.testing.assert_allclose(new.params.gs / old.params.gs, np.where(glutamate, 2.0, 1.0))
     c, d = old.structure.groups[0].circuit.constants, new.structure.groups[0].circuit.constants
     assert d.γ / c.γ == pytest.approx(293.15 / 283.15)
-    assert (d.τ_Ca, d.f) == pytest.approx((c.τ_Ca / 2, c.f / 2))
+    assert (d.τ_Ca, d.f) == pytest.approx((c.τ_Ca / 2, c.f))
+    e = at_temperature(circuit(), 20.0, q10._replace(keeps_influx=True)).structure.groups[0].circuit.constants
+    assert (e.τ_Ca, e.f) == pytest.approx((c.τ_Ca / 2, c.f / 2))
     assert new(np.arange(0, 5.0)).model is new
 
 
 def test_all_rates_with_one_q10_only_change_the_clock() -> None:
-    q10 = Q10s(m=2.0, h=2.0, g=2.0, gs=2.0, synapse=2.0, calcium=2.0)
+    two = dict.fromkeys(("Na", "K", "leak"), 2.0)  # named, so that they go before the axon's own
+    q10 = Q10s(m=two, h=two, g=two, gs=2.0, synapse=2.0, calcium=2.0)
     cell = Network({"axon": axon()})
     t = np.arange(0, 60, 0.1)
-    cold, hot = cell(2 * t, 6.28, dt=0.04), at_temperature(cell, 20.0, q10)(t, 12.56, dt=0.02)
+    cold, hot = cell(2 * t, 6.28, dt=0.04), at_temperature(cell, 16.3, q10)(t, 12.56, dt=0.02)
     np.testing.assert_allclose(spikes(t, hot.states.V[:, 0]), spikes(2 * t, cold.states.V[:, 0]) / 2, atol=0.02)
 
 
@@ -536,7 +600,7 @@ def test_experiments_under_jit_vmap_and_grad() -> None:
     def after_noise(params: Params) -> Any:
         key = jax.random.key(0)
         I = White(1.0).samples(key, 0, n + 1, 0.025)[:, None]
-        drive = Drive(I, N=(np.full((1, 3), 1e4),), key=key, first=jnp.asarray(0))
+        drive = Drive(I, N=((np.full(1, 1e4), np.full(1, 1e4), None),), key=key)
         return simulate_driven(params, network.cold, t, drive, dt=0.025).V[-1, 0]
 
     g = jax.jit(jax.grad(after_noise))(network.params).g[0]
@@ -558,7 +622,7 @@ def test_experiments_under_jit_vmap_and_grad() -> None:
         (lambda t: voltage_clamp(axon(), t, pd.Series([0.0, 1.0], [0.0, 5.0])), "must cover the run"),
         (lambda t: voltage_clamp(circuit(), t, -60), "3 cells; one must be named"),
         (lambda t: voltage_clamp(circuit(), t, -60, cell="PD"), "must be one of 'AB/PD', 'LP', 'PY'"),
-        (lambda _: fi_curve(axon(), [1.0], duration=-5), "must not be negative"),
+        (lambda _: fi_curve(axon(), [1.0], duration=-5), "must be positive"),
         (lambda _: fi_curve(axon(), [np.nan]), "finite numbers in nA"),
         (lambda _: rheobase(axon(), 1.0, low=2.0), "the first must be less"),
         (lambda t: dynamic_clamp(axon(), t, []), "nothing is added"),
