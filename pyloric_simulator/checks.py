@@ -76,7 +76,9 @@ def function(what: str, f: Any, example: str) -> None:
 
 
 def mapping(what: str, values: Any, example: str) -> Mapping[str, Any]:
-    """A mapping from names, which are text."""
+    """A mapping from names, which are text, or a Series with these as its labels."""
+    if isinstance(values, pd.Series) and values.index.is_unique:
+        values = values.to_dict()
     if not isinstance(values, Mapping):
         raise TypeError(f"{what} is {reprlib.repr(values)}; it must be a mapping from names. Write {example}, for example.")
     texts(f"a name in {what}", values)
@@ -688,6 +690,8 @@ POSITIVE_OF_CELL = ("R", "τ")
 
 def threshold_cells(params: Any, units: Any, size: int) -> Any:
     """Parameters of integrate-and-fire cells, each (cell,): finite, R and τ positive, V_reset below V_th."""
+    for name, x in params._asdict().items():
+        in_order(name, x)
     params = type(params)(*(numbers(name, x) for name, x in params._asdict().items()))
     per_cell(params, size)
     for name, x in params._asdict().items():
@@ -949,9 +953,22 @@ def at_least(what: str, value: Any, least: float, unit: str) -> float:
     return x
 
 
+def in_order(what: str, x: Any) -> None:
+    """Refuse a table whose labels would be ignored, where only the order of the numbers counts."""
+    if not isinstance(x, (pd.Series, pd.DataFrame)):
+        return
+    labels = [*x.index, *(x.columns if isinstance(x, pd.DataFrame) else ())]
+    if isinstance(x, pd.DataFrame) or labels != list(range(len(x))):
+        raise TypeError(
+            f"{what} is a {type(x).__name__} with the labels {reprlib.repr(labels)}, and only the order counts here; it must be an array. "
+            "Bring it into order, and pass .to_numpy()."
+        )
+
+
 def shaped(what: str, x: Any, *wanted: tuple[int, ...]) -> Any:
     """An array of numbers of one of some shapes, in floating point; of what JAX traces only the shape is looked at."""
     if not isinstance(x, jax.core.Tracer):
+        in_order(what, x)
         x = x if isinstance(x, jax.Array) and x.dtype in (np.float32, np.float64) else numbers(what, x)
     if np.shape(x) not in wanted:
         rule = " or ".join(map(str, wanted))
@@ -961,6 +978,7 @@ def shaped(what: str, x: Any, *wanted: tuple[int, ...]) -> Any:
 
 def shaped_conductances(what: str, x: Any, wanted: tuple[int, ...], unit: str) -> None:
     """Conductances of a shape: finite and not negative, unless JAX traces them."""
+    in_order(what, x)
     shaped(what, x if isinstance(x, jax.core.Tracer) else conductances(what, x, unit), wanted)
 
 
@@ -1174,6 +1192,7 @@ def per_cell_numbers(what: str, values: Any, size: int) -> dict[str, np.ndarray]
     for name, value in values.items():
         if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or keyword.iskeyword(name):
             raise ValueError(f"{name!r} is not a name of a variable; it must be letters, digits and underscores. Rename it.")
+        in_order(name, value)
         x = numbers(name, value).astype(float)
         if x.shape not in ((), (size,)) or not np.isfinite(x).all():
             raise ValueError(f"{name} is {value!r}; it must be one finite number, or one for each of the {size} cells. Give these.")

@@ -484,7 +484,7 @@ class Cell(Portable):
         self.g = np.array([p.uS / (self.area * CM2_MS_TO_US) if p.density is None else p.density for p in placed], float)
         for channel in self.channels:
             check_channel(channel)
-        checks.pool(self.channels, calcium is not None, reads_calcium)
+        checks.pool(self.channels, calcium is not None, senses_calcium)
         check_densities(self.channels, self.g)
         checks.usual_densities([(c.name, c.source, float(g)) for c, g in zip(self.channels, self.g, strict=True)], USUAL)
 
@@ -501,11 +501,27 @@ class Cell(Portable):
 
 
 def reads_calcium(gate: Gate | None) -> bool:
-    """Whether a gate depends on the calcium concentration by its K or by a function of one's own (rates may ignore it)."""
+    """Whether a gate depends on the calcium concentration by its K."""
     return gate is not None and gate.K != 0
 
 
-GRID_V, GRID_CA = (x.ravel() for x in np.meshgrid(np.arange(-100.0, 61.0), (0.01, 0.05, 1.0, 10.0, 100.0)))  # mV, µM
+def senses_calcium(gate: Gate | None) -> bool:
+    """Whether a gate depends on the calcium concentration, by its K or by a function that does."""
+    return reads_calcium(gate) or (gate is not None and any(varies_with_calcium(f) for f in (gate.inf, gate.tau)))
+
+
+@cache
+def varies_with_calcium(f: Function) -> bool:
+    """Whether the values of a function of V and Ca differ with Ca."""
+    if isinstance(f, Curve) or not takes_calcium(f):
+        return False
+    with precision("float64"), jax.ensure_compile_time_eval():
+        x = np.asarray(at(f, jnp.asarray(GRID_V), jnp.asarray(GRID_CA)))
+    return bool(np.ptp(x.reshape(len(LEVELS_CA), -1), axis=0).any())
+
+
+LEVELS_CA = (0.01, 0.05, 1.0, 10.0, 100.0)  # µM
+GRID_V, GRID_CA = (x.ravel() for x in np.meshgrid(np.arange(-100.0, 61.0), LEVELS_CA))  # mV, µM
 
 
 @cache

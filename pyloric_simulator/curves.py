@@ -181,6 +181,7 @@ def shoot(C: Callable[[Array], Array], θ0: Array, λ0: Array, length: float, n:
 
 # %%
 SPACING = 0.01  # log units, to both sides
+WIDEST = 1.0  # log units; an average over more was probably meant in per cent
 
 
 class Surroundings(NamedTuple):
@@ -334,6 +335,7 @@ MOST_DRIFT = 0.1  # of the Hamiltonian, as a share of H
 
 def logarithms(start: Any) -> tuple[tuple[str, ...], np.ndarray]:
     """Names and logarithms of positive values."""
+    start = start.to_dict() if isinstance(start, pd.Series) and start.index.is_unique else start
     if not isinstance(start, Mapping) or not start:
         raise TypeError(f"start is {start!r}; it must be a mapping from one or more names to values. Write {{'g': 1.0}}.")
     if "loss" in start:
@@ -452,6 +454,8 @@ def smoothed(f: Loss, width: float) -> Callable[[Mapping[str, Any]], Array]:
     for a width that is not positive.
     """
     w = checks.positive("width", width, "log units")
+    if w > WIDEST:
+        checks.warn(f"width is {w:g} log units, a factor of {math.exp(w):.3g} to both sides. If that is in per cent, divide it by 100.")
     checks.function("f", f, "lambda g: jnp.log(g['a'])")
 
     def mean(values: Mapping[str, Any]) -> Array:

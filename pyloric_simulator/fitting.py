@@ -161,8 +161,8 @@ def with_values(params: Params, values: Mapping[str, Any]) -> Params:
     Raises ValueError or TypeError for unknown names, and for values, unless JAX traces them, that the number cannot have.
     """
     checks.of_type("params", params, Params, "those of a Prinz2004, `model.params`")
-    known = places(params.circuit)
-    checks.known_parameters(checks.mapping("values", values, "{'LP Na': 100}"), known)
+    known, values = places(params.circuit), checks.mapping("values", values, "{'LP Na': 100}")
+    checks.known_parameters(values, known)
     for name, value in values.items():
         check_value(name, known[name], value)
         params = put(params, known[name], value)

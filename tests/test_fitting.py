@@ -87,6 +87,11 @@ def test_whole_numbers_leave_the_others_as_they_are(cell):
     assert changed == parameters(cell) | {"AB/PD 2 KCa": 2}
 
 
+def test_values_come_by_their_labels_from_a_series_too(cell):
+    values = {"AB/PD 2 KCa": 2.0, "E Na": 45.0}
+    assert parameters(model_with(cell, pd.Series(values))) == parameters(model_with(cell, values))
+
+
 def test_unknown_names_are_refused_with_a_hint(paper):
     with pytest.raises(ValueError, match="Did you mean 'LP Na'"):
         with_values(paper.params, {"LP Naa": 1.0})

@@ -118,6 +118,9 @@ def network_with(**changes: Any) -> Network:
     return network
 
 
+TABLE = pd.DataFrame(np.ones((2, 3)), ["b", "a"], ["K", "Na", "leak"])
+
+
 def squared(params: Any) -> Any:
     return (params.g[0, 0] - 60.0) ** 2
 
@@ -221,6 +224,8 @@ CASES: dict[str, Case] = {
     "cell: V NaN": refused(lambda: Cell([HH.leak(0.3)], V=np.nan), "nan", "finite"),
     "cell: a mapping of channels": mistyped(lambda: Cell({"Na": HH.Na(120)}), "'Na'", "list of channels with their densities"),
     "cell: the same channel twice": refused(lambda: Cell([HH.Na(120), HH.Na(1)]), "'Na' twice", "Rename"),
+    "cell: a gate of calcium without calcium": late(refused(
+        lambda: made(calcium=None, m=Gate(lambda V, Ca: Ca / (Ca + 3), GATE.tau)), "reads it", "must have a pool")),
     # synapses and networks
     "synapse: kind in the place of g": mistyped(lambda: joined(Synapse("a", "b", 30, GLUTAMATE)), "Transmitter(", "numbers in nS"),
     "synapse: twice": refused(lambda: joined(*2 * [Synapse("a", "b", GLUTAMATE, 30)]), "'glutamate'", "twice", "Add the conductances"),
@@ -255,6 +260,8 @@ CASES: dict[str, Case] = {
     "params: one gs too many": refused(lambda: network_with(gs=np.ones(2))(T), "params.gs has shape (2,)", "(1,)"),
     "params: gs negative": refused(lambda: network_with(gs=np.array([-1.0]))(T), "-1", "not be negative"),
     "params: gs NaN": refused(lambda: network_with(gs=np.array([np.nan]))(T), "nan", "finite"),
+    "params: a table for g": mistyped(lambda: network_with(g=(TABLE,))(T), "DataFrame", "'K'", "only the order counts"),
+    "params: gs with labels": mistyped(lambda: network_with(gs=pd.Series({"a": 1.0}))(T), "Series", "['a']", ".to_numpy()"),
     "params: g is an array": mistyped(lambda: network_with(g=np.ones((2, 3)))(T), "params.g", "tuple"),
     "pure: gz of one": refused(lambda: simulate_network(P.replace(gz=np.ones(2)), COLD, T), "params.gz has shape (2,)", "(1,)"),
     "pure: two groups": refused(lambda: simulate_network(P.replace(g=(*P.g, *P.g)), COLD, T), "2 arrays", "each of the 1 groups"),
@@ -289,6 +296,7 @@ CASES: dict[str, Case] = {
     "neuron: derivative complex": mistyped(lambda: neuron(derivative=lambda y, I, p: {"V": jnp.asarray(1j)}), "complex", "real number"),
     "neuron: parameter NaN": refused(lambda: neuron(params={"τ": np.nan}), "τ is nan", "finite"),
     "neuron: parameter Boolean": mistyped(lambda: neuron(params={"τ": True}), "True"),
+    "neuron: parameters with labels": mistyped(lambda: neuron(params={"τ": pd.Series({"b": 10, "a": 20})}), "['b', 'a']", "order counts"),
     "neuron: parameters in a list": mistyped(lambda: neuron(params=[20]), "params is [20]", "mapping"),
     "neuron: a name that Python keeps": refused(lambda: neuron(params={"lambda": 1, "τ": 20}), "'lambda'", "Rename"),
     "neuron: a name that is a number": refused(lambda: neuron(start={1: -65}), "1 is not a name", "Rename"),
@@ -313,6 +321,7 @@ CASES: dict[str, Case] = {
     "LIF: threshold NaN": refused(lambda: LIF(1, V_th=[np.nan]), "nan", "finite"),
     "LIF: thresholds masked": refused(lambda: LIF(2, V_th=np.ma.masked_equal([-50.0, -40], -40)), "1 masked", "Fill them"),
     "LIF: thresholds nullable": refused(lambda: LIF(2, V_th=pd.array([-50, None], dtype="Float64")), "missing"),
+    "LIF: τ in another order": mistyped(lambda: LIF(2, τ=pd.Series([10.0, 20.0], [1, 0])), "[1, 0]", "only the order counts"),
     "LIF: R Boolean": mistyped(lambda: LIF(1, R=True), "truth values"),
     "LIF: size Boolean": mistyped(lambda: LIF(True), "True", "whole number"),
     "LIF: a billion": Case(lambda: LIF(10**9), MemoryError, ("1000000000 cells", "GB")),
@@ -388,6 +397,7 @@ CASES: dict[str, Case] = {
     "curve: step longer than the curve": refused(lambda: curve(step=2.0), "step is 2", "shorter"),
     "curve: both of text": mistyped(lambda: curve(both="no"), "'no'", "True or False"),
     "curve: more directions than parameters": refused(lambda: flattest(of_sum, ONES, 3), "n is 3", "from 1 to 2"),
+    "curve: smoothed over per cents": warned(lambda: smoothed(of_sum, 5), "5 log units", "factor of 148", "divide it by 100"),
     "curve: smoothing nothing": mistyped(lambda: smoothed(3, 0.1), "f is 3", "function"),
     "curve: smoothed at a negative value": refused(lambda: smoothed(of_sum, 0.1)({"a": -1.0, "b": 1.0}), "-1", "positive"),
 }  # fmt: skip
