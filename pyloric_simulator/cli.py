@@ -466,6 +466,7 @@ def roles_of(V: pd.DataFrame, cells: str | None) -> dict[str, str]:
 def check_outputs(picture: Path | None, csv: Path | None, parquet: Path | None, source: Path) -> None:
     """Refuse files that could not be written after the run, before it; `source` is what is read."""
     from .files import can_be_written
+    from .results import COMPRESSED
 
     if picture is not None and picture.suffix.lower() not in PICTURES:
         raise ValueError(
@@ -479,7 +480,7 @@ def check_outputs(picture: Path | None, csv: Path | None, parquet: Path | None, 
         if target in targets[:i] and target != Path(os.devnull):
             raise ValueError(f"'{path}' is named for two outputs; each needs a file of its own. Rename one.")
     for option, file in (("--csv", csv), ("--parquet", parquet)):
-        if file is not None and file.suffix.lower() in OTHER_KINDS[option]:
+        if file is not None and file.suffix.lower() in (*OTHER_KINDS[option], *COMPRESSED):
             raise ValueError(f"{option} is '{file}', whose name is that of another kind of file; others would misread it. Rename it.")
     for kind in (picture.suffix.lower() if picture else "", ".parquet" if parquet else ""):
         module, extra = OPTIONAL.get(kind, ("sys", ""))
@@ -529,7 +530,7 @@ def planned(
     from .prinz2004 import SCHEMES
 
     settings = load_settings()
-    solver, dt = solver or settings.solver, settings.dt if dt is None else dt
+    solver, dt = settings.solver if solver is None else solver, settings.dt if dt is None else dt
     dt = checks.scheme(solver, dt, SCHEMES)
     sample = dt if sample is None else checks.number("--sample", sample, "ms")
     stride = round(sample / dt)

@@ -645,7 +645,7 @@ def test_errors_that_are_no_bad_input_are_to_be_reported(run: Cli, monkeypatch: 
     monkeypatch.setattr(cli, "find_circuit", broken)
     status, out, err = run("simulate")
     assert (status, out) == (70, "")
-    assert re.fullmatch(r"Error: RuntimeError: a bug of two lines. This was not expected: please report it[^\n]+PYLORIC_DEBUG=1[^\n]+\n", err)
+    assert re.fullmatch(r"Error: RuntimeError: a bug of two lines\. [^\n]+ please report it[^\n]+PYLORIC_DEBUG=1[^\n]+\n", err)
     monkeypatch.setenv("PYLORIC_DEBUG", "1")
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main(["simulate"])
