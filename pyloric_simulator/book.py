@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .plotting import plain
+
 
 def list_table(caption: str, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Any:
     """A numbered MyST table, for the last line of a cell with the tag remove-input."""
@@ -115,7 +117,7 @@ def cell_panels(result: Any, columns: int = 4) -> Any:
 
     look = dict(width=172, height=120, ylim=(-85, 55), yticks=[-80, -40, 0, 40], xticks=3, fontsize=7, line_width=0.7)
     traces = zip(result.model.labels, result.states.V.T, strict=True)
-    panels = [hv.Curve((result.t / 1000, V), "time (s)", "V (mV)").opts(title=label, **look) for label, V in traces]
+    panels = [hv.Curve((result.t / 1000, V), "time (s)", "V (mV)").opts(title=plain(label), **look) for label, V in traces]
     return hv.Layout(panels).opts(toolbar=None).cols(columns)
 
 

@@ -11,6 +11,7 @@ import html
 import importlib.util
 import io
 import math
+import os
 import sys
 import threading
 import time
@@ -21,9 +22,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
+import typer.core
 
 from . import __version__
-from .config import DEFAULT_CIRCUIT, find_circuit, load_settings, read_circuit, store_folder
+from .config import (
+    DEFAULT_CIRCUIT,
+    STORE_VARIABLE,
+    find_circuit,
+    load_settings,
+    read_circuit,
+    store_folder,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,18 +49,37 @@ CHUNK_VALUES = 2_000_000  # cells × samples, at most so many are recorded at on
 BYTES = 8  # of a number
 MAX_BYTES = 2 * 10**9  # of a whole recording
 FINE = 1.0  # ms, a spike lasts longer
+COARSE = 10.0  # ms, at larger intervals a recording is of little use
 HINT_AFTER = 3000.0  # ms, in a shorter recording a pacemaker may be silent between two bursts
 HINT = "Circuits can have a second stable rhythm, where LP silences the pacemaker; the initial state decides."
 PICTURE_POINTS = 40_000  # of each trace in a picture
 PICTURES = (".html", ".png")
+OTHER_KINDS = {"--csv": (".parquet", *PICTURES, ".toml"), "--parquet": (".csv", ".txt", ".tsv", *PICTURES, ".toml")}  # option -> suffixes
+DEBUG_VARIABLE = "PYLORIC_DEBUG"  # environment variable: if set, errors that nobody expected come with their traceback
+INTERRUPTED, HUNG_UP, BUG = 130, 141, 70  # exit statuses, as shells report SIGINT and SIGPIPE, and "internal software error"
+EXPECTED = (ValueError, TypeError, ArithmeticError, OSError, ImportError, MemoryError)  # what the package raises for wrong use
 NO_PICTURE = "none"
 TABLES = (".csv", ".txt", "")  # how files of circuits may end
 OPTIONAL = {".png": ("matplotlib", "png"), ".parquet": ("pyarrow", "parquet")}  # suffix -> module, extra
 
 # ------------------------------------------------------------------------------- the command line
 
+class Stopped(Exception):
+    """The user, or who reads the output, wants no more."""
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands; being stopped reaches `main` as it is, whatever the version of typer makes of it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, BrokenPipeError) as error:
+            raise Stopped from error
+
+
 app = typer.Typer(
-    name="pyloric", rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False,
+    name="pyloric", cls=Commands, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False,
     help="Simulate the crustacean pyloric circuit of Prinz, Bucher & Marder (2004).",
     epilog="Example: pyloric simulate paper --duration 10000 --out rhythm.html",
 )  # fmt: skip
@@ -70,29 +98,60 @@ Progress = Annotated[
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and exit; bad input ends with status 2 and one line on standard error."""
+    """Run the command and exit.
+
+    Bad input ends with status 2 and one line on standard error, an interrupt with 130, an error in the program with 70 and a line that
+    says how to report it. There is never a traceback, unless PYLORIC_DEBUG is set.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without µ still shows the numbers
     warnings.showwarning = lambda message, *_, **__: say(f"Warning: {message}")
     try:
         status = app(arguments, standalone_mode=False)
+        if sys.stdout is not None:  # as it is if nobody reads
+            sys.stdout.flush()
     except typer.Abort:
-        status = 130  # as shells report an interrupt
-    except (ValueError, TypeError, ArithmeticError, OSError, ImportError) as error:
-        status = refused(str(error))
-    except Exception as error:
-        if not hasattr(error, "format_message"):  # typer's own complaints have it
+        status = INTERRUPTED
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get(DEBUG_VARIABLE) and not hasattr(error, "format_message"):
             raise
-        message = error.format_message()
-        status = refused(f"{message}{'' if message.endswith(('.', '?')) else '.'} See --help.")
+        status = told(error)
     sys.exit(status or 0)
 
 
-def refused(reason: str) -> int:
-    """Say why, on one line; returns the exit status."""
-    say(f"Error: {reason}")
-    return 2
+def told(error: BaseException) -> int:
+    """Say on one line why the command ended; returns the exit status."""
+    cause = error.__cause__ if isinstance(error, Stopped) else error
+    if isinstance(cause, KeyboardInterrupt):
+        say("Interrupted.")
+        return INTERRUPTED
+    if isinstance(cause, BrokenPipeError):  # such as `pyloric cells | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return HUNG_UP
+    if hasattr(error, "format_message"):  # typer's own complaints have it
+        message = error.format_message()
+        say(f"Error: {message}{'' if message.endswith(('.', '?')) else '.'} See --help.")
+        return 2
+    if isinstance(error, EXPECTED):
+        say(f"Error: {refusal(error)}")
+        return 2
+    say(
+        f"Error: {type(error).__name__}: {error}. This was not expected: please report it, with the command and what {DEBUG_VARIABLE}=1 "
+        "makes it say."
+    )
+    return BUG
+
+
+def refusal(error: BaseException) -> str:
+    """What an error says, in our own words where they are the system's."""
+    if isinstance(error, ModuleNotFoundError) and error.name and f"the package {error.name}" not in str(error):
+        return f"the package {error.name} is missing; the command needs it. Install it: pip install {error.name}"
+    if isinstance(error, MemoryError):
+        return f"memory ran out. {error} Ask for less: a shorter --duration, a coarser --sample."
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"'{error.filename}' cannot be used: {(error.strerror or str(error)).lower()}. Choose another file or folder."
+    return str(error)
 
 
 def say(message: str) -> None:
@@ -134,13 +193,12 @@ def simulate(
 
     Every cell starts from its own rhythm. A table shows what it does in the circuit, a picture its potential.
     """
-    picture = None if no_plot or out == NO_PICTURE else Path(out)
-    check_outputs(picture, csv, parquet)
-    source = find_circuit(circuit)
+    picture, source = None if no_plot or out == NO_PICTURE else Path(out), find_circuit(circuit)
+    check_outputs(picture, csv, parquet, source)
     title, model = read_circuit(source).title, load(source, precision)
     plan = planned(model, solver, dt, sample, start, duration, transient, whole=bool(csv or parquet))
     where, shown = folder(store), wanted(progress)
-    typer.echo(f"{title}\n{size(model)}; {plan.solver}, dt {plan.dt:g} ms, {model.dtype}\n")
+    typer.echo(f"{title}\n{size(model)}; {plan.solver}, dt {plan.dt:g} ms, {model.dtype}\n{sources(source)}")
     result, speed = record(model, plan, where, shown)
     typer.echo(report(result, start + transient))
     if (step := plan.dt * plan.stride) > FINE:
@@ -196,7 +254,7 @@ def thermalize(
             state = model.get_thermalization(solver=solver, dt=dt, store=where)
         typer.echo(state_table(model, state))
         typer.echo(f"Thermalized in {time.perf_counter() - before:.2f} s\n")
-    typer.echo(store_line(where))
+    typer.echo("\n".join([store_line(where), *settings_line()]))
 
 
 @app.command(epilog="Example: pyloric cache --clear")
@@ -209,7 +267,7 @@ def cache(
         from .store import ThermalizationStore
 
         typer.echo(f"Removed {ThermalizationStore(where).clear()} thermalized cells")
-    typer.echo(store_line(where))
+    typer.echo("\n".join([store_line(where), *settings_line()]))
 
 
 @app.command(epilog="Example: pyloric rhythm recording.csv --cells PD,LP,PY")
@@ -413,27 +471,26 @@ def roles_of(found: Recording, cells: str | None) -> dict[str, str]:
 # ------------------------------------------------------------------------------- arguments
 
 
-def check_outputs(picture: Path | None, csv: Path | None, parquet: Path | None) -> None:
-    """Refuse files that could not be written after the run, before it."""
-    if picture is not None and picture.suffix not in PICTURES:
+def check_outputs(picture: Path | None, csv: Path | None, parquet: Path | None, source: Path) -> None:
+    """Refuse files that could not be written after the run, before it; `source` is what is read."""
+    from .files import can_be_written
+    from .results import COMPRESSED
+
+    if picture is not None and picture.suffix.lower() not in PICTURES:
         raise ValueError(
             f"--out is '{picture}'; it must end in .html or .png. To have no picture say --out none."
         )
     paths = [path for path in (picture, csv, parquet) if path is not None]
-    for i, path in enumerate(paths):
-        if path.absolute() in [other.absolute() for other in paths[:i]]:
+    targets = [can_be_written(path) for path in paths]
+    for i, (path, target) in enumerate(zip(paths, targets, strict=True)):
+        if target.exists() and target.samefile(source):
+            raise ValueError(f"'{path}' is the circuit that is to be simulated; it would be overwritten. Choose another name.")
+        if target in targets[:i] and target != Path(os.devnull):
             raise ValueError(f"'{path}' is named for two outputs; each needs a file of its own. Rename one.")
-        try:
-            existed = path.exists()
-            path.open("ab").close()
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise ValueError(
-                f"'{path}' cannot be written: {reason}. Choose another file or folder."
-            ) from None
-        if not existed:
-            path.unlink()
-    for kind in (picture.suffix if picture else "", ".parquet" if parquet else ""):
+    for option, file in (("--csv", csv), ("--parquet", parquet)):
+        if file is not None and file.suffix.lower() in (*OTHER_KINDS[option], *COMPRESSED):
+            raise ValueError(f"{option} is '{file}', whose name is that of another kind of file; others would misread it. Rename it.")
+    for kind in (picture.suffix.lower() if picture else "", ".parquet" if parquet else ""):
         module, extra = OPTIONAL.get(kind, ("sys", ""))
         if importlib.util.find_spec(module) is None:
             raise ImportError(
@@ -443,8 +500,7 @@ def check_outputs(picture: Path | None, csv: Path | None, parquet: Path | None) 
 
 def folder(store: str | None) -> Path | None:
     """The folder of the store that an option or else the settings name; None for memory."""
-    settings = load_settings()
-    return store_folder(settings if store is None else settings._replace(thermalization_store=store))
+    return store_folder() if store is None else store_folder(store)
 
 
 def load(source: Path, precision: str | None) -> Prinz2004:
@@ -478,10 +534,11 @@ def planned(
 ) -> Plan:  # fmt: skip
     """The plan of a run in ms; `whole`: with all that goes into files. Raises ValueError if it cannot be."""
     from . import checks
+    from .checks import MAX_STEPS
     from .prinz2004 import SCHEMES
 
     settings = load_settings()
-    solver, dt = solver or settings.solver, settings.dt if dt is None else dt
+    solver, dt = settings.solver if solver is None else solver, settings.dt if dt is None else dt
     dt = checks.scheme(solver, dt, SCHEMES)
     sample = dt if sample is None else checks.number("--sample", sample, "ms")
     stride = round(sample / dt)
@@ -492,6 +549,11 @@ def planned(
     for name, value in (("--start", start), ("--transient", transient), ("--duration", duration)):
         if checks.number(name, value, "ms") < 0:
             raise ValueError(f"{name} is {value:g} ms; time does not run backwards. Take a positive number.")
+    if start + duration > MAX_STEPS * dt:
+        raise ValueError(
+            f"--start and --duration end at {start + duration:g} ms; that is more than {MAX_STEPS:,} steps of {dt:g} ms, at most which a "
+            f"run can have. Let it end before {MAX_STEPS * dt:.4g} ms."
+        )
     if transient >= duration:
         raise ValueError(
             f"--duration is {duration:g} ms; it must be longer than --transient, {transient:g} ms. Raise it."
@@ -512,9 +574,10 @@ def check_size(plan: Plan, cells: int, sample: float) -> None:
     size = BYTES * samples * cells * (1 if len(plan.fields) == 1 else 4)  # Ca and two s come to V
     if size > MAX_BYTES:
         coarser = plan.dt * math.ceil(plan.stride * size / MAX_BYTES)
+        cure = f"Say --sample {coarser:g}, or shorten --duration" if coarser <= COARSE else "Shorten --duration"
         raise ValueError(
             f"--sample is {sample:g} ms; the recording would take {size / 1e9:.1f} GB of memory, and it may "
-            f"take {MAX_BYTES / 1e9:g}. Say --sample {coarser:g}, or shorten --duration."
+            f"take {MAX_BYTES / 1e9:g}. {cure}."
         )
 
 
@@ -560,7 +623,7 @@ def record(model: Prinz2004, plan: Plan, store: Path | None, shown: bool) -> tup
     """
     import numpy as np
 
-    from .results import SimResult
+    from .results import SimResult, run_of
 
     sample, took = plan.dt * plan.stride, [time.perf_counter()]
     largest = max(1, min(CHUNK // plan.stride, CHUNK_VALUES // len(model.rows)))
@@ -575,7 +638,8 @@ def record(model: Prinz2004, plan: Plan, store: Path | None, shown: bool) -> tup
             took.append(time.perf_counter())
             bar.n = min(begin + chunk, plan.last)
     t = sample * np.arange(plan.first, plan.last + 1)
-    return SimResult(t, kept, model), speed_line(plan.last * sample, chunk * sample, np.diff(took))
+    run = run_of(model, plan.solver, 0.0, "thermalized", dt=plan.dt)
+    return SimResult(t, kept, model, run=run), speed_line(plan.last * sample, chunk * sample, np.diff(took))
 
 
 def empty_like(state: Any, plan: Plan) -> Any:
@@ -614,6 +678,19 @@ def size(model: Prinz2004) -> str:
     """The populations and the number of synapses between them, in words."""
     populations = ", ".join(f"{p.size} {p.label}" for p in model.circuit.populations)
     return f"{populations}; {len(model.synapses)} synapses"
+
+
+def sources(circuit: Path) -> str:
+    """The files that decide what is run, a line each; none for what comes with the package."""
+    shipped = Path(__file__).parent / "config"
+    lines = [f"Circuit: {circuit}"] if shipped not in circuit.absolute().parents else []
+    return "\n".join([*lines, *settings_line(), ""])
+
+
+def settings_line() -> list[str]:
+    """Where the settings come from, if from a file."""
+    source = load_settings().source
+    return [] if source in ("defaults", STORE_VARIABLE) else [f"Settings: {source}"]
 
 
 def store_line(where: Path | None) -> str:
@@ -706,20 +783,28 @@ def draw(result: SimResult, path: Path, title: str) -> None:
     traces = {
         name: thinned(result.t / 1000, result.states.V[:, i]) for name, i in shown_cells(result).items()
     }
-    (draw_png if path.suffix == ".png" else draw_html)(traces, path, title)
+    (draw_png if path.suffix.lower() == ".png" else draw_html)(traces, path, title, describing(result))
 
 
-def draw_html(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str) -> None:
+def describing(result: SimResult) -> str:
+    """How a result came about, for the description of a picture."""
+    return "" if result.run is None else ", ".join(f"{name} {value}" for name, value in result.run._asdict().items() if value is not None)
+
+
+def draw_html(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str, about: str) -> None:
     """An interactive page that needs no network."""
     import holoviews as hv
     from bokeh.embed import components
     from bokeh.resources import Resources
 
+    from .files import written_whole
+    from .plotting import plain
+
     hv.extension("bokeh", logo=False)
     height = max(150, PAGE_HEIGHT // len(traces))
     look = dict(responsive=True, line_width=1.2)
     panels = [
-        hv.Curve(trace, "time (s)", "V (mV)").opts(title=name, color=COLORS[i % len(COLORS)], **look)
+        hv.Curve(trace, "time (s)", "V (mV)").opts(title=plain(name), color=COLORS[i % len(COLORS)], **look)
         for i, (name, trace) in enumerate(traces.items())
     ]
     for panel in panels[:-1]:
@@ -729,8 +814,9 @@ def draw_html(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, titl
     figure = renderer.get_plot(hv.Layout(panels).cols(1).opts(sizing_mode="stretch_width")).state
     script, division = components(figure)
     library = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
-    page = PAGE.format(title=html.escape(title), library=library, division=division, script=script)
-    path.write_text(page, encoding="utf-8")
+    page = PAGE.format(title=html.escape(title), about=html.escape(about), library=library, division=division, script=script)
+    with written_whole(path) as file:
+        file.write(page.encode(errors="replace"))
 
 
 PAGE = """\
@@ -738,6 +824,7 @@ PAGE = """\
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="description" content="{about}">
 <title>{title}</title>
 <style>body {{ margin: 1em 2em; }} h1 {{ font: bold 1.1em sans-serif; margin: 0; }}</style>
 <script>{library}</script>
@@ -754,21 +841,24 @@ AXIS_HEIGHT = 40  # pixels
 COLORS = ("#1f5fa8", "#c0392b", "#2e8b57", "#8e44ad", "#b9770e", "#16808a")
 
 
-def draw_png(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str) -> None:
+def draw_png(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str, about: str) -> None:
     """A still picture."""
     from matplotlib.figure import Figure
+
+    from .files import written_whole
 
     figure = Figure(figsize=(10, 1 + 1.7 * len(traces)), dpi=150, layout="constrained")
     axes = figure.subplots(len(traces), sharex=True, sharey=True, squeeze=False)[:, 0]
     for i, (axis, (name, (t, V))) in enumerate(zip(axes, traces.items(), strict=True)):
         axis.plot(t, V, linewidth=0.8, color=COLORS[i % len(COLORS)])
-        axis.set_title(name, loc="left", fontsize="medium")
+        axis.set_title(name, loc="left", fontsize="medium", parse_math=False)
         axis.set_ylabel("V (mV)")
         axis.spines[["top", "right"]].set_visible(False)
         axis.margins(x=0)
     axes[-1].set_xlabel("time (s)")
-    figure.suptitle(title)
-    figure.savefig(path)
+    figure.suptitle(title, parse_math=False)
+    with written_whole(path) as file:
+        figure.savefig(file, format="png", metadata={"Description": about})
 
 
 def to_csv(result: SimResult, path: Path, _title: str) -> None:

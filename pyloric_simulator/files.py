@@ -5,6 +5,7 @@ Mechanics of all that the package writes: results, circuits, pictures, snapshots
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -15,23 +16,24 @@ from typing import Any, BinaryIO
 
 from .config import path_of
 
+FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))  # what systems say where there is no room
 SHOWN = 40  # characters of a name that its draft has as well, so that drafts stay within the longest name
 
 
 def target_of(path: Any) -> Path:
-    """Where a file named by a path is to be written, links followed.
+    """Where a file named by a path is to be written, links followed; a pipe or a device is written where it is named.
 
     Raises TypeError for what is no path, and an OSError that says what to do if there can be no such file.
     """
     given = path_of("the path of a file", path)
     with telling(path):
         refuse_impossible(given, os.fspath(path))
-    return Path(os.path.realpath(given))
+        return Path(os.path.realpath(given)) if is_plain(given) else given
 
 
 def refuse_impossible(given: Path, written: str) -> None:
     """Refuse a path, also as it was written, at which there can be no file."""
-    target, says = Path(os.path.realpath(given)), f"'{given}' cannot be written:"
+    target, says = given if given.exists() else Path(os.path.realpath(given)), f"'{given}' cannot be written:"
     folder = target.parent
     if target.is_dir() or written.endswith(("/", os.sep)):
         raise IsADirectoryError(f"{says} it is a directory; it must be a file. Add the name of a file to it.")
@@ -67,7 +69,7 @@ def written_whole(path: Any, *, links: bool = True, mode: int = 0o666) -> Iterat
     """
     target = target_of(path) if links else Path(path)
     if links and not is_plain(target):
-        with target.open("wb") as file:
+        with telling(path), target.open("wb") as file:
             yield file
         return
     draft = draft_of(target)
@@ -104,8 +106,6 @@ def telling(path: Any) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:
             raise
-        reason = error.strerror or str(error)
-        raise OSError(
-            error.errno, f"{reason}; '{os.fspath(path)}' was not written, and what was there before is as it was. Free space, or choose "
-            "another file or folder",
-        ) from error  # fmt: skip
+        cure = "Free space, or choose" if error.errno in FULL else "Choose"
+        message = f"{error.strerror}; '{os.fspath(path)}' was not written, and what was there before is as it was. {cure} another folder."
+        raise OSError(error.errno, message) from error

@@ -98,7 +98,7 @@ class Labelled:
             hint = checks.closest(name, channels) or f" Channels are {checks.listing(channels)}."
             raise circuit_error(path, [*where, name], "there is no such channel", f"take it out, or correct it.{hint}")
         if missing := [name for name in channels if name not in cell]:
-            rule = f"all channels must be there, in mS/cm², and {checks.listing(missing)} is missing"
+            rule = f"all channels must be there, in mS/cm²; it lacks {checks.listing(missing)}"
             raise circuit_error(path, where, rule, f"write {missing[0]} = 0 for a cell without it")
         return [cell[name] for name in channels]
 

@@ -19,6 +19,11 @@ def label(cell: Any) -> str:
     return " ".join(map(str, cell)) if isinstance(cell, tuple) else str(cell)
 
 
+def plain(text: str) -> str:
+    """Text for an option that HoloViews takes for a format, in which braces stand for values."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def raster(data: Any, window: Window | None = None, *, detection: Detection = STANDARD) -> Any:
     """Each spike a stroke, each burst that begins in the window a box; data, window (ms) and detection as for `rhythm.features`."""
     import holoviews as hv

@@ -705,11 +705,15 @@ def test_files_that_exist_survive_a_refusal(run: Cli) -> None:
     assert Path("old.csv").read_text() == "old"
 
 
-def test_errors_that_are_no_bad_input_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_that_are_no_bad_input_are_to_be_reported(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Any) -> None:
-        raise RuntimeError("a bug")
+        raise RuntimeError("a bug\nof two lines")
 
     monkeypatch.setattr(cli, "find_circuit", broken)
+    status, out, err = run("simulate")
+    assert (status, out) == (70, "")
+    assert re.fullmatch(r"Error: RuntimeError: a bug of two lines\. [^\n]+ please report it[^\n]+PYLORIC_DEBUG=1[^\n]+\n", err)
+    monkeypatch.setenv("PYLORIC_DEBUG", "1")
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main(["simulate"])
 

@@ -134,7 +134,7 @@ def store_folder(store: Settings | str | os.PathLike[str] | None = SETTINGS_STOR
     if isinstance(store, str) and store.strip().casefold() in ("", *_NO_FOLDERS):
         raise ValueError(
             f'store = {_toml(store)}: must be a folder, "{MEMORY_STORE}" for no files, or "" for the user cache folder; '
-            f'write "{MEMORY_STORE}", or "./{store.strip()}" for a folder of that name'
+            f'write "{MEMORY_STORE}"' + (f', or "./{store.strip()}" for a folder of that name' if store.strip() else "")
         )
     folder = path_of("store, the folder of thermalized cells,", store)
     try:
