@@ -663,8 +663,8 @@ def regulation_history(network: Network, gs: Sequence[Array], Ca: Sequence[Array
 
 
 # %% [markdown]
-# The pacemaker AB/PD 2 has on average 113 µM of calcium. Three cells with this target, started with random densities below half of its
-# own, become bursters with different densities.
+# The pacemaker AB/PD 2 has on average 116 µM of calcium over whole cycles, and 113 µM over the 20 s below, which begin with a pause. Three cells
+# with this target, started with random densities below half of its own, become bursters with different densities.
 
 # %% tags=["active-ipynb"]
 # target = pacemaker(np.arange(0, 20000, 0.5)).Ca.to_numpy().mean()
