@@ -89,6 +89,7 @@ from .components import (
     targets,
     unpack,
 )
+from .inputs import Sampled, Samples, current, run_is_sound, trace_of
 from .prinz2004 import (
     DEFAULT_DT,
     DEFAULT_SOLVER,
@@ -100,7 +101,6 @@ from .prinz2004 import (
     covered_exactly,
     inactivating,
     precision,
-    sampled_at,
 )
 from .results import Result
 from .rhythm import spikes
@@ -254,9 +254,8 @@ def sampled(what: str, protocol: Any, t: np.ndarray, last: float | None = None) 
     if callable(protocol):
         checks.protocol(what, protocol, t[0], t[-1] if last is None else last)
         return jax.vmap(protocol)(jnp.asarray(t))
-    if isinstance(protocol, (pd.Series, tuple)):
-        times, values = (protocol.index, protocol) if isinstance(protocol, pd.Series) else protocol
-        return jnp.interp(jnp.asarray(t), *map(jnp.asarray, checks.recording_within(what, times, values, t[0], t[-1])))
+    if isinstance(protocol, (pd.Series, tuple, Sampled)):
+        return trace_of(what, protocol, t[0], t[-1]).at(t)[:, 0]
     return jnp.full(len(t), checks.number(what, protocol, "its unit"))
 
 
@@ -395,11 +394,11 @@ def injected(s: Setup, I_ext: Any) -> Array:
         return jnp.stack([of[network.labels[i]] for i in network.rows], 1)
     if callable(I_ext):
         checks.protocol("I_ext", I_ext, s.steps[0], s.last)
-    I = checks.current(I_ext, network.labels, network.rows, s.t)
+    I = current(I_ext, network.labels, network.rows, s.t, s.steps[0])
     if callable(I):
         values = jax.vmap(I)(jnp.asarray(s.steps))
         return jnp.broadcast_to(values[:, None] if values.ndim == 1 else values, shape)
-    return sampled_at(s.steps, *I) if isinstance(I, tuple) else jnp.broadcast_to(jnp.asarray(I), shape)
+    return I.at(s.steps) if isinstance(I, Samples) else jnp.broadcast_to(jnp.asarray(I), shape)
 
 
 def run(s: Setup, drive: Drive, clamped: tuple[int, ...] = ()) -> NetworkResult:
@@ -410,7 +409,7 @@ def run(s: Setup, drive: Drive, clamped: tuple[int, ...] = ()) -> NetworkResult:
     start = State(*(np.asarray(x, dtype) for x in s.start))
     drive = jax.tree.map(cast, drive._replace(first=jnp.asarray(round(s.steps[0] / s.dt))))
     states = State(*map(np.asarray, compiled_driven(s.network.params, start, drive, slots, grid=grid, clamped=clamped, dt=s.dt)))
-    checks.run_is_finite(states, s.t, s.network.cells)
+    run_is_sound(states, s.t, s.network.cells)
     return NetworkResult(s.t, states, s.network)
 
 

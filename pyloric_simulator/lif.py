@@ -59,7 +59,8 @@ from jax import Array, lax
 
 from . import checks
 from .config import load_settings
-from .prinz2004 import MS_PER_S, covered_exactly, input_at, precision, sampled_at
+from .inputs import Samples, current, pure_current
+from .prinz2004 import MS_PER_S, covered_exactly, input_at, precision
 from .results import Result, dims
 from .schedule import steps_of
 
@@ -260,7 +261,7 @@ def simulate_lif(
     checks.per_cell(params, len(state.V))
     checks.elementwise("spike", spike)
     k, fraction = steps_of(t, t0, dt)
-    checks.pure_current(I_ext, len(state.V), k[-1] + 1)
+    pure_current(I_ext, len(state.V), k[-1] + 1)
     return integrate(params, state, I_ext, k, fraction, n=int(k[-1]), dt=dt, t0=t0, spike=spike)[0]
 
 
@@ -332,6 +333,7 @@ class LIF:
         τ: Any = CELL.τ, t_ref: Any = CELL.t_ref, dtype: str | None = None,
     ) -> None:  # fmt: skip
         self.size = checks.count("size", size, checks.MAX_STEPS)
+        checks.room(f"{self.size:,} cells", self.size * checks.BYTES_PER_CELL, "Simulate fewer at once.")
         params = Params(V_rest, V_reset, V_th, R, τ, t_ref)
         self.params: Params = checks.threshold_cells(params, PARAMETER_UNITS, self.size)
         self.dtype = load_settings().precision if dtype is None else dtype
@@ -355,16 +357,16 @@ class LIF:
         """
         t, dt = checks.times(t, t0), checks.threshold_step(dt, self.params.τ)
         checks.steps(t, t0, dt)
-        I = checks.current(I_ext, self.labels, np.zeros(self.size, int), t)
+        I = current(I_ext, self.labels, np.zeros(self.size, int), t, t0)
         start = self.rest if state is None else checks.state(state, self.rest)
         checks.threshold_start(start)
         k, fraction = steps_of(t, t0, dt)
         n = int(k[-1])
+        checks.room(f"{n:,} steps of {self.size:,} cells", 16 * n * self.size, "Simulate fewer at once, or go on from `final_state`.")
         run = compiled_with_function if callable(I) else compiled_integrate
         with precision(self.dtype):
             start = State(*(np.asarray(x, self.dtype) for x in start))
-            if isinstance(I, tuple):
-                I = sampled_at(t0 + dt * np.arange(n + 1), *I)
+            I = I.at(t0 + dt * np.arange(n + 1)) if isinstance(I, Samples) else I
             states, fired = jax.tree.map(np.asarray, run(self.params, start, I=I, k=k, fraction=fraction, n=n, dt=dt, t0=t0))
         checks.run_is_finite(states, t, self.cells)
         ends = t0 + dt * np.arange(n + 1)

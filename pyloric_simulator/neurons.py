@@ -57,8 +57,9 @@ from jax import Array, lax
 from . import checks
 from .components import exprel
 from .config import load_settings
+from .inputs import Samples, current, pure_current
 from .lif import heaviside
-from .prinz2004 import DEFAULT_ATOL, DEFAULT_DT, DEFAULT_RTOL, adaptively, input_at, precision, sampled_at
+from .prinz2004 import DEFAULT_ATOL, DEFAULT_DT, DEFAULT_RTOL, adaptively, input_at, precision
 from .results import SPIKE_THRESHOLD, Result, local_maxima
 from .schedule import Grid, Slots, grid_of, recorded
 
@@ -226,7 +227,7 @@ def simulate_neuron(
     checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
     steps = grid.first + grid.n * grid.blocks + 1
-    checks.pure_current(I_ext, neuron.size, steps)
+    pure_current(I_ext, neuron.size, steps)
     run = integrate_neuron if not compiled else compiled_neuron_with_function if callable(I_ext) else compiled_neuron
     return run(neuron.equations, neuron.blocks, p, y, I=I_ext, slots=slots, grid=grid, dt=dt, t0=t0, spike=spike)
 
@@ -268,6 +269,7 @@ class Neuron:
         reset: Callable[[Any, Any], Mapping[str, Any]] | None = None, dtype: str | None = None,
     ) -> None:  # fmt: skip
         self.size = checks.count("size", size)
+        checks.room(f"{self.size:,} cells", self.size * checks.BYTES_PER_CELL, "Simulate fewer at once.")
         self.dtype = load_settings().precision if dtype is None else dtype
         checks.choice("dtype", self.dtype, ("float64", "float32"))
         start, self.params = (checks.per_cell_numbers(x, self.size) for x in (start, params or {}))
@@ -297,13 +299,15 @@ class Neuron:
         naming the cell and the time if the run turns non-finite.
         """
         t, dt = checks.times(t, t0), checks.neuron_scheme(solver, dt, self.equations.threshold is not None)
-        I = checks.current(I_ext, self.labels, np.zeros(self.size, int), t)
+        I = current(I_ext, self.labels, np.zeros(self.size, int), t, t0, scale=None)
         start = self.state if state is None else checks.neuron_state(state, self.state)
+        checks.steps(t, t0, dt)
+        width = self.size if self.equations.threshold else 1
+        checks.room(f"the steps to {t[-1]:g} ms", 16 * (t[-1] - t0) / dt * width, "Go on from `final_state`, or simulate fewer cells.")
         ends = t0 + dt * np.arange(int((t[-1] - t0) / dt) + 300)
         with precision(self.dtype):
-            if isinstance(I, tuple):
-                sampled = partial(sampled_at, times=I[0], values=I[1])
-                I = sampled(ends) if isinstance(solver, str) else sampled
+            if isinstance(I, Samples):
+                I = I.at(ends) if isinstance(solver, str) else I.at
             states, fired = simulate_neuron(self, t, I, state=start, solver=solver, dt=dt, t0=t0, compiled=True)
             states, fired = jax.tree.map(np.asarray, (states, fired))
             p = record_type("Parameters", tuple(self.params))(**self.params)

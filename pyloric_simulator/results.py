@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from . import checks
+from .schedule import NotRecorded
 
 SPIKE_THRESHOLD = -10.0  # mV
 UNITS = {"V": "mV", "Ca": "µM", "s": "1", "m": "1", "h": "1", "currents": "nA"}
@@ -139,7 +140,8 @@ class Result:
     def _flat(self, variables: Sequence[str] | None) -> tuple[pd.DataFrame, dict[str, str]]:
         """Tables side by side under names such as "V AB/PD 0", and the unit of each column."""
         columns, units = {}, {"time": "ms"}
-        for variable in self.exported if variables is None else variables:
+        known = [x for x in self.exported if not isinstance(getattr(self.states, x, None), NotRecorded)]
+        for variable in known if variables is None else variables:
             checks.choice("a variable", variable, self.units)
             table = getattr(self, variable)
             for key in table.columns:

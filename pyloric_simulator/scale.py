@@ -21,7 +21,7 @@ class Scale(NamedTuple):
 
 
 POTENTIAL = Scale("potentials", "mV", 1.0, 500.0, {"V": 1e3, "µV": 1e-3})
-CURRENT = Scale("currents into a cell", "nA", 1e-3, 100.0, {"A": 1e9, "mA": 1e6, "µA": 1e3, "pA": 1e-3})
+CURRENT = Scale("currents into a cell", "nA", 1e-3, 100.0, {"µA": 1e3, "pA": 1e-3, "A": 1e9, "mA": 1e6})
 SAMPLING = Scale("sampling intervals", "ms", 2e-3, 2.0, {"s": 1e3, "µs": 1e-3, "ns": 1e-6})
 INTERVAL = Scale("intervals between spikes", "ms", 1.0, 1e5, {"s": 1e3, "µs": 1e-3})
 DENSITY = Scale("conductance densities", "mS/cm²", 1e-3, 5e3, {"S/cm²": 1e3, "µS/cm²": 1e-3})
