@@ -101,7 +101,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from . import checks
+from . import checks, circuits
+from .inputs import pure_current
 from .prinz2004 import (
     DEFAULT_DT,
     DEFAULT_SOLVER,
@@ -468,19 +469,20 @@ def simulate_with_adjoint(
     numbers of `params.circuit`. Forward mode needs `simulate`. Raises TypeError or ValueError as `simulate`
     does, and ValueError if the times are not equally spaced.
     """
+    state = circuits.startable(circuits.started(params, state, (Params, State)))
     t, dt = checks.times(t, t0), checks.scheme(solver, dt, SCHEMES)
     checks.fixed_scheme(solver)
     checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
     checks.on_steps(t, t0, dt, slots is None)
     N = grid.first + grid.n * grid.blocks
-    checks.pure_current(I_ext, len(params.circuit.rows), N + 1)
-    dtype = jnp.asarray(state.V).dtype
+    pure_current(I_ext, len(params.circuit.rows), N + 1)
+    dtype = state.V.dtype
     I_k = input_at(I_ext, dt, t0, dtype)
     steps = callable(I_ext) or jnp.ndim(0.0 if I_ext is None else I_ext) == 2
     I = lambda k, n: segment_input(jax.vmap(I_k)(k + jnp.arange(n + 1))) if steps else I_k(k)  # noqa: E731
     run = Run(segment_of(params.circuit, solver), prepare(params, dtype), I, dt, max(1, ceil(sqrt(N))))
-    y = unrecorded(run, pack(jax.tree.map(lambda x: jnp.asarray(x, dtype), state)), 0, grid.first)
+    y = unrecorded(run, pack(state), 0, grid.first)
     start = jax.tree.map(lambda x: x[None], y)
     ys = recorded(run, y, grid.first, grid.n, grid.blocks) if grid.blocks else None
     ys = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), start, ys) if ys else start

@@ -5,6 +5,7 @@ Mechanics of `prinz2004`. The functions also bring the accepted spellings of an 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import json
@@ -12,6 +13,7 @@ import keyword
 import math
 import os
 import reprlib
+import sys
 import warnings
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +23,9 @@ import jax
 import numpy as np
 import pandas as pd
 
+from .scale import SAMPLING, suspicion
+
+MIN_DT = 5e-4  # ms; a shorter step was probably meant in s
 MAX_DT = 0.25  # ms; above it the staggered scheme loses spikes, see the chapter's section on departures
 
 
@@ -134,17 +139,35 @@ def plain_number(value: Any) -> None:
 # ---------------------------------------------------------------- times and solvers
 
 
+MANY_TIMES = 10  # of so many times the usual interval tells a unit
+FINEST = 1e-3  # of a step: how finely times are told apart
 MAX_STEPS = 2**31 - 1  # steps are counted in 32 bits
+SHARE = 0.8  # of the free memory that one call may take
+SMALL = 10**8  # bytes; less is not worth a look at how much is free
+BYTES_PER_CELL = 1000  # of a model: its label, its state and working space
+
+
+def free_memory() -> float:
+    """Bytes that are free, or all that there are; infinite where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found = dict(line.split(":") for line in lines)
+        return 1024.0 * int(found["MemAvailable"].split()[0])
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return math.inf
+
+
+class TooLarge(ValueError, MemoryError):
+    """What is asked for does not fit into memory."""
 
 
 def memory(what: str, size: float, cure: str = "Take fewer cells, or record at fewer times.") -> None:
-    """Refuse what would take more memory (bytes) than this machine has, before any of it is taken."""
-    if not hasattr(os, "sysconf"):
-        return
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > there:
-        limit = f"{there / 1e9:,.3g} GB of this machine"
-        raise MemoryError(f"{what} would take {size / 1e9:,.3g} GB of memory; it must fit into the {limit}. {cure}")
+    """Refuse what would take more memory (bytes) than there is, before it is taken. Raises TooLarge, a ValueError and a MemoryError."""
+    if size > SMALL and size > SHARE * (free := free_memory()):
+        raise TooLarge(
+            f"{what} would take about {size / 1e9:,.3g} GB of memory, and {free / 1e9:,.3g} GB are free; it must be less. {cure}"
+        )
 
 
 def number(what: str, value: Any, unit: str) -> float:
@@ -178,11 +201,14 @@ def times(t: Any, t0: float) -> np.ndarray:
         raise ValueError(
             f"t[0] is {t[0]:g} ms; a run starts at t0 = {t0:g} ms and cannot go back. Drop the earlier times."
         )
-    if (np.diff(t) <= 0).any():
-        i = int(np.argmax(np.diff(t) <= 0))
+    intervals = np.diff(t)
+    if (intervals <= 0).any():
+        i = int(np.argmax(intervals <= 0))
         raise ValueError(
             f"t[{i}] = {t[i]:g} is followed by {t[i + 1]:g}; times must increase. Sort them and drop repetitions: np.unique(t)."
         )
+    if len(t) >= MANY_TIMES and intervals.min() < SAMPLING.least and (usual := float(np.median(intervals))) < SAMPLING.least:
+        warn(suspicion("the usual interval of t", usual, SAMPLING))
     return t
 
 
@@ -201,6 +227,8 @@ def scheme(solver: Any, dt: Any, schemes: Collection[str]) -> float:
         raise ValueError(
             f"dt is {dt:g} ms; it must be positive. 0.05 suits the staggered scheme, 0.025 is the papers' step."
         )
+    if MIN_DT / 1000 < dt < MIN_DT:
+        warn(f"dt is {dt:g} ms, very short: 1 ms takes {1 / dt:,.0f} steps. If it is in s, multiply it by 1000; 0.05 ms is usual.")
     if dt > MAX_DT:
         raise ValueError(
             f"dt is {dt:g} ms; above {MAX_DT:g} ms a spike is not resolved and the schemes lose it. Take a smaller step, such as 0.05."
@@ -209,7 +237,12 @@ def scheme(solver: Any, dt: Any, schemes: Collection[str]) -> float:
 
 
 def steps(t: np.ndarray, t0: float, dt: float) -> None:
-    """Refuse a run of more steps than can be counted."""
+    """Refuse a run of more steps than can be counted, or at times so far from 0 that its steps cannot be told apart."""
+    if (grain := float(np.spacing(max(abs(t0), abs(t[-1]))))) > dt * FINEST:
+        raise ValueError(
+            f"the run goes from t0 = {t0:g} to t[-1] = {t[-1]:g} ms, where numbers are {grain:g} ms apart; they must resolve steps of "
+            f"dt = {dt:g} ms. Count the times from the start of the run."
+        )
     if t[-1] - t0 > dt * MAX_STEPS:
         raise ValueError(
             f"the run to t[-1] = {t[-1]:g} ms with dt = {dt:g} ms has more than {MAX_STEPS} steps; take a larger step, or "
@@ -282,23 +315,6 @@ def channel_list(channels: Iterable[Any]) -> tuple[Any, ...]:
     return channels
 
 
-def named_types(cell_types: Any, labels: Collection[str]) -> dict[str, str]:
-    """Population -> cell type, as the user named them."""
-    if cell_types is None:
-        return {}
-    if not isinstance(cell_types, Mapping):
-        raise TypeError(
-            f"cell_types is {cell_types!r}; it must be a mapping from populations to types, such as {{'soma': 'LP'}}."
-        )
-    known_labels("cell_types", cell_types, labels)
-    for label, name in cell_types.items():
-        if not isinstance(name, str):
-            raise TypeError(
-                f"cell_types[{label!r}] is {name!r}; it must be the name of a cell type, such as 'LP'."
-            )
-    return dict(cell_types)
-
-
 def one_conductance(what: str, value: Any) -> np.ndarray:
     """A single conductance in nS."""
     g = conductances(what, value, "nS")
@@ -328,26 +344,9 @@ def populations(pop_sizes: Any) -> dict[str, int]:
             raise ValueError(
                 f"population {label!r} has size {size}; it must be at least 1. Leave the population out instead."
             )
+    total = sum(map(int, pop_sizes.values()))
+    memory(f"a circuit of {total:,} cells", total * BYTES_PER_CELL, "Alike cells may be fewer: their synapses can be stronger.")
     return {label: int(size) for label, size in pop_sizes.items()}
-
-
-def cell_type(
-    label: str, named: Mapping[str, str], types: Mapping[str, Any], models: pd.DataFrame
-) -> tuple[str, str | None]:
-    """Type of a population, and the row of `models` that its label names, if any."""
-    if label in named:
-        choice(f"cell_types[{label!r}]", named[label], types)
-        return named[label], label if label in models.index else None
-    table = {name: (name, None) for name in types}
-    for name, t in types.items():
-        rows = [row for row in models.index if row.startswith(t.models + " ")]
-        table |= {name + row.removeprefix(t.models): (name, row) for row in rows}
-    if label not in table:
-        raise ValueError(
-            f"population {label!r} has no known cell type; labels are {listing(types)}, or one of these with the number of a cell, "
-            f"such as 'LP 4'.{closest(label, table)} For another label say cell_types={{{label!r}: 'LP'}}."
-        )
-    return table[label]
 
 
 def known_labels(what: str, labels: Iterable[Any], known: Collection[str]) -> None:
@@ -374,119 +373,10 @@ def conductances(what: str, values: Any, unit: str) -> np.ndarray:
     return x
 
 
-def membrane_conductances(
-    g_ion: Any, labels: Sequence[str], rows: Sequence[str | None], models: pd.DataFrame
-) -> np.ndarray:
-    """(population, channel) in mS/cm², from a DataFrame, array or the labels themselves (g_ion=None)."""
-    channels = list(models.columns)
-    if g_ion is None:
-        missing = [label for label, row in zip(labels, rows, strict=True) if row is None]
-        if missing:
-            raise ValueError(
-                f"g_ion is missing and the label {missing[0]!r} does not name a cell; give g_ion, or a label such as '{missing[0]} 1'."
-            )
-        g_ion = models.loc[list(rows)]
-    if isinstance(g_ion, pd.DataFrame):
-        known_labels("a column of g_ion", g_ion.columns, channels)
-        if set(g_ion.index) == set(labels) and list(g_ion.index) != list(labels):
-            raise ValueError(
-                f"the rows of g_ion are {listing(g_ion.index)}, but the populations are {listing(labels)}; bring them into the "
-                "same order: g_ion.loc[list(pop_sizes)]."
-            )
-        absent = [c for c in channels if c not in g_ion.columns]
-        if absent:
-            raise ValueError(
-                f"g_ion has no column {absent[0]!r}; its columns must be the channels {listing(channels)}. "
-                "A channel that a cell lacks has 0."
-            )
-        g_ion = g_ion[channels].to_numpy()
-    g = conductances("g_ion", g_ion, "mS/cm²")
-    if g.shape != (len(labels), len(channels)):
-        raise ValueError(
-            f"g_ion has shape {g.shape}; it must have one row for each of the {len(labels)} populations and one column for each of the "
-            f"{len(channels)} channels."
-        )
-    return g
-
-
-class Terminal(NamedTuple):
-    """A presynaptic terminal of a population."""
-
-    label: str
-    population: int
-    transmitter: Any
-
-
-def terminals(labels: Sequence[str], types: Sequence[Any]) -> list[Terminal]:
-    """All terminals; a terminal has its population's label, or its own name where the population has two."""
-    found: list[Terminal] = []
-    for i, (label, t) in enumerate(zip(labels, types, strict=True)):
-        single = len(t.terminals) == 1
-        names = [name for name, _ in t.terminals]
-        taken = {x for j, u in enumerate(types) if j != i for x in (labels[j], *(n for n, _ in u.terminals))}
-        for name, transmitter in t.terminals:
-            clear = label if single else name if not taken & set(names) else f"{label}:{name}"
-            found.append(Terminal(clear, i, transmitter))
-    return found
-
-
-def synapses(gs: Any, labels: Sequence[str], ends: Sequence[Terminal]) -> dict[tuple[str, str], float]:
-    """(terminal label, postsynaptic population) -> nS, from a mapping, a labelled DataFrame or an array (post × pre)."""
-    if isinstance(gs, Mapping):
-        for key in gs:
-            if not (isinstance(key, tuple) and len(key) == 2):
-                raise TypeError(
-                    f"the key {key!r} of gs is not a pair; write (presynaptic terminal, postsynaptic population), such as ('AB', 'LP')."
-                )
-        pairs = {(pre, post): g for (pre, post), g in gs.items()}
-    else:
-        pairs = synapses_of_matrix(gs, labels)
-    known = [e.label for e in ends]
-    for pre, _ in pairs:
-        two = [e.label for e in ends if labels[e.population] == pre]
-        if pre not in known and two:
-            raise ValueError(
-                f"gs names the presynaptic terminal {pre!r}, but this population releases from {listing(two)}; say which."
-            )
-    known_labels("a presynaptic terminal in gs", (pre for pre, _ in pairs), known)
-    known_labels("a postsynaptic population in gs", (post for _, post in pairs), labels)
-    strengths = [conductances(f"gs[{pair!r}]", g, "nS") for pair, g in pairs.items()]
-    for pair, g in zip(pairs, strengths, strict=True):
-        if g.ndim:
-            raise ValueError(f"gs[{pair!r}] has shape {g.shape}; a synapse has one conductance in nS.")
-    return {pair: float(g) for pair, g in zip(pairs, strengths, strict=True)}
-
-
-def synapses_of_matrix(gs: Any, labels: Sequence[str]) -> dict[tuple[str, str], float]:
-    """The non-zero entries of a matrix with a row for each postsynaptic and a column for each presynaptic population."""
-    if isinstance(gs, pd.DataFrame):
-        for what, names in (("row", gs.index), ("column", gs.columns)):
-            if names.has_duplicates:
-                raise ValueError(
-                    f"gs has the {what} {names[names.duplicated()][0]!r} twice; each population has one. Merge them."
-                )
-        posts, pres, x = list(gs.index), list(gs.columns), conductances("gs", gs.to_numpy(), "nS")
-    else:
-        posts = pres = list(labels)
-        x = conductances("gs", gs, "nS")
-        if x.shape != (len(labels), len(labels)):
-            raise ValueError(
-                f"gs has shape {x.shape}; it must be {len(labels)} × {len(labels)}, a row for each postsynaptic and "
-                "a column for each presynaptic "
-                f"population, in the order {listing(labels)}."
-            )
-    return {(pres[j], posts[i]): float(x[i, j]) for i, j in zip(*np.nonzero(x), strict=True)}
-
-
-def no_autapse(pre: str, post: str, same: bool, size: int) -> None:
-    """A single cell has no synapse onto itself."""
-    if same and size == 1:
-        raise ValueError(
-            f"gs has a synapse from {pre!r} onto the single cell of {post!r}, onto itself; remove it or enlarge the population."
-        )
-
-
 # ---------------------------------------------------------------- state and input
+
+
+IN_VOLTS = 0.15  # mV; potentials that are all smaller were probably meant in V
 
 
 def state(y: Any, like: Any) -> Any:
@@ -504,6 +394,8 @@ def state(y: Any, like: Any) -> Any:
             )
         if not np.isfinite(x).all():
             raise ValueError(f"state.{name} contains {x[~np.isfinite(x)].flat[0]}; a start must be finite.")
+        if name == "V" and x.size and 0 < (largest := float(np.abs(x).max())) < IN_VOLTS:
+            warn(f"no V of the state is larger than {largest:g} mV in size. If it is in V, multiply it by 1000; cells rest near -50 mV.")
         if name in "smh" and ((x < 0) | (x > 1)).any():
             raise ValueError(
                 f"state.{name} contains {x[(x < 0) | (x > 1)].flat[0]:g}; gates lie between 0 and 1. Clip it."
@@ -564,122 +456,26 @@ def of_objects(what: str, x: np.ndarray, rule: str) -> np.ndarray:
     return x.astype(float)
 
 
-def pure_current(I_ext: Any, n_cells: int, n_steps: int | None) -> None:
-    """The input of `simulate`: a function, (), (cell,), or with a fixed step (step, cell)."""
-    if I_ext is None or callable(I_ext):
-        return
-    shape = np.shape(I_ext)
-    if shape in ((), (n_cells,)) or (
-        n_steps is not None and len(shape) == 2 and shape[1] == n_cells and shape[0] >= n_steps
-    ):
-        return
-    rule = "" if n_steps is None else f", or ({n_steps}, {n_cells}) for all steps"
-    raise ValueError(
-        f"I_ext has shape {shape}; it must be a number, ({n_cells},) for each cell{rule}, or a function of t, in nA."
-    )
-
-
-def current(I_ext: Any, labels: Sequence[str], rows: np.ndarray, t: np.ndarray) -> Any:
-    """I_ext as one of: (cell,) array; (times, (time, cell)) pair; function of t with values () or (cell,). In nA."""
-    n_cells, n_pops = len(rows), len(labels)
-    I_ext = I_ext.to_dict() if isinstance(I_ext, pd.Series) and set(I_ext.index) <= set(labels) else I_ext
-    if I_ext is None:
-        return np.zeros(n_cells)
-    if callable(I_ext):
-        return current_function(I_ext, rows, n_pops)
-    if isinstance(I_ext, Mapping):
-        known_labels("I_ext", I_ext, labels)
-        I_ext = [I_ext.get(label, 0.0) for label in labels]
-        return finite("I_ext", I_ext)[rows]
-    if isinstance(I_ext, pd.DataFrame):
-        return current_frame(I_ext, labels, rows)
-    x = finite("I_ext", I_ext)
-    if x.ndim == 0:
-        return np.full(n_cells, float(x))
-    if x.ndim == 1 and len(x) in (n_cells, n_pops) and len(x) == len(t) > 1:
-        raise ValueError(
-            f"I_ext has {len(x)} values, which may be cells or times; give an array of shape (time, cell) or a mapping of populations."
-        )
-    if x.ndim == 1 and len(x) in (n_cells, n_pops):
-        return x if len(x) == n_cells else x[rows]
-    if x.ndim == 1 and len(x) == len(t):
-        return t, np.repeat(x[:, None], n_cells, 1)
-    if x.ndim == 2 and len(x) == len(t) and x.shape[1] in (1, n_cells, n_pops):
-        return t, x if x.shape[1] == n_cells else x[
-            :, rows if x.shape[1] == n_pops else np.zeros(n_cells, int)
-        ]
-    raise ValueError(
-        f"I_ext has shape {x.shape}; it must be a number, one value for each of the {n_cells} cells or {n_pops} populations, "
-        "one for each of the "
-        f"{len(t)} times, or an array (time, cell), in nA. A DataFrame may bring its own times as its index."
-    )
-
-
-def finite(what: str, values: Any) -> np.ndarray:
-    """An array of finite numbers."""
-    x = numbers(what, values, "consist of numbers in nA, or be a function of t").astype(float)
-    if not np.isfinite(x).all():
-        raise ValueError(
-            f"{what} contains {x[~np.isfinite(x)].flat[0]}; all values must be finite, in nA. Fill the gap, with 0 for no input."
-        )
-    return x
-
-
-def current_function(f: Callable[[Any], Any], rows: np.ndarray, n_pops: int) -> Callable[[Any], Any]:
-    """A function of t in ms with one value, or one for each cell or population."""
-    try:
-        shape = jax.eval_shape(f, 0.0).shape
-    except Exception as error:
-        raise TypeError(
-            f"I_ext(t) cannot be traced by JAX: {error}. Write it with jax.numpy, branching by jnp.where."
-        ) from error
-    if shape in ((), (len(rows),)):
-        return f
-    if shape == (n_pops,):
-        return lambda t: f(t)[rows]
-    raise ValueError(
-        f"I_ext(t) has shape {shape}; it must return a number, or one for each of the {len(rows)} cells or {n_pops} populations, in nA."
-    )
-
-
-def current_frame(
-    frame: pd.DataFrame, labels: Sequence[str], rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """A current sampled in time: index in ms, columns populations or (population, number of the cell)."""
-    t = finite("the index of I_ext", frame.index)
-    if len(t) == 0 or (np.diff(t) <= 0).any():
-        raise ValueError("the index of I_ext must be increasing times in ms; sort it: I_ext.sort_index().")
-    number_in_pop = np.concatenate([np.arange(n) for n in np.bincount(rows)])
-    names = [(labels[i], int(j)) for i, j in zip(rows, number_in_pop, strict=True)]
-    x, given = np.zeros((len(t), len(rows))), dict[int, Any]()
-    for column in frame.columns:
-        mine = [c for c, name in enumerate(names) if column in (name, name[0])]
-        if not mine:
-            raise ValueError(
-                f"I_ext has the column {column!r}; the circuit has the populations {listing(labels)}, with cells such as {names[0]!r}."
-            )
-        for cell in mine:
-            if cell in given:
-                raise ValueError(
-                    f"I_ext gives cell {names[cell]!r} twice, in {given[cell]!r} and {column!r}; drop one of the columns."
-                )
-            given[cell] = column
-        x[:, mine] = finite(f"I_ext[{column!r}]", frame[column].to_numpy())[:, None]
-    return t, x
-
-
 def run_is_finite(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
-    """Say where and when a run turned non-finite."""
-    for name, x in zip(y._fields, y, strict=True):
-        bad = ~np.isfinite(x).reshape(len(t), len(index), -1).all(-1)
-        if bad.any():
-            i = int(np.argmax(bad.any(1)))
-            pop, number = index[int(np.argmax(bad[i]))]
-            raise FloatingPointError(
-                f"{name} of cell ({pop!r}, {number}) is not finite at t = {t[i]:g} ms"
-                + (f"; it was at {t[i - 1]:g} ms" if i else "")
-                + ". Look at I_ext and at the parameters of this cell; a smaller dt helps only with functions of your own."
-            )
+    """Say where and when a run turned non-finite; of what did so at once, first what is not a number."""
+    recorded = {name: x for name, x in y._asdict().items() if isinstance(x, np.ndarray)}
+    if all(np.isfinite(x).all() for x in recorded.values()):
+        return
+    x = {name: x.reshape(len(t), len(index), -1) for name, x in recorded.items()}
+    i = min(int(np.argmax(bad)) for values in x.values() if (bad := ~np.isfinite(values).all((1, 2))).any())
+    wrong = [(name, cell) for of in (np.isnan, np.isinf) for name, values in x.items() for cell in np.flatnonzero(of(values[i]).any(-1))]
+    name, (pop, number) = wrong[0][0], index[int(wrong[0][1])]
+    before = f"; it was at {t[i - 1]:g} ms" if i else ""
+    if not any(np.isnan(values[i]).any() for values in x.values()) and len({cell for _, cell in wrong}) == len(index) > 1:
+        raise FloatingPointError(
+            f"no cell, ({pop!r}, {number}) among them, has a finite {name} at t = {t[i]:g} ms{before}. An adaptive solver could not go "
+            "on there: "
+            "look at I_ext, and take larger tolerances, another solver or a fixed step."
+        )
+    raise FloatingPointError(
+        f"{name} of cell ({pop!r}, {number}) is not finite at t = {t[i]:g} ms{before}"
+        ". Look at I_ext and at the parameters of this cell; a smaller dt helps only with functions of your own."
+    )
 
 
 # ---------------------------------------------------------------- cells with a threshold
@@ -1071,8 +867,11 @@ def gate_values(what: str, V: np.ndarray, Ca: np.ndarray, inf: np.ndarray, τ: n
 
 
 def warn(message: str) -> None:
-    """A warning that points at the user's line."""
-    warnings.warn(message, UserWarning, stacklevel=4)
+    """A warning that points at the user's line, the first one outside of the package."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and (frame.f_globals.get("__package__") or "").startswith(__package__):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def fast_gate(what: str, τ: np.ndarray) -> None:

@@ -65,6 +65,8 @@ from jax import Array, lax
 
 from . import checks
 from .config import load_settings
+from .inputs import Samples, pure_current, run_is_sound
+from .inputs import current as read_current
 from .portable import Portable
 from .prinz2004 import (
     CHANNELS,
@@ -99,7 +101,6 @@ from .prinz2004 import (
     precision,
     prepare,
     run_adaptively,
-    sampled_at,
     synaptic_input,
 )
 from .prinz2004 import Channel as CircuitChannel
@@ -121,7 +122,7 @@ from .scale import (
     Scale,
     suspicion,
 )
-from .schedule import Grid, Slots, grid_of, recorded
+from .schedule import Grid, Slots, fields_of, grid_of, in_part, recorded
 
 # %% [markdown]
 # ## Gates
@@ -1038,13 +1039,16 @@ SCHEMES = {"staggered": staggered, "exponential_euler": exponential_euler}
 
 
 # %%
-def integrate(params: Params, state: State, I: Any, slots: Slots | None, *, grid: Grid, solver: str, dt: float, t0: Any) -> State:
-    """States on the grid, with a leading time axis. I: () or (cell,) or (step, cell) nA, or a function of t."""
+def integrate(
+    params: Params, state: State, I: Any, slots: Slots | None, *, grid: Grid, solver: str, dt: float, t0: Any,
+    record: tuple[str, ...] | None = None,
+) -> State:  # fmt: skip
+    """States on the grid, with a leading time axis. I: () or (cell,) or (step, cell) nA, or a function of t. record: as in the first chapter."""
     structure, dtype = params.structure, jnp.asarray(state.V).dtype
     p, I_k = prepare_network(params, dtype, dt), input_at(I, dt, t0, dtype)
     advance = lambda y, k, n: SCHEMES[solver](structure, p, y, I_k, k, n, dt)  # noqa: E731
     y = pack(structure, jax.tree.map(lambda x: jnp.asarray(x, dtype), state))
-    return recorded(advance, partial(unpack, structure), y, grid, slots)[1]
+    return recorded(advance, partial(unpack, structure), y, grid, slots, record)[1]
 
 
 def integrate_adaptively(
@@ -1073,16 +1077,16 @@ def simulate_network(
     state, n_cells = check_state(params.structure, state), len(params.structure.rows)
     if not isinstance(solver, str):
         checks.tolerances(rtol, atol)
-        checks.pure_current(I_ext, n_cells, None)
+        pure_current(I_ext, n_cells, None)
         return integrate_adaptively(params, state, t, I_ext, solver=solver, t0=t0, rtol=rtol, atol=atol)
     checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
-    checks.pure_current(I_ext, n_cells, grid.first + grid.n * grid.blocks + 1)
+    pure_current(I_ext, n_cells, grid.first + grid.n * grid.blocks + 1)
     return integrate(params, state, I_ext, slots, grid=grid, solver=solver, dt=dt, t0=t0)
 
 
-compiled_integrate = jax.jit(integrate, static_argnames=("grid", "solver", "dt"))
-compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solver", "dt"))
+compiled_integrate = jax.jit(integrate, static_argnames=("grid", "solver", "dt", "record"))
+compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solver", "dt", "record"))
 
 
 # %% [markdown]
@@ -1265,7 +1269,7 @@ class Network(Slopes, Portable):
 
     def __call__(
         self, t: Any, I_ext: Any = None, state: State | None = None, *, solver: Any = None, dt: float | None = None, t0: float = 0.0,
-        rtol: float = DEFAULT_RTOL, atol: float = DEFAULT_ATOL,
+        rtol: float = DEFAULT_RTOL, atol: float = DEFAULT_ATOL, record: Sequence[str] | None = None,
     ) -> NetworkResult:  # fmt: skip
         """Simulate and record at the times t; arguments as of `Prinz2004.__call__`, state by default `cold`.
 
@@ -1278,21 +1282,22 @@ class Network(Slopes, Portable):
         t, dt = checks.times(t, t0), checks.scheme(solver, dt, SCHEMES)
         checks.memory(f"a run of {len(t)} times of {len(self.rows)} cells", len(t) * 8 * sum(map(np.size, self.cold)))
         checks.tolerances(rtol, atol)
-        I = checks.current(I_ext, self.labels, self.rows, t)
+        I = read_current(I_ext, self.labels, self.rows, t, t0)
         start = self.cold if state is None else checks.state(state, self.cold)
+        fields = fields_of(record, State._fields)
+        size = sum(x.nbytes for name, x in self.cold._asdict().items() if not fields or name in fields)
         with precision(self.dtype):
             start = State(*(np.asarray(x, self.dtype) for x in start))
             if isinstance(solver, str):
                 checks.steps(t, t0, dt)
-                grid, slots = grid_of(t, t0, dt)
+                grid, slots = grid_of(t, t0, dt, size)
                 run = compiled_with_function if callable(I) else compiled_integrate
-                if isinstance(I, tuple):
-                    I = sampled_at(t0 + dt * np.arange(grid.first + grid.n * grid.blocks + 2), *I)
-                states = run(self.params, start, I=I, slots=slots, grid=grid, solver=solver, dt=dt, t0=t0)
+                I = I.at_steps(t0, dt, grid) if isinstance(I, Samples) else I
+                states = run(self.params, start, I=I, slots=slots, grid=grid, solver=solver, dt=dt, t0=t0, record=fields)
             else:
                 states = run_adaptively(integrate_adaptively, self.params, start, t, I, solver=solver, t0=t0, rtol=rtol, atol=atol)
-            states = State(*map(np.asarray, states))
-        checks.run_is_finite(states, t, self.cells)
+            states = in_part(states, fields)
+        run_is_sound(states, t, self.cells)
         start_is = "cold" if state is None else "given"
         return NetworkResult(t, states, self, run=run_of(self, solver, t0, start_is, dt=dt, rtol=rtol, atol=atol))
 

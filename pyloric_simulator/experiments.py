@@ -94,6 +94,7 @@ from .components import (
 )
 from .config import path_of
 from .files import written_whole
+from .inputs import Sampled, Samples, current, run_is_sound, trace_of
 from .prinz2004 import (
     CONSTANTS,
     DEFAULT_DT,
@@ -107,7 +108,6 @@ from .prinz2004 import (
     covered_exactly,
     inactivating,
     precision,
-    sampled_at,
 )
 from .recording import covering
 from .results import Result, run_of
@@ -279,6 +279,8 @@ def sampled(what: str, protocol: Any, t: np.ndarray, last: float | None = None) 
     if callable(protocol):
         checks.protocol(what, protocol, t[0], t[-1] if last is None else last)
         return evaluated(what, protocol, t)
+    if isinstance(protocol, Sampled):
+        return trace_of(what, protocol, t[0], t[-1]).at(t)[:, 0]
     if is_recording(protocol):
         times, values = (protocol.index, protocol) if isinstance(protocol, pd.Series) else protocol
         return jnp.interp(jnp.asarray(t), *map(jnp.asarray, covering(what, times, values, t[0], t[-1])))
@@ -448,12 +450,12 @@ def injected(s: Setup, I_ext: Any) -> Array:
         return plausible("I_ext", jnp.broadcast_to(sampled("I_ext", I_ext, s.steps, s.last)[:, None], shape), network)
     if callable(I_ext):
         checks.protocol("I_ext", I_ext, s.steps[0], s.last)
-    I = checks.current(I_ext, network.labels, network.rows, s.t)
+    I = current(I_ext, network.labels, network.rows, s.t, s.steps[0], scale=None)
     if callable(I):
         values = jax.vmap(I)(jnp.asarray(s.steps))
         values = jnp.broadcast_to(values[:, None] if values.ndim == 1 else values, shape)
     else:
-        values = sampled_at(s.steps, *I) if isinstance(I, tuple) else jnp.broadcast_to(jnp.asarray(I), shape)
+        values = I.at(s.steps) if isinstance(I, Samples) else jnp.broadcast_to(jnp.asarray(I), shape)
     return plausible("I_ext", values, network)
 
 
@@ -527,7 +529,7 @@ def run(s: Setup, drive: Drive, clamped: tuple[int, ...] = ()) -> NetworkResult:
     start = type(s.start)(*(np.asarray(x, dtype) for x in s.start))
     drive = jax.tree.map(cast, drive._replace(first=jnp.asarray(round(s.steps[0] / s.dt))))
     states = jax.tree.map(np.asarray, compiled_driven(s.network.params, start, drive, slots, grid=grid, clamped=clamped, dt=s.dt))
-    checks.run_is_finite(states, s.t, s.network.cells)
+    run_is_sound(states, s.t, s.network.cells)
     return NetworkResult(s.t, states, s.network, run=run_of(s.network, DEFAULT_SOLVER, s.steps[0], "of the experiment", dt=s.dt))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from . import checks
+from . import checks, circuits
 from .config import CircuitSpec, circuit_error, read_circuit, write_circuit
 from .results import changed_constants
 
@@ -27,13 +27,23 @@ class Vectors:
     cold: Any  # a state
 
     def flatten(self, state: Any) -> np.ndarray:
-        """A state as one vector, for `vector_field`."""
+        """A state as one vector, for `vector_field`. Raises TypeError or ValueError for what is no state of this model."""
+        if getattr(state, "_fields", None) != self.cold._fields:
+            raise TypeError(
+                f"state is of type {type(state).__name__}; it must be a state of this model, such as `result.final_state` or `model.cold`."
+            )
+        circuits.fits("state", state._asdict(), {name: np.shape(x) for name, x in self.cold._asdict().items()})
         return np.concatenate([np.asarray(x).ravel() for x in state])
 
     def unflatten(self, y: Any) -> Any:
-        """A vector y (…, variable), such as a solution of `solve_ivp`, as a state."""
-        like = self.cold
-        parts = np.split(np.asarray(y), np.cumsum([np.size(x) for x in like])[:-1], axis=-1)
+        """A vector y (…, variable), such as a solution of `solve_ivp`, as a state. Raises ValueError or TypeError for others."""
+        like, y = self.cold, np.asarray(y)
+        size = sum(np.size(x) for x in like)
+        if y.shape[-1:] != (size,):
+            turned = " Turn it, y.T, for `solve_ivp` returns (variable, time)." if y.shape[:1] == (size,) else " Take it from `flatten`."
+            raise ValueError(f"y has shape {y.shape}; its last axis must have the {size} variables of this model.{turned}")
+        checks.numbers("y", y.ravel()[:0] if y.dtype.kind in "fiu" else y)
+        parts = np.split(y, np.cumsum([np.size(x) for x in like])[:-1], axis=-1)
         return type(like)(
             *(part.reshape(*part.shape[:-1], *np.shape(x)) for part, x in zip(parts, like, strict=True))
         )
@@ -71,7 +81,7 @@ class Labelled:
     @classmethod
     def row_of(cls, label: str, cell_types: Mapping[str, str]) -> str:
         """The row of `models` that a label names, or the label itself where it names none."""
-        return checks.cell_type(label, cell_types, cls.cell_types, cls.models)[1] or label
+        return circuits.cell_type(label, cell_types, cls.cell_types, cls.models)[1] or label
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:

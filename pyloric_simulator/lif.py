@@ -59,7 +59,8 @@ from jax import Array, lax
 
 from . import checks
 from .config import load_settings
-from .prinz2004 import MS_PER_S, covered_exactly, input_at, precision, sampled_at
+from .inputs import Samples, current, pure_current
+from .prinz2004 import MS_PER_S, covered_exactly, input_at, precision
 from .results import Result, dims, run_of
 from .scale import HELD, MEMBRANE_TIME, POTENTIAL, RESISTANCE, suspicion
 from .schedule import steps_of
@@ -264,7 +265,7 @@ def simulate_lif(
     checks.elementwise("spike", spike)
     checks.memory(f"a run of {len(state.V)} cells", bytes_of_run(len(state.V), t, t0, dt))
     k, fraction = steps_of(t, t0, dt)
-    checks.pure_current(I_ext, len(state.V), k[-1] + 1)
+    pure_current(I_ext, len(state.V), k[-1] + 1)
     return integrate(params, state, I_ext, k, fraction, n=int(k[-1]), dt=dt, t0=t0, spike=spike)[0]
 
 
@@ -336,7 +337,7 @@ class LIF:
         τ: Any = CELL.τ, t_ref: Any = CELL.t_ref, dtype: str | None = None,
     ) -> None:  # fmt: skip
         self.size = checks.count("size", size, checks.MAX_STEPS)
-        checks.memory(f"{self.size} cells", BYTES_PER_CELL * self.size)
+        checks.memory(f"{self.size} cells", checks.BYTES_PER_CELL * self.size)
         params = Params(V_rest, V_reset, V_th, R, τ, t_ref)
         self.params: Params = checks.threshold_cells(params, PARAMETER_UNITS, self.size)
         check_units(self.params)
@@ -362,7 +363,7 @@ class LIF:
         check_params(self.params, self.size)
         t, dt = checks.times(t, t0), checks.threshold_step(dt, self.params.τ)
         checks.steps(t, t0, dt)
-        I = checks.current(I_ext, self.labels, np.zeros(self.size, int), t)
+        I = current(I_ext, self.labels, np.zeros(self.size, int), t, t0)
         start = self.rest if state is None else checks.state(state, self.rest)
         checks.threshold_start(start)
         checks.memory(f"a run of {self.size} cells", bytes_of_run(self.size, t, t0, dt))
@@ -371,8 +372,7 @@ class LIF:
         run = compiled_with_function if callable(I) else compiled_integrate
         with precision(self.dtype):
             start = State(*(np.asarray(x, self.dtype) for x in start))
-            if isinstance(I, tuple):
-                I = sampled_at(t0 + dt * np.arange(n + 1), *I)
+            I = I.at(t0 + dt * np.arange(n + 1)) if isinstance(I, Samples) else I
             states, fired = jax.tree.map(np.asarray, run(self.params, start, I=I, k=k, fraction=fraction, n=n, dt=dt, t0=t0))
         checks.run_is_finite(states, t, self.cells)
         ends = t0 + dt * np.arange(n + 1)
@@ -389,9 +389,6 @@ class LIF:
 
 
 # %%
-BYTES_PER_CELL = 1000  # about, with its labels
-
-
 def bytes_of_run(size: int, t: np.ndarray, t0: float, dt: float) -> float:
     """What a run keeps: all fields of the state, at all steps of dt from t0 (ms) and at the times t."""
     return 8.0 * size * len(State._fields) * ((t[-1] - t0) / dt + len(t))

@@ -57,8 +57,9 @@ from jax import Array, lax
 from . import checks
 from .components import exprel
 from .config import load_settings
+from .inputs import Samples, current, pure_current
 from .lif import heaviside
-from .prinz2004 import DEFAULT_ATOL, DEFAULT_DT, DEFAULT_RTOL, adaptively, input_at, precision, sampled_at
+from .prinz2004 import DEFAULT_ATOL, DEFAULT_DT, DEFAULT_RTOL, adaptively, input_at, precision
 from .results import SPIKE_THRESHOLD, Result, local_maxima, run_of
 from .schedule import Grid, Slots, grid_of, recorded
 
@@ -232,7 +233,7 @@ def simulate_neuron(
     checks.memory(f"a run of {neuron.size} cells", bytes_of_run(neuron, t, t0, dt))
     grid, slots = grid_of(t, t0, dt)
     steps = grid.first + grid.n * grid.blocks + 1
-    checks.pure_current(I_ext, neuron.size, steps)
+    pure_current(I_ext, neuron.size, steps)
     run = integrate_neuron if not compiled else compiled_neuron_with_function if callable(I_ext) else compiled_neuron
     return run(neuron.equations, neuron.blocks, p, y, I=I_ext, slots=slots, grid=grid, dt=dt, t0=t0, spike=spike)
 
@@ -277,7 +278,7 @@ class Neuron:
         self.size = checks.count("size", size)
         self.dtype = load_settings().precision if dtype is None else dtype
         checks.choice("dtype", self.dtype, ("float64", "float32"))
-        checks.memory(f"{self.size} cells", BYTES_PER_CELL * self.size)
+        checks.memory(f"{self.size} cells", checks.BYTES_PER_CELL * self.size)
         start = checks.per_cell_numbers("start", start, self.size)
         self.params = checks.per_cell_numbers("params", {} if params is None else params, self.size)
         self.state = record_type("State", tuple(start))(**start)
@@ -308,7 +309,7 @@ class Neuron:
         naming the cell and the time if the run turns non-finite.
         """
         t, dt = checks.times(t, t0), checks.neuron_scheme(solver, dt, self.equations.threshold is not None)
-        I = checks.current(I_ext, self.labels, np.zeros(self.size, int), t)
+        I = current(I_ext, self.labels, np.zeros(self.size, int), t, t0, scale=None)
         start = self.state if state is None else checks.neuron_state(state, self.state)
         record = check_record({} if record is None else record, self.state, self.params)
         if isinstance(solver, str):
@@ -316,9 +317,8 @@ class Neuron:
             checks.memory(f"a run of {self.size} cells", bytes_of_run(self, t, t0, dt))
         ends = t0 + dt * np.arange(int((t[-1] - t0) / dt) + 300)
         with precision(self.dtype):
-            if isinstance(I, tuple):
-                sampled = partial(sampled_at, times=I[0], values=I[1])
-                I = sampled(ends) if isinstance(solver, str) else sampled
+            if isinstance(I, Samples):
+                I = I.at(ends) if isinstance(solver, str) else I.at
             states, fired = simulate_neuron(self, t, I, state=start, solver=solver, dt=dt, t0=t0, compiled=True)
             states, fired = jax.tree.map(np.asarray, (states, fired))
             p = record_type("Parameters", tuple(self.params))(**self.params)
@@ -421,9 +421,6 @@ def check_record(record: Any, y: Any, p: Mapping[str, Any]) -> Mapping[str, Call
         if getattr(found, "shape", None) != ():
             raise ValueError(f"record[{name!r}] returns {found}; it must be a number, for one cell. {cure}")
     return record
-
-
-BYTES_PER_CELL = 1000  # about, with its labels
 
 
 def bytes_of_run(neuron: Neuron, t: np.ndarray, t0: float, dt: float) -> float:

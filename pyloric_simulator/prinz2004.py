@@ -67,13 +67,16 @@ import numpy as np
 import pandas as pd
 from jax import Array, lax
 
-from . import checks
+from . import checks, circuits
+from .adaptive import adaptively as adaptively
+from .adaptive import run_adaptively as run_adaptively
 from .config import SETTINGS_STORE, load_settings, store_folder
+from .inputs import Samples, current, pure_current, run_is_sound
 from .labelled import Labelled, Vectors
 from .results import SimResult as SimResult
 from .results import dims as dims
 from .results import run_of
-from .schedule import Grid, Slots, grid_of, recorded
+from .schedule import Grid, Slots, fields_of, grid_of, in_part, recorded
 from .store import ThermalizationStore
 
 # %% [markdown]
@@ -432,8 +435,8 @@ class Params:
     circuit: Circuit
 
     def replace(self, **changes: Any) -> Params:
-        """A copy with some fields changed, e.g. `params.replace(gs=2 * params.gs)`."""
-        return replace(self, **changes)
+        """A copy with some fields changed, e.g. `params.replace(gs=2 * params.gs)`, after a check of their shapes."""
+        return replace(self, **circuits.replaced(self, changes))
 
 
 class Prepared(NamedTuple):
@@ -446,6 +449,7 @@ class Prepared(NamedTuple):
 
 def prepare(params: Params, dtype: Any) -> Prepared:
     """Convert all conductances to µS: the only place where units change."""
+    circuits.params_fit(params, Params)
     c = params.circuit
     g, gs, ge = (jnp.asarray(x, dtype) for x in (params.g, params.gs, params.ge))
     n = len(c.populations)
@@ -741,8 +745,9 @@ def project(circuit: Circuit, y: State) -> State:
 
 def derivative(params: Params, state: State, I_ext: Any = 0.0) -> State:
     """Time derivative of the state, per ms. I_ext: () or (cell,) nA. Shapes as in `State`."""
-    circuit, V = params.circuit, jnp.asarray(state.V)
-    y = project(circuit, jax.tree.map(lambda x: jnp.asarray(x, V.dtype), state))
+    state, circuit = circuits.started(params, state, (Params, State)), params.circuit
+    pure_current(I_ext, len(circuit.rows), None)
+    V, y = state.V, project(circuit, state)
     p, w = prepare(params, V.dtype), pack(y)
     G, J = membrane(circuit, p, w)
     dV = (J - G * V - electrical_current(circuit, p.ge, V) + I_ext) / circuit.constants.C
@@ -910,13 +915,16 @@ def integrate(
     solver: str,
     dt: float,
     t0: float,
+    record: tuple[str, ...] | None = None,
 ) -> State:
-    """States on the grid, with a leading time axis. I: () or (cell,) or (step, cell) nA, or a function of t."""
-    circuit, dtype = params.circuit, jnp.asarray(state.V).dtype
-    p, I_k = prepare(params, dtype), input_at(I, dt, t0, dtype)
+    """States on the grid, with a leading time axis. I: () or (cell,) or (step, cell) nA, or a function of t.
+
+    record: the fields of `State` to record; of the others only the last is returned, (1, …). None records all.
+    """
+    state, circuit = circuits.started(params, state, (Params, State)), params.circuit
+    p, I_k = prepare(params, state.V.dtype), input_at(I, dt, t0, state.V.dtype)
     advance = lambda y, k, n: SCHEMES[solver](circuit, p, y, I_k, k, n, dt)  # noqa: E731
-    y = pack(jax.tree.map(lambda x: jnp.asarray(x, dtype), state))
-    return recorded(advance, partial(unpack, circuit), y, grid, slots)[1]
+    return recorded(advance, partial(unpack, circuit), pack(state), grid, slots, record)[1]
 
 
 def input_at(I: Any, dt: float, t0: float, dtype: Any) -> Input:
@@ -934,26 +942,14 @@ def input_at(I: Any, dt: float, t0: float, dtype: Any) -> Input:
 
 
 # %%
-def adaptively(slope: Callable[[Any, Any], Any], y0: Any, t: Any, *, solver: Any, t0: float, rtol: float, atol: float) -> Any:
-    """Solution at times t (ms) of dy/dt = slope(t, y) by a diffrax solver, with a leading time axis."""
-    diffrax = checks.package("diffrax", "solvers", "an adaptive solver")
-    dtype = jax.tree.leaves(y0)[0].dtype
-    t = jnp.asarray(t, dtype)
-    return diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, y, _: slope(t, y)), solver, jnp.asarray(t0, dtype), t[-1], None, y0, max_steps=MAX_ADAPTIVE_STEPS,
-        saveat=diffrax.SaveAt(ts=t), stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
-    ).ys  # fmt: skip
-
-
 def integrate_adaptively(params: Params, state: State, t: Any, I: Any, **scheme: Any) -> State:
     """States at times t (ms), with a leading time axis, by a diffrax solver. I: () or (cell,) nA, or a function of t."""
-    y0 = jax.tree.map(jnp.asarray, state)
+    y0 = circuits.started(params, state, (Params, State))
     current = I if callable(I) else lambda _: 0.0 if I is None else I
     slope = lambda t, y: derivative(params, y, jnp.asarray(current(t), y0.V.dtype))  # noqa: E731
     return project(params.circuit, adaptively(slope, y0, t, **scheme))
 
 
-MAX_ADAPTIVE_STEPS = 10**8
 DEFAULT_RTOL = DEFAULT_ATOL = 1e-6
 
 
@@ -974,21 +970,21 @@ def simulate(
     atol instead of dt (ms). The precision is that of `state` under JAX's settings, see `precision`.
     Raises TypeError or ValueError for times, dt or solvers that cannot be used.
     """
-    t = checks.times(t, t0)
-    dt = checks.scheme(solver, dt, SCHEMES)
+    state = circuits.startable(circuits.started(params, state, (Params, State)))
+    t, dt = checks.times(t, t0), checks.scheme(solver, dt, SCHEMES)
     n_cells = len(params.circuit.rows)
     if not isinstance(solver, str):
         checks.tolerances(rtol, atol)
-        checks.pure_current(I_ext, n_cells, None)
+        pure_current(I_ext, n_cells, None)
         return integrate_adaptively(params, state, t, I_ext, solver=solver, t0=t0, rtol=rtol, atol=atol)
     checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
-    checks.pure_current(I_ext, n_cells, grid.first + grid.n * grid.blocks + 1)
+    pure_current(I_ext, n_cells, grid.first + grid.n * grid.blocks + 1)
     return integrate(params, state, I_ext, slots, grid=grid, solver=solver, dt=dt, t0=t0)
 
 
-compiled_integrate = jax.jit(integrate, static_argnames=("grid", "solver", "dt"))
-compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solver", "dt"))
+compiled_integrate = jax.jit(integrate, static_argnames=("grid", "solver", "dt", "record"))
+compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solver", "dt", "record"))
 
 # %% [markdown]
 # ## Result
@@ -1009,7 +1005,7 @@ def currents(params: Params, states: State) -> Array:
         G, J = synaptic_input(c, p.w, y.s)
         return jnp.stack([*ionic, G * y.V - J, electrical_current(c, p.ge, y.V)], -1)
 
-    return jax.vmap(at)(states)
+    return jax.vmap(at)(circuits.started(params, states, (Params, State), "time"))
 
 
 compiled_currents = jax.jit(currents)
@@ -1065,7 +1061,8 @@ class Slopes(Vectors):
 
     def derivative(self, t: float, state: Any, I_ext: Any = None) -> Any:
         """Time derivative of a state, per ms; shapes as in `State`. I_ext: as in a call of the model, or None."""
-        I = checks.current(I_ext, self.labels, self.rows, np.array([t]))
+        I = current(I_ext, self.labels, self.rows, np.array([checks.number("t", t, "ms")]), t)
+        I = I.at(t)[0] if isinstance(I, Samples) else I
         with precision(self.dtype):
             return self.slope(self.params, state, I(t) if callable(I) else I)
 
@@ -1075,6 +1072,7 @@ class Slopes(Vectors):
         y: (variable,) as from `flatten`; I_ext: None, () or (cell,) nA, or a function of t.
         """
         I = I_ext(t) if callable(I_ext) else 0.0 if I_ext is None else I_ext
+        pure_current(I, len(self.rows), None)
         with precision(self.dtype):
             return self.flatten(self.compiled_slope(self.params, self.unflatten(y), I))
 
@@ -1098,23 +1096,23 @@ class Prinz2004(Labelled, Slopes):
         cell_types: Mapping[str, str] | None = None, dtype: str | None = None,
         channels: tuple[Channel, ...] = CHANNELS, constants: Constants = CONSTANTS,
     ) -> None:  # fmt: skip
-        sizes, channels = checks.populations(pop_sizes), checks.channel_list(channels)
+        sizes, channels = checks.populations(pop_sizes), circuits.channels(channels, Channel, Gate, CHANNELS)
         models = self.models.reindex(columns=[c.name for c in channels], fill_value=0.0)
-        named = checks.named_types(cell_types, sizes)
-        checks.constants(constants)
+        named, constants = circuits.named_types(cell_types, sizes), circuits.constants(constants, Constants)
         self.dtype = load_settings().precision if dtype is None else dtype
         checks.choice("dtype", self.dtype, ("float64", "float32"))
         self.labels = tuple(sizes)
         types, rows = zip(
-            *(checks.cell_type(label, named, CELL_TYPES, models) for label in sizes), strict=True
+            *(circuits.cell_type(label, named, CELL_TYPES, models) for label in sizes), strict=True
         )
-        g = checks.membrane_conductances(g_ion, self.labels, rows, models)
-        self.terminals = checks.terminals(self.labels, [CELL_TYPES[t] for t in types])
-        pairs = checks.synapses(gs, self.labels, self.terminals)
-        coupling = checks.one_conductance("ge", DEFAULT_GE if ge is None else ge)
+        told = {label: kind for label, kind in zip(sizes, types, strict=True) if label not in named}
+        g = circuits.membrane_conductances(g_ion, self.labels, told, rows, CELL_TYPES, models, constants.A)
+        self.terminals = circuits.terminals(self.labels, [CELL_TYPES[t] for t in types])
+        pairs = circuits.synapses(gs, self.labels, self.terminals)
+        coupling = circuits.coupling(DEFAULT_GE if ge is None else ge)
         end = {e.label: e for e in self.terminals}
         for pre, post in pairs:
-            checks.no_autapse(pre, post, self.labels[end[pre].population] == post, sizes[post])
+            circuits.no_autapse(pre, post, self.labels[end[pre].population] == post, sizes[post])
         self.circuit = Circuit(
             tuple(Population(label, t, sizes[label]) for label, t in zip(self.labels, types, strict=True)),
             tuple(Synapse(a, end[a].population, TRANSMITTERS.index(end[a].transmitter), self.labels.index(b)) for a, b in pairs),
@@ -1126,7 +1124,7 @@ class Prinz2004(Labelled, Slopes):
     def currents(self, states: State) -> np.ndarray:
         """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, at recorded states."""
         with precision(self.dtype):
-            return np.asarray(compiled_currents(self.params, jax.tree.map(jnp.asarray, states)))
+            return np.asarray(compiled_currents(self.params, circuits.started(self.params, states, (Params, State), "time")))
 
     def thermalize(self, *, solver: Any = None, dt: float | None = None) -> SimResult:
         """The isolated run of one cell of each population, for inspection; recorded every ms."""
@@ -1154,6 +1152,7 @@ class Prinz2004(Labelled, Slopes):
                 y = compiled_integrate(
                     params, start, I=np.zeros(len(missing)), slots=slots, grid=grid, solver=solver, dt=dt, t0=0.0
                 )
+            circuits.thermalized(y, THERMALIZATION_TIMES, [self.labels[i] for i in missing])
             return [{x: np.asarray(getattr(y, x))[-1, i] for x in State._fields} for i in range(len(missing))]
 
         where = thermalization_store(store) if plain_channels(self.circuit) else ThermalizationStore(None)
@@ -1175,21 +1174,25 @@ class Prinz2004(Labelled, Slopes):
 
     def __call__(
         self, t: Any, I_ext: Any = None, state: State | None = None, *, solver: Any = None, dt: float | None = None, t0: float = 0.0,
-        store: Any = FROM_SETTINGS, rtol: float = DEFAULT_RTOL, atol: float = DEFAULT_ATOL,
+        store: Any = FROM_SETTINGS, rtol: float = DEFAULT_RTOL, atol: float = DEFAULT_ATOL, record: Sequence[str] | None = None,
     ) -> SimResult:  # fmt: skip
         """Simulate and record at the times t.
 
         t: (time,) ms, increasing, from t0, the time of the start. I_ext (nA, depolarizing): a number, one per cell
-        or population, a mapping population -> value, an array (time,) or (time, cell) sampled at t, a DataFrame with
-        its own times, or a JAX function of t. state: start; thermalized cells by default. solver, dt: see
-        `simulate`. store: see `get_thermalization`. Raises ValueError or TypeError before anything is compiled, and
-        FloatingPointError naming the cell and the time if the run turns non-finite.
+        or population, a mapping population -> value, an array (time,) or (time, cell) sampled at t, a DataFrame or
+        Series with its own times, or a JAX function of t; samples cover the run, or say what holds outside of them
+        (`inputs.Sampled`). state: start; thermalized cells by default. solver, dt: see `simulate`. store: see
+        `get_thermalization`. record: names of the variables to record, such as ("V",), all by default. Raises
+        ValueError or TypeError before anything is compiled, and FloatingPointError naming the cell and the time if
+        the run turns non-finite; warns (UserWarning) of numbers that look like another unit.
         """
         t, (solver, dt) = checks.times(t, t0), self._scheme(solver, dt)
         checks.tolerances(rtol, atol)
+        fields, size = fields_of(record, State._fields), circuits.bytes_of(self.params, self.circuit, record, self.dtype)
         if isinstance(solver, str):
             checks.steps(t, t0, dt)
-        I = checks.current(I_ext, self.labels, self.rows, t)
+            grid, slots = grid_of(t, t0, dt, size)
+        I = current(I_ext, self.labels, self.rows, t, t0)
         start = (
             self.get_thermalization(solver=solver, dt=dt, store=store)
             if state is None
@@ -1199,15 +1202,13 @@ class Prinz2004(Labelled, Slopes):
         with precision(self.dtype):
             start = State(*(np.asarray(x, self.dtype) for x in start))
             if isinstance(solver, str):
-                grid, slots = grid_of(t, t0, dt)
                 run = compiled_with_function if callable(I) else compiled_integrate
-                if isinstance(I, tuple):
-                    I = sampled_at(t0 + dt * np.arange(grid.first + grid.n * grid.blocks + 2), *I)
-                states = run(params, start, I=I, slots=slots, grid=grid, solver=solver, dt=dt, t0=t0)
+                I = I.at_steps(t0, dt, grid) if isinstance(I, Samples) else I
+                states = run(params, start, I=I, slots=slots, grid=grid, solver=solver, dt=dt, t0=t0, record=fields)
             else:
                 states = run_adaptively(integrate_adaptively, params, start, t, I, solver=solver, t0=t0, rtol=rtol, atol=atol)
-            states = State(*(np.asarray(x)[:, expand] for x in states))
-        checks.run_is_finite(states, t, self.cells)
+            states = in_part(State(*(np.asarray(x)[:, expand] for x in states)), fields)
+        run_is_sound(states, t, self.cells)
         start_is = "thermalized" if state is None else "given"
         return SimResult(t, states, self, run=run_of(self, solver, t0, start_is, dt=dt, rtol=rtol, atol=atol))
 
@@ -1216,11 +1217,11 @@ class Prinz2004(Labelled, Slopes):
         first = np.searchsorted(self.rows, np.arange(len(self.labels)))
         alike = lambda x: np.array_equal(x, x[first][self.rows])  # noqa: E731
         function = callable(I) and jax.eval_shape(I, 0.0).shape != ()
-        values = None if callable(I) else (I[1].T if isinstance(I, tuple) else I)
+        values = None if callable(I) else (I.values.T if isinstance(I, Samples) else I)
         if function or not all(map(alike, start)) or (values is not None and not alike(values)):
             return self.params, start, I, np.arange(len(self.rows))
         if values is not None:
-            I = (I[0], I[1][:, first]) if isinstance(I, tuple) else I[first]
+            I = I._replace(values=I.values[:, first]) if isinstance(I, Samples) else I[first]
         return (
             self.params.replace(circuit=self.circuit.alike()),
             State(*(x[first] for x in start)),
@@ -1238,20 +1239,6 @@ def open_store(folder: Any) -> ThermalizationStore:
 def thermalization_store(store: Any) -> ThermalizationStore:
     """The store that a call, or else the settings, name."""
     return open_store(store_folder(store))
-
-
-def sampled_at(t: Any, times: np.ndarray, values: np.ndarray) -> Array:
-    """Values (sample, cell) given at `times`, interpolated linearly at t and held constant outside: (…, cell)."""
-    return jax.vmap(partial(jnp.interp, jnp.asarray(t), jnp.asarray(times)), in_axes=1, out_axes=-1)(
-        jnp.asarray(values)
-    )
-
-
-def run_adaptively(integrate_so: Callable[..., Any], params: Any, start: Any, t: np.ndarray, I: Any, **scheme: Any) -> Any:
-    """A function such as `integrate_adaptively`, compiled; a sampled current is interpolated."""
-    eqx = checks.package("equinox", "solvers", "an adaptive solver")
-    current = partial(sampled_at, times=I[0], values=I[1]) if isinstance(I, tuple) else I
-    return eqx.filter_jit(integrate_so)(params, start, t, current, **scheme)
 
 # %% [markdown]
 # ## Experiments

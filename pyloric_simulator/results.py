@@ -21,6 +21,7 @@ from .config import load_settings
 from .detection import SPIKE_THRESHOLD as SPIKE_THRESHOLD
 from .detection import STANDARD, checked, tops
 from .files import target_of, written_whole
+from .schedule import NotRecorded
 
 UNITS = {"V": "mV", "Ca": "µM", "s": "1", "m": "1", "h": "1", "currents": "nA"}
 EXPORTED = ("V", "Ca", "s")  # variables that go into files unless others are named
@@ -188,7 +189,8 @@ class Result:
         if not chosen or len(set(chosen)) < len(chosen):
             raise ValueError(f"variables is {list(chosen)}; it must name some, each once. Choose of {checks.listing(self.units)}.")
         columns, units = {}, {"time": "ms"}
-        for variable in chosen:
+        known = [x for x in chosen if not isinstance(getattr(self.states, x, None), NotRecorded)]
+        for variable in known if variables is None else chosen:
             checks.choice("a variable", variable, self.units)
             table = getattr(self, variable)
             for key in table.columns:

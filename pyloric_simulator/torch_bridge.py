@@ -68,7 +68,6 @@ from jax import Array
 from . import checks
 from .adjoint import simulate_with_adjoint
 from .fitting import CONDUCTANCES, parameters, places, start_of, with_values
-from .lif import BYTES_PER_CELL as LIF_BYTES
 from .lif import DEFAULT_DT as LIF_DT
 from .lif import LIF, SURROGATE, Params, Spike, simulate_lif
 from .lif import State as LIFState
@@ -599,7 +598,7 @@ class LIFForm(Numbers):
     ) -> None:  # fmt: skip
         super().__init__()
         self.size, self.surrogate = checks.count("size", size, checks.MAX_STEPS), surrogate
-        checks.memory(f"{self.size} cells", LIF_BYTES * self.size)
+        checks.memory(f"{self.size} cells", checks.BYTES_PER_CELL * self.size)
         log, learn = checks.truth("log", log), checks.names("learn", learn, "['τ']")
         values, dtype = lif_starts(self.size, cells, dtype)
         self.dt = checks.threshold_step(dt, values["τ"])

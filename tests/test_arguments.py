@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import diffrax
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 
 from pyloric_simulator import prinz2004
+from pyloric_simulator.adjoint import simulate_with_adjoint
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, B, Prinz2004, neuron_models, simulate
 
@@ -124,3 +126,75 @@ def test_a_labelled_input_goes_by_its_labels() -> None:
 def test_channels_may_be_a_list() -> None:
     model = Prinz2004({"LP 1": 1}, {}, channels=list(CHANNELS))  # type: ignore[arg-type]
     assert hash(model.circuit) == hash(Prinz2004({"LP 1": 1}, {}).circuit)
+
+
+# ---------------------------------------------------------------- right values
+
+
+def test_axes_of_gs_go_by_their_names() -> None:
+    labels = ["AB", "LP"]
+    pre, post = (pd.Index(labels, name=name) for name in ("pre", "post"))
+    for frame in (pd.DataFrame([[0, 0], [7, 0]], post, pre), pd.DataFrame([[0, 7], [0, 0]], pre, post)):
+        model = pair(gs=frame)
+        assert dict(zip(model.synapses, model.params.gs, strict=True)) == {("AB", "LP"): 7}
+    pairs = pd.MultiIndex.from_tuples([("LP", "AB")], names=["post", "pre"])
+    assert pair(gs=pd.Series([7.0], pairs)).synapses == [("AB", "LP")]
+    assert pair(gs=pd.Series([7.0], pd.MultiIndex.from_tuples([("AB", "LP")]))).synapses == [("AB", "LP")]
+
+
+def test_rows_of_g_ion_may_have_names_that_say_nothing_else() -> None:
+    for names in (["AB/PD 3", "LP 1"], ["AB", "LP"], ["my AB", "LP fast"], ["left", "right"], [17, 4]):
+        np.testing.assert_array_equal(pair(g_ion=ROWS.set_axis(names)).params.g, ROWS)
+
+
+def test_legitimate_circuits_draw_no_warning() -> None:
+    """No channel, weak and strong synapses, cells of other densities, area and temperature: warnings are errors here."""
+    pair(gs={("AB", "LP"): 0, ("LP", "AB"): 0.1}, g_ion=ROWS * 0, ge=0)
+    pair(gs={("AB", "LP"): 1000}, g_ion=ROWS * 2.5, constants=CONSTANTS._replace(A=1e-4, C=0.1, γ=12.8))
+    pair(g_ion=ROWS.assign(Na=0.0, H=1.0, leak=0.5), constants=CONSTANTS._replace(V_th=0.0, Ca_out=13000.0))
+    paper(I_ext=[0, -5, 20])
+    paper(I_ext=lambda t: 0.0 * t)
+    paper(np.arange(20) * 0.01)
+
+
+def test_constants_are_plain_numbers() -> None:
+    model = pair(constants=CONSTANTS._replace(C=np.float32(0.5), V_th=-35))
+    assert [type(x) for x in model.circuit.constants] == [float] * len(CONSTANTS)
+    assert model.circuit.constants.C == 0.5
+
+
+def test_a_state_of_mixed_types_is_computed_in_the_widest() -> None:
+    model = pair()
+    mix = model.cold._replace(V=model.cold.V.astype(np.float32), Ca=list(model.cold.Ca), h=model.cold.h.astype(int))
+    for run in (simulate, simulate_with_adjoint):
+        a, b = run(model.params, mix, T), run(model.params, model.cold, T)
+        assert a.V.dtype == np.float64
+        np.testing.assert_array_equal(a.V, b.V)
+
+
+def test_replacing_takes_lists_batches_and_tracers() -> None:
+    params = pair(gs={("AB", "LP"): 3}).params
+    assert params.replace(gs=[5]).gs.dtype == np.float64
+    batch = params.replace(g=np.stack([params.g, 2 * params.g]))
+    V = jax.vmap(lambda g: simulate(params.replace(g=g), pair().cold, T, dt=0.25).V)(batch.g)
+    assert V.shape == (2, 5, 2)
+    with pytest.raises(ValueError, match=r"params.g has shape \(2, 2, 8\)"):
+        simulate(batch, pair().cold, T)
+
+
+@pytest.mark.parametrize("solver", [diffrax.Tsit5(), diffrax.Kvaerno5()])
+def test_an_adaptive_solver_ends_where_an_input_is_not_a_number(solver: Any) -> None:
+    """It says which cell and when, long before its last step; synapses would carry it to all cells within a step."""
+    model = pair(gs={("LP", "AB"): 30, ("AB", "LP"): 30})
+    with pytest.raises(FloatingPointError, match=r"V of cell \('LP', 0\) is not finite at t = 3 ms; it was at 2 ms"):
+        model(T, lambda t: jnp.where(t > 2.5, jnp.array([0, jnp.nan]), 0.0), model.cold, solver=solver)
+
+
+def test_an_adaptive_solver_ends_at_once_where_the_start_has_no_slope() -> None:
+    with pytest.raises(FloatingPointError, match=r"cell \('AB', 0\) is not finite at t = 0 ms"):
+        pair()(T, lambda _: jnp.array([jnp.nan, 0]), pair().cold, solver=diffrax.Tsit5())
+
+
+def test_a_potential_of_no_cell_draws_a_warning() -> None:
+    with pytest.warns(UserWarning, match=r"V of cell \('AB', 0\) reaches -[\d,]+ mV at t = .*pA"):
+        pair()(np.arange(0, 20, 0.5), lambda t: jnp.where(t > 10.01, -90.0, 0.0), pair().cold)

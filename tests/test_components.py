@@ -38,6 +38,7 @@ from pyloric_simulator.components import (
     simulate_network,
     upstrokes,
 )
+from pyloric_simulator.inputs import Sampled
 from pyloric_simulator.prinz2004 import (
     ACETYLCHOLINE,
     CONSTANTS,
@@ -117,7 +118,7 @@ def test_the_papers_circuit_bit_for_bit(solver: str, dt: float) -> None:
 def test_populations_irregular_times_inputs_and_states() -> None:
     old, new = both({"AB/PD": 1, "LP": 1, "PY": 3})
     t = np.sort(np.random.default_rng(0).uniform(0, 200, 40))
-    I = pd.DataFrame({("PY", 1): [0.0, 3.0]}, index=[0.0, 200.0])
+    I = Sampled(pd.DataFrame({("PY", 1): [0.0, 3.0]}, index=[0.0, 200.0]), outside="hold")
     a, b = old(t, I, state=old.cold), new(t, I)
     np.testing.assert_allclose(b.states.V, a.states.V, rtol=1e-12, atol=1e-10)
     c, d = old(t + 300, I, state=a.final_state, t0=t[-1]), new(t + 300, I, b.final_state, t0=t[-1])

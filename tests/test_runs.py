@@ -12,11 +12,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from pyloric_simulator import prinz2004
+from pyloric_simulator import circuits, components, prinz2004
 from pyloric_simulator.config import find_circuit
+from pyloric_simulator.inputs import Sampled
 from pyloric_simulator.prinz2004 import (
     CHANNELS,
     CONSTANTS,
+    Channel,
+    Gate,
     Prinz2004,
     State,
     derivative,
@@ -54,15 +57,91 @@ def test_all_spellings_of_an_input_agree(paper: Prinz2004, start: State) -> None
         return paper(T, I, start).states.V
 
     constant = V([0, 0.2, 0])
-    for I in ({"LP": 0.2}, np.tile([0, 0.2, 0], (len(T), 1)), pd.DataFrame({"LP": [0.2, 0.2]}, [0, 1]),
-              pd.DataFrame({("LP", 0): [0.2]}, [50.0]), lambda _: jnp.array([0, 0.2, 0])):  # fmt: skip
+    short = pd.DataFrame({("LP", 0): [0.2, 0.2]}, [50.0, 60.0])
+    for I in ({"LP": 0.2}, {("LP", 0): 0.2}, pd.Series({"LP": 0.2}), np.tile([0, 0.2, 0], (len(T), 1)),
+              pd.DataFrame({"LP": [0.2, 0.2]}, [0, 200]), Sampled(short, outside="hold"), lambda _: jnp.array([0, 0.2, 0])):  # fmt: skip
         np.testing.assert_allclose(V(I), constant, rtol=0, atol=1e-9)
     ramp = V(lambda t: 0.001 * t)
     np.testing.assert_allclose(V(0.001 * T), ramp, rtol=0, atol=1e-9)
     np.testing.assert_allclose(V(pd.DataFrame({p: [0.0, 0.2] for p in paper.labels}, [0, 200])), ramp, rtol=0, atol=1e-9)
 
 
+def test_samples_hold_what_is_said_outside_of_them(paper: Prinz2004, start: State) -> None:
+    """A pulse of 50 ms, given as samples of it alone, as the whole current and as a function."""
+    t, on = np.arange(0, 201, 0.5), np.arange(50, 100.5, 0.5)
+    pulse = pd.Series(-1.0, pd.Index(on, name="time"))
+    whole = pd.Series(np.where((t >= 50) & (t <= 100), -1.0, 0.0), t)
+    V = lambda I: paper(t, I, start, dt=0.25).states.V  # noqa: E731
+    expected = V(lambda t: jnp.where((t >= 50) & (t <= 100), -1.0, 0.0))
+    assert abs(expected - V(None)).max() > 1
+    np.testing.assert_allclose(V(Sampled(pulse, outside=0)), expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(V(Sampled(pulse.to_numpy(), times=on, outside=0)), expected, rtol=0, atol=1e-9)
+    assert abs(V(whole) - expected).max() < 0.5  # which is linear between its samples, and so 0.5 ms longer
+    np.testing.assert_allclose(V(Sampled(pulse, outside="hold")), V(-1.0), rtol=0, atol=1e-9)
+    held = Sampled(pulse.set_axis(pd.to_timedelta(on, unit="ms")), outside=-1)
+    np.testing.assert_allclose(V(held), V(-1.0), rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(V((t, whole.to_numpy())), V(whole))
+
+
+def test_the_last_sample_stands_for_its_interval(paper: Prinz2004) -> None:
+    """A recording at 1 kHz covers a run that is recorded more finely."""
+    t = np.arange(0, 10, 0.25)
+    I = pd.Series(0.1, np.arange(10.0))
+    np.testing.assert_allclose(paper(t, I, paper.cold).states.V, paper(t, 0.1, paper.cold).states.V, rtol=0, atol=1e-9)
+
+
+def test_samples_of_cells_in_another_order_go_by_their_labels(nine: Prinz2004) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.uniform(-0.1, 0.1, (2, 9)), [0.0, 50.0], nine.cells)
+    t, shuffled = np.arange(0, 50.5, 0.5), frame.iloc[:, rng.permutation(9)]
+    one, other = nine(t, frame, nine.cold), nine(t, shuffled, nine.cold)
+    np.testing.assert_array_equal(one.states.V, other.states.V)
+    assert len(set(one.states.V[-1])) == 9
+
+
+# ---------------------------------------------------------------- what is recorded
+
+
+@pytest.mark.parametrize("t", [np.arange(0, 50, 0.5), np.sort(np.random.default_rng(1).uniform(0, 50, 60)), np.array([7.03])])
+def test_a_run_may_record_the_potential_alone_and_goes_on(paper: Prinz2004, start: State, t: np.ndarray, tmp_path: Path) -> None:
+    whole, part = paper(t, state=start), paper(t, state=start, record=("V",))
+    np.testing.assert_array_equal(part.states.V, whole.states.V)
+    for a, b in zip(part.final_state, whole.final_state, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert part.spike_times().keys() == whole.spike_times().keys()
+    part.to_csv(tmp_path / "r.csv")
+    assert pd.read_csv(tmp_path / "r.csv", comment="#").shape == (len(t), 4)
+    on = paper([t[-1], t[-1] + 5], state=part.final_state, t0=t[-1])
+    np.testing.assert_array_equal(on.states.V, paper([t[-1], t[-1] + 5], state=whole.final_state, t0=t[-1]).states.V)
+    for ask in (lambda: part.Ca, lambda: part.s, lambda: part.m, lambda: part.currents):
+        with pytest.raises(ValueError, match=r"was not recorded.*record"):
+            ask()
+
+
+def test_a_part_of_a_run_without_all_variables_has_no_final_state(paper: Prinz2004, start: State) -> None:
+    part = paper(np.arange(0, 20.0), state=start, record=["V", "Ca"])
+    assert part[5:19].final_state.m.shape == start.m.shape
+    assert part[0:10].Ca.shape == (11, 3)
+    with pytest.raises(ValueError, match="not recorded"):
+        part[0:10].final_state.m.sum()
+
+
+def test_recording_the_potential_alone_takes_an_eighth_of_the_memory(nine: Prinz2004) -> None:
+    size = lambda record: circuits.bytes_of(nine.params, nine.circuit, record, nine.dtype)  # noqa: E731
+    assert size(("V",)) == 2 * 9 * 8
+    assert size(None) == 15 * size(("V",))
+
+
 # ---------------------------------------------------------------- thermalization
+
+
+def test_a_thermalization_that_turns_non_finite_names_the_cell_and_the_time() -> None:
+    slow = Gate(lambda V: jnp.where(V > -45, jnp.nan, 0.0), lambda V: 5 + 0 * V)  # which the check of gates sees; so it is told not to
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(components, "check_gate", lambda *_: None)
+        model = Prinz2004({"LP 2": 1}, {}, channels=(*CHANNELS, Channel("X", -80, 1, slow)), ge=0)
+    with pytest.raises(FloatingPointError, match=r"thermalization .* of cell \('LP 2', 0\) is not finite at t = \d+ ms; it was"):
+        model.get_thermalization(store=None)
 
 
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
