@@ -94,7 +94,8 @@ def channel(c: Any, gate: Any) -> None:
             raise TypeError(f"the gate {name} of {c.name!r} is {x!r}; it must be a Gate. Write Gate(inf, tau), two functions of V.")
         if x is not None and checks.number(f"K of the gate {name} of {c.name!r}", x.K, "µM") < 0:
             raise ValueError(f"K of the gate {name} of {c.name!r} is {x.K:g} µM; it must not be negative. 0 is no dependence on calcium.")
-        check_gate(f"the gate {name} of {c.name!r}", x)
+        if x is not None:
+            check_gate(f"the gate {name} of {c.name!r}", x)
 
 
 # ---------------------------------------------------------------- cell types and their rows

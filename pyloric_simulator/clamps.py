@@ -103,6 +103,7 @@ from .experiments import (
 )
 from .prinz2004 import CM2_MS_TO_US, CONSTANTS, DEFAULT_DT, activating, conductances, inactivating, precision
 from .recording import check_commands
+from .scale import POTENTIAL
 from .schedule import Grid, Slots, grid_of
 
 # %% [markdown]
@@ -147,7 +148,8 @@ def slope_of(command: Any, V: Array, s: Setup) -> np.ndarray:
 def commanded(command: Any, s: Setup) -> Array:
     """A command (mV) at the half steps."""
     V = sampled("the command", command, s.halves, s.last)
-    if callable(command) and not hasattr(command, "levels"):
+    seen = not callable(command) or hasattr(command, "levels")  # by `check_commands`, which warns
+    if not seen or float(np.abs(V).max(initial=0.0)) > POTENTIAL.most:
         plausible_potentials("the largest command", np.asarray(V))
     return V
 

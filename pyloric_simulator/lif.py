@@ -337,7 +337,7 @@ class LIF:
         τ: Any = CELL.τ, t_ref: Any = CELL.t_ref, dtype: str | None = None,
     ) -> None:  # fmt: skip
         self.size = checks.count("size", size, checks.MAX_STEPS)
-        checks.memory(f"{self.size} cells", checks.BYTES_PER_CELL * self.size)
+        checks.memory(f"{self.size:,} cells", checks.BYTES_PER_CELL * self.size)
         params = Params(V_rest, V_reset, V_th, R, τ, t_ref)
         self.params: Params = checks.threshold_cells(params, PARAMETER_UNITS, self.size)
         check_units(self.params)

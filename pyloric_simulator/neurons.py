@@ -278,7 +278,7 @@ class Neuron:
         self.size = checks.count("size", size)
         self.dtype = load_settings().precision if dtype is None else dtype
         checks.choice("dtype", self.dtype, ("float64", "float32"))
-        checks.memory(f"{self.size} cells", checks.BYTES_PER_CELL * self.size)
+        checks.memory(f"{self.size:,} cells", checks.BYTES_PER_CELL * self.size)
         start = checks.per_cell_numbers("start", start, self.size)
         self.params = checks.per_cell_numbers("params", {} if params is None else params, self.size)
         self.state = record_type("State", tuple(start))(**start)

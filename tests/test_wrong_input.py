@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,7 +41,8 @@ def test_wrong_input_is_named(name: str) -> None:
                 case.call()
             message = " ".join(str(w.message) for w in found)
         else:
-            with pytest.raises(case.ends_with) as caught:
+            with warnings.catch_warnings(), pytest.raises(case.ends_with) as caught:
+                warnings.simplefilter("ignore")  # that come before the error
                 case.call()
             message = str(caught.value)
             assert not (compilations and not case.compiles), f"{len(compilations)} compilations before the refusal"
@@ -50,4 +52,4 @@ def test_wrong_input_is_named(name: str) -> None:
 
 
 def test_there_are_many() -> None:
-    assert len(CASES) >= 1
+    assert len(CASES) >= 1000

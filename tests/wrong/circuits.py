@@ -105,7 +105,7 @@ IN_TIME = {
     "one sample less than the run": refused(lambda: call(pd.Series(np.zeros(4), np.arange(4.0))), "0 to 3 ms", "cover"),
     "times in s": refused(lambda: call(pd.Series(np.zeros(5), T / 1000)), "0 to 0.004 ms", "cover"),
     "rows counted": refused(lambda: call(pd.Series(np.zeros(9))), "counts rows from 0 to 8", "set_axis", "to_numpy()"),
-    "rows counted, a table": refused(lambda: call(pd.DataFrame({"LP": np.zeros(9)})), "counts rows", "set_axis"),
+    "rows counted, a table": refused(lambda: call(pd.DataFrame({"LP": np.zeros(9)})), "counts rows", "df.index"),
     "rows counted, cells meant": refused(lambda: call(pd.Series([1.0, 2.0, 3.0])), "counts rows", "one for each cell"),
     "dates": mistyped(lambda: call(pd.Series([0, 1.0], pd.date_range("2020", periods=2))), "DatetimeIndex", "2020", "- start"),
     "dates with a zone": mistyped(lambda: call(pd.Series([0, 1.0], pd.date_range("2020", periods=2, tz="UTC"))), "2020", "- start"),
@@ -129,11 +129,11 @@ IN_TIME = {
     "a network": refused(lambda: AXON(T, short(axon=[0, 1.0])), "0 to 2 ms", "cover"),
     "a network, series": refused(lambda: AXON(T, pd.Series([0, 1.0], [1.0, 9.0])), "1 to 9 ms", "cover"),
     "current clamp, a table": refused(lambda: current_clamp(AXON, T, short(axon=[0, 1.0])), "0 to 2 ms", "cover"),
-    "current clamp, a series": refused(lambda: current_clamp(AXON, T, pd.Series([0, 1.0], [0.0, 2.0])), "0 to 2 ms", "cover"),
+    "current clamp, a series": refused(lambda: current_clamp(AXON, T, pd.Series([0, 1.0], [0.0, 2.0])), "0 to 2 ms", "cover")._replace(compiles=True),
     "current clamp, a pair": refused(lambda: current_clamp(AXON, T, ([0, 2.0], [0, 1.0])), "0 to 2 ms", "cover"),
     "current clamp, a mapping": refused(
         lambda: current_clamp(AXON, T, {"axon": pd.Series([0, 1.0], [0.0, 2.0])}), "I_ext['axon']", "0 to 2 ms", "cover"),
-    "current clamp, counted rows": refused(lambda: current_clamp(AXON, T, {"axon": pd.Series(np.zeros(9))}), "counts rows", "set_axis"),
+    "current clamp, counted rows": refused(lambda: current_clamp(AXON, T, {"axon": pd.Series(np.zeros(9))}), "counts rows", "df.index"),
     "integrate and fire": refused(lambda: INTEGRATE_AND_FIRE(T, short(LIF=[0, 1.0])), "0 to 2 ms", "cover"),
     "a cell of equations": refused(lambda: NEURON(T, short(Neuron=[0, 1.0])), "0 to 2 ms", "cover"),
 }

@@ -252,7 +252,7 @@ CASES: dict[str, Case] = {
     "network: a size for nobody": refused(lambda: joined(sizes={"A": 2}), "'A'", "'a', 'b'"),
     "network: size Boolean": mistyped(lambda: joined(sizes={"a": True}), "True", "whole number"),
     "network: size broken": mistyped(lambda: joined(sizes={"a": 1.5}), "1.5", "whole number"),
-    "network: a billion cells": Case(lambda: joined(sizes={"a": 10**9}), MemoryError, ("1000000001 cells", "GB", "Take fewer cells")),
+    "network: a billion cells": Case(lambda: joined(sizes={"a": 10**9}), MemoryError, ("1,000,000,001 cells", "GB", "may be fewer")),
     "network: dense gap junctions": Case(
         lambda: joined(GapJunction("a", "b", 1), sizes={"a": 10**6, "b": 10**6}), MemoryError, ("2000000 cells", "GB")),
     # states and parameters wherever they enter
