@@ -243,7 +243,7 @@ LONG: dict[str, Any] = dict(duration=4000.0, transient=500.0, dt=0.05, dtype="fl
 @pytest.fixture(scope="module")
 def calm() -> pd.DataFrame:
     """A batch of circuits of these cells, whatever the strengths of their synapses."""
-    rows = database.sample(3000, seed=3)
+    rows = database.table(np.random.default_rng(3).choice(database.TOTAL, 3000, replace=False))
     return rows[rows[list(database.POPULATIONS)].isin(CALM).all(axis=1)][:BATCH]
 
 
