@@ -394,13 +394,13 @@ def bytes_of_run(size: int, t: np.ndarray, t0: float, dt: float) -> float:
     return 8.0 * size * len(State._fields) * ((t[-1] - t0) / dt + len(t))
 
 
-def defined(what: str, x: Any) -> Any:
-    """An array in floating point without NaN, unless JAX traces it."""
+def defined(what: str, x: Any, *, finite: bool = False) -> Any:
+    """An array in floating point without NaN, or without infinite numbers either, unless JAX traces it."""
     if isinstance(x, jax.core.Tracer):
         return x
     x = checks.numbers(what, x)
-    if np.isnan(x).any():
-        raise ValueError(f"{what} contains nan; all of it must be defined. Fill the gap.")
+    if (wrong := ~np.isfinite(x) if finite else np.isnan(x)).any():
+        raise ValueError(f"{what} contains {x[wrong].flat[0]:g}; all of it must be defined{' and finite' * finite}. Fill the gap.")
     return x
 
 
@@ -470,8 +470,7 @@ def rate(params: Params, I: Any) -> Array:
     """Rate (Hz) of a cell at a constant current I (nA), {eq}`eq-lif-rate`; 0 if it does not reach its threshold."""
     checks.of_type("params", params, Params, "a `Params`, such as CELL")
     for name, x in (params._asdict() | {"I": I}).items():
-        if np.isinf(defined(name, x)).any():
-            raise ValueError(f"{name} is infinite; it must be finite. Give a number.")
+        defined(name, x, finite=True)
     V_inf = params.V_rest + params.R * jnp.asarray(I)
     fires = V_inf > params.V_th
     V_inf = jnp.where(fires, V_inf, params.V_th + 1)  # so that the logarithm has a derivative where it is not used, too
