@@ -89,7 +89,7 @@ from .components import (
     targets,
     unpack,
 )
-from .inputs import Sampled, Samples, current, run_is_sound, trace_of
+from .inputs import Sampled, Samples, current, plausible, run_is_sound, trace_of
 from .prinz2004 import (
     DEFAULT_DT,
     DEFAULT_SOLVER,
@@ -104,6 +104,7 @@ from .prinz2004 import (
 )
 from .results import Result
 from .rhythm import spikes
+from .scale import CURRENT
 from .schedule import Grid, Slots, grid_of, recorded
 
 # %% [markdown]
@@ -391,6 +392,7 @@ def injected(s: Setup, I_ext: Any) -> Array:
     if isinstance(I_ext, Mapping):
         checks.known_labels("I_ext", I_ext, network.labels)
         of = {label: sampled(f"I_ext[{label!r}]", I_ext.get(label, 0.0), s.steps, s.last) for label in network.labels}
+        plausible(np.stack([*map(np.asarray, of.values())]), CURRENT)
         return jnp.stack([of[network.labels[i]] for i in network.rows], 1)
     if callable(I_ext):
         checks.protocol("I_ext", I_ext, s.steps[0], s.last)
