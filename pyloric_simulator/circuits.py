@@ -28,8 +28,10 @@ OUTSIDE = Scale("calcium concentrations outside", "µM", 10.0, 1e5, {"mM": 1e3, 
 INSIDE = Scale("calcium concentrations inside", "µM", 1e-3, 5.0, {"nM": 1e-3, "M": 1e6})
 BUFFERING = Scale("times of calcium buffering", "ms", 1.0, 1e5, {"s": 1e3})
 SLOPE = Scale("slopes of a synapse", "mV", 0.1, 50.0, {"V": 1e3})
+LEAST = Scale("least time constants", "ms", 1e-9, 0.1, {"µs": 1e-3, "ns": 1e-6})
 PLAUSIBLE = {
     "A": AREA, "γ": THERMAL, "Ca_out": OUTSIDE, "Ca_rest": INSIDE, "τ_Ca": BUFFERING, "Δ": SLOPE, "V_th": POTENTIAL, "V_cold": POTENTIAL,
+    "τ_min": LEAST,
 }  # fmt: skip
 
 
@@ -39,6 +41,12 @@ def constants(values: Any, kind: Any) -> Any:
         raise TypeError(f"constants is {values!r}; it must be of type Constants. Change some of them: CONSTANTS._replace(γ=12.19).")
     checks.constants(values)
     c = kind(*map(float, values))
+    if c.f < 0:
+        raise ValueError(
+            f"the constant f is {c.f:g} µM/nA; it must not be negative, for calcium currents are inward where they are negative."
+        )
+    if c.Ca_min >= c.Ca_rest:
+        raise ValueError(f"the constant Ca_min is {c.Ca_min:g} µM and Ca_rest {c.Ca_rest:g} µM; the least calcium must be less. Lower it.")
     size_of = lambda name: f"the {'constant' if getattr(c, name) > 0 else 'size of the constant'} {name}"  # noqa: E731
     doubts = [suspicion(size_of(name), abs(getattr(c, name)), scale) for name, scale in PLAUSIBLE.items() if getattr(c, name)]
     if not doubts[0] and (wrong := suspicion("", c.C / c.A * 1e-3, SPECIFIC)):  # C beside an area that can be one
@@ -65,8 +73,10 @@ def channels(found: Any, kind: Any, gate: Any, known: Collection[Any]) -> tuple[
                 f"channels contains {type(c).__module__}.{type(c).__name__} {getattr(c, 'name', c)!r}; it must consist of "
                 "`prinz2004.Channel`. Channels of the chapter on components make a `Cell` and a `Network`."
             )
-        if c not in known:
+        if not any(c is k for k in known):
             channel(c, gate)
+    if not found:
+        raise ValueError("channels is empty; a cell needs one at least. Take CHANNELS, or some of them.")
     return checks.channel_list(found)
 
 
@@ -360,6 +370,8 @@ def synapses_of_matrix(gs: Any, labels: Sequence[str], ends: Sequence[str]) -> d
                 f"the rows of gs are {checks.listing(gs.index)}, presynaptic terminals; the rows must be postsynaptic populations, and the "
                 "columns presynaptic terminals. Turn it: gs.T."
             )
+        checks.known_labels("a row of gs", gs.index, labels)
+        checks.known_labels("a column of gs", gs.columns, [*ends, *(label for label in labels if label not in ends)])
         posts, pres, x = list(gs.index), list(gs.columns), checks.conductances("gs", gs.to_numpy(), "nS")
     else:
         if isinstance(gs, (list, tuple)) and gs and all(isinstance(x, (list, tuple)) and any(isinstance(y, str) for y in x) for x in gs):

@@ -127,6 +127,8 @@ def times_of(index: Any, t: np.ndarray) -> np.ndarray:
     Raises ValueError or TypeError where they do not increase, or where it is unclear what they mean.
     """
     index = pd.Index(index)
+    if not len(index):
+        raise ValueError("I_ext has 0 times; there must be one at least, in ms. Give 0 for no input.")
     if isinstance(index, pd.TimedeltaIndex) and not index.hasnans:
         index = pd.Index(index / pd.Timedelta(1, "ms"))
     if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex, pd.TimedeltaIndex, pd.MultiIndex)):
@@ -142,7 +144,7 @@ def times_of(index: Any, t: np.ndarray) -> np.ndarray:
             "each cell."
         )
     x = checks.numbers("the index of I_ext", index, "consist of times in ms").astype(float)
-    if not len(x) or not np.isfinite(x).all() or (np.diff(x) <= 0).any():
+    if not np.isfinite(x).all() or (np.diff(x) <= 0).any():
         i = int(np.argmax(np.diff(x) <= 0)) if len(x) > 1 else 0
         raise ValueError(
             f"the index of I_ext has {len(x)} times, from number {i} on {x[i : i + 2].tolist()}; they must be finite and increasing, in "
@@ -213,11 +215,16 @@ def values_of(I_ext: Any, cells: Cells, t: np.ndarray, t0: float) -> np.ndarray 
     """A current that is no function of t as (cell,) or as samples."""
     given = I_ext if isinstance(I_ext, Sampled) else Sampled(I_ext)
     values, timed = given.values, isinstance(I_ext, Sampled)
+    if isinstance(values, (pd.DataFrame, pd.Series)) and given.times is not None:
+        times = times_of(given.times, t)
+        if len(times) != len(values):
+            raise ValueError(f"I_ext has {len(values)} rows and {len(times)} times; there must be as many. Give each row its time.")
+        return values_of(Sampled(values.set_axis(pd.Index(times)), outside=given.outside), cells, t, t0)
     if isinstance(values, pd.Series) and not timed and not is_timed(values.index):
         return cells.spread(list(values.items()), 1)[0]
     if isinstance(values, Mapping) and not timed:
         return cells.spread(of_mapping(values), 1)[0]
-    if isinstance(values, (pd.DataFrame, pd.Series)) and given.times is None:
+    if isinstance(values, (pd.DataFrame, pd.Series)):
         return covered("I_ext", of_table(values, cells, t), t0, t[-1], given.outside)
     x = of_array(finite("I_ext", values), cells, t if given.times is None else times_of(given.times, t), timed)
     return covered("I_ext", x, t0, t[-1], given.outside) if isinstance(x, Samples) else x

@@ -938,7 +938,8 @@ def input_at(I: Any, dt: float, t0: float, dtype: Any) -> Input:
 # %% [markdown]
 # **Adaptive solvers** come from [diffrax](https://docs.kidger.site/diffrax) {cite:p}`Kidger2021` and
 # integrate `derivative` to a tolerance. They may overshoot the bounds of a gate by that tolerance;
-# the right-hand side and the result are taken at the nearest state within bounds.
+# the right-hand side and the result are taken at the nearest state within bounds. Where an input or a
+# state is not a number, they end, and say for which cell.
 
 
 # %%
@@ -1014,7 +1015,10 @@ compiled_currents = jax.jit(currents)
 # ## The model
 #
 # `Prinz2004` puts it together: it reads the arguments in the forms that people write, starts every
-# cell from its own rhythm, and runs.
+# cell from its own rhythm, and runs. Currents from outside are numbers, functions of time, or samples
+# with times of their own. Samples cover the whole run, or say what holds outside of them:
+# `Sampled(frame, outside=0)` or `outside="hold"`, from `pyloric_simulator.inputs`. A long run may
+# record the potential alone, with `record=("V",)`; its last state is complete all the same.
 #
 # ### Thermalization
 #

@@ -80,6 +80,8 @@ def test_samples_hold_what_is_said_outside_of_them(paper: Prinz2004, start: Stat
     np.testing.assert_allclose(V(Sampled(pulse, outside="hold")), V(-1.0), rtol=0, atol=1e-9)
     held = Sampled(pulse.set_axis(pd.to_timedelta(on, unit="ms")), outside=-1)
     np.testing.assert_allclose(V(held), V(-1.0), rtol=0, atol=1e-9)
+    table = pd.DataFrame({"LP": np.full(len(on), -1.0)})
+    np.testing.assert_allclose(V(Sampled(table, times=on, outside="hold")), V({"LP": -1.0}), rtol=0, atol=1e-9)
     np.testing.assert_array_equal(V((t, whole.to_numpy())), V(whole))
 
 

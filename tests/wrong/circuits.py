@@ -115,7 +115,8 @@ IN_TIME = {
     "times twice": refused(lambda: call(pd.Series([0, 1.0, 2.0], [0.0, 0.0, 4.0])), "[0.0, 0.0]", "increasing"),
     "times missing": refused(lambda: call(pd.Series([0, 1.0], [0.0, np.nan])), "nan", "finite"),
     "times of text": mistyped(lambda: call(pd.DataFrame({"LP": [0, 1.0]}, ["0", "4"])), "'0'", "times in ms"),
-    "no times": refused(lambda: call(pd.DataFrame({"LP": []}, np.zeros(0))), "0 times", "increasing"),
+    "no times": refused(lambda: call(pd.DataFrame({"LP": []}, np.zeros(0))), "0 times", "one at least"),
+    "rows and times that differ": refused(lambda: call(Sampled(short(LP=[0, 1.0]), times=T)), "2 rows", "5 times"),
     "a table turned": refused(lambda: call(pd.DataFrame(np.zeros((3, 5)), list(PAPER.labels), T)), "'AB/PD'", "I_ext.T"),
     "an array turned": refused(lambda: call(np.zeros((3, 5))), "(3, 5)", "(time, cell)", "I_ext.T"),
     "an array of other cells": refused(lambda: call(np.zeros((5, 4))), "(5, 4)", "3 cells"),
@@ -159,6 +160,7 @@ OF_CELLS = {
     "in pA, a function": warned(lambda: call(lambda t: jnp.where(t > 2, 500.0, 0.0), [0.0, 4.0]), "500 nA", "pA"),
     "in µA": warned(lambda: call({"LP": 2e-4}, [0.0]), "0.0002 nA", "µA", "1000"),
     "in A": warned(lambda: call(5e-10, [0.0]), "5e-10 nA", "in A"),
+    "in pA, a protocol": warned(lambda: current_clamp(AXON, [0.0], {"axon": 500.0}), "500 nA", "pA"),
     "pure, a table": mistyped(lambda: simulate(P, COLD, T, short(LP=[0, 1.0])), "DataFrame", "(3,)"),
     "pure, a mapping": mistyped(lambda: simulate(P, COLD, T, {"LP": 1.0}), "dict", "(3,)"),
     "pure, a truth value": mistyped(lambda: simulate(P, COLD, T, True), "True", "nA"),
@@ -265,6 +267,10 @@ CONDUCTANCES = {
     "gs: another name of a terminal": refused(
         lambda: Prinz2004({"AB/PD": 1, "LP": 1}, {("AB", "LP"): 1, ("AB/PD:AB", "LP"): 2}, ROWS), "'AB/PD:AB'", "'AB'"),
     "gs: a truth value": mistyped(lambda: pair(gs={("AB", "LP"): True}), "True", "nS"),
+    "gs: a row misspelt, of zeros": refused(
+        lambda: pair(gs=pd.DataFrame([[0, 1], [0, 0]], ["AB", "LPP"], ["AB", "LP"])), "'LPP'", "Did you mean 'LP'"),
+    "gs: a column misspelt, of zeros": refused(
+        lambda: pair(gs=pd.DataFrame([[0, 0], [1, 0]], ["AB", "LP"], ["AB", "LPP"])), "'LPP'", "Did you mean 'LP'"),
     "gs: text": mistyped(lambda: pair(gs={("AB", "LP"): "30"}), "'30'", "nS"),
 }
 MEMBRANE = {
@@ -282,6 +288,9 @@ MEMBRANE = {
     "constants: calcium in nM": warned(constants(Ca_rest=50.0), "Ca_rest is 50 µM", "nM"),
     "constants: buffering in s": warned(constants(τ_Ca=0.2), "τ_Ca is 0.2 ms", "in s"),
     "constants: threshold in V": warned(constants(V_th=-0.035), "V_th is 0.035 mV", "in V"),
+    "constants: negative f": refused(constants(f=-14.96), "-14.96", "not be negative"),
+    "constants: least calcium above rest": refused(constants(Ca_min=1.0), "1 µM", "0.05 µM"),
+    "constants: τ_min in µs": warned(constants(τ_min=1.0), "τ_min is 1 ms", "µs"),
     "constants: slope in V": warned(constants(Δ=0.005), "0.005 mV", "in V"),
     "channel: a gate without exponent": refused(own_channel(-50, 0, GATE), "'leak'", "p = 0", "gate"),
     "channel: an exponent without gate": refused(own_channel(-50, 2), "'leak'", "p = 2", "no gate"),
@@ -296,6 +305,8 @@ MEMBRANE = {
     "channel: x∞ above 1": refused(own_channel(-50, 1, Gate(2 * B(1, -2), 5 + B(1, 2))), "between 0 and 1")._replace(compiles=True),
     "channel: τ in s": warned(own_channel(-50, 1, Gate(B(1, -2), 0.005 + 0 * B(1, 2))), "0.005 ms", "in s"),
     "channels: of components": mistyped(lambda: Prinz2004({"LP 1": 1}, {}, channels=(Prinz2003.Na,)), "components.Channel", "Network"),
+    "channels: none": refused(lambda: pair(channels=(), g_ion=np.zeros((2, 0))), "empty", "CHANNELS"),
+    "channel: E of two": mistyped(own_channel(np.array([1, 2])), "array([1, 2])", "mV"),
     "channels: one": mistyped(lambda: Prinz2004({"LP 1": 1}, {}, channels=CHANNELS[0]), "Channel", "sequence"),
     "channels: text": mistyped(lambda: Prinz2004({"LP 1": 1}, {}, channels="Na"), "'Na'", "sequence"),
 }
