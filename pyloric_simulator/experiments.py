@@ -884,15 +884,16 @@ def ways(gates: int) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     some = both, i - both, j - both, gates - i - j + both
     possible = np.all([x >= 0 for x in some], 0)
     fates = tuple(np.where(possible, x, 0) for x in some)
-    return possible * comb(i, fates[0]) * comb(gates - i, fates[2]), fates
+    return (possible * comb(i, fates[0]) * comb(gates - i, fates[2])).astype(float), fates
 
 
 def moves(gates: int, inf: Array, τ: Array, dt: float) -> Array:
     """Probabilities that of some gates i are open before a step, and j after it, (i, j)."""
     opens, closes = inf * covered_exactly(dt / τ), (1 - inf) * covered_exactly(dt / τ)
     number, fates = ways(gates)
-    chances = [x ** np.arange(gates + 1) for x in (1 - closes, closes, opens, 1 - opens)]
-    return (number * math.prod(x[n] for x, n in zip(chances, fates, strict=True))).sum(-1)
+    powers = jnp.arange(gates + 1, dtype=inf.dtype)
+    chances = [x**powers for x in (1 - closes, closes, opens, 1 - opens)]
+    return (jnp.asarray(number, inf.dtype) * math.prod(x[n] for x, n in zip(chances, fates, strict=True))).sum(-1)
 
 
 FEW, TERMS = 4.0, 20  # up to that mean the probabilities of 0 to 20 are added up: those of more than 20 are below 1e-8
@@ -907,9 +908,9 @@ def binomial(key: Array, n: Array, p: Array) -> Array:
     q, u = jnp.minimum(p, 1 - p), jax.random.uniform(key, n.shape, n.dtype)
 
     def term(k: Array, now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        pmf, cdf, few = now
+        (pmf, cdf, few), k = now, k.astype(n.dtype)
         after = pmf * (n - k) / (k + 1) * q / (1 - q)
-        return after, cdf + after, few + (u > cdf)
+        return after, cdf + after, few + jnp.where(u > cdf, 1.0, 0.0)
 
     none = jnp.exp(n * jnp.log1p(-q))
     few = lax.fori_loop(0, TERMS, term, (none, none, jnp.zeros_like(n)))[2]

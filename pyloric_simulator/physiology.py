@@ -633,12 +633,11 @@ def whole(what: str, time: float, unit: float, name: str) -> int:
 
 
 def can_be_regulated(groups: Sequence[Group], target: float) -> None:
-    """Cells whose calcium moves, and a target that it may have."""
+    """Cells with a pool of calcium, and a target that it may have."""
     for group in groups:
-        if not group.pool or not any(c.ion == "Ca" for c in group.channels):
-            raise ValueError(
-                f"the calcium of {group.circuit.populations[0].label!r} does not move; regulation follows it. Add channels of calcium and a pool."
-            )
+        if not group.pool:
+            label = group.circuit.populations[0].label
+            raise ValueError(f"the cell {label!r} has no pool of calcium, which regulation follows; say calcium=Prinz2003.calcium, or another.")
     if said := suspicion("target", target, CALCIUM):
         checks.warn(said)
 
