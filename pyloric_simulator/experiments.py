@@ -1067,12 +1067,19 @@ def noisy(
         return run(s, Drive(I, G, N=N, key=jax.random.fold_in(key, len(conductances) + 1)))
 
 
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The axon at 3 nA, at which it fires once: without noise; with 6000 sodium and 1800 potassium channels, or 50 times fewer; and with the synaptic conductances of a cortical cell.", "name": "fig-noise"}}
-# times = np.arange(0, 400, 0.1)
-# noises = {"no noise": {}, "6000 and 1800 channels": dict(channels={"Na": 6000, "K": 1800}), "120 and 36 channels": dict(channels={"Na": 120, "K": 36}),
-#           "synaptic conductances": dict(conductances=[EXCITATION, INHIBITION])}
-# hv.Layout([hv.Curve((times, noisy(axon, times, state=rest, I_ext=3.0, seed=1, **n).V["cell", 0]), "time (ms)", "V (mV)", label=name).opts(height=130)
-#            for name, n in noises.items()]).cols(1)
+# %% [markdown]
+# The axon of {cite:t}`HodgkinHuxley1952` has 60 sodium and 18 potassium channels of 20 pS on each µm². So 6,000 and 1,800 channels are those of
+# a patch of 100 µm², or $10^{-6}$ cm², which gets a current in proportion. By itself it fires about 10 times per second, a patch of
+# 10 µm² about 39 times, as do as many channels of which every gate is simulated by itself. On the whole axon, of 62,800 µm², the noise is too
+# weak for that.
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "4.8 µA/cm², at which the axon fires once: without noise; patches of 100 and of 2 µm², with 6000 and 1800, and with 120 and 36 channels; and the axon with the synaptic conductances of a cortical cell.", "name": "fig-noise"}}
+# times, density = np.arange(0, 400, 0.1), 4.8
+# patch = lambda area: Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3, area=area)
+# noises = {"no noise": (axon, {}), "100 µm²": (patch(1e-6), dict(channels={"Na": 6000, "K": 1800})), "2 µm²": (patch(2e-8), dict(channels={"Na": 120, "K": 36})),
+#           "synaptic conductances": (axon, dict(conductances=[EXCITATION, INHIBITION]))}
+# hv.Layout([hv.Curve((times, noisy(cell, times, state=rest, I_ext=density * cell.area * 1000, seed=1, **n).V["cell", 0]), "time (ms)", "V (mV)",
+#                     label=name).opts(height=130) for name, (cell, n) in noises.items()]).cols(1)
 
 # %% [markdown]
 # ## Snapshots
