@@ -280,6 +280,11 @@ def sampled(what: str, protocol: Any, t: np.ndarray, last: float | None = None) 
     if is_recording(protocol):
         times, values = (protocol.index, protocol) if isinstance(protocol, pd.Series) else protocol
         return jnp.interp(jnp.asarray(t), *map(jnp.asarray, checks.recording_within(what, times, values, t[0], t[-1])))
+    if isinstance(protocol, Result) or (isinstance(protocol, (list, np.ndarray, pd.DataFrame)) and np.ndim(protocol)):
+        raise TypeError(
+            f"{what} is a {type(protocol).__name__}; it must be a number, a function of t, a Series with its times in ms, or (times, values). "
+            "Give one of these, such as result.V['LP', 0]."
+        )
     return jnp.full(len(t), checks.number(what, protocol, "its unit"))
 
 
@@ -395,7 +400,18 @@ def simulate_driven(
     checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
     checks.drive(drive, grid.first + grid.n * grid.blocks, len(params.structure.rows), tuple(clamped))
+    check_numbers(drive.N, params.structure)
     return integrate_driven(params, state, drive, slots, grid=grid, clamped=tuple(clamped), dt=dt)
+
+
+def check_numbers(N: Any, structure: Structure) -> None:
+    """Refuse numbers of channels that do not belong to the channels of a network."""
+    wanted = [[(len(group.cells),)] * len(group.channels) for group in structure.groups]
+    found = [[None if x is None else np.shape(x) for x in numbers] for numbers in N or ()]
+    fits = len(found) == len(wanted) and all(len(a) == len(b) and all(x in (None, y) for x, y in zip(a, b, strict=True))
+                                             for a, b in zip(found, wanted, strict=True))  # fmt: skip
+    if N is not None and not fits:
+        raise ValueError(f"drive.N has the shapes {found}; it must be {wanted}, or None for channels without noise. See numbers_of_channels.")
 
 
 # %% [markdown]
@@ -431,7 +447,9 @@ def set_up(model: Any, t: Any, state: Any, dt: float | None, t0: float) -> Setup
     dt = checks.scheme(DEFAULT_SOLVER, DEFAULT_DT if dt is None else dt, (DEFAULT_SOLVER,))
     checks.steps(t, t0, dt)
     grid = grid_of(t, t0, dt)[0]
-    steps = t0 + dt * np.arange(grid.first + grid.n * grid.blocks + 1)
+    n = grid.first + grid.n * grid.blocks + 1
+    allocated(f"a run from {t0:g} to {t[-1]:g} ms with the input of its {n:,} steps", n * (len(network.rows) + 3))
+    steps = t0 + dt * np.arange(n)
     return Setup(network, start_of(model, network, state), t, dt, steps)
 
 
@@ -796,7 +814,7 @@ def check_noise(current: Any, conductances: Any, s: Setup) -> None:
             raise ValueError(f"μ of a conductance is {x.g.μ:g} nS; it must not be negative. Noise inhibits by its reversal potential.")
         if said := x.g.μ and suspicion("μ of a conductance", x.g.μ, SYNAPSE):
             checks.warn(said)
-    checks.noise([*([] if current is None else [current]), *(x.g for x in conductances)], (White, OU))
+    checks.noise([*([] if current is None else [current]), *(x.g for x in conductances)], (White, OU), s.dt)
     sizes = [] if current is None else [current.σ, abs(getattr(current, "μ", 0.0))]
     plausible("the noise", np.full(len(s.network.rows), max(sizes, default=0.0)), s.network)
 
@@ -804,6 +822,7 @@ def check_noise(current: Any, conductances: Any, s: Setup) -> None:
 def noise_of_cells(noise: White | OU, key: Array, s: Setup, number: int) -> Array:
     """Values of one kind of noise, the `number`-th of an experiment, for each cell at the steps, (step + 1, cell)."""
     cells, first = jnp.arange(len(s.network.rows)), round(s.steps[0] / s.dt)
+    allocated(f"noise up to {s.last:g} ms, made from time 0 on,", (first + len(s.steps)) * len(cells))
     keys = jax.vmap(lambda cell: jax.random.fold_in(jax.random.fold_in(key, cell), number))(cells)
     return jax.vmap(lambda key: noise.samples(key, first, len(s.steps), s.dt))(keys).T
 
@@ -1053,7 +1072,7 @@ def noisy(
     Raises ValueError or TypeError.
     """
     s = set_up(model, t, state, dt, t0)
-    seed = checks.count("seed", seed, least=0)
+    seed = checks.count("seed", seed, 2**32 - 1, least=0)
     check_noise(current, conductances, s)
     N = None if channels is None or channels == {} else numbers_of_channels(s.network, channels)
     with precision(s.network.dtype):
