@@ -1085,8 +1085,10 @@ def protocol(what: str, f: Any, first: float, last: float) -> None:
         return
     values_of_protocol(what, f)
     x = numbers(f"the times of {what}", edges).astype(float)
-    levels_of = getattr(f, "levels", None)
-    if levels_of is not None and len(levels_of) != len(x) + (type(f).__name__ == "Steps"):
+    levels_of, steps_of = getattr(f, "levels", None), type(f).__name__ == "Steps"
+    if x.ndim != 1 or (levels_of is not None and np.ndim(levels_of) != 1):
+        raise TypeError(f"{what} has the times {edges!r} and the levels {levels_of!r}; both must be lists. Give Steps((0, 1), (100,)).")
+    if levels_of is not None and (len(levels_of) != len(x) + steps_of or len(levels_of) < 2 - steps_of):
         raise ValueError(
             f"{what} has {len(levels_of)} levels and {len(x)} times; steps have one level more than times, ramps as many. Give "
             "Steps((0, 1), (100,)), or Ramp((0, 1), (100, 200))."
@@ -1107,7 +1109,7 @@ def values_of_protocol(what: str, f: Any) -> None:
         x = np.atleast_1d(numbers(f"{name} of {what}", values).astype(float))
         if not np.isfinite(x).all():
             raise ValueError(f"{name} of {what} contains {x[~np.isfinite(x)][0]}; all must be finite. Give numbers.")
-        if name == "frequencies" and x.size and (len(x) != 2 or x.min() < 0 or len(f.times) != 2):
+        if name == "frequencies" and x.size and (len(x) != 2 or x.min() < 0 or np.shape(f.times) != (2,)):
             raise ValueError(
                 f"{what} has the frequencies {f.frequencies} Hz at the times {f.times}; there must be two of each, and none negative. "
                 "Give the first and the last."
@@ -1123,6 +1125,8 @@ def drive(d: Any, n: int, cells: int, clamped: Sequence[int]) -> None:
             raise ValueError(f"drive.{name} has shape {np.shape(x)}; it must be ({least}, {width}) for {n} steps. Sample it longer.")
     if (d.V is None) != (not clamped):
         raise ValueError(f"clamped is {tuple(clamped)}, and drive.V {'missing' if d.V is None else 'there'}; both go together. Give both.")
+    if d.N is not None and d.key is None:
+        raise ValueError("drive.N is there, and drive.key is None; random channels need a key. Give jax.random.key(0).")
     if any(not 0 <= i < cells for i in clamped):
         raise ValueError(f"clamped is {tuple(clamped)}; there are the cells 0 to {cells - 1}. Name some of these.")
 
@@ -1204,15 +1208,15 @@ def additions(items: Sequence[Any], kinds: Any, recording: str, driven: bool) ->
         raise ValueError("nothing is added; there must be a channel or a synapse. Give one, or use current_clamp.")
 
 
-def noise(items: Sequence[Any], kinds: Any) -> None:
-    """Noise with plausible numbers."""
+def noise(items: Sequence[Any], kinds: Any, dt: float) -> None:
+    """Noise with plausible numbers, for steps of dt (ms)."""
     for x in items:
         if not isinstance(x, kinds):
             raise TypeError(f"the noise is {x!r}; it must be White(σ) or OU(μ, σ, τ). Write OU(0, 0.5, 10), for example.")
         if number("σ", x.σ, "its unit") < 0:
             raise ValueError(f"σ is {x.σ:g}; it must not be negative. Give a standard deviation.")
-        if hasattr(x, "τ"):
-            positive("τ", x.τ, "ms")
+        if hasattr(x, "τ") and positive("τ", x.τ, "ms") < dt:
+            warn(f"τ is {x.τ:g} ms, shorter than a step of {dt:g} ms; noise without memory is White(σ). If τ is in s, multiply it by 1000.")
 
 
 def numbers_of_channels(channels: Any, known: Collection[str], most: float) -> None:

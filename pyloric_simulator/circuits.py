@@ -82,8 +82,6 @@ def channels(found: Any, kind: Any, gate: Any, known: Collection[Any]) -> tuple[
 
 def channel(c: Any, gate: Any) -> None:
     """One channel: a name, a reversal potential, an exponent that goes with its gates, and gates that can be."""
-    from .components import check_gate  # a later chapter; only where there are channels of one's own
-
     if not isinstance(c.name, str) or not c.name:
         raise TypeError(f"the name of a channel is {c.name!r}; it must be text, such as 'Na'.")
     if c.E is not None:
@@ -100,12 +98,19 @@ def channel(c: Any, gate: Any) -> None:
             "with p = 0. Give both, or none."
         )
     for name, x in (("m", c.m), ("h", c.h)):
-        if x is not None and not isinstance(x, gate):
-            raise TypeError(f"the gate {name} of {c.name!r} is {x!r}; it must be a Gate. Write Gate(inf, tau), two functions of V.")
-        if x is not None and checks.number(f"K of the gate {name} of {c.name!r}", x.K, "µM") < 0:
-            raise ValueError(f"K of the gate {name} of {c.name!r} is {x.K:g} µM; it must not be negative. 0 is no dependence on calcium.")
         if x is not None:
-            check_gate(f"the gate {name} of {c.name!r}", x)
+            gate_of(f"the gate {name} of {c.name!r}", x, gate)
+
+
+def gate_of(what: str, x: Any, kind: Any) -> None:
+    """One gate, with functions that can be evaluated."""
+    from .components import check_gate  # a later chapter; only where there are channels of one's own
+
+    if not isinstance(x, kind):
+        raise TypeError(f"{what} is {x!r}; it must be a Gate. Write Gate(inf, tau), two functions of V.")
+    if checks.number(f"K of {what}", x.K, "µM") < 0:
+        raise ValueError(f"K of {what} is {x.K:g} µM; it must not be negative. 0 is no dependence on calcium.")
+    check_gate(what, x)
 
 
 # ---------------------------------------------------------------- cell types and their rows

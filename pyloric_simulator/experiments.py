@@ -284,6 +284,11 @@ def sampled(what: str, protocol: Any, t: np.ndarray, last: float | None = None) 
     if is_recording(protocol):
         times, values = (protocol.index, protocol) if isinstance(protocol, pd.Series) else protocol
         return jnp.interp(jnp.asarray(t), *map(jnp.asarray, covering(what, times, values, t[0], t[-1])))
+    if isinstance(protocol, Result) or (isinstance(protocol, (list, np.ndarray, pd.DataFrame)) and np.ndim(protocol)):
+        raise TypeError(
+            f"{what} is a {type(protocol).__name__}; it must be a number, a function of t, a Series with its times in ms, or (times, values). "
+            "Give one of these, such as result.V['LP', 0]."
+        )
     return jnp.full(len(t), checks.number(what, protocol, "its unit"))
 
 
@@ -399,7 +404,18 @@ def simulate_driven(
     checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
     checks.drive(drive, grid.first + grid.n * grid.blocks, len(params.structure.rows), tuple(clamped))
+    check_numbers(drive.N, params.structure)
     return integrate_driven(params, state, drive, slots, grid=grid, clamped=tuple(clamped), dt=dt)
+
+
+def check_numbers(N: Any, structure: Structure) -> None:
+    """Refuse numbers of channels that do not belong to the channels of a network."""
+    wanted = [[(len(group.cells),)] * len(group.channels) for group in structure.groups]
+    found = [[None if x is None else np.shape(x) for x in numbers] for numbers in N or ()]
+    fits = len(found) == len(wanted) and all(len(a) == len(b) and all(x in (None, y) for x, y in zip(a, b, strict=True))
+                                             for a, b in zip(found, wanted, strict=True))  # fmt: skip
+    if N is not None and not fits:
+        raise ValueError(f"drive.N has the shapes {found}; it must be {wanted}, or None for channels without noise. See numbers_of_channels.")
 
 
 # %% [markdown]
@@ -435,7 +451,9 @@ def set_up(model: Any, t: Any, state: Any, dt: float | None, t0: float) -> Setup
     dt = checks.scheme(DEFAULT_SOLVER, DEFAULT_DT if dt is None else dt, (DEFAULT_SOLVER,))
     checks.steps(t, t0, dt)
     grid = grid_of(t, t0, dt)[0]
-    steps = t0 + dt * np.arange(grid.first + grid.n * grid.blocks + 1)
+    n = grid.first + grid.n * grid.blocks + 1
+    allocated(f"a run from {t0:g} to {t[-1]:g} ms with the input of its {n:,} steps", n * (len(network.rows) + 3))
+    steps = t0 + dt * np.arange(n)
     return Setup(network, start_of(model, network, state), t, dt, steps)
 
 
@@ -800,7 +818,7 @@ def check_noise(current: Any, conductances: Any, s: Setup) -> None:
             raise ValueError(f"μ of a conductance is {x.g.μ:g} nS; it must not be negative. Noise inhibits by its reversal potential.")
         if said := x.g.μ and suspicion("μ of a conductance", x.g.μ, SYNAPSE):
             checks.warn(said)
-    checks.noise([*([] if current is None else [current]), *(x.g for x in conductances)], (White, OU))
+    checks.noise([*([] if current is None else [current]), *(x.g for x in conductances)], (White, OU), s.dt)
     sizes = [] if current is None else [current.σ, abs(getattr(current, "μ", 0.0))]
     plausible("the noise", np.full(len(s.network.rows), max(sizes, default=0.0)), s.network)
 
@@ -808,6 +826,7 @@ def check_noise(current: Any, conductances: Any, s: Setup) -> None:
 def noise_of_cells(noise: White | OU, key: Array, s: Setup, number: int) -> Array:
     """Values of one kind of noise, the `number`-th of an experiment, for each cell at the steps, (step + 1, cell)."""
     cells, first = jnp.arange(len(s.network.rows)), round(s.steps[0] / s.dt)
+    allocated(f"noise up to {s.last:g} ms, made from time 0 on,", (first + len(s.steps)) * len(cells))
     keys = jax.vmap(lambda cell: jax.random.fold_in(jax.random.fold_in(key, cell), number))(cells)
     return jax.vmap(lambda key: noise.samples(key, first, len(s.steps), s.dt))(keys).T
 
@@ -888,15 +907,16 @@ def ways(gates: int) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     some = both, i - both, j - both, gates - i - j + both
     possible = np.all([x >= 0 for x in some], 0)
     fates = tuple(np.where(possible, x, 0) for x in some)
-    return possible * comb(i, fates[0]) * comb(gates - i, fates[2]), fates
+    return (possible * comb(i, fates[0]) * comb(gates - i, fates[2])).astype(float), fates
 
 
 def moves(gates: int, inf: Array, τ: Array, dt: float) -> Array:
     """Probabilities that of some gates i are open before a step, and j after it, (i, j)."""
     opens, closes = inf * covered_exactly(dt / τ), (1 - inf) * covered_exactly(dt / τ)
     number, fates = ways(gates)
-    chances = [x ** np.arange(gates + 1) for x in (1 - closes, closes, opens, 1 - opens)]
-    return (number * math.prod(x[n] for x, n in zip(chances, fates, strict=True))).sum(-1)
+    powers = jnp.arange(gates + 1, dtype=inf.dtype)
+    chances = [x**powers for x in (1 - closes, closes, opens, 1 - opens)]
+    return (jnp.asarray(number, inf.dtype) * math.prod(x[n] for x, n in zip(chances, fates, strict=True))).sum(-1)
 
 
 FEW, TERMS = 4.0, 20  # up to that mean the probabilities of 0 to 20 are added up: those of more than 20 are below 1e-8
@@ -911,9 +931,9 @@ def binomial(key: Array, n: Array, p: Array) -> Array:
     q, u = jnp.minimum(p, 1 - p), jax.random.uniform(key, n.shape, n.dtype)
 
     def term(k: Array, now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        pmf, cdf, few = now
+        (pmf, cdf, few), k = now, k.astype(n.dtype)
         after = pmf * (n - k) / (k + 1) * q / (1 - q)
-        return after, cdf + after, few + (u > cdf)
+        return after, cdf + after, few + jnp.where(u > cdf, 1.0, 0.0)
 
     none = jnp.exp(n * jnp.log1p(-q))
     few = lax.fori_loop(0, TERMS, term, (none, none, jnp.zeros_like(n)))[2]
@@ -1056,7 +1076,7 @@ def noisy(
     Raises ValueError or TypeError.
     """
     s = set_up(model, t, state, dt, t0)
-    seed = checks.count("seed", seed, least=0)
+    seed = checks.count("seed", seed, 2**32 - 1, least=0)
     check_noise(current, conductances, s)
     N = None if channels is None or channels == {} else numbers_of_channels(s.network, channels)
     with precision(s.network.dtype):
@@ -1070,12 +1090,19 @@ def noisy(
         return run(s, Drive(I, G, N=N, key=jax.random.fold_in(key, len(conductances) + 1)))
 
 
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The axon at 3 nA, at which it fires once: without noise; with 6000 sodium and 1800 potassium channels, or 50 times fewer; and with the synaptic conductances of a cortical cell.", "name": "fig-noise"}}
-# times = np.arange(0, 400, 0.1)
-# noises = {"no noise": {}, "6000 and 1800 channels": dict(channels={"Na": 6000, "K": 1800}), "120 and 36 channels": dict(channels={"Na": 120, "K": 36}),
-#           "synaptic conductances": dict(conductances=[EXCITATION, INHIBITION])}
-# hv.Layout([hv.Curve((times, noisy(axon, times, state=rest, I_ext=3.0, seed=1, **n).V["cell", 0]), "time (ms)", "V (mV)", label=name).opts(height=130)
-#            for name, n in noises.items()]).cols(1)
+# %% [markdown]
+# The axon of {cite:t}`HodgkinHuxley1952` has 60 sodium and 18 potassium channels of 20 pS on each µm². So 6,000 and 1,800 channels are those of
+# a patch of 100 µm², or $10^{-6}$ cm², which gets a current in proportion. By itself it fires about 10 times per second, a patch of
+# 10 µm² about 39 times, as do as many channels of which every gate is simulated by itself. On the whole axon, of 62,800 µm², the noise is too
+# weak for that.
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "4.8 µA/cm², at which the axon fires once: without noise; patches of 100 and of 2 µm², with 6000 and 1800, and with 120 and 36 channels; and the axon with the synaptic conductances of a cortical cell.", "name": "fig-noise"}}
+# times, density = np.arange(0, 400, 0.1), 4.8
+# patch = lambda area: Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3, area=area)
+# noises = {"no noise": (axon, {}), "100 µm²": (patch(1e-6), dict(channels={"Na": 6000, "K": 1800})), "2 µm²": (patch(2e-8), dict(channels={"Na": 120, "K": 36})),
+#           "synaptic conductances": (axon, dict(conductances=[EXCITATION, INHIBITION]))}
+# hv.Layout([hv.Curve((times, noisy(cell, times, state=rest, I_ext=density * cell.area * 1000, seed=1, **n).V["cell", 0]), "time (ms)", "V (mV)",
+#                     label=name).opts(height=130) for name, (cell, n) in noises.items()]).cols(1)
 
 # %% [markdown]
 # ## Snapshots

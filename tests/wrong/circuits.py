@@ -130,7 +130,8 @@ IN_TIME = {
     "a network": refused(lambda: AXON(T, short(axon=[0, 1.0])), "0 to 2 ms", "cover"),
     "a network, series": refused(lambda: AXON(T, pd.Series([0, 1.0], [1.0, 9.0])), "1 to 9 ms", "cover"),
     "current clamp, a table": refused(lambda: current_clamp(AXON, T, short(axon=[0, 1.0])), "0 to 2 ms", "cover"),
-    "current clamp, a series": refused(lambda: current_clamp(AXON, T, pd.Series([0, 1.0], [0.0, 2.0])), "0 to 2 ms", "cover")._replace(compiles=True),
+    "current clamp, a series": refused(
+        lambda: current_clamp(AXON, T, pd.Series([0, 1.0], [0.0, 2.0])), "0 to 2 ms", "cover")._replace(compiles=True),
     "current clamp, a pair": refused(lambda: current_clamp(AXON, T, ([0, 2.0], [0, 1.0])), "0 to 2 ms", "cover"),
     "current clamp, a mapping": refused(
         lambda: current_clamp(AXON, T, {"axon": pd.Series([0, 1.0], [0.0, 2.0])}), "I_ext['axon']", "0 to 2 ms", "cover"),

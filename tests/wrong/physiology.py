@@ -99,6 +99,8 @@ CASES: dict[str, Case] = {
     "temperature: None": mistyped(lambda: at_temperature(AXON, None), "None", "°C"),
     "sweep in K": refused(lambda: sweep_temperature(AXON, [283, 293]), "283", "subtract 273.15"),
     "sweep: NaN": refused(lambda: sweep_temperature(AXON, [10, np.nan]), "nan", "finite"),
+    "sweep: very many": refused(lambda: sweep_temperature(AXON, np.linspace(5, 30, 100_000)), "100,000 temperatures", "GiB"),
+    "sweep: duration in s": at_once(lambda: sweep_temperature(AXON, [10], duration=2, transient=1), "2 ms", "in s"),
     "sweep: nothing": refused(lambda: sweep_temperature(AXON, []), "[]", "list of finite numbers"),
     "sweep: transient after the end": refused(lambda: sweep_temperature(AXON, [10], duration=100, transient=500), "500", "Raise duration"),
     "sweep: no model": mistyped(lambda: sweep_temperature(None, [10]), "None", "Prinz2004"),
@@ -124,6 +126,8 @@ CASES: dict[str, Case] = {
     "clamp: NaN in steps": refused(clamped(Steps((-65, np.nan), (5,))), "levels", "nan", "finite"),
     "clamp: NaN from a function": refused(clamped(lambda t: np.nan * t), "nan at 0 ms", "finite")._replace(compiles=True),
     "clamp: NaN recorded": refused(clamped(pd.Series([-65.0, np.nan], [0.0, 20.0])), "nan at 20 ms", "finite"),
+    "clamp: an array": mistyped(clamped(np.full(20, -65.0)), "ndarray", "(times, values)"),
+    "clamp: a result": mistyped(clamped(ONE), "NetworkResult", "result.V"),
     "clamp: text": mistyped(clamped("-65"), "'-65'", "number"),
     "clamp: Boolean": mistyped(clamped(True), "True", "number"),
     "clamp: None": refused(clamped(None), "missing value", "leave it out"),
@@ -177,6 +181,9 @@ CASES: dict[str, Case] = {
     "current: a Series that ends early": refused(injected(pd.Series([0.0, 1.0], [0.0, 5.0])), "0 to 5 ms", "must cover the run"),
     "current: a pair that begins late": refused(injected(([5.0, 20.0], [0.0, 1.0])), "5 to 20 ms", "must cover the run"),
     "current: a Series out of order": refused(injected(pd.Series([0.0, 1.0], [20.0, 0.0])), "that increase", "Sort"),
+    "current: one level": mistyped(injected(Steps(1, (2,))), "levels 1", "lists"),
+    "current: a ramp of one level": refused(injected(Ramp((0,), (1,))), "1 levels", "as many"),
+    "current: a run of years": refused(lambda: current_clamp(AXON, [0.0, 5e7], 1.0), "1,000,000,001 steps", "GiB"),
     "current: another cell": refused(injected({"LP": 1.0}), "'LP'", "'cell'"),
     "current: a cell without a current": mistyped(injected({"cell": None}), "None", "number"),
     "current: no model": mistyped(injected(1.0, 7), "7", "Prinz2004"),
@@ -222,6 +229,9 @@ CASES: dict[str, Case] = {
     "noise: channels per cell": mistyped(with_noise(channels={"K": [10, 20]}), "[10, 20]", "number"),
     "noise: too many to count": refused(with_noise(channels={"K": 1e30}), "1e+30", "counted"),
     "noise: names alone": mistyped(with_noise(channels=["Na", "K"]), "list", "mapping"),
+    "noise: memory in s": at_once(with_noise(current=OU(0.0, 0.1, 0.005)), "0.005 ms", "If τ is in s"),
+    "noise: a seed of many digits": refused(with_noise(seed=2**70), "1180591620717411303424", "from 0 to"),
+    "noise: years after time 0": refused(lambda: noisy(AXON, [1e9 + 1], t0=1e9, current=OU(0, 0.1, 5)), "from time 0 on", "GiB"),
     "noise: no seed": mistyped(with_noise(seed=None), "None", "whole number"),
     "noise: half a seed": mistyped(with_noise(seed=0.5), "0.5", "whole number"),
     # snapshots
@@ -247,6 +257,7 @@ CASES: dict[str, Case] = {
     "regulation: negative start": refused(lambda: regulate(SLOW, 100.0, start=-1.0), "-1.0", "not negative"),
     "regulation: start of other channels": refused(lambda: regulate(SLOW, 100.0, start=[0.1, 0.2, 0.3]), "2 channels", "one for each"),
     "regulation: Boolean": mistyped(lambda: regulate(SLOW, True), "True", "µM"),
+    "regulation: time constant in s": refused(lambda: regulate(SLOW, 100.0, τ_m=20.0), "20 ms", "shorter than a block", "in s"),
     "regulation: time constant of 0": refused(lambda: regulate(SLOW, 100.0, τ_g=0.0), "τ_g is 0", "positive"),
     "regulation: a step of 0": refused(lambda: regulate(SLOW, 100.0, dt=0.0), "dt is 0", "positive"),
     # phase response
@@ -264,6 +275,7 @@ CASES: dict[str, Case] = {
     "phase: events": refused(lambda: phase_response(AXON, events="spike"), "'spike'", "Did you mean 'spikes'"),
     "phase: cycles": mistyped(lambda: phase_response(AXON, cycles=1.5), "1.5", "whole number"),  # type: ignore[arg-type]
     "phase: transient in s": at_once(lambda: phase_response(AXON, I_ext=6.28, transient=1.0), "1 ms", "in s"),
+    "phase: a transient of months": refused(lambda: phase_response(AXON, transient=1e8), "GiB", "at most 4"),
     "phase: a silent cell": refused(lambda: phase_response(LEAK, transient=20.0), "0 spikes", "Take another cell")._replace(compiles=True),
     "phase: a cell out of range": refused(lambda: phase_response(PAIR, cell=("b", 1)), "('b', 1)", "one of"),
 }  # fmt: skip
