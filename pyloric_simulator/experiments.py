@@ -89,7 +89,7 @@ from .components import (
     unpack,
 )
 from .config import path_of
-from .files import written_whole
+from .files import target_of, written_whole
 from .prinz2004 import (
     DEFAULT_DT,
     DEFAULT_SOLVER,
@@ -764,6 +764,7 @@ def save_state(path: str | os.PathLike[str], source: Result) -> None:
     Raises TypeError if the source is no result, and OSError, with the reason, if the file cannot be written.
     """
     checks.of_type("what is to be saved", source, Result, "a result of a run")
+    target_of(path)
     text, numbers = described(source.model)
     about = json.dumps([SNAPSHOT, text, float(source.t[-1])], ensure_ascii=False)
     ran = json.dumps(source.run and source.run._asdict(), ensure_ascii=False)
@@ -784,8 +785,8 @@ def load_state(path: str | os.PathLike[str], model: Any) -> Snapshot:
 
     Raises ValueError if it belongs to another one, is damaged, no such file, or no state as a user could give it; OSError if there is none.
     """
-    text, numbers = described(model)
     arrays = checks.snapshot_in(path_of("the snapshot", path))
+    text, numbers = described(model)
     (version, found, t0), fields = arrays.about, arrays.fields
     checks.same_model(path, (version, found), (SNAPSHOT, json.loads(json.dumps(text))), arrays.numbers, numbers)
     like = state_like(model, fields)
