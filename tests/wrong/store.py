@@ -264,3 +264,7 @@ def ambiguous() -> SimResult:
     gates = [CHANNELS[0]._replace(name=name) for name in ("z", "y 0 z")]
     model = Prinz2004({"x": 1, "x 0 y": 1}, {}, np.ones((2, 2)), cell_types={"x": "LP", "x 0 y": "LP"}, channels=tuple(gates))
     return SimResult(T, type(model.cold)(*(np.stack([x] * len(T)) for x in model.cold)), model)
+
+
+# To make a snapshot that can be spoilt takes the values of all gates.
+CASES = {name: case._replace(compiles=name.startswith("load_state")) for name, case in CASES.items()}
