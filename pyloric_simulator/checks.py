@@ -1243,7 +1243,7 @@ def snapshot_in(path: Path) -> SnapshotArrays:
     if not path.is_file():
         raise FileNotFoundError(f"'{path}' is no file; it must be one of save_state. Check the path.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             fields = {name.removeprefix("state."): file[name] for name in file.files if name.startswith("state.")}
             version, found, t0 = json.loads(str(file["about"]))
             return SnapshotArrays((version, found, t0), file["numbers"].astype(float), fields)

@@ -7,6 +7,7 @@ at once.
 
 from __future__ import annotations
 
+import _thread
 import html
 import importlib.util
 import io
@@ -108,16 +109,40 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="replace")  # a terminal without µ still shows the numbers
     warnings.showwarning = lambda message, *_, **__: say(f"Warning: {message}")
     try:
-        status = app(arguments, standalone_mode=False)
-        if sys.stdout is not None:  # as it is if nobody reads
-            sys.stdout.flush()
-    except typer.Abort:
+        with no_interrupt_lost():
+            status = app(arguments, standalone_mode=False)
+            if sys.stdout is not None:  # as it is if nobody reads
+                sys.stdout.flush()
+        status = told(KeyboardInterrupt()) if status == INTERRUPTED else status  # by typer
+    except typer.Abort:  # by a command that has said why
         status = INTERRUPTED
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get(DEBUG_VARIABLE) and not hasattr(error, "format_message"):
             raise
         status = told(error)
+    if status == INTERRUPTED:  # without the usual end, which crashes while XLA still computes on other threads
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+        os._exit(status)
     sys.exit(status or 0)
+
+
+@contextmanager
+def no_interrupt_lost() -> Iterator[None]:
+    """Where Python ignores exceptions, as in JAX's callback of the garbage collector, it ignores a Ctrl-C; let it come again."""
+    usual = sys.unraisablehook
+
+    def hook(lost: Any) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            threading.Timer(TICK / 5, _thread.interrupt_main).start()
+        else:
+            usual(lost)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 def told(error: BaseException) -> int:

@@ -93,7 +93,7 @@ from .components import (
     unpack,
 )
 from .config import path_of
-from .files import written_whole
+from .files import target_of, written_whole
 from .inputs import Sampled, Samples, current, run_is_sound, trace_of
 from .prinz2004 import (
     CONSTANTS,
@@ -1155,6 +1155,7 @@ def save_state(path: str | os.PathLike[str], source: Result) -> None:
     Raises TypeError if the source is no result, and OSError, with the reason, if the file cannot be written.
     """
     checks.of_type("what is to be saved", source, Result, "a result of a run")
+    target_of(path)
     text, numbers = described(source.model)
     about = json.dumps([SNAPSHOT, text, float(source.t[-1])], ensure_ascii=False)
     ran = json.dumps(source.run and source.run._asdict(), ensure_ascii=False)

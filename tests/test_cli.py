@@ -27,6 +27,7 @@ from pyloric_simulator.prinz2004 import Prinz2004, State, neuron_models
 from pyloric_simulator.rhythm import FEATURES, report, summary
 from pyloric_simulator.store import ThermalizationStore
 
+ROOT = str(Path(cli.__file__).parents[1])
 PNG = b"\x89PNG\r\n\x1a\n"
 COMMANDS = ["simulate", "cells", "thermalize", "cache", "rhythm", "database"]
 OF_THE_DATABASE = ["sample", "run", "status", "summary"]
@@ -643,6 +644,25 @@ BAD = [
     (["simulate", "--out", "none", "--csv", "."], "is a directory"),
     (["simulate", "--out", "typo.toml/x.png"], "not a directory"),
     (["simulate", "--csv", "x", "--parquet", "x"], "two outputs"),
+    (["simulate", "--csv", "x", "--parquet", "./x"], "two outputs"),
+    (["simulate", "typo.toml", "--csv", "typo.toml"], "'typo.toml' is the circuit"),
+    (["simulate", "--csv", "x.parquet"], "--csv is 'x.parquet'"),
+    (["simulate", "--csv", "x.csv.gz"], "--csv is 'x.csv.gz'"),
+    (["simulate", "--parquet", "x.csv"], "--parquet is 'x.csv'"),
+    (["simulate", "--csv", "~/x.csv"], "does not expand ~"),
+    (["simulate", "--csv", "x" * 300], "too long"),
+    (["simulate", "--start", "1e15"], "end at 1e+15 ms; that is more than 2,147,483,647 steps"),
+    (["simulate", "--duration", "1e12"], "end at 1e+12 ms"),
+    (["simulate", "--duration", "nan"], "--duration is nan"),
+    (["simulate", "--duration", "5e7"], "24.0 GB of memory, and it may take 2. Say --sample 0.6"),
+    (["simulate", "--duration", "1e8", "--dt", "0.1", "--sample", "0.1"], "24.0 GB"),
+    (["simulate", "--solver", ""], "solver is ''"),
+    (["simulate", "--precision", ""], "dtype is ''"),
+    (["simulate", "--store", "none"], 'write "memory"'),
+    (["thermalize", "--store", "Memory"], 'write "memory"'),
+    (["cache", "--store", "off"], 'write "memory"'),
+    (["simulate", "."], "circuit '.'"),
+    (["simulate", "/etc/passwd"], "not TOML"),
     (["simulate", "--store", "~nobody_of_this_name/cells"], "~"),
     (["simulate", "--speed", "9"], "--speed"),
     (["simulate", "paper", "reduced"], "reduced"),
@@ -686,6 +706,93 @@ def test_bad_input_is_refused_in_one_line(run: Cli, arguments: list[str], expect
     assert re.fullmatch(r"Error: [^\n]+\n", err)
     assert expected in err
     assert [path.name for path in Path().iterdir()] == ["typo.toml"]
+
+
+LABELS = ["LP {x}", "{label.__class__}", "a#b", "$x_{", "</script><b>"]
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_label_is_no_format(run: Cli, label: str) -> None:
+    Path("x.toml").write_text(f'title = "x"\n[populations."{label}"]\nsize = 1\ntype = "LP"\ncell = "LP 2"\n')
+    files = {"--out": "x.html", "--csv": "x.csv"}
+    status, text, err = run("simulate", "x.toml", "--duration", 20, *(x for item in files.items() for x in item))
+    assert (status, err) == (0, "")
+    assert f"1 {label}; 0 synapses" in text
+    page = Path("x.html").read_text(encoding="utf-8")
+    assert (json.dumps(label) in page) == (label != LABELS[-1])
+    assert label not in page.replace(json.dumps(label), "")
+    assert list(pd.read_csv("x.csv", comment="#"))[1] == f"V {label} 0"
+    assert run("simulate", "x.toml", "--duration", 20, "--out", "x.png")[::2] == (0, "")
+
+
+def test_where_things_come_from_is_said(run: Cli) -> None:
+    plain = run("simulate", "reduced", "--duration", 10, "--no-plot")[1]
+    assert "Settings" not in plain
+    assert "Circuit" not in plain
+    Path(".git").mkdir()
+    circuits = Path("config", "circuits")
+    circuits.mkdir(parents=True)
+    shutil.copy(find_circuit("reduced"), circuits / "reduced.toml")
+    (circuits.parent / "pyloric.toml").write_text("dt = 0.1\n")
+    text = run("simulate", "reduced", "--duration", 10, "--out", "x.html")[1]
+    here = circuits.parent.absolute()
+    assert f"dt 0.1 ms, float64\nCircuit: {here / 'circuits' / 'reduced.toml'}\nSettings: {here / 'pyloric.toml'}" in text
+    assert 'content="version ' + __version__ + ", solver staggered, dt 0.1, " in Path("x.html").read_text(encoding="utf-8")
+
+
+def test_a_reader_that_has_enough_ends_the_command() -> None:
+    arguments = [sys.executable, "-m", "pyloric_simulator", "cells"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # before anything is written
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "pyloric_simulator", "simulate", "--duration", "1e7", "--sample", "10", "--no-plot"]
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": ROOT}
+    )  # fmt: skip
+    assert process.stdout is not None
+    while "synapses" not in process.stdout.readline():
+        pass
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "Interrupted.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_that_runs_out_is_one_line(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(cli, "find_circuit", greedy)
+    status, _, err = run("simulate")
+    assert status == 2
+    assert re.fullmatch(r"Error: memory ran out\. [^\n]+\n", err)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_user_of_a_container_has_no_home(tmp_path: Path) -> None:
+    """A number without a name, and no HOME: cells stay in memory, and no folder called ~ appears."""
+    code = """
+import os
+from pyloric_simulator import cli
+cli.app(["cache"], standalone_mode=False)  # of root; after that it needs no more modules, which a stranger may not read
+os.setuid(54321)
+cli.main(["cache"])
+"""
+    tmp_path.chmod(0o777)
+    clean = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME", STORE_VARIABLE)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean | {"PYTHONPATH": ROOT}, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "Thermalized cells are kept in the memory of a process only"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("module", "option"), [("pyarrow", "--parquet"), ("matplotlib", "--out")])
