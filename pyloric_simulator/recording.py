@@ -705,7 +705,8 @@ def check_drive(what: str, t: np.ndarray, duration: float) -> None:
 def check_commands(what: str, commands: Sequence[Any]) -> None:
     """Refuse recordings, and warn of numbers and protocols, among the commands of a clamp that are not of the size of potentials in mV."""
     recorded = any(isinstance(c, (pd.Series, tuple)) for c in commands)
-    values = [c[1] if isinstance(c, tuple) and len(c) == 2 else getattr(c, "levels", c) for c in commands]
-    found = [checks.numbers(what, x).ravel() for x in values if not callable(x)]
+    known = [c for c in commands if isinstance(c, (float, int, np.number, pd.Series, tuple)) or hasattr(c, "levels")]
+    values = [c[1] if isinstance(c, tuple) and len(c) == 2 else getattr(c, "levels", c) for c in known]
+    found = [checks.numbers(what, x).ravel() for x in values]
     if found:
         check_potentials(f"the largest potential of {what}", np.concatenate(found), None if recorded else warn)

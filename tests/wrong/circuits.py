@@ -105,7 +105,7 @@ IN_TIME = {
     "one sample less than the run": refused(lambda: call(pd.Series(np.zeros(4), np.arange(4.0))), "0 to 3 ms", "cover"),
     "times in s": refused(lambda: call(pd.Series(np.zeros(5), T / 1000)), "0 to 0.004 ms", "cover"),
     "rows counted": refused(lambda: call(pd.Series(np.zeros(9))), "counts rows from 0 to 8", "set_axis", "to_numpy()"),
-    "rows counted, a table": refused(lambda: call(pd.DataFrame({"LP": np.zeros(9)})), "counts rows", "df.index"),
+    "rows counted, a table": refused(lambda: call(pd.DataFrame({"LP": np.zeros(9)})), "counts rows", "set_axis"),
     "rows counted, cells meant": refused(lambda: call(pd.Series([1.0, 2.0, 3.0])), "counts rows", "one for each cell"),
     "dates": mistyped(lambda: call(pd.Series([0, 1.0], pd.date_range("2020", periods=2))), "DatetimeIndex", "2020", "- start"),
     "dates with a zone": mistyped(lambda: call(pd.Series([0, 1.0], pd.date_range("2020", periods=2, tz="UTC"))), "2020", "- start"),

@@ -92,7 +92,7 @@ CASES: dict[str, Case] = {
     "temperature in K, warmed": refused(lambda: AXON.warmed(293.15), "293.15", "subtract 273.15"),
     "temperature in K, a network": refused(lambda: PAIR.warmed(283.0), "283", "K"),
     "temperature below zero": refused(lambda: at_temperature(AXON, -300), "-300", "absolute zero"),
-    "temperature of an oven": refused(lambda: at_temperature(AXON, 80), "80", "between -5 and 60"),
+    "temperature of an oven": refused(lambda: at_temperature(AXON, 80), "80", "between -5 and 60")._replace(compiles=True),
     "temperature: NaN": refused(lambda: at_temperature(AXON, float("nan")), "nan", "finite"),
     "temperature: text": mistyped(lambda: at_temperature(AXON, "20"), "'20'", "°C"),
     "temperature: Boolean": mistyped(lambda: AXON.warmed(True), "True", "°C"),
@@ -121,7 +121,7 @@ CASES: dict[str, Case] = {
     # voltage clamp
     "clamp in V": at_once(clamped(-0.065), "0.065", "If it is in V, multiply it by 1000"),
     "clamp in V, steps": at_once(clamped(Steps((-0.07, 0.02), (5,))), "0.07", "in V"),
-    "clamp in µV": refused(clamped(-65000.0), "6.5e+04", "If it is in µV"),
+    "clamp in µV": refused(clamped(-65000.0), "6.5e+04", "If it is in µV")._replace(compiles=True),
     "clamp: NaN": refused(clamped(float("nan")), "nan", "finite"),
     "clamp: NaN in steps": refused(clamped(Steps((-65, np.nan), (5,))), "levels", "nan", "finite"),
     "clamp: NaN from a function": refused(clamped(lambda t: np.nan * t), "nan at 0 ms", "finite")._replace(compiles=True),
@@ -130,7 +130,7 @@ CASES: dict[str, Case] = {
     "clamp: a result": mistyped(clamped(ONE), "NetworkResult", "result.V"),
     "clamp: text": mistyped(clamped("-65"), "'-65'", "number"),
     "clamp: Boolean": mistyped(clamped(True), "True", "number"),
-    "clamp: None": refused(clamped(None), "missing value", "leave it out"),
+    "clamp: None": mistyped(clamped(None), "None", "number"),
     "clamp: a function of NumPy": mistyped(clamped(lambda t: float(t)), "cannot be evaluated by JAX", "jax.numpy"),
     "clamp: a function of all cells": refused(clamped(lambda t: jnp.stack([t, t])), "shape (2,)", "must be a number"),
     "clamp: a recording that ends early": refused(clamped(pd.Series([-65.0, 0.0], [0.0, 5.0])), "0 to 5 ms", "must cover the run"),
@@ -231,7 +231,8 @@ CASES: dict[str, Case] = {
     "noise: names alone": mistyped(with_noise(channels=["Na", "K"]), "list", "mapping"),
     "noise: memory in s": at_once(with_noise(current=OU(0.0, 0.1, 0.005)), "0.005 ms", "If τ is in s"),
     "noise: a seed of many digits": refused(with_noise(seed=2**70), "1180591620717411303424", "from 0 to"),
-    "noise: years after time 0": refused(lambda: noisy(AXON, [1e9 + 1], t0=1e9, current=OU(0, 0.1, 5)), "from time 0 on", "GiB"),
+    "noise: years after time 0": refused(
+        lambda: noisy(AXON, [1e9 + 1], t0=1e9, current=OU(0, 0.1, 5)), "from time 0 on", "GiB")._replace(compiles=True),
     "noise: no seed": mistyped(with_noise(seed=None), "None", "whole number"),
     "noise: half a seed": mistyped(with_noise(seed=0.5), "0.5", "whole number"),
     # snapshots
