@@ -64,11 +64,11 @@ from .recording import (
     Window,
     as_recording,
     check_potentials,
-    check_trains,
     check_units,
     left_out,
     pieces,
 )
+from .scale import INTERVAL, suspicion
 
 # %% [markdown]
 # ## Spikes
@@ -152,14 +152,21 @@ def increasing(what: str, x: ArrayLike, strictly: bool = True) -> np.ndarray:
     return times
 
 
+def train_in_ms(spikes: ArrayLike) -> np.ndarray:
+    """Increasing spike times (spike,); refused if they are in s by their size."""
+    x = increasing("the spike times", spikes)
+    if len(x) > 2 and (usual := float(np.median(np.diff(x)))) < INTERVAL.least:
+        raise ValueError(suspicion("the median interval between spikes", usual, INTERVAL))
+    return x
+
+
 def bursts(spikes: ArrayLike, *, gap: float = GAP, min_duration: float = MIN_BURST) -> np.ndarray:
     """Bursts among increasing spike times (ms).
 
     Returns (burst, 3): time of the first and of the last spike in ms, and number of spikes. Raises ValueError or
     TypeError for times that do not increase or are not finite.
     """
-    x = increasing("the spike times", spikes)
-    check_trains({"the cell": x})
+    x = train_in_ms(spikes)
     return grouped(x, checked(STANDARD._replace(gap=gap, min_duration=min_duration)))
 
 
@@ -336,8 +343,10 @@ MAX_PAUSE = 2.0  # median intervals of a tonic cell
 
 def activity(spikes: ArrayLike, window: Window, detection: Detection = STANDARD) -> str:
     """One of the four words above, for spike times and the ends of the recording in ms."""
-    found = as_recording({"the cell": spikes}, window)
-    return deed(parts((found.trains or {})["the cell"], found.pieces)[0], found.pieces, checked(detection))
+    x = train_in_ms(spikes)
+    every = (float(x[0]), float(x[-1])) if len(x) else (0.0, 0.0)
+    found = as_recording(Recording(("the cell",), {"the cell": x}, None, None, np.array([every]), every, None), window)
+    return deed(parts(x, found.pieces)[0], found.pieces, checked(detection))
 
 
 def deed(x: np.ndarray, pieces: ArrayLike, d: Detection) -> str:
