@@ -731,6 +731,7 @@ def finite_start(loss: np.ndarray) -> None:
 
 FAR = 3.0  # a density more than this factor outside the published ones draws a warning
 FASTEST = 0.02  # ms; a gate that is faster than this at all potentials was probably given in seconds
+SLOWEST = 1e5  # ms; one that is slower than this at all was probably given in µs
 SMALLEST_SYNAPSE = 0.1  # nS; a weaker synapse was probably given in µS
 LARGEST_SYNAPSE = 1e4  # nS; a stronger one was probably given in pS
 FACTORS = {
@@ -875,9 +876,11 @@ def warn(message: str) -> None:
 
 
 def fast_gate(what: str, τ: np.ndarray) -> None:
-    """Warn of a time constant that looks like seconds."""
+    """Warn of a time constant that looks like seconds, or microseconds."""
     if (longest := float(np.max(τ))) < FASTEST:
         warn(f"τ of {what} is at most {longest:g} ms; if it is in s, multiply it by 1000.")
+    if (shortest := float(np.min(τ))) > SLOWEST:
+        warn(f"τ of {what} is at least {shortest:g} ms; if it is in µs, divide it by 1000.")
 
 
 def usual_densities(given: Sequence[tuple[str, str, float]], usual: Mapping[str, Mapping[str, tuple[float, float]]]) -> None:

@@ -85,7 +85,7 @@ from .recording import (
     warn_of_coarse,
 )
 from .rhythm import CRITERIA, Criterion
-from .scale import CALCIUM_INSIDE, DENSITY, suspicion
+from .scale import CALCIUM_INSIDE, DENSITY, REVERSAL, suspicion
 from .seals import blank, is_intact, remove_drafts, sealed, write_whole
 
 # %% [markdown]
@@ -189,6 +189,8 @@ def check_value(name: str, path: Path_, value: Any) -> None:
         checks.at_least(repr(name), x, 0, "")
     elif path[-1] in checks.POSITIVE or path[-1] == "k":
         checks.positive(repr(name), x, "")
+    elif path[-1] == "E" and x and (doubt := suspicion(repr(name), abs(x), REVERSAL)):
+        checks.warn(doubt)
     elif x == 0 and path[-1] in ("k1", "k2", "k3"):
         raise ValueError(f"{name!r} is 0; it must not be, since a potential is divided by it. Give a slope in mV.")
 

@@ -67,7 +67,7 @@ from jax import Array
 
 from . import checks
 from .adjoint import simulate_with_adjoint
-from .fitting import CONDUCTANCES, parameters, places, start_of, with_values
+from .fitting import CONDUCTANCES, check_value, parameters, places, start_of, with_values
 from .lif import DEFAULT_DT as LIF_DT
 from .lif import LIF, SURROGATE, Params, Spike, simulate_lif
 from .lif import State as LIFState
@@ -493,7 +493,7 @@ def circuit_starts(model: Any, names: Any) -> dict[str, np.ndarray]:
     """Where the numbers start, () or (batch,) each; those of the model where only the names are given."""
     if isinstance(names, str):
         raise TypeError(f"names is {names!r}, a single name; it must be a list of names. Say names=[{names!r}].")
-    known = parameters(model)
+    known, where = parameters(model), places(model.circuit)
     checks.known_parameters(checks.names("names", names, "['LP Na']"), known)
     starts = {n: checks.numbers(n, names[n] if isinstance(names, Mapping) else known[n]) for n in names}
     for n, x in starts.items():
@@ -501,6 +501,8 @@ def circuit_starts(model: Any, names: Any) -> dict[str, np.ndarray]:
             raise ValueError(f"{n!r} starts at an array of shape {x.shape}; it must be a number, or (batch,). Flatten it.")
         if not x.size:
             raise ValueError(f"{n!r} starts at an array of shape {x.shape}, a batch of nothing; it must have one number at least. Fill it.")
+        for value in x[np.isfinite(x)].flat:
+            check_value(n, where[n], float(value))
     return starts
 
 

@@ -192,6 +192,7 @@ CASES: dict[str, Case] = {
     "gate: above 1": late(refused(lambda: gated(inf=lambda V: 1 + 0 * V + 0.5), "1.5", "between 0 and 1")),
     "gate: τ negative": late(refused(lambda: gated(tau=lambda V: V), "-100 ms", "positive")),
     "gate: NaN at one potential": late(refused(lambda: gated(inf=lambda V: 0 * V / (V + 40) + 0.5), "V = -40 mV", "linoid")),
+    "gate: τ in µs": warned(lambda: gated(tau=lambda V: 5e6), "5e+06 ms", "in µs, divide it by 1000"),
     # concentrations
     "Nernst: z of 0": refused(lambda: driven(Nernst(0, 5400, 1e5)), "z of Nernst of the channel 'X' is 0", "Say 1 for K"),
     "Nernst: z not whole": refused(lambda: driven(Nernst(1.5, 5400, 1e5)), "1.5", "whole number"),
@@ -353,6 +354,7 @@ CASES: dict[str, Case] = {
     "fit: a conductance NaN": refused(lambda: with_values(CIRCUIT.params, {NA: np.nan}), "nan", "finite"),
     "fit: two conductances for one": mistyped(lambda: with_values(CIRCUIT.params, {NA: np.ones(2)}), "ndarray", "number"),
     "fit: a potential of text": mistyped(lambda: with_values(CIRCUIT.params, {"E Na": "50"}), "'50'", "number"),
+    "fit: a potential in V": warned(lambda: with_values(CIRCUIT.params, {"E Na": 0.05}), "0.05 mV", "in V, multiply it by 1000"),
     "fit: no capacitance": refused(lambda: with_values(CIRCUIT.params, {"C": 0}), "'C' is 0", "positive"),
     "fit: no slope": refused(lambda: with_values(CIRCUIT.params, {"Na m inf k1": 0}), "k1' is 0", "slope in mV"),
     "fit: another model's name": refused(lambda: model_with(CIRCUIT, {"LP Na": 100}), "'LP Na'", "parameters(model)"),
@@ -424,6 +426,7 @@ if importlib.util.find_spec("torch"):
         "torch: a network": mistyped(lambda: module(model=NET), "Network(", "must be a Prinz2004"),
         "torch: a name twice": refused(lambda: module(names=[NA, NA]), "twice", "Remove"),
         "torch: a batch of nothing": refused(lambda: module(names={NA: []}), "(0,)", "at least"),
+        "torch: a negative conductance": refused(lambda: module(names={NA: [100, -1]}, log=False), "-1", "at least 0"),
         "torch: output no function": mistyped(lambda: module(output=3), "output is 3", "function"),
         "torch: log of text": mistyped(lambda: module(log="no"), "'no'", "True or False"),
         "torch: solver": refused(lambda: module(solver="euler"), "'euler'", "'staggered'"),
