@@ -600,7 +600,7 @@ class LIFForm(Numbers):
     ) -> None:  # fmt: skip
         super().__init__()
         self.size, self.surrogate = checks.count("size", size, checks.MAX_STEPS), surrogate
-        checks.memory(f"{self.size} cells", checks.BYTES_PER_CELL * self.size)
+        checks.memory(f"{self.size:,} cells", checks.BYTES_PER_CELL * self.size)
         log, learn = checks.truth("log", log), checks.names("learn", learn, "['τ']")
         values, dtype = lif_starts(self.size, cells, dtype)
         self.dt = checks.threshold_step(dt, values["τ"])
