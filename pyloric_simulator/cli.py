@@ -361,7 +361,7 @@ def database_sample(
 ) -> None:
     """Draw circuits of the database at random."""
     from .database import sample
-    from .seals import write_whole
+    from .files import written_whole
 
     if out is not None and (out.suffix.lower() not in TABLES or out.is_dir() or not out.parent.is_dir()):
         raise ValueError(f"--out is '{out}'; it must be a CSV file in a folder that is there, such as circuits.csv. Change it.")
@@ -369,7 +369,8 @@ def database_sample(
     if out is None:
         typer.echo(rows.to_string())
     else:
-        write_whole(out, rows.to_csv().encode())
+        with written_whole(out) as file:
+            file.write(rows.to_csv().encode())
         typer.echo(f"Wrote {len(rows)} circuits to {out}")
 
 
