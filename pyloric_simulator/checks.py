@@ -236,7 +236,7 @@ def scheme(solver: Any, dt: Any, schemes: Collection[str]) -> float:
     return dt
 
 
-def steps(t: np.ndarray, t0: float, dt: float) -> None:
+def steps(t: np.ndarray | Sequence[float], t0: float, dt: float) -> None:
     """Refuse a run of more steps than can be counted, or at times so far from 0 that its steps cannot be told apart."""
     if (grain := float(np.spacing(max(abs(t0), abs(t[-1]))))) > dt * FINEST:
         raise ValueError(

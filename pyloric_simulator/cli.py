@@ -584,6 +584,7 @@ def planned(
         raise ValueError(
             f"--duration is {duration:g} ms; it must be longer than --transient, {transient:g} ms. Raise it."
         )
+    checks.steps((start + duration,), 0.0, dt)
     fields = ("V", "Ca", "s") if whole else ("V",)
     plan = Plan(solver, dt, stride, round(start / sample), round((start + duration) / sample), fields)
     check_size(plan, len(model.rows), sample)
