@@ -354,7 +354,7 @@ def with_additions(network: Network, label: str, channels: Sequence[Placed], syn
     cells[label] = Cell([*placed, *channels], area=old.area, calcium=old.calcium, temperature=old.temperature)
     cells[label].constants = old.constants
     if any(s.pre == RECORDING for s in synapses):
-        cells[RECORDING] = Cell([Prinz2003.leak(0)])
+        cells[RECORDING] = Cell([Prinz2003.leak(0)], temperature=old.temperature)
     return rebuilt(network, cells, [*connections, *synapses])
 
 

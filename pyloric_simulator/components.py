@@ -1181,8 +1181,9 @@ class NetworkResult(Result):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What files say about the cells: their densities in mS/cm²."""
-        return {"cells": {label: repr(cell) for label, cell in self.model.made_of.items()}}
+        """What files say about the cells: their densities in mS/cm², and their temperature."""
+        cells = self.model.made_of.items()
+        return {"cells": {label: repr(cell) for label, cell in cells}, "temperature (°C)": {label: cell.temperature for label, cell in cells}}
 
     def _gates(self, x: np.ndarray, symbol: str) -> pd.DataFrame:
         """A column for each gate of each cell."""

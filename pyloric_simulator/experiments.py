@@ -819,6 +819,8 @@ def check_noise(current: Any, conductances: Any, s: Setup) -> None:
         if said := x.g.μ and suspicion("μ of a conductance", x.g.μ, SYNAPSE):
             checks.warn(said)
     checks.noise([*([] if current is None else [current]), *(x.g for x in conductances)], (White, OU), s.dt)
+    if current is not None or len(conductances):
+        allocated(f"noise up to {s.last:g} ms, made from time 0 on,", s.steps[-1] / s.dt * len(s.network.rows))
     sizes = [] if current is None else [current.σ, abs(getattr(current, "μ", 0.0))]
     plausible("the noise", np.full(len(s.network.rows), max(sizes, default=0.0)), s.network)
 
@@ -826,7 +828,6 @@ def check_noise(current: Any, conductances: Any, s: Setup) -> None:
 def noise_of_cells(noise: White | OU, key: Array, s: Setup, number: int) -> Array:
     """Values of one kind of noise, the `number`-th of an experiment, for each cell at the steps, (step + 1, cell)."""
     cells, first = jnp.arange(len(s.network.rows)), round(s.steps[0] / s.dt)
-    allocated(f"noise up to {s.last:g} ms, made from time 0 on,", (first + len(s.steps)) * len(cells))
     keys = jax.vmap(lambda cell: jax.random.fold_in(jax.random.fold_in(key, cell), number))(cells)
     return jax.vmap(lambda key: noise.samples(key, first, len(s.steps), s.dt))(keys).T
 
@@ -922,13 +923,13 @@ def moves(gates: int, inf: Array, τ: Array, dt: float) -> Array:
 FEW, TERMS = 4.0, 20  # up to that mean the probabilities of 0 to 20 are added up: those of more than 20 are below 1e-8
 
 
-def binomial(key: Array, n: Array, p: Array) -> Array:
-    """How many of n go, each with the chance p; n and p have one shape.
+def binomial(u: Array, n: Array, p: Array) -> Array:
+    """How many of n go, each with the chance p, from a uniform number u; all have one shape.
 
     Where less than `FEW` of them go or stay on average, by the inverse of the distribution function, else from a normal distribution
     with the same mean, variance and skewness, rounded.
     """
-    q, u = jnp.minimum(p, 1 - p), jax.random.uniform(key, n.shape, n.dtype)
+    q = jnp.minimum(p, 1 - p)
 
     def term(k: Array, now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         (pmf, cdf, few), k = now, k.astype(n.dtype)
@@ -946,13 +947,17 @@ def binomial(key: Array, n: Array, p: Array) -> Array:
 
 def scattered(key: Array, n: Array, chances: Array) -> Array:
     """How many channels are in each state after a step, (other, j); n: (other, i) before it, chances: (i, j)."""
-    left, rest, found = n, jnp.ones_like(n), []
-    for j in range(n.shape[1] - 1):
-        share = jnp.clip(chances[:, j] / jnp.maximum(rest, TINY), 0, 1)
-        moved = binomial(jax.random.fold_in(key, j), left, share)
-        left, rest = left - moved, rest - chances[:, j]
-        found.append(moved.sum(1))
-    return jnp.stack([*found, left.sum(1)], 1)
+    if n.shape[1] == 1:
+        return n
+
+    def to_one(now: tuple[Array, Array], x: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+        (left, rest), (u, chance) = now, x
+        moved = binomial(u, left, jnp.broadcast_to(jnp.clip(chance / jnp.maximum(rest, TINY), 0, 1), left.shape))
+        return (left - moved, rest - chance), moved.sum(1)
+
+    u = jax.random.uniform(key, (n.shape[1] - 1, *n.shape), n.dtype)
+    (left, _), found = lax.scan(to_one, (n, jnp.ones_like(n[0])), (u, chances[:, :-1].T))
+    return jnp.concatenate([found, left.sum(1)[None]]).T
 
 
 TINY = 1e-30

@@ -611,7 +611,7 @@ def regulate(
     units that look mistaken.
     """
     network, dt = network_of(model), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
-    target, τ_m, τ_g = checks.positive("target", target, "µM"), milliseconds("τ_m", τ_m), milliseconds("τ_g", τ_g)
+    target, τ_m, τ_g = checks.positive("target", target, "µM"), checks.positive("τ_m", τ_m, "ms"), checks.positive("τ_g", τ_g, "ms")
     whole("block", milliseconds("block", block), dt, "steps of dt")
     n = whole("duration", milliseconds("duration", duration), block, "blocks")
     if τ_m < block:
