@@ -88,8 +88,8 @@ from .scale import INTERVAL, suspicion
 # spike, as far down as fifteen excursions of the noise, with the degree that the criterion of {cite:t}`Schwarz1978` prefers.
 # A recording without noise is not touched.
 #
-# Upward crossings of the threshold, interpolated linearly, are the other usual time of a spike. They come about 1 ms
-# earlier. They are crossings of the same spikes, so a potential that trembles at the threshold has none.
+# Upward crossings of the threshold, interpolated linearly, are the other usual time of a spike. They come about
+# half a millisecond earlier. They are crossings of the same spikes, so a potential that trembles at the threshold has none.
 #
 # All of this, with the two numbers that make bursts, is one `Detection`, which every function of this chapter takes. Somata of
 # real cells, far from where spikes arise, show spikes of some 8 mV that peak at −37 mV: `Detection(threshold=-42)` finds
