@@ -620,9 +620,10 @@ def fi_curve(
     duration, transient: ms at each current; the transient does not count. Raises ValueError or TypeError on bad input.
     """
     checks.recording(milliseconds("duration", duration), transient)
-    levels, t = checks.levels("currents", currents, "nA"), np.arange(0, duration, SAMPLING)
+    levels = checks.levels("currents", currents, "nA")
     checks.of_type("staircase", staircase, bool, "True or False")
-    allocated(f"a curve of {len(levels):,} currents for {duration:g} ms", len(levels) * len(t) * (1 + staircase))
+    allocated(f"a curve of {len(levels):,} currents for {duration:g} ms", len(levels) * duration / SAMPLING * (1 + staircase))
+    t = np.arange(0, duration, SAMPLING)
     s = set_up(model, t, state, dt, 0.0)
     number, grid = cell_number(s.network, cell), grid_of(t, 0.0, s.dt)[0]
     plausible_levels("the largest current", levels, s.network, number)
@@ -673,8 +674,8 @@ def rheobase(
     """
     low, high = checks.interval("current", low, high, "nA")
     tolerance = checks.positive("tolerance", tolerance, "nA")
-    t = np.arange(0, milliseconds("duration", duration), SAMPLING)
-    allocated(f"a rheobase with runs of {duration:g} ms", GRID * len(t))
+    allocated(f"a rheobase with runs of {duration} ms", GRID * milliseconds("duration", duration) / SAMPLING)
+    t = np.arange(0, duration, SAMPLING)
     s = set_up(model, t, state, dt, 0.0)
     number, grid = cell_number(s.network, cell), grid_of(t, 0.0, s.dt)[0]
     checks.on_steps(t, 0.0, s.dt, grid_of(t, 0.0, s.dt)[1] is None)

@@ -285,8 +285,8 @@ def sweep_temperature(
     checks.recording(milliseconds("duration", duration), transient)
     network, dt = checked(network_of(model), q10), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
     T = np.array([celsius("a temperature", x) for x in checks.levels("temperatures", temperatures, "°C")])
+    allocated(f"a sweep of {len(T):,} temperatures for {duration:g} ms", len(T) * (duration - transient) / 0.25 * len(network.rows))
     start, t = start_of(model, network, state), np.arange(transient, duration, 0.25)
-    allocated(f"a sweep of {len(T):,} temperatures for {duration:g} ms", len(T) * len(t) * len(network.rows))
     with precision(network.dtype):
         one = lambda T: simulate_network(warm(network.params, T, q10), start, t, dt=dt).V  # noqa: E731
         V = np.asarray(jax.jit(jax.vmap(one))(jnp.asarray(T)))
