@@ -381,7 +381,8 @@ IN_VOLTS = 0.15  # mV; potentials that are all smaller were probably meant in V
 
 def state(y: Any, like: Any) -> Any:
     """A state whose fields have the shapes of `like`, finite, with gates in [0, 1] and positive calcium."""
-    y = getattr(y, "plain", y)  # of a run in which channels were counted
+    if not hasattr(like, "plain"):
+        y = getattr(y, "plain", y)  # of a run in which channels were counted
     if not isinstance(y, tuple) or getattr(y, "_fields", None) != like._fields:
         raise TypeError(
             f"state is {type(y).__name__}; it must be a State, such as `result.final_state` or `model.get_thermalization()`."

@@ -1750,8 +1750,11 @@ def upstrokes(t: np.ndarray, V: np.ndarray, level: float = 0.0) -> np.ndarray:
 # its spike is brief in the heat, and at last fails to come.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Spikes of the axon at 10 µA/cm², at four temperatures.", "name": "fig-warm"}}
-# t, traces = np.arange(0, 60, 0.05), []
+# from . import components as module  # `warmed` belongs to a later chapter, which knows the cells of the module
+#
+# channels = [module.HodgkinHuxley1952.Na(120), module.HodgkinHuxley1952.K(36), module.HodgkinHuxley1952.leak(0.3)]
+# warm, t, traces = module.Cell(channels, V=-65, temperature=6.3), np.arange(0, 60, 0.05), []
 # for T in (6.3, 12.6, 18.9, 25.2):
-#     V = axon.warmed(T)(t, I_ext=10 * axon.area * 1000).states.V[:, 0]
+#     V = warm.warmed(T)(t, I_ext=10 * warm.area * 1000).states.V[:, 0]
 #     traces.append(hv.Curve((t, V), "time (ms)", "V (mV)", label=f"{T} °C"))
 # hv.Overlay(traces).opts(legend_position="right", height=240, toolbar=None)

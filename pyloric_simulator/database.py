@@ -104,6 +104,126 @@ UNITS = dict.fromkeys(MEMBRANE, "mS/cm²") | dict.fromkeys(SYNAPSES, "nS")
 # assert TOTAL == 20_250_000
 # dict(zip([axis.name for axis in AXES], SIZES))
 
+# %% [markdown]
+# ### What is refused
+#
+# A table says by its columns and labels what it means, and nothing in it is passed over: a column that is
+# neither part of a circuit nor a result of `run` is refused, and so are cells of another population. Numbers
+# that would be usual in another unit are warned of.
+
+# %%
+RESULTS = (*FEATURES, "period_cv", "pyloric_like", "pyloric", "failed", *(f"why_{x}" for x in FEATURES))  # of a run
+STRONGEST = SYNAPSE._replace(
+    what="the strongest synapses of circuits", least=0.15, others={"µS": 1e3, "mS": 1e6, "pS": 1e-3}
+)  # 100 nS, the strongest of the database, are 0.1 µS
+RECORDED = Scale("recordings of rhythms", "ms", 300.0, math.inf, {"s": 1e3, "min": 6e4})
+UNUSUAL = 300.0  # times more or less than the largest density of a channel in `neuron_models`
+
+
+def numbers_of(indices: Any) -> np.ndarray:
+    """Numbers of circuits, as an array (circuit,)."""
+    i = np.asarray(indices)
+    if i.ndim != 1 or not (i.dtype.kind in "iu" or i.size == 0):
+        raise TypeError(
+            f"the numbers of circuits are {short(indices)}; they must be a list or an array of whole numbers, or a table with a row for each "
+            "circuit. Convert them."
+        )
+    if np.ma.is_masked(indices):
+        raise ValueError(f"{np.ma.count_masked(indices)} numbers of circuits are masked; all must be there. Leave these out: numbers.compressed().")
+    bad = i[(i < 0) | (i >= TOTAL)]
+    if bad.size:
+        raise ValueError(f"{bad[0]} is not the number of a circuit; they go from 0 to {TOTAL - 1:,}. Leave it out.")
+    return i.astype(np.int64)
+
+
+def checked_table(circuits: pd.DataFrame) -> pd.DataFrame:
+    """A table of circuits with its columns in order and no results, conductances in double precision."""
+    known_columns("the table", circuits, (*COLUMNS, *RESULTS))
+    usable_labels(circuits.index, circuits.columns)
+    by_name = [pop for pop in POPULATIONS if pop in circuits]
+    own = [name for name in MEMBRANE if name in circuits]
+    wanted = [*POPULATIONS, *own, *SYNAPSES] if by_name else [*MEMBRANE, *SYNAPSES]
+    if missing := [name for name in wanted if name not in circuits]:
+        raise ValueError(
+            f"the table lacks {checks.listing(missing)}; it needs the cells {checks.listing(POPULATIONS)}, or all 24 conductances such as "
+            f"{MEMBRANE[0]!r}, and all synapses. Add these columns."
+        )
+    for pop in by_name:
+        known_cells(pop, circuits[pop].unique())
+    numbers = {name: checks.conductances(f"the column {name!r}", circuits[name].to_numpy(), UNITS[name]) for name in wanted if name in UNITS}
+    circuits = circuits[wanted].assign(**numbers)
+    doubt_units(circuits)
+    return circuits
+
+
+def short(value: Any) -> str:
+    """A value for a message."""
+    return reprlib.repr(value) if isinstance(value, (str, bytes, int, float, list, tuple, dict, set)) else " ".join(f"{value!r:.80}".split())
+
+
+def known_columns(what: str, names: Iterable[Any], known: Sequence[str]) -> None:
+    """Every name is that of a column, and is there once."""
+    names = list(names)
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"{what} has the column {name!r}, which is no part of a circuit.{checks.closest(name, COLUMNS)} Columns are "
+                f"{checks.listing((*POPULATIONS, *SYNAPSES))}, and conductances such as 'LP Na'. Rename it, or drop it."
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"{what} has {names.count(name)} columns {name!r}; each must be there once. Drop the others.")
+
+
+def usable_labels(labels: pd.Index, columns: pd.Index) -> None:
+    """The labels of circuits are different ones, of one type, and their name is no column."""
+    if labels.has_duplicates:
+        raise ValueError(
+            f"the table has {labels[labels.duplicated()][0]!s} as the label of several rows; each needs one of its own. Take "
+            "rows.reset_index(drop=True), or drop the doubles."
+        )
+    for level in (labels.get_level_values(i) for i in range(labels.nlevels)):
+        if level.hasnans or pd.api.types.infer_dtype(level).startswith("mixed"):
+            raise ValueError(f"the labels of the table are {list(level[:3])!r}, …; all must be there, of one type. Take rows.reset_index(drop=True).")
+    for name in labels.names:
+        if name in columns:
+            raise ValueError(f"the labels of the table and a column are both named {name!r}; rename one: rows.rename_axis('index').")
+
+
+def known_cells(population: str, names: Iterable[Any]) -> None:
+    """Names of cells of one population of the database."""
+    known = AXES[POPULATIONS.index(population)].values
+    for name in names:
+        if not isinstance(name, str) or name not in known:
+            raise ValueError(
+                f"{population!r} has the cell {name!r}; it must be one of {checks.listing(known)}.{checks.closest(name, known)} Other cells are "
+                f"given by their conductances, in columns such as '{population} Na'."
+            )
+
+
+def doubt_duration(recorded: float) -> None:
+    """Warn of a recording (ms) that is too short for a rhythm."""
+    if text := suspicion("what is recorded", recorded, RECORDED):
+        warnings.warn(text, stacklevel=5)
+
+
+def doubt_units(rows: pd.DataFrame) -> None:
+    """Warn of synapses, or of densities, all of which would be usual in another unit."""
+    largest = {name: float(rows[name].max()) for name in UNITS if name in rows}
+    synapse = max((x for name, x in largest.items() if name in SYNAPSES), default=0.0)
+    densities = {name: x / neuron_models[name.rsplit(" ", 1)[1]].max() for name, x in largest.items() if name in MEMBRANE}
+    doubts = [suspicion("the strongest synapse", synapse, STRONGEST)] if synapse else []
+    if any(densities.values()):
+        name = max(densities, key=lambda name: densities[name])
+        usual = largest[name] / densities[name]
+        scale = DENSITY._replace(what="the largest ones of this channel", least=usual / UNUSUAL, most=usual * UNUSUAL)
+        doubts.append(suspicion(f"the largest {name!r}", largest[name], scale))
+    for text in filter(None, doubts):
+        warnings.warn(f"in the table of circuits {text}", stacklevel=4)
+
+
+# %% [markdown]
+# ### Tables and numbers
+
 
 # %%
 def table(indices: Any) -> pd.DataFrame:
@@ -1105,123 +1225,6 @@ def largest_cv(value: Any) -> float:
     if not (0 < x <= 1 or x == math.inf):
         raise ValueError(f"max_cv is {x:g}; it is a share of the period, above 0 and up to 1. Write 0.02 for 2%, or np.inf to ask for no period.")
     return x
-
-
-# %% [markdown]
-# ## What is refused
-#
-# A table says by its columns and labels what it means, and nothing in it is passed over: a column that is
-# neither part of a circuit nor a result of `run` is refused, and so are cells of another population. Numbers
-# that would be usual in another unit are warned of.
-
-# %%
-RESULTS = (*FEATURES, "period_cv", "pyloric_like", "pyloric", "failed", *(f"why_{x}" for x in FEATURES))  # of a run
-STRONGEST = SYNAPSE._replace(
-    what="the strongest synapses of circuits", least=0.15, others={"µS": 1e3, "mS": 1e6, "pS": 1e-3}
-)  # 100 nS, the strongest of the database, are 0.1 µS
-RECORDED = Scale("recordings of rhythms", "ms", 300.0, math.inf, {"s": 1e3, "min": 6e4})
-UNUSUAL = 300.0  # times more or less than the largest density of a channel in `neuron_models`
-
-
-def numbers_of(indices: Any) -> np.ndarray:
-    """Numbers of circuits, as an array (circuit,)."""
-    i = np.asarray(indices)
-    if i.ndim != 1 or not (i.dtype.kind in "iu" or i.size == 0):
-        raise TypeError(
-            f"the numbers of circuits are {short(indices)}; they must be a list or an array of whole numbers, or a table with a row for each "
-            "circuit. Convert them."
-        )
-    if np.ma.is_masked(indices):
-        raise ValueError(f"{np.ma.count_masked(indices)} numbers of circuits are masked; all must be there. Leave these out: numbers.compressed().")
-    bad = i[(i < 0) | (i >= TOTAL)]
-    if bad.size:
-        raise ValueError(f"{bad[0]} is not the number of a circuit; they go from 0 to {TOTAL - 1:,}. Leave it out.")
-    return i.astype(np.int64)
-
-
-def checked_table(circuits: pd.DataFrame) -> pd.DataFrame:
-    """A table of circuits with its columns in order and no results, conductances in double precision."""
-    known_columns("the table", circuits, (*COLUMNS, *RESULTS))
-    usable_labels(circuits.index, circuits.columns)
-    by_name = [pop for pop in POPULATIONS if pop in circuits]
-    own = [name for name in MEMBRANE if name in circuits]
-    wanted = [*POPULATIONS, *own, *SYNAPSES] if by_name else [*MEMBRANE, *SYNAPSES]
-    if missing := [name for name in wanted if name not in circuits]:
-        raise ValueError(
-            f"the table lacks {checks.listing(missing)}; it needs the cells {checks.listing(POPULATIONS)}, or all 24 conductances such as "
-            f"{MEMBRANE[0]!r}, and all synapses. Add these columns."
-        )
-    for pop in by_name:
-        known_cells(pop, circuits[pop].unique())
-    numbers = {name: checks.conductances(f"the column {name!r}", circuits[name].to_numpy(), UNITS[name]) for name in wanted if name in UNITS}
-    circuits = circuits[wanted].assign(**numbers)
-    doubt_units(circuits)
-    return circuits
-
-
-def short(value: Any) -> str:
-    """A value for a message."""
-    return reprlib.repr(value) if isinstance(value, (str, bytes, int, float, list, tuple, dict, set)) else " ".join(f"{value!r:.80}".split())
-
-
-def known_columns(what: str, names: Iterable[Any], known: Sequence[str]) -> None:
-    """Every name is that of a column, and is there once."""
-    names = list(names)
-    for name in names:
-        if name not in known:
-            raise ValueError(
-                f"{what} has the column {name!r}, which is no part of a circuit.{checks.closest(name, COLUMNS)} Columns are "
-                f"{checks.listing((*POPULATIONS, *SYNAPSES))}, and conductances such as 'LP Na'. Rename it, or drop it."
-            )
-        if names.count(name) > 1:
-            raise ValueError(f"{what} has {names.count(name)} columns {name!r}; each must be there once. Drop the others.")
-
-
-def usable_labels(labels: pd.Index, columns: pd.Index) -> None:
-    """The labels of circuits are different ones, of one type, and their name is no column."""
-    if labels.has_duplicates:
-        raise ValueError(
-            f"the table has {labels[labels.duplicated()][0]!s} as the label of several rows; each needs one of its own. Take "
-            "rows.reset_index(drop=True), or drop the doubles."
-        )
-    for level in (labels.get_level_values(i) for i in range(labels.nlevels)):
-        if level.hasnans or pd.api.types.infer_dtype(level).startswith("mixed"):
-            raise ValueError(f"the labels of the table are {list(level[:3])!r}, …; all must be there, of one type. Take rows.reset_index(drop=True).")
-    for name in labels.names:
-        if name in columns:
-            raise ValueError(f"the labels of the table and a column are both named {name!r}; rename one: rows.rename_axis('index').")
-
-
-def known_cells(population: str, names: Iterable[Any]) -> None:
-    """Names of cells of one population of the database."""
-    known = AXES[POPULATIONS.index(population)].values
-    for name in names:
-        if not isinstance(name, str) or name not in known:
-            raise ValueError(
-                f"{population!r} has the cell {name!r}; it must be one of {checks.listing(known)}.{checks.closest(name, known)} Other cells are "
-                f"given by their conductances, in columns such as '{population} Na'."
-            )
-
-
-def doubt_duration(recorded: float) -> None:
-    """Warn of a recording (ms) that is too short for a rhythm."""
-    if text := suspicion("what is recorded", recorded, RECORDED):
-        warnings.warn(text, stacklevel=5)
-
-
-def doubt_units(rows: pd.DataFrame) -> None:
-    """Warn of synapses, or of densities, all of which would be usual in another unit."""
-    largest = {name: float(rows[name].max()) for name in UNITS if name in rows}
-    synapse = max((x for name, x in largest.items() if name in SYNAPSES), default=0.0)
-    densities = {name: x / neuron_models[name.rsplit(" ", 1)[1]].max() for name, x in largest.items() if name in MEMBRANE}
-    doubts = [suspicion("the strongest synapse", synapse, STRONGEST)] if synapse else []
-    if any(densities.values()):
-        name = max(densities, key=lambda name: densities[name])
-        usual = largest[name] / densities[name]
-        scale = DENSITY._replace(what="the largest ones of this channel", least=usual / UNUSUAL, most=usual * UNUSUAL)
-        doubts.append(suspicion(f"the largest {name!r}", largest[name], scale))
-    for text in filter(None, doubts):
-        warnings.warn(f"in the table of circuits {text}", stacklevel=4)
 
 
 # %% [markdown]

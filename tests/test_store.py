@@ -808,7 +808,7 @@ def test_a_disk_that_takes_no_more_bytes(tmp_path: Path, limit: int) -> None:
 
 def test_a_full_disk(tmp_path: Path) -> None:
     place = str(tmp_path)
-    script = 'mount -t tmpfs -o size=64k none "$0" && exec "$@"'
+    script = 'mount -t tmpfs -o size=64k,mode=755 none "$0" && exec "$@"'
     small = ["unshare", "-rm", "sh", "-c", script, place]
     if not shutil.which("unshare") or subprocess.call([*small, "true"], stderr=subprocess.DEVNULL):
         pytest.skip("this system lends no small file system of one's own")

@@ -245,7 +245,8 @@ CASES: dict[str, Case] = {
     "kind: a transmitter that never leaves": refused(lambda: of_kind(Transmitter("x", -70, 0)), "k of the synapse 'x' is 0", "positive"),
     "kind: start negative": refused(lambda: of_kind(SLOW._replace(start=-1)), "-1", "at least 0"),
     "kind: rate is a number": mistyped(lambda: of_kind(SLOW._replace(rate=3)), "is 3", "function"),
-    "kind: rate of two": mistyped(lambda: of_kind(SLOW._replace(rate=lambda s, V: s)), "cannot be evaluated", "s, V_pre and V_post"),
+    "kind: rate of two": late(mistyped(
+        lambda: of_kind(SLOW._replace(rate=lambda s, V: s)), "cannot be evaluated", "s, V_pre and V_post")),
     "kind: rate a truth value": mistyped(lambda: of_kind(SLOW._replace(rate=lambda s, a, b: a > 0)), "bool", "real numbers"),
     "kind: rate NaN": late(refused(lambda: of_kind(SLOW._replace(rate=lambda s, a, b: (s - s) / (s - s))), "nan", "finite")),
     "network: label no text": mistyped(lambda: Network({1: AXON}), "1", "label and a Cell"),
@@ -282,7 +283,7 @@ CASES: dict[str, Case] = {
     "upstrokes: another length": refused(lambda: upstrokes(T, np.zeros(3)), "(3,)", "(8,)"),
     "upstrokes: level NaN": refused(lambda: upstrokes(T, 0 * T, np.nan), "nan", "finite"),
     # equations of one's own
-    "neuron: a Boolean threshold": mistyped(lambda: neuron(threshold=lambda y, p: y.V > -50), "bool", "y.V - p.V_th"),
+    "neuron: a Boolean threshold": late(mistyped(lambda: neuron(threshold=lambda y, p: y.V > -50), "bool", "y.V - p.V_th")),
     "neuron: the threshold the wrong way round": late(refused(
         lambda: neuron(threshold=lambda y, p: -50 - y.V), "20 after a reset", "fires at every step", "y.V - p.V_th")),
     "neuron: reset above the threshold": late(refused(
