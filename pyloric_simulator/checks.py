@@ -139,7 +139,7 @@ def plain_number(value: Any) -> None:
 # ---------------------------------------------------------------- times and solvers
 
 
-MANY_TIMES = 10  # of so many times the usual interval tells a unit
+MANY_TIMES = 10  # of so many times, and so many within a step, the usual interval tells a unit
 FINEST = 1e-3  # of a step: how finely times are told apart
 MAX_STEPS = 2**31 - 1  # steps are counted in 32 bits
 SHARE = 0.8  # of the free memory that one call may take
@@ -207,8 +207,6 @@ def times(t: Any, t0: float) -> np.ndarray:
         raise ValueError(
             f"t[{i}] = {t[i]:g} is followed by {t[i + 1]:g}; times must increase. Sort them and drop repetitions: np.unique(t)."
         )
-    if len(t) >= MANY_TIMES and intervals.min() < SAMPLING.least and (usual := float(np.median(intervals))) < SAMPLING.least:
-        warn(suspicion("the usual interval of t", usual, SAMPLING))
     return t
 
 
@@ -237,7 +235,10 @@ def scheme(solver: Any, dt: Any, schemes: Collection[str]) -> float:
 
 
 def steps(t: np.ndarray | Sequence[float], t0: float, dt: float) -> None:
-    """Refuse a run of more steps than can be counted, or at times so far from 0 that its steps cannot be told apart."""
+    """Refuse a run of more steps than can be counted, or at times so far from 0 that its steps cannot be told apart.
+
+    Warns of many times within one step, which look like seconds.
+    """
     if (grain := float(np.spacing(max(abs(t0), abs(t[-1]))))) > dt * FINEST:
         raise ValueError(
             f"the run goes from t0 = {t0:g} to t[-1] = {t[-1]:g} ms, where numbers are {grain:g} ms apart; they must resolve steps of "
@@ -248,6 +249,13 @@ def steps(t: np.ndarray | Sequence[float], t0: float, dt: float) -> None:
             f"the run to t[-1] = {t[-1]:g} ms with dt = {dt:g} ms has more than {MAX_STEPS} steps; take a larger step, or "
             "continue from `final_state`."
         )
+    if len(t) >= MANY_TIMES and t[-1] - t[0] < dt * len(t) / MANY_TIMES and (doubt := suspicion("the interval of t", usual(t), SAMPLING)):
+        warn(doubt)
+
+
+def usual(t: np.ndarray | Sequence[float]) -> float:
+    """The usual interval of times (ms)."""
+    return float(np.median(np.diff(t)))
 
 
 def fixed_scheme(solver: Any) -> None:

@@ -20,9 +20,8 @@ import pandas as pd
 from jax import Array
 
 from . import checks
-from .scale import CURRENT, SAMPLING, Scale, suspicion
+from .scale import CURRENT, POTENTIAL, SAMPLING, Scale, suspicion
 
-LARGEST_POTENTIAL = 300.0  # mV; a cell beyond it has been driven there, since E_Ca is 303 mV where calcium is least
 ON_TIME = 1e-6  # ms; times closer than this are equal
 SOME_TIMES = 257  # at which the size of a function of t is looked at
 
@@ -373,11 +372,11 @@ def pure_current(I_ext: Any, n_cells: int, n_steps: int | None) -> None:
 def run_is_sound(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
     """Raise FloatingPointError where a run turned non-finite, and warn where V went beyond all potentials of cells."""
     checks.run_is_finite(y, t, index)
-    if not isinstance(y.V, np.ndarray) or not (y.V.size and max(y.V.max(), -y.V.min()) > LARGEST_POTENTIAL):
+    if not isinstance(y.V, np.ndarray) or not (y.V.size and max(y.V.max(), -y.V.min()) > POTENTIAL.most):
         return
     i, cell = map(int, np.unravel_index(int(np.argmax(np.abs(y.V))), y.V.shape))
     label, number = index[cell]
     checks.warn(
         f"V of cell ({label!r}, {number}) reaches {y.V[i, cell]:,.0f} mV at t = {t[i]:g} ms; potentials of cells stay within "
-        f"±{LARGEST_POTENTIAL:g} mV. Perhaps I_ext is in pA, of which 1000 make 1 nA."
+        f"±{POTENTIAL.most:g} mV. Perhaps I_ext is in pA, of which 1000 make 1 nA."
     )

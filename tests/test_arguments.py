@@ -155,6 +155,7 @@ def test_legitimate_circuits_draw_no_warning() -> None:
     paper(I_ext=[0, -5, 20])
     paper(I_ext=lambda t: 0.0 * t)
     paper(np.arange(20) * 0.01)
+    paper(np.arange(20) * 0.0015, dt=0.0015)
 
 
 def test_constants_are_plain_numbers() -> None:

@@ -313,7 +313,7 @@ MEMBRANE = {
 }
 TIMES_AND_SIZES = {
     "t: durations": mistyped(lambda: call(None, pd.to_timedelta([0, 1], unit="ms")), "durations", "ms"),
-    "t: in s": warned(lambda: call(None, np.arange(0, 0.02, 0.001)), "0.001 ms", "in s", "1000"),
+    "t: in s": warned(lambda: call(None, np.arange(0, 0.02, 0.0005)), "0.0005 ms", "in s", "1000"),
     "t: dt in s": warned(lambda: call(None, [0.0], dt=5e-5), "5e-05 ms", "in s"),
     "t: dense, and one far": refused(lambda: call(None, [*np.arange(0, 100, 0.05), 1e8]), "GB", "1e+08", "final_state"),
     "t: beyond the resolution of numbers": refused(lambda: call(None, 1e15 + T, t0=1e15), "1e+15", "0.125 ms apart", "from the start"),
