@@ -134,7 +134,7 @@ def test_the_state_of_a_cell_stays_with_it_through_results_and_sweeps() -> None:
 
 def test_calcium_of_a_steady_current_stays_in_a_warm_cell() -> None:
     steady = Channel("Ca", 100, ion="Ca")
-    cell = Cell([steady(0.0005), HH.leak(0.3)], calcium=Prinz2003.calcium, V=-54.0)
+    cell = Cell([steady(0.002), HH.leak(0.3)], calcium=Prinz2003.calcium, V=-54.0)
     t = np.array([4000.0])
     cold = cell(t).Ca.iloc[-1, 0]
     kept = at_temperature(cell, 20.0, Q10s(calcium=2.0))(t).Ca.iloc[-1, 0]
