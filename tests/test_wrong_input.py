@@ -32,7 +32,7 @@ class Compiled(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take the name from JAX's message."""
-        found = re.match(r"Compiling (?:jit\()?(\w+)", record.getMessage())
+        found = re.match(r"Compiling (?:jit\()?([\w<>]+)", record.getMessage())
         if found and found[1].lstrip("_") not in OPERATIONS:
             self.names.append(found[1])
 
@@ -76,7 +76,7 @@ def test_what_is_compiled_is_seen() -> None:
     with counted() as compilations:
         jax.jit(lambda x: jax.numpy.sin(x) + 1, inline=False)(1.0)
         jax.jit(slow_run)(1.0)
-    assert compilations == ["slow_run"]
+    assert compilations == ["<lambda>", "slow_run"]
 
 
 def slow_run(x: jax.Array) -> jax.Array:
