@@ -412,10 +412,12 @@ def soft_features(
     t: (time,) ms, equally spaced and dense enough to resolve spikes (0.5 ms or less for the features, 0.1 ms for
     derivatives); V: (time, cell) mV.
     temperature: ms, {eq}`eq-soft`. pacemaker: the cell whose bursts begin the cycles. detection: what counts as a spike and as a
-    burst. Of a cell with more than `MAX_SPIKES` spikes all features are NaN. Raises ValueError for shapes that do not fit, and for a
-    pacemaker that is not there.
+    burst. Of a cell with more than `MAX_SPIKES` spikes all features are NaN. Raises ValueError for shapes that do not fit, for a
+    pacemaker that is not there, and for a temperature that is not positive.
     """
     check_traces(t, V, pacemaker)
+    if not isinstance(temperature, jax.core.Tracer):
+        temperature = checks.positive("temperature", temperature, "ms")
     d = of_soft(detection)
     V = jnp.asarray(V)
     t = jnp.asarray(t, V.dtype)
