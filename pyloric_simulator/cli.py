@@ -320,13 +320,10 @@ def rhythm(
     ] = None,
 ) -> None:  # fmt: skip
     """Describe the rhythm of a recording and hold it against the fifteen criteria."""
-    from .detection import Detection
     from .recording import as_recording, left_out
     from .rhythm import MEAN, report, summary
 
-    given = zip(Detection._fields, (threshold, prominence, refractory, kind, gap, min_duration), strict=True)
-    d = Detection(**{name: value for name, value in given if value is not None})  # type: ignore[arg-type]
-
+    d = detection_of(threshold, prominence, refractory, kind, gap, min_duration)
     whole = as_recording(file)
     chosen, found = roles_of(whole, cells), as_recording(whole, window_of(whole.window, start))
     table = report(found, cells=chosen, order=MEAN if order is None else order, detection=d)
@@ -337,6 +334,14 @@ def rhythm(
     if missing := left_out(found):
         typer.echo(f"\nThe recording has {missing}; bursts and cycles next to a gap are not counted.")
     typer.echo(f"\nPyloric-like: {yes(table.attrs['pyloric_like'])}. Pyloric: {yes(table.attrs['pyloric'])}.")
+
+
+def detection_of(*options: float | str | None) -> Any:
+    """A `Detection` from options in the order of its fields, of which None is the usual one."""
+    from .detection import Detection
+
+    given = zip(Detection._fields, options, strict=True)
+    return Detection(**{name: value for name, value in given if value is not None})  # type: ignore[arg-type]
 
 
 database = typer.Typer(rich_markup_mode=None)
