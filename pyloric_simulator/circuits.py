@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from . import checks
+from .junctions import inlets_of
 from .scale import AREA, DENSITY, POTENTIAL, SYNAPSE, Scale, suspicion
 
 # ---------------------------------------------------------------- constants
@@ -413,15 +414,23 @@ def no_autapse(pre: str, post: str, same: bool, size: int) -> None:
 
 
 def shapes_of_params(circuit: Any) -> dict[str, tuple[int, ...]]:
-    """Shape of each field of `Params`."""
-    return {"g": (len(circuit.populations), len(circuit.channels)), "gs": (len(circuit.synapses),), "ge": ()}
+    """Shape of each field of `Params`; `ge` may also have one value for each gap junction."""
+    n = max(len(m.channels) for m in circuit.membranes)
+    return {"g": (len(circuit.populations), n), "gs": (len(circuit.synapses),), "ge": (), "gz": (len(circuit.kinetic),)}
+
+
+def shapes_of_these(params: Any, circuit: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes that the fields of some parameters must have."""
+    wanted = shapes_of_params(circuit)
+    return wanted | ({"ge": (len(circuit.junctions),)} if np.ndim(params.ge) == 1 else {})
 
 
 def shapes_of_state(circuit: Any) -> dict[str, tuple[int, ...]]:
-    """Shape of each field of `State`."""
+    """Shape of each field of `State` that the circuit has."""
     n = sum(p.size for p in circuit.populations)
-    gates = ((n, sum(getattr(c, x) is not None for c in circuit.channels)) for x in ("m", "h"))
-    return dict(zip(("V", "Ca", "s", "m", "h"), ((n,), (n,), (n, len(circuit.transmitters)), *gates), strict=True))
+    gates = [(n, max(sum(getattr(c, x) is not None for c in m.channels) for m in circuit.membranes)) for x in ("m", "h")]
+    found = dict(zip(("V", "Ca", "s", "m", "h"), ((n,), (n,), (n, len(circuit.transmitters)), *gates), strict=True))
+    return found | ({"z": inlets_of(circuit).pre.T.shape} if circuit.kinetic else {})
 
 
 def fits(what: str, fields: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]], leading: str | None = None) -> None:
@@ -438,8 +447,8 @@ def fits(what: str, fields: Mapping[str, Any], wanted: Mapping[str, tuple[int, .
 
 def bytes_of(params: Any, circuit: Any, record: Collection[str] | None, dtype: str) -> float:
     """Bytes that a run of a model takes for each time, before and after copying. Raises ValueError if the params are of another circuit."""
-    fields = {name: getattr(params, name) for name in shapes_of_params(circuit)}
-    fits("params", fields, shapes_of_params(circuit))
+    wanted = shapes_of_these(params, circuit)
+    fits("params", {name: getattr(params, name) for name in wanted}, wanted)
     values = sum(np.prod(shape) for name, shape in shapes_of_state(circuit).items() if record is None or name in record)
     return 2.0 * float(values) * np.dtype(dtype).itemsize
 
@@ -456,20 +465,20 @@ def params_fit(params: Any, kind: Any) -> None:
     """Refuse what are no parameters of a circuit, and arrays of other shapes than its own."""
     if not isinstance(params, kind):
         raise TypeError(
-            f"params is of type {type(params).__name__}; it must be the Params of a circuit, such as `model.params`. A network's go to "
-            "`simulate_network`."
+            f"params is of type {type(params).__name__}; it must be the Params of a circuit, such as `model.params`."
         )
-    fields = {name: getattr(params, name) for name in shapes_of_params(params.circuit)}
+    wanted = shapes_of_these(params, params.circuit)
+    fields = {name: getattr(params, name) for name in wanted}
     for name, x in fields.items():
-        if not isinstance(x, jax.Array):  # which tracers are, too
+        if not isinstance(x, jax.Array) and np.size(x):  # which tracers are, too
             checks.numbers(f"params.{name}", x)
-    fits("params", fields, shapes_of_params(params.circuit))
+    fits("params", fields, wanted)
 
 
 def startable(state: Any) -> Any:
     """A state from which a run can start: finite, with positive calcium. Fields that JAX traces are left alone."""
     for name, x in state._asdict().items():
-        if isinstance(x, jax.core.Tracer):
+        if isinstance(x, (jax.core.Tracer, tuple)):
             continue
         bad = ~np.isfinite(x) if name != "Ca" else ~(np.isfinite(x) & (np.asarray(x) > 0))
         if bad.any():
@@ -489,15 +498,16 @@ def started(params: Any, state: Any, kinds: tuple[Any, Any], leading: str | None
             f"state is of type {type(state).__name__}; it must be a State of a circuit, such as `model.get_thermalization()` or "
             "`result.final_state`."
         )
-    fields = state._asdict()
+    wanted = shapes_of_state(params.circuit)
+    fields = {name: getattr(state, name) for name in wanted}
     known = {name: x if isinstance(x, jax.Array) else checks.numbers(f"state.{name}", x) for name, x in fields.items()}
-    fits("state", known, shapes_of_state(params.circuit), leading)
+    fits("state", known, wanted, leading)
     types = {np.dtype(x.dtype) for x in known.values()}
     if wrong := [d for d in types if d not in (np.float32, np.float64) and d.kind not in "iu"]:
         raise TypeError(f"state is of {wrong[0]}; it must consist of numbers of single or double precision. Convert it: x.astype(float).")
     floating = [d for d in types if d.kind == "f"]
     dtype = jax.dtypes.canonicalize_dtype(np.result_type(*floating) if floating else np.float64)
-    return kinds[1](*(jnp.asarray(x, dtype) for x in known.values()))
+    return kinds[1](**{name: jnp.asarray(x, dtype) for name, x in known.items()})
 
 
 def replaced(params: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -507,7 +517,10 @@ def replaced(params: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name in changes:
         checks.choice("a field of params", name, list(vars(params)))
-    new, wanted = dict(changes), shapes_of_params(changes.get("circuit", params.circuit))
+    new, circuit = dict(changes), changes.get("circuit", params.circuit)
+    wanted = shapes_of_params(circuit)
+    if not wanted["gz"] and np.shape(changes.get("gz", ())) == (0,):
+        new["gz"] = ()
     for name in wanted.keys() & changes.keys():
         x, shape = changes[name], wanted[name]
         if isinstance(x, (pd.DataFrame, pd.Series, Mapping)):
@@ -519,6 +532,8 @@ def replaced(params: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
             checks.conductances(name, x, "mS/cm²" if name == "g" else "nS")
             new[name] = x if hasattr(x, "dtype") else np.asarray(x, float)
         found = np.shape(x)
+        if name == "ge" and found[-1:] == (len(circuit.junctions),) and np.ndim(params.ge):
+            continue
         if len(found) < len(shape) or found[len(found) - len(shape) :] != shape:
             raise ValueError(
                 f"{name} has shape {found}; this circuit needs {shape}, after any axes of a batch. Take the shape of `params.{name}`."

@@ -50,63 +50,45 @@
 # %%
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import SimpleNamespace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
-from jax import Array, lax
+from jax import Array
 
 from . import checks
 from .config import load_settings
-from .inputs import Samples, pure_current, run_is_sound
-from .inputs import current as read_current
+from .kinetics import Function, at, linoid, takes_calcium, value
 from .portable import Portable
 from .prinz2004 import (
     CHANNELS,
     CM2_MS_TO_US,
     CONSTANTS,
-    DEFAULT_ATOL,
-    DEFAULT_DT,
-    DEFAULT_RTOL,
-    DEFAULT_SOLVER,
     NS_TO_US,
     B,
+    Channel,
     Circuit,
+    Connection,
     Constants,
     Curve,
     Gate,
-    Input,
+    Membrane,
+    Model,
+    Nernst,
+    Params,
+    Placed,
     Population,
-    Slopes,
+    State,
     Transmitter,
-    activating,
-    adaptively,
-    calcium_conductance,
-    calcium_slope,
-    calcium_step,
-    conductances,
-    covered,
-    covered_exactly,
-    flow,
-    inactivating,
-    input_at,
-    kinetics,
+    cold_start,
     precision,
-    prepare,
-    run_adaptively,
-    synaptic_input,
 )
-from .prinz2004 import Channel as CircuitChannel
-from .prinz2004 import Params as CircuitParams
-from .prinz2004 import Synapse as CircuitSynapse
-from .results import SPIKE_THRESHOLD, Result, local_maxima, run_of
+from .results import SimResult
 from .scale import (
     AREA,
     CALCIUM_AT_REST,
@@ -122,7 +104,6 @@ from .scale import (
     Scale,
     suspicion,
 )
-from .schedule import Grid, Slots, fields_of, grid_of, in_part, recorded
 
 # %% [markdown]
 # ## Gates
@@ -137,29 +118,6 @@ from .schedule import Grid, Slots, fields_of, grid_of, in_part, recorded
 # $$ (eq-rates)
 
 # %%
-Function = Callable[..., Any]  # of V (mV), or of V and the calcium concentration (µM), element by element
-
-
-@cache
-def takes_calcium(f: Function) -> bool:
-    """Whether a function of a gate has to be given two arguments."""
-    try:
-        found = inspect.signature(f).parameters.values()
-    except (TypeError, ValueError):  # a function not written in Python
-        return False
-    return sum(x.default is x.empty and x.kind is not x.VAR_KEYWORD for x in found) > 1
-
-
-def value(f: Function, V: Array, Ca: Array) -> Any:
-    """f(V, Ca), or f(V) if it takes one argument."""
-    return f(V, Ca) if isinstance(f, Divided) or (not isinstance(f, Curve) and takes_calcium(f)) else f(V)
-
-
-def at(f: Function, V: Array, Ca: Array) -> Array:
-    """f at V (mV) and Ca (µM), in their shape; f may return a number that holds everywhere."""
-    return jnp.broadcast_to(jnp.asarray(value(f, V, Ca), V.dtype), V.shape)
-
-
 @dataclass(frozen=True)
 class RateTau:
     """τ of {eq}`eq-rates`."""
@@ -187,19 +145,6 @@ def rates(α: Function, β: Function) -> Gate:
 # Many of these rates have the form $x/(1 - e^{-x})$, which a computer cannot evaluate at $x = 0$, where it
 # is 1. The function `linoid` can.
 
-
-# %%
-def exprel(x: Array) -> Array:
-    """(e^x − 1)/x, smooth at 0."""
-    near = jnp.abs(x) < 1e-4
-    return jnp.where(near, 1 + x / 2 + x * x / 6, jnp.expm1(x) / jnp.where(near, 1, x))
-
-
-def linoid(x: Array) -> Array:
-    """x/(1 − e^(−x)), smooth at 0."""
-    return 1 / exprel(-x)
-
-
 # %% [markdown]
 # ## Channels
 #
@@ -215,19 +160,6 @@ def linoid(x: Array) -> Array:
 
 
 # %%
-class Nernst(NamedTuple):
-    """The Nernst potential of an ion as a reversal potential; without concentrations that of the cell's calcium."""
-
-    z: int = 2  # charge of the ion
-    outside: float | None = None  # µM; None is the cell's calcium
-    inside: float | None = None  # µM; None is the cell's calcium
-
-    def potential(self, c: Constants, Ca: Array) -> Array:
-        """mV, at the calcium concentration Ca (µM)."""
-        outside = c.Ca_out if self.outside is None else self.outside
-        return c.γ * 2 / self.z * jnp.log(outside / (Ca if self.inside is None else self.inside))
-
-
 FARADAY = 96485.33212  # C/mol
 
 
@@ -238,12 +170,19 @@ class GHK(NamedTuple):
     outside: float | None = None  # µM; None is the cell's calcium
     inside: float | None = None  # µM; None is the cell's calcium
 
+    permeates = True  # the channel has a permeability
+
     def current(self, c: Constants, V: Array, Ca: Array) -> Array:
         """nA for P A m^p h^q = 10⁻³ cm³/s."""
         outside = c.Ca_out if self.outside is None else self.outside
         u = V / (c.γ * 2 / self.z)
         inward, outward = outside * linoid(-u), (Ca if self.inside is None else self.inside) * linoid(u)
         return self.z * FARADAY / CM2_MS_TO_US * (outward - inward)
+
+    def linear(self, c: Constants, γ: Array, V: Array, Ca: Array) -> tuple[Array, Array]:
+        """G (µS) and J (nA) such that the current through γ near V is G V − J: its tangent."""
+        I, G = jax.jvp(lambda V: γ * self.current(c, V, Ca), (V,), (jnp.ones_like(V),))
+        return G, G * V - I
 
 
 class Q10(NamedTuple):
@@ -253,53 +192,11 @@ class Q10(NamedTuple):
     g: float = 1.0  # of the maximal conductance
 
 
-class Channel(NamedTuple):
-    """One membrane current, I = ḡ A m^p h^q (V − E); called with a density it is ready for a cell: `Na(100)`."""
-
-    name: str
-    E: float | Nernst | GHK  # mV, or how it follows from the concentrations
-    p: int = 0  # exponent of m; 0 for a channel without gates
-    m: Gate | None = None  # activation
-    h: Gate | None = None  # inactivation
-    q: int = 1  # exponent of h
-    ion: str | None = None  # "Ca": the current changes the calcium concentration
-    q10: Q10 | None = None  # where its own is known
-    source: str = ""  # key of `USUAL`, which has the published densities
-
-    def __call__(self, density: float | None = None, *, uS: float | None = None) -> Placed:
-        """The channel with a maximal density (mS/cm²; cm/s for GHK), or with the conductance of the whole cell in µS."""
-        return Placed(self, *checks.one_of_two(self.name, density, uS, isinstance(self.E, GHK)))
-
-
-class Placed(NamedTuple):
-    """A channel and how much there is of it: the density or the conductance."""
-
-    channel: Channel
-    density: float | None  # mS/cm², cm/s for GHK
-    uS: float | None  # µS
-
-
-def current(channel: Channel, c: Constants, γ: Array, V: Array, Ca: Array) -> Array:
-    """Current (nA) of a channel of which γ = ḡ A m^p h^q (µS) is open."""
-    if isinstance(channel.E, GHK):
-        return γ * channel.E.current(c, V, Ca)
-    return γ * (V - (channel.E.potential(c, Ca) if isinstance(channel.E, Nernst) else channel.E))
-
-
 # %% [markdown]
 # The exact step of the potential needs each current in the form $G V - J$. For an ohmic channel this is
 # $G = γ$ and $J = γE$. A GHK current is curved; its tangent at the present potential, $G = \partial I/\partial V$
 # and $J = GV - I$, turns the step into one of an exponential Rosenbrock method, which is of second order like
-# the rest of the scheme {cite:p}`Hochbruck2009`.
-
-
-# %%
-def linear(channel: Channel, c: Constants, γ: Array, V: Array, Ca: Array) -> tuple[Array, Array]:
-    """G (µS) and J (nA), such that the current of the channel near V is G V − J."""
-    if isinstance(channel.E, GHK):
-        I, G = jax.jvp(lambda V: current(channel, c, γ, V, Ca), (V,), (jnp.ones_like(V),))
-        return G, G * V - I
-    return γ, γ * (channel.E.potential(c, Ca) if isinstance(channel.E, Nernst) else channel.E)
+# the rest of the scheme {cite:p}`Hochbruck2009`. That is what `linear` of `Nernst` and `GHK` return.
 
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The current of an open calcium channel at 0.05 µM inside and 3 mM outside: GHK, and the ohmic current with the Nernst potential and the same current at −60 mV.", "name": "fig-ghk"}}
@@ -342,18 +239,12 @@ USUAL = {  # mS/cm², from the smallest to the largest published density that is
 PRINZ, LIU, HODGKIN_HUXLEY = USUAL
 
 
-def component(c: CircuitChannel, source: str) -> Channel:
-    """A channel of the first chapter as a component."""
-    E = Nernst() if c.E is None else c.E
-    return Channel(c.name, E, c.p, c.m, c.h, ion="Ca" if c.E is None else None, source=source)
-
-
 def library(channels: Sequence[Channel], calcium: Calcium | None = None) -> SimpleNamespace:
     """Channels under their names, and `calcium`."""
     return SimpleNamespace(**{c.name: c for c in channels}, calcium=calcium)
 
 
-Prinz2003 = library([component(c, PRINZ) for c in CHANNELS], Calcium(CONSTANTS.f, CONSTANTS.τ_Ca))
+Prinz2003 = library([c._replace(source=PRINZ) for c in CHANNELS], Calcium(CONSTANTS.f, CONSTANTS.τ_Ca))
 
 # %% [markdown]
 # ### Liu, Golowasch, Marder and Abbott (1998)
@@ -373,7 +264,11 @@ class Divided:
     by: Any  # may be traced
 
     def __call__(self, *x: Any) -> Any:
-        return (value(self.f, *x) if len(x) == 2 else self.f(*x)) / self.by
+        return self.f(*x) / self.by
+
+    def value(self, V: Array, Ca: Array) -> Any:
+        """At V and Ca, whether or not the function reads calcium."""
+        return value(self.f, V, Ca) / self.by
 
 
 def divided(f: Function, by: Any) -> Function:
@@ -392,7 +287,7 @@ def faster(gate: Gate | None, factor: Any) -> Gate | None:
 LIU_H = Gate(B(70, 6), 272 + 1499 * B(42.2, -8.73))
 Liu1998 = library(
     [
-        component(c, LIU)._replace(m=LIU_H if c.name == "H" else faster(c.m, 2), h=faster(c.h, 2))
+        c._replace(source=LIU, m=LIU_H if c.name == "H" else faster(c.m, 2), h=faster(c.h, 2))
         for c in CHANNELS
     ],
     Calcium(0.94 / CONSTANTS.C, 20.0),
@@ -492,7 +387,7 @@ class Cell(Portable):
     def __repr__(self) -> str:
         return f"Cell([{', '.join(f'{c.name}({g:g})' for c, g in zip(self.channels, self.g, strict=True))}])"
 
-    def __call__(self, t: Any, I_ext: Any = None, state: State | None = None, **kwargs: Any) -> NetworkResult:
+    def __call__(self, t: Any, I_ext: Any = None, state: State | None = None, **kwargs: Any) -> SimResult:
         """Simulate the cell alone and record at the times t; arguments as of `Network.__call__`."""
         return Network({"cell": self})(t, I_ext, state, **kwargs)
 
@@ -592,541 +487,21 @@ class GapJunction(NamedTuple):
 
 
 
-def graded(transmitter: Transmitter) -> Graded:
-    """The graded synapse of a transmitter of the first chapter."""
-    return Graded(transmitter.name, transmitter.E, transmitter.gate(CONSTANTS))
-
-
 # %% [markdown]
 # ## The network as data
 #
-# Cells with the same channels and the same membrane form a *group*, whose equations are evaluated side
-# by side. A group is a `Circuit` of the first chapter, only without synapses; so is the *wiring*, only
-# without channels. What differs between the cells of a group are their conductances.
-
-
-# %%
-class Group(NamedTuple):
-    """Cells with the same channels and membrane."""
-
-    cells: tuple[int, ...]  # their numbers in the network
-    circuit: Circuit  # populations of the group, constants, gates of channels and of graded synapses
-    channels: tuple[Channel, ...]
-    pool: bool  # whether their calcium changes
-    temperature: float = REFERENCE  # °C, at which all this holds
-    pump: float | None = None  # Q10 of the pump's rate, where it is known
-
-
-class Structure(NamedTuple):
-    """All that is fixed when a network is compiled. Hashable, unless numbers of it are differentiated."""
-
-    wiring: Circuit  # all populations, graded synapses and their kinds
-    groups: tuple[Group, ...]
-    kinetic: tuple[tuple[int, int, int], ...]  # presynaptic population, postsynaptic one, index into `kinds`
-    kinds: tuple[Kinetic, ...]
-    junctions: tuple[tuple[int, int], ...]  # populations
-
-    @property
-    def rows(self) -> np.ndarray:
-        """Population of each cell, (cell,)."""
-        return self.wiring.rows
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=["g", "gs", "gz", "ge"], meta_fields=["structure"])
-@dataclass(frozen=True)
-class Params:
-    """The numbers of a network, a pytree; its structure is static and travels along."""
-
-    g: tuple[Any, ...]  # for each group (population of the group, channel) mS/cm², maximal conductance densities
-    gs: Any  # (graded synapse,) nS
-    gz: Any  # (kinetic synapse,) nS
-    ge: Any  # (gap junction,) nS
-    structure: Structure
-
-    def replace(self, **changes: Any) -> Params:
-        """A copy with some fields changed, e.g. `params.replace(gs=2 * params.gs)`."""
-        return replace(self, **changes)
-
-
-class State(NamedTuple):
-    """State of all cells; with a leading time axis, a trajectory. Rows of cells with fewer gates are filled up with 0."""
-
-    V: Any  # (cell,) mV, membrane potential
-    Ca: Any  # (cell,) µM, intracellular calcium
-    s: Any  # (cell, graded kind) activation of the graded synapses that the cell makes, 0…1
-    m: Any  # (cell, activating channel of the cell) 0…1
-    h: Any  # (cell, inactivating channel of the cell) 0…1
-    z: Any  # (cell, kinetic synapse onto the cell) activation
-
-
-class Working(NamedTuple):
-    """The state as the equations use it."""
-
-    V: Array  # (cell,) mV
-    Ca: Array  # (cell,) µM
-    s: Array  # (cell, graded kind)
-    z: Array  # (cell, kinetic synapse onto the cell)
-    x: tuple[Array, ...]  # for each group (cell, gate), the m of all activating channels, then the h
-
-
-def split(groups: Sequence[Group], x: Array) -> list[Array]:
-    """The part of x (cell, …) that belongs to each group."""
-    return [x] if len(groups) == 1 else [x[np.array(group.cells, np.int32)] for group in groups]
-
-
-def join(groups: Sequence[Group], parts: Sequence[Array]) -> Array:
-    """The inverse of `split`."""
-    if len(groups) == 1:
-        return parts[0]
-    return jnp.concatenate(parts)[np.argsort([cell for group in groups for cell in group.cells]).astype(np.int32)]
-
-
-def pack(structure: Structure, y: State) -> Working:
-    """m and h of each group side by side."""
-    groups = structure.groups
-    gates = lambda x, names: [part[:, : len(n)] for part, n in zip(split(groups, x), names, strict=True)]  # noqa: E731
-    m = gates(y.m, [activating(g.circuit) for g in groups])
-    h = gates(y.h, [inactivating(g.circuit) for g in groups])
-    return Working(y.V, y.Ca, y.s, y.z, tuple(jnp.concatenate(pair, -1) for pair in zip(m, h, strict=True)))
-
-
-def unpack(structure: Structure, y: Working) -> State:
-    """m and h of all groups apart."""
-    groups = structure.groups
-    numbers = [len(activating(g.circuit)) for g in groups]
-    m, h = ([x[:, i] for x, i in zip(y.x, cuts, strict=True)] for cuts in ([slice(n) for n in numbers], [slice(n, None) for n in numbers]))
-    filled = lambda xs: [jnp.pad(x, ((0, 0), (0, max(x.shape[1] for x in xs) - x.shape[1]))) for x in xs]  # noqa: E731
-    return State(y.V, y.Ca, y.s, join(groups, filled(m)), join(groups, filled(h)), y.z)
-
-
-# %% [markdown]
-# ## Equations
+# Cells with the same channels and the same membrane have their equations evaluated side by side: their `Membrane` is the same. What differs
+# between them are their conductances. So a network is a `Circuit` of the first chapter, with several membranes, and with the pairs of
+# populations that gap junctions join.
 #
-# ### Gates
-#
-# Where all gates of a group are `Curve`s, the first chapter's sweep through all exponentials evaluates
-# them. Otherwise one function is called after the other.
-
-
-# %%
-def targets(circuit: Circuit, V: Array, Ca: Array) -> Iterator[tuple[Array, Array]]:
-    """(s∞, τ_s) and (x∞, τ_x), each (cell, gate), τ in ms."""
-    synapses = [t.gate(circuit.constants) for t in circuit.transmitters]
-    membrane = [c.m for c in circuit.channels if c.m] + [c.h for c in circuit.channels if c.h]
-    if all(isinstance(f, Curve) for gate in synapses + membrane for f in gate[:2]):
-        yield from kinetics(circuit)(V, Ca)
-        return
-    for gates in (synapses, membrane):
-        inf = [at(gate.inf, V, Ca) * (Ca / (Ca + gate.K) if reads_calcium(gate) else 1) for gate in gates]
-        none = jnp.zeros((len(V), 0), V.dtype)
-        τ = [jnp.maximum(at(gate.tau, V, Ca), circuit.constants.τ_min) for gate in gates]
-        yield (jnp.stack(inf, -1), jnp.stack(τ, -1)) if gates else (none, none)
-
-
-# %% [markdown]
-# ### Membrane and calcium
-
-
-# %%
-def powers(group: Group, x: Array) -> list[Array]:
-    """The gates (gate, cell) with those of inactivation to the power q."""
-    q = [1] * len(activating(group.circuit)) + [c.q for c in group.channels if c.h]
-    return [value if n == 1 else value**n for value, n in zip(x, q, strict=True)]
-
-
-def membrane(group: Group, g: Array, V: Array, Ca: Array, x: Array, G: Array, J: Array) -> tuple[Array, Array]:
-    """G (µS) and J (nA), each (cell,), with the membrane currents of a group added; x (gate, cell)."""
-    for channel, γ in zip(group.channels, conductances(group.circuit, g, powers(group, x)), strict=True):
-        G_i, J_i = linear(channel, group.circuit.constants, γ, V, Ca)
-        G, J = G + G_i, J + J_i
-    return G, J
-
-
-def nernst_only(group: Group) -> bool:
-    """Whether all calcium enters through channels with the Nernst potential of the cell's calcium, as in the first chapter."""
-    return all(driven_by_calcium(c) for c in group.channels if c.ion == "Ca")
-
-
-def influx(group: Group, g: Array, V: Array, x: Array) -> Callable[[Array], Array]:
-    """d[Ca]/dt (µM/ms) as a function of [Ca], where calcium enters through channels of any kind."""
-    c, opened = group.circuit.constants, conductances(group.circuit, g, powers(group, x))
-    entries = [(channel, γ) for channel, γ in zip(group.channels, opened, strict=True) if channel.ion == "Ca"]
-
-    def slope(Ca: Array) -> Array:
-        I_Ca = sum(current(channel, c, γ, V, Ca) for channel, γ in entries)
-        return -(c.f * I_Ca + Ca - c.Ca_rest) / c.τ_Ca
-
-    return slope
-
-
-def calcium_rate(group: Group, g: Array, V: Array, Ca: Array, x: Array) -> Array:
-    """d[Ca]/dt, (cell,) µM/ms."""
-    if not group.pool:
-        return jnp.zeros_like(Ca)
-    if nernst_only(group):
-        return calcium_slope(group.circuit, calcium_conductance(group.circuit, g, powers(group, x)), V, Ca)
-    return influx(group, g, V, x)(Ca)
-
-
-def calcium_after(group: Group, g: Array, V: Array, Ca: Array, x: Array, h: float) -> Array:
-    """[Ca] after a time h, linearly implicit as `calcium_step`."""
-    if not group.pool:
-        return Ca
-    if nernst_only(group):
-        return calcium_step(group.circuit, calcium_conductance(group.circuit, g, powers(group, x)), V, Ca, h)
-    slope, jacobian = jax.jvp(influx(group, g, V, x), (Ca,), (jnp.ones_like(Ca),))
-    return jnp.maximum(Ca + h * slope / (1 - h / 2 * jacobian), group.circuit.constants.Ca_min)
-
-
-# %% [markdown]
-# ### Kinetic synapses
-#
-# Each cell has one slot for each kinetic synapse onto it. With $f$ linear in $s$ the step
+# A kinetic synapse has a slot in each cell that it reaches. With $f$ linear in $s$ the step
 #
 # $$
 # s \leftarrow s + h f\, \frac{e^{ah} - 1}{ah}, \qquad a = \frac{\partial f}{\partial s},
 # $$ (eq-rosenbrock)
 #
-# is exact; else it is of second order {cite:p}`Hochbruck2009`.
-
-
-# %%
-def exponential_step(f: Callable[[Array], Array], x: Array, h: float) -> Array:
-    """x after a time h of dx/dt = f(x), f acting element by element, {eq}`eq-rosenbrock`."""
-    slope, a = jax.jvp(f, (x,), (jnp.ones_like(x),))
-    return x + h * slope * exprel(a * h)
-
-
-class Inlets(NamedTuple):
-    """The kinetic synapses onto each cell, (cell, slot) each; unused slots have the index after the last synapse."""
-
-    pre: np.ndarray  # presynaptic cell
-    synapse: np.ndarray  # index into `Params.gz`
-    kind: np.ndarray  # index into `Structure.kinds`
-
-
-@cache
-def inlets(sizes: tuple[int, ...], kinetic: tuple[tuple[int, int, int], ...]) -> Inlets:
-    """Where each slot leads, from the sizes of all populations and the kinetic synapses."""
-    rows = np.repeat(np.arange(len(sizes)), sizes)
-    onto: list[list[tuple[int, int, int]]] = [
-        [(int(i), n, kind) for n, (pre, post, kind) in enumerate(kinetic) if post == row for i in np.flatnonzero(rows == pre) if i != cell]
-        for cell, row in enumerate(rows)
-    ]
-    width = max(map(len, onto))
-    full = np.array([x + [(0, len(kinetic), 0)] * (width - len(x)) for x in onto], np.int32).reshape(len(rows), width, 3)
-    return Inlets(*np.moveaxis(full, -1, 0))
-
-
-def inlets_of(structure: Structure) -> Inlets:
-    """The slots of a network."""
-    return inlets(tuple(p.size for p in structure.wiring.populations), structure.kinetic)
-
-
-def kinetic_rate(structure: Structure, V: Array, z: Array) -> Array:
-    """dz/dt of all kinetic synapses, (cell, slot) 1/ms."""
-    slots, rate = inlets_of(structure), jnp.zeros_like(z)
-    for number, kind in enumerate(structure.kinds):
-        here = (slots.kind == number) & (slots.synapse < len(structure.kinetic))
-        rate = jnp.where(here, kind.rate(z, V[slots.pre], jnp.broadcast_to(V[:, None], z.shape)), rate)
-    return rate
-
-
-# %% [markdown]
-# ### Conductances in µS, and gap junctions
-#
-# Gap junctions alone are the linear equation $C\, dV/dt = -L V$, with the conductance between two cells as
-# the off-diagonal elements of $-L$. Its solution over half a step, the matrix $e^{-C^{-1} L\, dt/2}$, is
-# computed once. (Between equal cells it is the contraction of the first chapter, to rounding.)
-
-
-# %%
-class Prepared(NamedTuple):
-    """Conductances as the equations want them."""
-
-    g: tuple[Array, ...]  # for each group (channel, cell) µS
-    w: Array  # (post population, pre population, graded kind) µS
-    z: Array  # (cell, slot) µS
-    L: Array  # (coupled cell, coupled cell) µS, of the gap junctions
-    half: Array  # (coupled cell, coupled cell), change of the potentials in half a step
-
-
-@cache
-def coupled_pairs(sizes: tuple[int, ...], junctions: tuple[tuple[int, int], ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Cells with gap junctions, and (pair, 3) of each two of them, as positions in that list, and their junction."""
-    rows = np.repeat(np.arange(len(sizes)), sizes)
-    pairs = [
-        (i, j, n)
-        for n, (a, b) in enumerate(junctions)
-        for i in np.flatnonzero(rows == a)
-        for j in np.flatnonzero(rows == b)
-        if (i < j if a == b else True)
-    ]
-    found = np.array(pairs, np.int32).reshape(-1, 3)
-    cells, positions = np.unique(found[:, :2], return_inverse=True)
-    return cells, np.column_stack([positions.reshape(-1, 2), found[:, 2]]).astype(np.int32)
-
-
-def junctions_of(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
-    """The coupled cells and pairs of a network."""
-    return coupled_pairs(tuple(p.size for p in structure.wiring.populations), structure.junctions)
-
-
-def capacitances(structure: Structure) -> Any:
-    """Capacitance of each cell, (cell,) nF."""
-    groups = structure.groups
-    return join(groups, [jnp.stack([jnp.asarray(g.circuit.constants.C)] * len(g.cells)) for g in groups])
-
-
-def laplacian(structure: Structure, ge: Array) -> Array:
-    """L (µS) between the coupled cells, from the junctions' ge (µS)."""
-    cells, (i, j, n) = junctions_of(structure)[0], junctions_of(structure)[1].T
-    L = jnp.zeros((len(cells), len(cells)), ge.dtype)
-    return L.at[i, j].add(-ge[n]).at[j, i].add(-ge[n]).at[i, i].add(ge[n]).at[j, j].add(ge[n])
-
-
-def prepare_network(params: Params, dtype: Any, dt: float) -> Prepared:
-    """Convert all conductances to µS, and solve the gap junctions for half a step dt (ms)."""
-    structure = params.structure
-    wiring = structure.wiring
-    alone = [CircuitParams(g, np.zeros(0), np.zeros(()), group.circuit) for g, group in zip(params.g, structure.groups, strict=True)]
-    w = prepare(CircuitParams(np.zeros((len(wiring.populations), 0)), params.gs, np.zeros(()), wiring), dtype).w
-    gz, ge = (jnp.asarray(x, dtype) * NS_TO_US for x in (params.gz, params.ge))
-    L = laplacian(structure, ge)
-    C = jnp.asarray(capacitances(structure), dtype)[junctions_of(structure)[0]]
-    half = jax.scipy.linalg.expm(-dt / 2 * L / C[:, None]) - jnp.eye(len(C), dtype=dtype) if structure.junctions else L
-    z = jnp.append(gz, jnp.zeros(1, dtype))[inlets_of(structure).synapse]
-    return Prepared(tuple(prepare(x, dtype).g for x in alone), w, z, L, half)
-
-
-def contract(structure: Structure, p: Prepared, V: Array) -> Array:
-    """V after half a step of gap junction currents alone."""
-    cells = junctions_of(structure)[0]
-    return V.at[cells].add(p.half @ V[cells]) if structure.junctions else V
-
-
-def electrical_current(structure: Structure, p: Prepared, V: Array) -> Array:
-    """Current through gap junctions, (cell,) nA, outward positive."""
-    cells = junctions_of(structure)[0]
-    return jnp.zeros_like(V).at[cells].set(p.L @ V[cells]) if structure.junctions else jnp.zeros_like(V)
-
-
-def chemical(structure: Structure, p: Prepared, y: Working) -> tuple[Array, Array]:
-    """G (µS) and J (nA), each (cell,), of all chemical synapses."""
-    G, J = synaptic_input(structure.wiring, p.w, y.s)
-    if not structure.kinetic:
-        return G, J
-    E = np.array([kind.E for kind in structure.kinds], y.V.dtype)[inlets_of(structure).kind]
-    return G + (p.z * y.z).sum(1), J + (p.z * y.z * E).sum(1)
-
-
-# %% [markdown]
-# ### Right-hand side
-
-
-# %%
-def project(y: Working) -> Working:
-    """The nearest state within bounds: gates in [0, 1] and calcium above its least value."""
-    x = tuple(jnp.clip(x, 0, 1) for x in y.x)
-    return y._replace(Ca=jnp.maximum(y.Ca, CONSTANTS.Ca_min), s=jnp.clip(y.s, 0, 1), x=x)
-
-
-def slopes(structure: Structure, p: Prepared, y: Working, I: Any) -> Working:
-    """Time derivative of a state, per ms."""
-    G, J = chemical(structure, p, y)
-    J = J - electrical_current(structure, p, y.V) + I
-    V, Ca, s, x = [], [], [], []
-    parts = [split(structure.groups, a) for a in (y.V, y.Ca, y.s, G, J)]
-    for group, g, x_i, V_i, Ca_i, s_i, G_i, J_i in zip(structure.groups, p.g, y.x, *parts, strict=True):
-        G_i, J_i = membrane(group, g, V_i, Ca_i, x_i.T, G_i, J_i)
-        V.append((J_i - G_i * V_i) / group.circuit.constants.C)
-        Ca.append(calcium_rate(group, g, V_i, Ca_i, x_i.T))
-        (s_inf, τ_s), (x_inf, τ_x) = targets(group.circuit, V_i, Ca_i)
-        s.append((s_inf - s_i) / τ_s)
-        x.append((x_inf - x_i) / τ_x)
-    whole = partial(join, structure.groups)
-    return Working(whole(V), whole(Ca), whole(s), kinetic_rate(structure, y.V, y.z), tuple(x))
-
-
-def network_derivative(params: Params, state: State, I_ext: Any = 0.0) -> State:
-    """Time derivative of the state, per ms. I_ext: () or (cell,) nA. Shapes as in `State`."""
-    check_params(params)
-    state = check_state(params.structure, state)
-    I_ext = checks.shaped("I_ext", I_ext, (), state.V.shape)
-    structure, V = params.structure, jnp.asarray(state.V)
-    y = project(pack(structure, jax.tree.map(lambda x: jnp.asarray(x, V.dtype), state)))
-    p = prepare_network(params, V.dtype, DEFAULT_DT)
-    return unpack(structure, slopes(structure, p, y, jnp.asarray(I_ext, V.dtype)))
-
-
-# %% [markdown]
-# ## Integration
-#
-# The schemes are those of the first chapter, group by group, and with a step of the kinetic synapses.
-
-
-# %%
-def potential(structure: Structure, p: Prepared, y: Working, I: Array, h: float, G_more: Any = 0.0) -> Array:
-    """V (cell,) after a time h with everything else frozen; I (nA) and G_more (µS) act from outside."""
-    G, J = chemical(structure, p, y)
-    parts, V = [split(structure.groups, jnp.broadcast_to(a, y.V.shape)) for a in (y.V, y.Ca, G, J, I, G_more)], []
-    for group, g, x, V_i, Ca_i, G_i, J_i, I_i, more in zip(structure.groups, p.g, y.x, *parts, strict=True):
-        G_i, J_i = membrane(group, g, V_i, Ca_i, x.T, G_i, J_i)
-        C = group.circuit.constants.C
-        V.append(flow(V_i, (G_i + more) / C, (J_i + I_i) / C, h))
-    return join(structure.groups, V)
-
-
-def coupled_potential(structure: Structure, p: Prepared, y: Working, I: Array, h: float) -> Array:
-    """V (cell,) after a time h with everything else frozen, the potentials of coupled cells included."""
-    if not structure.junctions:
-        return potential(structure, p, y, I, h)
-    own = jnp.zeros_like(y.V).at[junctions_of(structure)[0]].set(jnp.diag(p.L))
-    return potential(structure, p, y, I + own * y.V - electrical_current(structure, p, y.V), h, own)
-
-
-def gates_and_calcium(structure: Structure, p: Prepared, y: Working, dt: float) -> Working:
-    """The state after a time dt with V frozen, but for the current of the gap junctions."""
-    V = contract(structure, p, y.V)
-    parts, after = [split(structure.groups, a) for a in (V, y.Ca, y.s)], []
-    for group, g, x, V_i, Ca, s in zip(structure.groups, p.g, y.x, *parts, strict=True):
-        Ca = calcium_after(group, g, V_i, Ca, x.T, dt / 2)
-        (s_inf, τ_s), (x_inf, τ_x) = targets(group.circuit, V_i, Ca)
-        s = s + (s_inf - s) * covered(dt / τ_s)
-        x = x + (x_inf - x) * covered(dt / τ_x)
-        after.append((calcium_after(group, g, V_i, Ca, x.T, dt / 2), s, x))
-    Ca, s, x = zip(*after, strict=True)
-    z = exponential_step(partial(kinetic_rate, structure, V), y.z, dt) if structure.kinetic else y.z
-    return Working(contract(structure, p, V), join(structure.groups, Ca), join(structure.groups, s), z, x)
-
-
-def staggered(structure: Structure, p: Prepared, y: Working, I: Input, k: Any, n: int, dt: float) -> Working:
-    """n steps of the second-order staggered scheme from step k."""
-
-    def step(i: Array, y: Working) -> Working:
-        y = y._replace(V=potential(structure, p, y, I(k + 1 + i), dt))
-        return gates_and_calcium(structure, p, y, dt)
-
-    y = gates_and_calcium(structure, p, y._replace(V=potential(structure, p, y, I(k), dt / 2)), dt)
-    y = lax.fori_loop(0, n - 1, step, y)
-    return y._replace(V=potential(structure, p, y, I(k + n), dt / 2))
-
-
-def exponential_euler(structure: Structure, p: Prepared, y: Working, I: Input, k: Any, n: int, dt: float) -> Working:
-    """n steps of first-order exponential Euler from step k."""
-    groups = structure.groups
-
-    def step(i: Array, y: Working) -> Working:
-        after = []
-        parts = [split(groups, a) for a in (y.V, y.Ca, y.s)]
-        for group, g, x, V, Ca, s in zip(groups, p.g, y.x, *parts, strict=True):
-            c = group.circuit.constants
-            target = Ca + c.τ_Ca * calcium_rate(group, g, V, Ca, x.T)
-            end = jnp.maximum(Ca + (target - Ca) * covered_exactly(dt / c.τ_Ca), c.Ca_min)
-            (s_inf, τ_s), (x_inf, τ_x) = targets(group.circuit, V, Ca)
-            after.append((end, s + (s_inf - s) * covered_exactly(dt / τ_s), x + (x_inf - x) * covered_exactly(dt / τ_x)))
-        Ca, s, x = zip(*after, strict=True)
-        z = exponential_step(partial(kinetic_rate, structure, y.V), y.z, dt) if structure.kinetic else y.z
-        return Working(coupled_potential(structure, p, y, I(k + i), dt), join(groups, Ca), join(groups, s), z, x)
-
-    return lax.fori_loop(0, n, step, y)
-
-
-SCHEMES = {"staggered": staggered, "exponential_euler": exponential_euler}
-
-# %% [markdown]
-# A run records at the requested times, as in the first chapter.
-
-
-# %%
-def integrate(
-    params: Params, state: State, I: Any, slots: Slots | None, *, grid: Grid, solver: str, dt: float, t0: Any,
-    record: tuple[str, ...] | None = None,
-) -> State:  # fmt: skip
-    """States on the grid, with a leading time axis. I: () or (cell,) or (step, cell) nA, or a function of t. record: as in the first chapter."""
-    structure, dtype = params.structure, jnp.asarray(state.V).dtype
-    p, I_k = prepare_network(params, dtype, dt), input_at(I, dt, t0, dtype)
-    advance = lambda y, k, n: SCHEMES[solver](structure, p, y, I_k, k, n, dt)  # noqa: E731
-    y = pack(structure, jax.tree.map(lambda x: jnp.asarray(x, dtype), state))
-    return recorded(advance, partial(unpack, structure), y, grid, slots, record)[1]
-
-
-def integrate_adaptively(
-    params: Params, state: State, t: Any, I: Any, *, solver: Any, t0: float, rtol: float, atol: float
-) -> State:
-    """States at times t (ms), with a leading time axis, by a diffrax solver. I: () or (cell,) nA, or a function of t."""
-    structure = params.structure
-    y0 = pack(structure, jax.tree.map(jnp.asarray, state))
-    p = prepare_network(params, y0.V.dtype, DEFAULT_DT)
-    current = I if callable(I) else lambda _: 0.0 if I is None else I
-    slope = lambda t, y: slopes(structure, p, project(y), jnp.asarray(current(t), y.V.dtype))  # noqa: E731
-    ys = adaptively(slope, y0, t, solver=solver, t0=t0, rtol=rtol, atol=atol)
-    return jax.vmap(lambda y: unpack(structure, project(y)))(ys)
-
-
-def simulate_network(
-    params: Params, state: State, t: Any, I_ext: Any = None, *, solver: Any = DEFAULT_SOLVER, dt: float = DEFAULT_DT,
-    t0: float = 0.0, rtol: float = DEFAULT_RTOL, atol: float = DEFAULT_ATOL,
-) -> State:  # fmt: skip
-    """States at the times t, shape (time, …) in each field of `State`; pure, for jit, vmap and grad.
-
-    params, state: as `Network.params` and `.cold`; the other arguments as of `prinz2004.simulate`, which also says what is raised.
-    """
-    t, dt = checks.times(t, t0), checks.scheme(solver, dt, SCHEMES)
-    check_params(params)
-    state, n_cells = check_state(params.structure, state), len(params.structure.rows)
-    if not isinstance(solver, str):
-        checks.tolerances(rtol, atol)
-        pure_current(I_ext, n_cells, None)
-        return integrate_adaptively(params, state, t, I_ext, solver=solver, t0=t0, rtol=rtol, atol=atol)
-    checks.steps(t, t0, dt)
-    grid, slots = grid_of(t, t0, dt)
-    pure_current(I_ext, n_cells, grid.first + grid.n * grid.blocks + 1)
-    return integrate(params, state, I_ext, slots, grid=grid, solver=solver, dt=dt, t0=t0)
-
-
-compiled_integrate = jax.jit(integrate, static_argnames=("grid", "solver", "dt", "record"))
-compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solver", "dt", "record"))
-
-
-# %% [markdown]
-# ## Currents
-#
-# Each cell has its own channels; the tables have a column for each channel of each cell.
-
-
-# %%
-class Currents(NamedTuple):
-    """Currents in nA, outward positive."""
-
-    ionic: tuple[Any, ...]  # for each group (time, cell of the group, channel)
-    synaptic: Any  # (time, cell)
-    electrical: Any  # (time, cell)
-
-
-def network_currents(params: Params, states: State) -> Currents:
-    """All currents at states with a leading time axis."""
-    check_params(params)
-    structure, states = params.structure, check_trajectory(params.structure, states)
-    p = prepare_network(params, jnp.asarray(states.V).dtype, DEFAULT_DT)
-
-    def of_group(group: Group, g: Array, V: Array, Ca: Array, x: Array) -> Array:
-        opened = conductances(group.circuit, g, powers(group, x.T))
-        c = group.circuit.constants
-        none = [jnp.zeros((len(V), 0), V.dtype)]
-        columns = [current(channel, c, γ, V, Ca)[:, None] for channel, γ in zip(group.channels, opened, strict=True)]
-        return jnp.concatenate(none + columns, 1)
-
-    def at_state(state: State) -> Currents:
-        y = pack(structure, state)
-        (G, J), (V, Ca) = chemical(structure, p, y), (split(structure.groups, a) for a in (y.V, y.Ca))
-        ionic = tuple(map(of_group, structure.groups, p.g, V, Ca, y.x))
-        return Currents(ionic, G * y.V - J, electrical_current(structure, p, y.V))
-
-    return jax.vmap(at_state)(states)
-
-
-compiled_currents = jax.jit(network_currents)
+# is exact; else it is of second order {cite:p}`Hochbruck2009`. Gap junctions alone are the linear equation $C\, dV/dt = -L V$, with the conductance
+# between two cells as the off-diagonal elements of $-L$. Its solution over half a step, the matrix $e^{-C^{-1} L\, dt/2}$, is computed once.
 
 # %% [markdown]
 # ## The model
@@ -1136,76 +511,14 @@ compiled_currents = jax.jit(network_currents)
 
 
 # %%
-@dataclass(frozen=True, repr=False)
-class NetworkResult(Result):
-    """What a run of a network recorded."""
-
-    units: ClassVar[Mapping[str, str]] = {"V": "mV", "Ca": "µM", "currents": "nA"}
-    exported = ("V", "Ca")
-
-    @property
-    def Ca(self) -> pd.DataFrame:
-        """Intracellular calcium, µM: index time, columns pop and index."""
-        return self._table(self.states.Ca)
-
-    @property
-    def m(self) -> pd.DataFrame:
-        """Activation, 0…1: index time, columns pop, index, channel."""
-        return self._gates(self.states.m, "m")
-
-    @property
-    def h(self) -> pd.DataFrame:
-        """Inactivation, 0…1: index time, columns pop, index, channel."""
-        return self._gates(self.states.h, "h")
-
-    @property
-    def currents(self) -> pd.DataFrame:
-        """Currents, nA, outward positive: columns pop, index, channel, with channels "synaptic" and "electrical"."""
-        found, columns = self.model.currents(self.states), dict[tuple[Any, ...], np.ndarray]()
-        for number, (cell, (group, place)) in enumerate(zip(self.model.cells, self.model.places, strict=True)):
-            for k, channel in enumerate(self.model.structure.groups[group].channels):
-                columns[(*cell, channel.name)] = found.ionic[group][:, place, k]
-            columns[(*cell, "synaptic")], columns[(*cell, "electrical")] = found.synaptic[:, number], found.electrical[:, number]
-        return self._labelled(columns)
-
-    def monitor(self, f: Callable[[State], Any]) -> pd.DataFrame:
-        """f of the recorded states, (time, cell), with its labels: `run.monitor(lambda y: y.m[..., 0] ** 3)`."""
-        checks.function("f", f, "lambda y: y.m[..., 0]")
-        return self._table(checks.monitored(f(self.states), self.states.V.shape))
-
-    def spike_times(self, threshold: float = SPIKE_THRESHOLD) -> dict[tuple[str, int], np.ndarray]:
-        """Times (ms) of the local maxima of V above `threshold` (mV) for each cell, at the resolution of `t`."""
-        threshold = checks.number("threshold", threshold, "mV")
-        traces = zip(self.model.cells, self.states.V.T, strict=True)
-        return {cell: local_maxima(self.t, V, threshold) for cell, V in traces}
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What files say about the cells: their densities in mS/cm², and their temperature."""
-        cells = self.model.made_of.items()
-        return {"cells": {label: repr(cell) for label, cell in cells}, "temperature (°C)": {label: cell.temperature for label, cell in cells}}
-
-    def _gates(self, x: np.ndarray, symbol: str) -> pd.DataFrame:
-        """A column for each gate of each cell."""
-        columns = dict[tuple[Any, ...], np.ndarray]()
-        for number, (cell, (group, _)) in enumerate(zip(self.model.cells, self.model.places, strict=True)):
-            names = [c.name for c in self.model.structure.groups[group].channels if getattr(c, symbol)]
-            columns |= {(*cell, name): x[:, number, k] for k, name in enumerate(names)}
-        return self._labelled(columns)
-
-    def _labelled(self, columns: Mapping[tuple[Any, ...], np.ndarray]) -> pd.DataFrame:
-        names = pd.MultiIndex.from_tuples(columns, names=[*self.model.cells.names, "channel"])
-        return pd.DataFrame(np.column_stack(list(columns.values())), self._index, names)
-
-
-class Network(Slopes, Portable):
+class Network(Model):
     """Cells and the synapses between them: `Network({"AB": cell, "LP": other}, [Synapse("AB", "LP", GLUTAMATE, 30)])(t)`.
 
     cells: label -> `Cell`. synapses: `Synapse`s and `GapJunction`s. sizes: label -> number of cells where that is not 1.
     dtype: "float64" or "float32". Raises ValueError or TypeError on bad input, and warns (UserWarning) where a unit looks mistaken.
     """
 
-    slope, compiled_slope = staticmethod(network_derivative), staticmethod(jax.jit(network_derivative))
+    starts_thermalized = False
 
     def __init__(
         self, cells: Mapping[str, Cell], synapses: Sequence[Synapse | GapJunction] = (), *, sizes: Mapping[str, int] | None = None,
@@ -1224,40 +537,17 @@ class Network(Slopes, Portable):
         self.dtype = load_settings().precision if dtype is None else dtype
         checks.choice("dtype", self.dtype, ("float64", "float32"))
         self.params = params_of(self.made_of, self.connections, self.sizes)
-        self.cold = cold_start(self.params.structure, self.made_of)
-
-    @property
-    def structure(self) -> Structure:
-        """What is fixed when the network is compiled."""
-        return self.params.structure
-
-    @property
-    def rows(self) -> np.ndarray:
-        """Population of each cell, (cell,)."""
-        return self.structure.rows
-
-    @property
-    def cells(self) -> pd.MultiIndex:
-        """Label of the population and number in it, for each cell."""
-        names = [(label, i) for label, size in self.sizes.items() for i in range(size)]
-        return pd.MultiIndex.from_tuples(names, names=["pop", "index"])
-
-    @property
-    def places(self) -> list[tuple[int, int]]:
-        """Group of each cell, and its number in the group."""
-        where = {cell: (n, i) for n, group in enumerate(self.structure.groups) for i, cell in enumerate(group.cells)}
-        return [where[cell] for cell in range(len(self.rows))]
+        self.cold = cold_start(self.circuit)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{label}: {n}" for label, n in self.sizes.items())
         return f"Network({sizes}; {len(self.connections)} synapses)"
 
-    def currents(self, states: State) -> Currents:
-        """Currents at recorded states, nA."""
-        check_params(self.params)
-        states = check_trajectory(self.structure, states)
-        with precision(self.dtype):
-            return jax.tree.map(np.asarray, compiled_currents(self.params, jax.tree.map(jnp.asarray, states)))
+    @property
+    def about(self) -> dict[str, Any]:
+        """What files say about the cells: their densities in mS/cm², and their temperature."""
+        cells = self.made_of.items()
+        return {"cells": {label: repr(cell) for label, cell in cells}, "temperature (°C)": {label: cell.temperature for label, cell in cells}}
 
     def warmed(self, temperature: float, q10: Any = None) -> Network:
         """The network at another temperature (°C), from the present one of each cell; see `physiology.Q10s`.
@@ -1268,118 +558,41 @@ class Network(Slopes, Portable):
 
         return at_temperature(self, temperature, Q10s() if q10 is None else q10)
 
-    def __call__(
-        self, t: Any, I_ext: Any = None, state: State | None = None, *, solver: Any = None, dt: float | None = None, t0: float = 0.0,
-        rtol: float = DEFAULT_RTOL, atol: float = DEFAULT_ATOL, record: Sequence[str] | None = None,
-    ) -> NetworkResult:  # fmt: skip
-        """Simulate and record at the times t; arguments as of `Prinz2004.__call__`, state by default `cold`.
-
-        Raises ValueError or TypeError before anything is compiled, and FloatingPointError naming the cell and the time if the run
-        turns non-finite.
-        """
-        check_params(self.params)
-        settings = load_settings()
-        solver, dt = settings.solver if solver is None else solver, settings.dt if dt is None else dt
-        t, dt = checks.times(t, t0), checks.scheme(solver, dt, SCHEMES)
-        checks.memory(f"a run of {len(t)} times of {len(self.rows)} cells", len(t) * 8 * sum(map(np.size, self.cold)))
-        checks.tolerances(rtol, atol)
-        I = read_current(I_ext, self.labels, self.rows, t, t0)
-        start = self.cold if state is None else checks.state(state, self.cold)
-        fields = fields_of(record, State._fields)
-        size = sum(x.nbytes for name, x in self.cold._asdict().items() if not fields or name in fields)
-        with precision(self.dtype):
-            start = State(*(np.asarray(x, self.dtype) for x in start))
-            if isinstance(solver, str):
-                checks.steps(t, t0, dt)
-                grid, slots = grid_of(t, t0, dt, size)
-                run = compiled_with_function if callable(I) else compiled_integrate
-                I = I.at_steps(t0, dt, grid) if isinstance(I, Samples) else I
-                states = run(self.params, start, I=I, slots=slots, grid=grid, solver=solver, dt=dt, t0=t0, record=fields)
-            else:
-                states = run_adaptively(integrate_adaptively, self.params, start, t, I, solver=solver, t0=t0, rtol=rtol, atol=atol)
-            states = in_part(states, fields)
-        run_is_sound(states, t, self.cells)
-        start_is = "cold" if state is None else "given"
-        return NetworkResult(t, states, self, run=run_of(self, solver, t0, start_is, dt=dt, rtol=rtol, atol=atol))
-
 
 # %% [markdown]
-# What remains is to sort cells into groups and synapses by their kinds.
+# What remains is to sort cells by their membranes and synapses by their kinds.
 
 
 # %%
-def cold_start(structure: Structure, cells: Mapping[str, Cell]) -> State:
-    """All m closed, all h open, V and calcium as the cells say."""
-    of = [list(cells.values())[row] for row in structure.rows]
-    n = len(of)
-    whole = pack_start(structure)
-    V, Ca = (np.array([getattr(cell.constants, name) for cell in of], float) for name in ("V_cold", "Ca_rest"))
-    slots = inlets_of(structure)
-    starts = np.array([kind.start for kind in structure.kinds] or [0.0])
-    z = np.where(slots.synapse < len(structure.kinetic), starts[slots.kind], 0.0)
-    return State(V, Ca, np.zeros((n, len(structure.wiring.transmitters))), np.zeros_like(whole[0]), whole[1], z)
-
-
-def pack_start(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
-    """m and h of all cells, 1 where a cell has the gate and 0 where it is filled up."""
-    found = []
-    for names in (activating, inactivating):
-        counts = [len(names(g.circuit)) for g in structure.groups]
-        x = np.zeros((len(structure.rows), max(counts)))
-        for group, count in zip(structure.groups, counts, strict=True):
-            x[list(group.cells), :count] = 1
-        found.append(x)
-    return found[0], found[1]
+def membrane_of(cell: Cell) -> Membrane:
+    """What a cell shares with others of its kind."""
+    return Membrane(cell.channels, cell.constants, cell.calcium is not None, cell.temperature, cell.calcium and cell.calcium.q10)
 
 
 def params_of(cells: Mapping[str, Cell], connections: Sequence[Synapse | GapJunction], sizes: Mapping[str, int]) -> Params:
-    """Structure and numbers of a network."""
+    """Circuit and numbers of a network."""
     order = {label: i for i, label in enumerate(cells)}
-    synapses = [s._replace(kind=graded(s.kind) if isinstance(s.kind, Transmitter) else s.kind) for s in connections if isinstance(s, Synapse)]
-    slow = [s for s in synapses if isinstance(s.kind, Graded)]
-    own = [s for s in synapses if isinstance(s.kind, Kinetic)]
+    slow = [s for s in connections if isinstance(s, Synapse) and not isinstance(s.kind, Kinetic)]
+    own = [s for s in connections if isinstance(s, Synapse) and isinstance(s.kind, Kinetic)]
     gaps = [s for s in connections if isinstance(s, GapJunction)]
     transmitters, kinds = (tuple(dict.fromkeys(s.kind for s in some)) for some in (slow, own))
-    populations = tuple(Population(label, "", sizes[label]) for label in cells)
-    wired = tuple(CircuitSynapse(s.pre, order[s.pre], transmitters.index(s.kind), order[s.post]) for s in slow)
-    wiring = Circuit(populations, wired, (), CONSTANTS, transmitters)  # type: ignore[arg-type]
-    groups, g = zip(*groups_of(cells, wiring), strict=True)
-    kinetic = tuple((order[s.pre], order[s.post], kinds.index(s.kind)) for s in own)
-    junctions = tuple((order[s.a], order[s.b]) for s in gaps)
-    structure = Structure(wiring, groups, kinetic, kinds, junctions)  # type: ignore[arg-type]
+    membranes = tuple(dict.fromkeys(map(membrane_of, cells.values())))
+    circuit = Circuit(
+        tuple(Population(label, "", sizes[label], 1, membranes.index(membrane_of(cell))) for label, cell in cells.items()),
+        tuple(Connection(s.pre, order[s.pre], transmitters.index(s.kind), order[s.post]) for s in slow),
+        membranes, transmitters, tuple((order[s.a], order[s.b]) for s in gaps),
+        tuple((order[s.pre], order[s.post], kinds.index(s.kind)) for s in own), kinds,
+    )  # fmt: skip
+    g = np.zeros((len(cells), max(len(m.channels) for m in membranes)))
+    for i, cell in enumerate(cells.values()):
+        g[i, : len(cell.g)] = cell.g
     gs, gz, ge = (np.array([strength(s) for s in some], float) for some in (slow, own, gaps))
-    return Params(g, gs, gz, ge, structure)
+    return Params(g, gs, ge, circuit, gz)
 
 
 def strength(s: Synapse | GapJunction) -> float:
     """Conductance in nS."""
     return s.g if s.g is not None else s.uS / NS_TO_US  # type: ignore[operator]
-
-
-def groups_of(cells: Mapping[str, Cell], wiring: Circuit) -> Iterator[tuple[Group, np.ndarray]]:
-    """The groups of equal channels and membranes, and the densities (population of the group, channel) of each."""
-    kinds: dict[Any, list[int]] = {}
-    for i, cell in enumerate(cells.values()):
-        pump = cell.calcium and cell.calcium.q10
-        kinds.setdefault((cell.channels, cell.constants, cell.calcium is not None, cell.temperature, pump), []).append(i)
-    for (channels, constants, *rest), members in kinds.items():
-        populations = tuple(wiring.populations[i] for i in members)
-        circuit = Circuit(populations, (), tuple(map(base, channels)), constants, wiring.transmitters)
-        numbers = np.concatenate([np.flatnonzero(wiring.rows == i) for i in members])
-        yield (
-            Group(tuple(map(int, numbers)), circuit, channels, *rest),
-            np.stack([list(cells.values())[i].g for i in members]).reshape(len(members), len(channels)),
-        )
-
-
-def driven_by_calcium(channel: Channel) -> bool:
-    """Whether a current of calcium is driven by the Nernst potential of the cell's own calcium."""
-    return channel.ion == "Ca" and isinstance(channel.E, Nernst) and Nernst() == channel.E
-
-
-def base(channel: Channel) -> CircuitChannel:
-    """What the first chapter's functions need to know of a channel: its gates, and whether calcium's Nernst potential drives it."""
-    return CircuitChannel(channel.name, None if driven_by_calcium(channel) else 0.0, channel.p, channel.m, channel.h)
 
 
 # %% [markdown]
@@ -1577,43 +790,6 @@ def check_size(sizes: Mapping[str, int], connections: Sequence[Synapse | GapJunc
 
 
 BYTES_PER_CELL, BYTES_PER_PAIR = 500, 100  # about, with what it takes to lay them out
-
-
-def state_shapes(structure: Structure) -> State:
-    """Shape of each field of a state."""
-    n, groups = len(structure.rows), structure.groups
-    m, h = (max(len(names(g.circuit)) for g in groups) for names in (activating, inactivating))
-    return State((n,), (n,), (n, len(structure.wiring.transmitters)), (n, m), (n, h), inlets_of(structure).pre.shape)
-
-
-def check_params(params: Any) -> None:
-    """Parameters of a network of which every field has the shape that its structure wants; numbers, unless JAX traces them."""
-    checks.of_type("params", params, Params, "those of a Network, `network.params`")
-    checks.of_type("params.structure", params.structure, Structure, "that of a Network, `network.structure`")
-    s = params.structure
-    checks.of_type("params.g", params.g, tuple, "a tuple with an array for each group, as that of `network.params`")
-    if len(params.g) != len(s.groups):
-        raise ValueError(f"params.g has {len(params.g)} arrays; there must be one for each of the {len(s.groups)} groups. See `network.structure`.")
-    for i, (g, group) in enumerate(zip(params.g, s.groups, strict=True)):
-        checks.shaped_conductances(f"params.g[{i}]", g, (len(group.circuit.populations), len(group.channels)), "mS/cm²")
-    for name, some in (("gs", s.wiring.synapses), ("gz", s.kinetic), ("ge", s.junctions)):
-        checks.shaped_conductances(f"params.{name}", getattr(params, name), (len(some),), "nS")
-
-
-def check_trajectory(structure: Structure, states: Any) -> State:
-    """States with a leading time axis, as of `result.states`."""
-    times = np.shape(states.V)[:1] if getattr(states, "_fields", None) == State._fields else ()
-    if not times:
-        raise TypeError(f"states is of type {type(states).__name__}; it must be recorded states of this network. Take `result.states`.")
-    wanted = zip(State._fields, states, state_shapes(structure), strict=True)
-    return State(*(checks.shaped(f"states.{n}", x, (*times, *shape)) for n, x, shape in wanted))
-
-
-def check_state(structure: Structure, state: Any) -> State:
-    """A state of a network, in floating point; numbers, unless JAX traces them."""
-    if getattr(state, "_fields", None) != State._fields:
-        raise TypeError(f"state is of type {type(state).__name__}; it must be a State of this network. Take `network.cold` or `result.final_state`.")
-    return State(*(checks.shaped(f"state.{n}", x, shape) for n, x, shape in zip(State._fields, state, state_shapes(structure), strict=True)))
 
 
 # %% [markdown]

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Self
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -32,21 +33,20 @@ class Vectors:
             raise TypeError(
                 f"state is of type {type(state).__name__}; it must be a state of this model, such as `result.final_state` or `model.cold`."
             )
-        circuits.fits("state", state._asdict(), {name: np.shape(x) for name, x in self.cold._asdict().items()})
-        return np.concatenate([np.asarray(x).ravel() for x in state])
+        wanted = {name: np.shape(x) for name, x in self.cold._asdict().items() if not isinstance(x, tuple)}
+        circuits.fits("state", state._asdict(), wanted)
+        return np.concatenate([np.asarray(x).ravel() for x in jax.tree.leaves(state)])
 
     def unflatten(self, y: Any) -> Any:
         """A vector y (…, variable), such as a solution of `solve_ivp`, as a state. Raises ValueError or TypeError for others."""
-        like, y = self.cold, np.asarray(y)
+        (like, tree), y = jax.tree.flatten(self.cold), np.asarray(y)
         size = sum(np.size(x) for x in like)
         if y.shape[-1:] != (size,):
             turned = " Turn it, y.T, for `solve_ivp` returns (variable, time)." if y.shape[:1] == (size,) else " Take it from `flatten`."
             raise ValueError(f"y has shape {y.shape}; its last axis must have the {size} variables of this model.{turned}")
         checks.numbers("y", y.ravel()[:0] if y.dtype.kind in "fiu" else y)
         parts = np.split(y, np.cumsum([np.size(x) for x in like])[:-1], axis=-1)
-        return type(like)(
-            *(part.reshape(*part.shape[:-1], *np.shape(x)) for part, x in zip(parts, like, strict=True))
-        )
+        return tree.unflatten(part.reshape(*part.shape[:-1], *np.shape(x)) for part, x in zip(parts, like, strict=True))
 
 
 class Labelled:
@@ -68,6 +68,19 @@ class Labelled:
         """Label of the population and number in it, for each cell."""
         names = [(p.label, i) for p in self.circuit.populations for i in range(p.size)]
         return pd.MultiIndex.from_tuples(names, names=["pop", "index"])
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """A circuit as plain data for files: sizes, mS/cm², nS, and the constants that are not the papers'."""
+        channels = [c.name for c in self.circuit.channels]
+        g = {
+            label: dict(zip(channels, map(float, row), strict=True))
+            for label, row in zip(self.labels, self.params.g, strict=True)
+        }
+        gs = [[pre, post, float(g)] for (pre, post), g in zip(self.synapses, self.params.gs, strict=True)]
+        sizes = {p.label: p.size for p in self.circuit.populations}
+        found = {"pop_sizes": sizes, "g_ion (mS/cm²)": g, "gs (nS)": gs, "ge (nS)": float(self.params.ge)}
+        return {"circuit": found | ({"constants": changed} if (changed := changed_constants(self)) else {})}
 
     @property
     def synapses(self) -> list[tuple[str, str]]:

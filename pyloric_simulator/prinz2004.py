@@ -53,11 +53,10 @@
 # %%
 from __future__ import annotations
 
-import contextlib
-import importlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -72,7 +71,23 @@ from .adaptive import adaptively as adaptively
 from .adaptive import run_adaptively as run_adaptively
 from .config import SETTINGS_STORE, load_settings, store_folder
 from .inputs import Samples, current, pure_current, run_is_sound
+from .junctions import (
+    FEW,
+    Coupling,
+    contracted,
+    coupling,
+    electrical_current,
+    kinetic_conductances,
+    kinetic_input,
+    kinetic_rate,
+    kinetic_step,
+    per_cell,
+    starts,
+)
+from .kinetics import at, targets, together
 from .labelled import Labelled, Vectors
+from .portable import Portable
+from .precision import precision as precision
 from .results import SimResult as SimResult
 from .results import dims as dims
 from .results import run_of
@@ -107,22 +122,6 @@ from .store import ThermalizationStore
 CM2_MS_TO_US = 1e3  # mS/cm² × cm² = mS, and 1 mS = 10³ µS
 NS_TO_US = 1e-3  # 1 nS = 10⁻³ µS
 MS_PER_S = 1e3  # rates are shown per second
-
-
-@contextlib.contextmanager
-def precision(dtype: str = "float64") -> Iterator[None]:
-    """Compute in `dtype` ("float64" or "float32") inside the `with` block, in this thread only.
-
-    JAX truncates to 32 bits unless told otherwise. The class `Prinz2004` uses this by itself; wrap calls of the
-    pure functions in it to have them in 64 bits. No global setting is changed.
-    """
-    checks.choice("dtype", dtype, ("float64", "float32"))
-    x64 = getattr(jax, "enable_x64", None)
-    if x64 is None:  # before JAX 0.8
-        x64 = importlib.import_module("jax.experimental").enable_x64
-    with x64(dtype == "float64"):
-        yield
-
 
 # %% [markdown]
 # ## Parameters
@@ -232,28 +231,61 @@ def B(a: float, k: float) -> Curve:
 class Gate(NamedTuple):
     """First-order kinetics of one gate: τ(V) dx/dt = x∞(V, Ca) − x."""
 
-    inf: Callable[[Array], Array]  # steady state x∞(V), V in mV
-    tau: Callable[[Array], Array]  # time constant τ(V), ms
+    inf: Callable[..., Any]  # steady state x∞(V), V in mV; or x∞(V, Ca), Ca in µM
+    tau: Callable[..., Any]  # time constant τ(V), ms; or τ(V, Ca)
     K: float = 0.0  # µM, x∞ is multiplied by Ca/(Ca + K)
 
 
+class Nernst(NamedTuple):
+    """The Nernst potential of an ion as a reversal potential; without concentrations that of the cell's calcium."""
+
+    z: int = 2  # charge of the ion
+    outside: float | None = None  # µM; None is the cell's calcium
+    inside: float | None = None  # µM; None is the cell's calcium
+
+    def potential(self, c: Constants, Ca: Array) -> Array:
+        """mV, at the calcium concentration Ca (µM)."""
+        outside = c.Ca_out if self.outside is None else self.outside
+        return c.γ * 2 / self.z * jnp.log(outside / (Ca if self.inside is None else self.inside))
+
+    def linear(self, c: Constants, γ: Array, V: Array, Ca: Array) -> tuple[Array, Array]:  # noqa: ARG002
+        """G (µS) and J (nA) such that the current through γ (µS) is G V − J."""
+        return γ, γ * self.potential(c, Ca)
+
+
 class Channel(NamedTuple):
-    """One membrane current, I = g A m^p h (V − E)."""
+    """One membrane current, I = ḡ A m^p h^q (V − E); called with a density it is ready for a cell: `Na(100)`."""
 
     name: str  # also the name of its column in `neuron_models`
-    E: float | None  # mV, reversal potential; None is the Nernst potential of calcium
+    E: Any  # mV, reversal potential, or how it follows from concentrations; None is that of calcium, which then enters
     p: int = 0  # exponent of m; 0 for a channel without gates
     m: Gate | None = None  # activation
     h: Gate | None = None  # inactivation
+    q: int = 1  # exponent of h
+    ion: str | None = None  # "Ca": the current changes the calcium concentration
+    q10: Any = None  # growth with 10 °C, where its own is known
+    source: str = ""  # where its usual densities are from
+
+    def __call__(self, density: float | None = None, *, uS: float | None = None) -> Placed:
+        """The channel with a maximal density (mS/cm²; cm/s for GHK), or with the conductance of the whole cell in µS."""
+        return Placed(self, *checks.one_of_two(self.name, density, uS, hasattr(self.E, "permeates")))
+
+
+class Placed(NamedTuple):
+    """A channel and how much there is of it: the density or the conductance."""
+
+    channel: Channel
+    density: float | None  # mS/cm², cm/s for GHK
+    uS: float | None  # µS
 
 
 CHANNELS = (
     Channel("Na", 50, 3, Gate(B(25.5, -5.29), 2.64 - 2.52 * B(120, -25)),
             Gate(B(48.9, 5.18), 1.34 * B(62.9, -10) * (1.5 + B(34.9, 3.6)))),
-    Channel("CaT", None, 3, Gate(B(27.1, -7.2), 43.4 - 42.6 * B(68.1, -20.5)),
-            Gate(B(32.1, 5.5), 210 - 179.6 * B(55, -16.9))),
-    Channel("CaS", None, 3, Gate(B(33, -8.1), 2.8 + 14 * bell(27, 10, 70, -13)),
-            Gate(B(60, 6.2), 120 + 300 * bell(55, 9, 65, -16))),
+    Channel("CaT", Nernst(), 3, Gate(B(27.1, -7.2), 43.4 - 42.6 * B(68.1, -20.5)),
+            Gate(B(32.1, 5.5), 210 - 179.6 * B(55, -16.9)), ion="Ca"),
+    Channel("CaS", Nernst(), 3, Gate(B(33, -8.1), 2.8 + 14 * bell(27, 10, 70, -13)),
+            Gate(B(60, 6.2), 120 + 300 * bell(55, 9, 65, -16)), ion="Ca"),
     Channel("A", -80, 3, Gate(B(27.2, -8.7), 23.2 - 20.8 * B(32.9, -15.2)),
             Gate(B(56.9, 4.9), 77.2 - 58.4 * B(38.9, -26.5))),
     Channel("KCa", -80, 4, Gate(B(28.3, -12.6), 180.6 - 150.2 * B(46, -22.7), K=3)),
@@ -380,6 +412,16 @@ DEFAULT_GE = 10.0  # nS, between any two cells of the pacemaker group
 
 
 # %%
+class Membrane(NamedTuple):
+    """What the cells of one kind have in common: their channels and constants. What differs are their conductances."""
+
+    channels: tuple[Channel, ...] = CHANNELS
+    constants: Constants = CONSTANTS
+    pool: bool = True  # whether the calcium concentration changes
+    temperature: float = 10.0  # °C, at which all this holds
+    pump: float | None = None  # Q10 of the rate of the calcium pump, where it is known
+
+
 class Population(NamedTuple):
     """Cells with the same conductances and terminals."""
 
@@ -387,9 +429,10 @@ class Population(NamedTuple):
     type: str  # key of CELL_TYPES
     size: int  # number of cells that are integrated
     copies: int = 1  # number of identical cells that each of them stands for
+    membrane: int = 0  # index into `Circuit.membranes`
 
 
-class Synapse(NamedTuple):
+class Connection(NamedTuple):
     """All synapses from one terminal of a population to a population."""
 
     terminal: str  # label of the presynaptic terminal
@@ -402,10 +445,12 @@ class Circuit(NamedTuple):
     """All that is fixed when a simulation is compiled. Hashable, unless numbers of it are differentiated."""
 
     populations: tuple[Population, ...]
-    synapses: tuple[Synapse, ...]
-    channels: tuple[Channel, ...] = CHANNELS
-    constants: Constants = CONSTANTS
-    transmitters: tuple[Transmitter, ...] = TRANSMITTERS
+    synapses: tuple[Connection, ...]  # graded ones
+    membranes: tuple[Membrane, ...] = (Membrane(),)
+    transmitters: tuple[Any, ...] = TRANSMITTERS  # kinds of graded synapses
+    junctions: tuple[tuple[int, int], ...] = ()  # populations that gap junctions join, each cell to each
+    kinetic: tuple[tuple[int, int, int], ...] = ()  # synapses with an equation of their own: pre, post, index into `kinds`
+    kinds: tuple[Any, ...] = ()  # their kinds
 
     @property
     def rows(self) -> np.ndarray:
@@ -413,9 +458,30 @@ class Circuit(NamedTuple):
         return np.repeat(np.arange(len(self.populations)), [p.size for p in self.populations])
 
     @property
-    def pacemakers(self) -> np.ndarray:
-        """Whether gap junctions couple a cell, shape (cell,)."""
-        return np.array([self.populations[i].type in PACEMAKERS for i in self.rows])
+    def groups(self) -> list[np.ndarray]:
+        """Numbers of the cells of each membrane, (cell,) each."""
+        of = np.array([p.membrane for p in self.populations], int)[self.rows]
+        return [np.flatnonzero(of == i) for i in range(len(self.membranes))]
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Those of the only membrane."""
+        return self.only.channels
+
+    @property
+    def constants(self) -> Constants:
+        """Those of the only membrane."""
+        return self.only.constants
+
+    @property
+    def only(self) -> Membrane:
+        """The membrane that all cells have. Raises ValueError if there are several."""
+        (membrane,) = self.membranes
+        return membrane
+
+    def with_membrane(self, **changes: Any) -> Circuit:
+        """The circuit with other channels or constants of its only membrane."""
+        return self._replace(membranes=(self.only._replace(**changes),))
 
     def alike(self) -> Circuit:
         """The same circuit, with one integrated cell for each population."""
@@ -424,15 +490,16 @@ class Circuit(NamedTuple):
         )
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["g", "gs", "ge"], meta_fields=["circuit"])
+@partial(jax.tree_util.register_dataclass, data_fields=["g", "gs", "ge", "gz"], meta_fields=["circuit"])
 @dataclass(frozen=True)
 class Params:
     """The numbers of a circuit, a pytree; the circuit itself is static and travels along."""
 
-    g: Any  # (population, channel) mS/cm², maximal conductance densities
+    g: Any  # (population, channel of its membrane) mS/cm², maximal conductance densities; filled up with 0
     gs: Any  # (synapse,) nS
-    ge: Any  # () nS, between any two pacemaker cells
+    ge: Any  # () nS, between any two coupled cells; or (gap junction,)
     circuit: Circuit
+    gz: Any = ()  # (kinetic synapse,) nS
 
     def replace(self, **changes: Any) -> Params:
         """A copy with some fields changed, e.g. `params.replace(gs=2 * params.gs)`, after a check of their shapes."""
@@ -440,22 +507,56 @@ class Params:
 
 
 class Prepared(NamedTuple):
-    """Conductances in µS, as the equations want them."""
+    """Conductances in µS, as the equations want them. Behind the last axis there may be another one, of circuits side by side."""
 
-    g: Array  # (channel, cell)
-    w: Array  # (post population, pre population, transmitter)
-    ge: Array  # ()
+    g: tuple[Array, ...]  # for each membrane (channel, cell)
+    w: Array  # (post, pre, transmitter) of the graded synapses, cell by cell, or of many cells by populations; of circuits side by side (synapse, circuit)
+    gap: Coupling | None  # gap junctions, if there are some
+    gz: Any  # (slot, cell) of the kinetic synapses onto each cell
 
 
-def prepare(params: Params, dtype: Any) -> Prepared:
-    """Convert all conductances to µS: the only place where units change."""
+def densities_in_µS(circuit: Circuit, g: Array) -> tuple[Array, ...]:
+    """For each membrane (channel, cell) µS, from g (population, channel) mS/cm²."""
+    of_cells = zip(circuit.membranes, circuit.groups, strict=True)
+    return tuple(
+        jnp.swapaxes(g[circuit.rows[cells]][:, : len(m.channels)], 0, 1) * (m.constants.A * CM2_MS_TO_US)
+        for m, cells in of_cells
+    )
+
+
+def prepare(params: Params, dtype: Any, dt: float, held: tuple[int, ...] = ()) -> Prepared:
+    """Convert all conductances to µS, the only place where units change, and solve the gap junctions for half a step dt (ms).
+
+    held: numbers of cells whose potential is imposed.
+    """
     circuits.params_fit(params, Params)
-    c = params.circuit
-    g, gs, ge = (jnp.asarray(x, dtype) for x in (params.g, params.gs, params.ge))
-    n = len(c.populations)
-    to = tuple(np.array([getattr(s, x) for s in c.synapses], int) for x in ("post", "pre", "transmitter"))
-    w = jnp.zeros((n, n, len(c.transmitters)), dtype).at[to].add(gs * NS_TO_US)
-    return Prepared(g[c.rows].T * (c.constants.A * CM2_MS_TO_US), w, ge * NS_TO_US)
+    c, (g, gs, ge, gz) = params.circuit, (jnp.asarray(x, dtype) for x in (params.g, params.gs, params.ge, params.gz))
+    gap = None
+    if c.junctions:
+        ge = jnp.broadcast_to(ge, (len(c.junctions), *ge.shape[1:]))
+        gap = coupling(c, ge * NS_TO_US, jnp.asarray(capacitances(c), dtype), dt / 2, held)
+    return Prepared(densities_in_µS(c, g), weights(c, gs * NS_TO_US), gap, kinetic_conductances(c, gz * NS_TO_US))
+
+
+def weights(circuit: Circuit, gs: Array) -> Array:
+    """`Prepared.w` from the conductances (synapse,) µS."""
+    if gs.ndim > 1:
+        return gs
+    n, rows = len(circuit.populations), circuit.rows
+    to = tuple(np.array([getattr(s, x) for s in circuit.synapses], int) for x in ("post", "pre", "transmitter"))
+    w = jnp.zeros((n, n, len(circuit.transmitters)), gs.dtype).at[to].add(gs)
+    if len(rows) > FEW and len(rows) > n:
+        return w
+    copies = np.array([p.copies for p in circuit.populations], gs.dtype)
+    other = 1 - np.eye(len(rows), dtype=gs.dtype)  # no cell inhibits itself, but its copies do
+    itself = np.diag(copies[rows] - 1)
+    return w[rows][:, rows] * (copies[rows][None] * other + itself)[..., None]
+
+
+def capacitances(circuit: Circuit) -> Any:
+    """Capacitance of each cell, (cell,) nF."""
+    C = [jnp.asarray(m.constants.C) for m in circuit.membranes]
+    return jnp.stack([C[p.membrane] for p in circuit.populations])[circuit.rows]
 
 
 # %% [markdown]
@@ -468,51 +569,78 @@ def prepare(params: Params, dtype: Any) -> Prepared:
 
 # %%
 class State(NamedTuple):
-    """State of all integrated cells; with a leading time axis, a trajectory."""
+    """State of all integrated cells; with a leading time axis, a trajectory. Cells with fewer gates than others have 0 in their places."""
 
     V: Any  # (cell,) mV, membrane potential
     Ca: Any  # (cell,) µM, intracellular calcium
     s: Any  # (cell, transmitter) activation of the synapses that the cell makes, 0…1
     m: Any  # (cell, activating channel) 0…1
     h: Any  # (cell, inactivating channel) 0…1
+    z: Any = ()  # (cell, kinetic synapse onto the cell) activation; nothing without such synapses
 
 
-def activating(circuit: Circuit) -> list[Channel]:
+def activating(membrane: Membrane | Circuit) -> list[Channel]:
     """Channels with an m gate, in the order of `State.m`."""
-    return [c for c in circuit.channels if c.m]
+    return [c for c in membrane.channels if c.m]
 
 
-def inactivating(circuit: Circuit) -> list[Channel]:
+def inactivating(membrane: Membrane | Circuit) -> list[Channel]:
     """Channels with an h gate, in the order of `State.h`."""
-    return [c for c in circuit.channels if c.h]
+    return [c for c in membrane.channels if c.h]
 
 
 def cold_start(circuit: Circuit) -> State:
     """P03 p. 4001: V = −50 mV, Ca = 0.05 µM, m = 0, h = 1; s = 0."""
-    n = sum(p.size for p in circuit.populations)
-    V, Ca = np.full(n, circuit.constants.V_cold), np.full(n, circuit.constants.Ca_rest)
-    m, h = np.zeros((n, len(activating(circuit)))), np.ones((n, len(inactivating(circuit))))
-    return State(V, Ca, np.zeros((n, len(circuit.transmitters))), m, h)
+    of = [circuit.membranes[circuit.populations[i].membrane] for i in circuit.rows]
+    V, Ca = (np.array([getattr(m.constants, x) for m in of], float) for x in ("V_cold", "Ca_rest"))
+    n_m, n_h = (max(len(gates(m)) for m in circuit.membranes) for gates in (activating, inactivating))
+    h = np.array([[i < len(inactivating(m)) for i in range(n_h)] for m in of], float).reshape(len(of), n_h)
+    return State(V, Ca, np.zeros((len(of), len(circuit.transmitters))), np.zeros((len(of), n_m)), h, starts(circuit))
 
 
 class Working(NamedTuple):
-    """The state as the equations use it: all gates of the membrane side by side."""
+    """The state as the equations use it: names first, then cells; a last axis may hold circuits side by side."""
 
     V: Array  # (cell,) mV
     Ca: Array  # (cell,) µM
-    s: Array  # (cell, transmitter)
-    x: Array  # (cell, gate), the m of all activating channels, then the h of all inactivating ones
+    s: Array  # (transmitter, cell)
+    x: tuple[Array, ...]  # for each membrane (gate, cell), the m of all activating channels, then the h of all inactivating ones
+    z: Any  # (slot, cell) of the kinetic synapses onto each cell
 
 
-def pack(y: State) -> Working:
-    """m and h side by side."""
-    return Working(y.V, y.Ca, y.s, jnp.concatenate([y.m, y.h], -1))
+def split(circuit: Circuit, x: Array, axis: int = 0) -> list[Array]:
+    """The part of x that belongs to the cells of each membrane."""
+    return [x] if len(circuit.membranes) == 1 else [jnp.take(x, cells, axis) for cells in circuit.groups]
+
+
+def join(circuit: Circuit, parts: Sequence[Array], axis: int = 0) -> Array:
+    """The inverse of `split`."""
+    if len(parts) == 1:
+        return parts[0]
+    return jnp.take(jnp.concatenate(parts, axis), np.argsort(np.concatenate(circuit.groups)), axis)
+
+
+def pack(circuit: Circuit, y: State) -> Working:
+    """A state with names first, and m and h of each membrane side by side."""
+    n = [(len(activating(m)), len(inactivating(m))) for m in circuit.membranes]
+    of = zip(split(circuit, y.m), split(circuit, y.h), n, strict=True)
+    x = tuple(jnp.swapaxes(jnp.concatenate([m[:, :i], h[:, :j]], 1), 0, 1) for m, h, (i, j) in of)
+    return Working(y.V, y.Ca, jnp.swapaxes(y.s, 0, 1), x, jnp.swapaxes(y.z, 0, 1) if circuit.kinetic else ())
 
 
 def unpack(circuit: Circuit, y: Working) -> State:
-    """m and h apart."""
-    n = len(activating(circuit))
-    return State(y.V, y.Ca, y.s, y.x[..., :n], y.x[..., n:])
+    """The inverse of `pack`."""
+    counts = [len(activating(m)) for m in circuit.membranes]
+    cells_first = lambda x: jnp.swapaxes(x, 0, 1)  # noqa: E731
+    parts = [[x[:n] for x, n in zip(y.x, counts, strict=True)], [x[n:] for x, n in zip(y.x, counts, strict=True)]]
+    m, h = (cells_first(join(circuit, filled_up(part), 1)) for part in parts)
+    return State(y.V, y.Ca, cells_first(y.s), m, h, cells_first(y.z) if circuit.kinetic else ())
+
+
+def filled_up(parts: Sequence[Array]) -> list[Array]:
+    """Arrays (gate, cell, …) with as many gates as the longest of them has."""
+    longest = max(map(len, parts))
+    return [jnp.pad(x, ((0, longest - len(x)), *[(0, 0)] * (x.ndim - 1))) for x in parts]
 
 
 # %% [markdown]
@@ -529,9 +657,9 @@ def unpack(circuit: Circuit, y: Working) -> State:
 
 # %%
 def steady_and_tau_plain(gates: Sequence[Gate], V: Array, Ca: Array) -> tuple[Array, Array]:
-    """x∞ and τ (ms) of the gates at V, Ca, each of shape (cell, gate): the plain version."""
-    inf = [gate.inf(V) * Ca / (Ca + gate.K) for gate in gates]
-    return jnp.stack(inf, -1), jnp.stack([gate.tau(V) for gate in gates], -1)
+    """x∞ and τ (ms) of the gates at V, Ca, each of shape (gate, cell): the plain version."""
+    inf = [at(gate.inf, V, Ca) * Ca / (Ca + gate.K) for gate in gates]
+    return jnp.stack(inf), jnp.stack([at(gate.tau, V, Ca) for gate in gates])
 
 
 # %% [markdown]
@@ -542,77 +670,15 @@ def steady_and_tau_plain(gates: Sequence[Gate], V: Array, Ca: Array) -> tuple[Ar
 
 
 # %%
-def together(numbers: Sequence[Any]) -> Any:
-    """Numbers as one array: of NumPy, or of JAX if a derivative is taken with respect to one of them."""
-    return jnp.stack([*map(jnp.asarray, numbers)]) if any(isinstance(x, Array) for x in numbers) else np.array(numbers)
+def gates_of(circuit: Circuit, membrane: Membrane) -> tuple[tuple[Gate, ...], tuple[Gate, ...]]:
+    """The gates of all synapses that a cell may make, and those of its membrane, all m before all h."""
+    released = tuple(t.gate(membrane.constants) for t in circuit.transmitters)
+    return released, (*(c.m for c in activating(membrane)), *(c.h for c in inactivating(membrane)))  # type: ignore[misc]
 
 
-class CurveTable:
-    """Curves side by side: `slope` and `offset` of the exponentials they need, and their values from these."""
-
-    def __init__(self, curves: Sequence[Callable[[Array], Array]]) -> None:
-        self.functions = curves
-        self.stacked = all(isinstance(c, Curve) for c in curves)
-        stack = lambda name: together([getattr(c, name) for c in curves])  # noqa: E731
-        needed = lambda k: isinstance(k, Array) or np.isfinite(k)  # noqa: E731
-        used = [i for i in (1, 2, 3) if self.stacked and any(needed(getattr(c, f"k{i}")) for c in curves)]
-        self.slope = together([x for i in used for x in 1 / stack(f"k{i}")])
-        self.offset = together([x for i in used for x in stack(f"a{i}") / stack(f"k{i}")])
-        self.columns = {i: slice(n * len(curves), (n + 1) * len(curves)) for n, i in enumerate(used)}
-        self.coefficients = [stack(x) for x in ("c0", "c1", "κ", "λ")] if self.stacked else []
-
-    def __call__(self, V: Array, E: Array) -> Array:
-        """Values, shape (cell, curve), from V (cell,) and this table's exponentials E (cell, exponential)."""
-        if not self.stacked:
-            return jnp.stack([f(V) for f in self.functions], -1)
-        c0, c1, κ, λ = (jnp.asarray(c, V.dtype) for c in self.coefficients)
-        E1, E2, E3 = (E[:, self.columns[i]] if i in self.columns else jnp.ones((), V.dtype) for i in (1, 2, 3))
-        value = c0 + c1 / (E1 + E2)
-        return value * (κ + λ / (1 + E3)) if 3 in self.columns else value
-
-
-class Kinetics:
-    """All gates of a circuit, evaluated together: those of the synapses and those of the membrane."""
-
-    def __init__(self, circuit: Circuit) -> None:
-        self.groups: tuple[list[Gate], ...] = (
-            [t.gate(circuit.constants) for t in circuit.transmitters],
-            [c.m for c in circuit.channels if c.m] + [c.h for c in circuit.channels if c.h],
-        )
-        self.τ_min = circuit.constants.τ_min
-        self.tables = []
-        for group in self.groups:
-            self.tables += [CurveTable([g.inf for g in group]), CurveTable([g.tau for g in group])]
-        ends = np.cumsum([len(t.slope) for t in self.tables])
-        self.columns = [slice(end - len(t.slope), end) for end, t in zip(ends, self.tables, strict=True)]
-        self.slope = together([x for t in self.tables for x in t.slope])
-        self.offset = together([x for t in self.tables for x in t.offset])
-
-    def __call__(self, V: Array, Ca: Array) -> Iterator[tuple[Array, Array]]:
-        """(s∞, τ_s) and (x∞, τ_x), each of shape (cell, gate), τ in ms."""
-        E = jnp.exp(V[:, None] * self.slope.astype(V.dtype) + self.offset.astype(V.dtype))
-        values = [table(V, E[:, columns]) for table, columns in zip(self.tables, self.columns, strict=True)]
-        for group, inf, tau in zip(self.groups, values[::2], values[1::2], strict=True):
-            K = together([gate.K for gate in group]).astype(V.dtype)
-            calcium = Ca[:, None] / (Ca[:, None] + K) if isinstance(K, Array) or K.any() else 1
-            yield inf * calcium, jnp.maximum(tau, self.τ_min)
-
-
-kinetics_once = cache(Kinetics)
-
-
-def untraced(circuit: Circuit) -> bool:
-    """Whether all numbers of a circuit are plain numbers, with no derivative being taken with respect to one."""
-    try:
-        hash(circuit)
-    except TypeError:
-        return False
-    return True
-
-
-def kinetics(circuit: Circuit) -> Kinetics:
-    """The gates of a circuit; built once if it can be."""
-    return kinetics_once(circuit) if untraced(circuit) else Kinetics(circuit)
+def kinetics(circuit: Circuit, membrane: Membrane, V: Array, Ca: Array) -> Any:
+    """(s∞, τ_s) and (x∞, τ_x) of the cells of a membrane, each of shape (gate, cell), τ in ms."""
+    return targets(gates_of(circuit, membrane), membrane.constants.τ_min, V, Ca)
 
 
 # %% [markdown]
@@ -624,28 +690,29 @@ def kinetics(circuit: Circuit) -> Kinetics:
 
 
 # %%
-def conductances(circuit: Circuit, g: Any, x: Any) -> list[Array]:
-    """ḡ A m^p h of each channel in µS, from ḡ A of each channel and the values of each gate, (cell,) or any other shape."""
+def conductances(membrane: Any, g: Any, x: Any) -> list[Array]:
+    """ḡ A m^p h^q of each channel in µS, from ḡ A of each channel and the values of each gate, (cell,) or any other shape."""
     gates = iter(x)
-    m = {c.name: next(gates) for c in activating(circuit)}
-    h = {c.name: next(gates) for c in inactivating(circuit)}
+    m = {c.name: next(gates) for c in activating(membrane)}
+    h = {c.name: next(gates) for c in inactivating(membrane)}
+    power = lambda x, n: x if n == 1 else x**n  # noqa: E731
     return [
-        g[i] * (m[c.name] ** c.p if c.m else 1) * (h[c.name] if c.h else 1)
-        for i, c in enumerate(circuit.channels)
+        g[i] * (m[c.name] ** c.p if c.m else 1) * (power(h[c.name], c.q) if c.h else 1)
+        for i, c in enumerate(membrane.channels)
     ]
 
 
-def nernst(constants: Constants, Ca: Array) -> Array:
-    """Reversal potential of calcium, mV."""
-    return constants.γ * jnp.log(constants.Ca_out / Ca)
+def linear(channel: Channel, c: Constants, γ: Array, V: Array, Ca: Array) -> tuple[Array, Array]:
+    """G (µS) and J (nA), such that the current through γ (µS) of a channel near V is G V − J."""
+    return channel.E.linear(c, γ, V, Ca) if hasattr(channel.E, "linear") else (γ, γ * channel.E)
 
 
-def calcium_conductance(circuit: Circuit, g: Any, x: Any) -> Array:
-    """Conductance of all calcium channels together, µS, from the same arguments."""
-    return (
-        sum(γ for c, γ in zip(circuit.channels, conductances(circuit, g, x), strict=True) if c.E is None)
-        + 0 * g[0]
-    )
+def ionic(membrane: Membrane, g: Array, V: Array, Ca: Array, x: Array, G: Array, J: Array) -> tuple[Array, Array]:
+    """G (µS) and J (nA), (cell,), with the membrane currents added."""
+    for channel, γ in zip(membrane.channels, conductances(membrane, g, x), strict=True):
+        G_i, J_i = linear(channel, membrane.constants, γ, V, Ca)
+        G, J = G + G_i, J + J_i
+    return G, J
 
 
 # %% [markdown]
@@ -657,7 +724,7 @@ def calcium_conductance(circuit: Circuit, g: Any, x: Any) -> Array:
 
 
 # %%
-def per_population(circuit: Circuit, x: Array) -> Any:
+def per_population(circuit: Circuit, x: Array) -> Array:
     """Sum x (cell, …) over the cells of each population, copies counted: (population, …)."""
     copies = np.array([p.copies for p in circuit.populations], x.dtype).reshape(-1, *[1] * (x.ndim - 1))
     if all(p.size == 1 for p in circuit.populations):
@@ -666,15 +733,44 @@ def per_population(circuit: Circuit, x: Array) -> Any:
 
 
 def synaptic_input(circuit: Circuit, w: Array, s: Array) -> tuple[Array, Array]:
-    """G_s (µS) and J_s (nA), each (cell,), from the activations s (cell, transmitter)."""
+    """G_s (µS) and J_s (nA), each (cell,), from the activations s (transmitter, cell)."""
+    if w.ndim < 3:
+        return side_by_side(circuit, w, s)
     E = together([t.E for t in circuit.transmitters]).astype(s.dtype)
-    gs = w * per_population(circuit, s)
-    G, J = gs.sum((1, 2)), (gs * E).sum((1, 2))
-    if any(p.size > 1 for p in circuit.populations):
-        G, J = G[circuit.rows], J[circuit.rows]
+    if len(w) == len(circuit.rows):  # cell by cell
+        gs = w * s.T
+        return gs.sum((1, 2)), (gs * E).sum((1, 2))
+    gs = w * per_population(circuit, s.T)
+    G, J = (x.sum((1, 2))[circuit.rows] for x in (gs, gs * E))
     if any(x.pre == x.post for x in circuit.synapses):  # no cell inhibits itself
-        own = jnp.einsum("iit->it", w)[circuit.rows] * s
+        own = jnp.einsum("iit->it", w)[circuit.rows] * s.T
         G, J = G - own.sum(1), J - (own * E).sum(1)
+    return G, J
+
+
+def side_by_side(circuit: Circuit, gs: Array, s: Array) -> tuple[Array, Array]:
+    """The same for many circuits, one synapse after the other: gs (synapse, circuit), s (transmitter, cell, circuit)."""
+    zero = jnp.zeros((len(circuit.populations), *s.shape[2:]), s.dtype)
+    released = [per_population(circuit, x) for x in s]
+    G, J = ([*zero] for _ in range(2))
+    for x, g in zip(circuit.synapses, gs, strict=True):
+        opened = g * released[x.transmitter][x.pre]
+        G[x.post] = G[x.post] + opened
+        J[x.post] = J[x.post] + opened * circuit.transmitters[x.transmitter].E
+    G, J = (per_cell(jnp.stack(x), circuit.rows) for x in (G, J))
+    for x, g in zip(circuit.synapses, gs, strict=True):
+        if x.pre == x.post:  # no cell inhibits itself
+            own = g * s[x.transmitter] * (circuit.rows == x.pre).astype(s.dtype)[:, None]
+            G, J = G - own, J - own * circuit.transmitters[x.transmitter].E
+    return G, J
+
+
+def chemical(circuit: Circuit, p: Prepared, y: Working) -> tuple[Array, Array]:
+    """G (µS) and J (nA), each (cell,), of all chemical synapses."""
+    G, J = synaptic_input(circuit, p.w, y.s)
+    if circuit.kinetic:
+        G_z, J_z = kinetic_input(circuit, p.gz, y.z)
+        G, J = G + G_z, J + J_z
     return G, J
 
 
@@ -682,29 +778,8 @@ def synaptic_input(circuit: Circuit, w: Array, s: Array) -> tuple[Array, Array]:
 # ### Electrical synapses
 #
 # Gap junctions pull each of the $N$ pacemaker cells toward their mean: $\sum_j g_e (V_i - V_j) = N
-# g_e (V_i - \bar V)$.
-
-
-# %%
-def coupled(circuit: Circuit) -> bool:
-    """Whether the circuit has two or more pacemaker cells."""
-    return sum(p.size * p.copies for p in circuit.populations if p.type in PACEMAKERS) > 1
-
-
-def pacemaker_mean(circuit: Circuit, V: Array) -> tuple[float, Array]:
-    """Number N of pacemaker cells and their mean potential (mV)."""
-    copies = np.array([circuit.populations[i].copies for i in circuit.rows])
-    weight = jnp.asarray(circuit.pacemakers * copies, V.dtype)
-    return float((circuit.pacemakers * copies).sum()), (weight * V).sum() / weight.sum()
-
-
-def electrical_current(circuit: Circuit, ge: Array, V: Array) -> Array:
-    """I_e, (cell,) nA, outward positive."""
-    if not coupled(circuit):
-        return jnp.zeros_like(V)
-    N, mean = pacemaker_mean(circuit, V)
-    return jnp.asarray(circuit.pacemakers, V.dtype) * N * ge * (V - mean)
-
+# g_e (V_i - \bar V)$. The function `electrical_current` sums them for any pairs of populations, which
+# are data of the circuit.
 
 # %% [markdown]
 # ### Current balance and calcium
@@ -718,42 +793,62 @@ def electrical_current(circuit: Circuit, ge: Array, V: Array) -> Array:
 
 
 # %%
-def ionic(circuit: Circuit, g: Any, Ca: Array, x: Any, G: Any, J: Any) -> tuple[Array, Array]:
-    """G (µS) and J (nA) with the membrane currents added; arguments as of `conductances`."""
-    E_Ca = nernst(circuit.constants, Ca)
-    for channel, γ_i in zip(circuit.channels, conductances(circuit, g, x), strict=True):
-        G, J = G + γ_i, J + γ_i * (E_Ca if channel.E is None else channel.E)
-    return G, J
+def calcium_balance(membrane: Membrane, g: Array, V: Array, Ca: Array, x: Array) -> tuple[Array, Array]:
+    """d[Ca]/dt, (cell,) µM/ms, and its derivative with respect to [Ca], 1/ms."""
+    c = membrane.constants
+    opened = zip(membrane.channels, conductances(membrane, g, x), strict=True)
+    enters = [(channel, γ) for channel, γ in opened if channel.ion == "Ca"]
+    g_Ca = sum(γ for channel, γ in enters if nernstian(channel)) + 0 * g[0]
+    influx, slope = c.f * g_Ca * (V - Nernst().potential(c, Ca)), c.f * g_Ca * c.γ / Ca
+    for channel, γ in enters:
+        if not nernstian(channel):
+            I, dI = jax.jvp(lambda Ca, channel=channel, γ=γ: current_of(channel, c, γ, V, Ca), (Ca,), (jnp.ones_like(Ca),))
+            influx, slope = influx + c.f * I, slope + c.f * dI
+    return -(influx + Ca - c.Ca_rest) / c.τ_Ca, -(slope + 1) / c.τ_Ca
 
 
-def membrane(circuit: Circuit, p: Prepared, y: Working) -> tuple[Array, Array]:
-    """G (µS) and J (nA), each (cell,), such that all chemical currents together are G V − J."""
-    return ionic(circuit, p.g, y.Ca, y.x.T, *synaptic_input(circuit, p.w, y.s))
+def nernstian(channel: Channel) -> bool:
+    """Whether the Nernst potential of the cell's own calcium drives a channel."""
+    return isinstance(channel.E, Nernst) and Nernst() == channel.E
 
 
-def calcium_slope(circuit: Circuit, g_Ca: Array, V: Array, Ca: Array) -> Array:
-    """d[Ca]/dt, (cell,) µM/ms."""
-    c = circuit.constants
-    return -(c.f * g_Ca * (V - nernst(c, Ca)) + Ca - c.Ca_rest) / c.τ_Ca
+def current_of(channel: Channel, c: Constants, γ: Array, V: Array, Ca: Array) -> Array:
+    """Current (nA) of a channel of which γ = ḡ A m^p h^q (µS) is open."""
+    if hasattr(channel.E, "current"):
+        return γ * channel.E.current(c, V, Ca)
+    return γ * (V - (channel.E.potential(c, Ca) if hasattr(channel.E, "potential") else channel.E))
 
 
-def project(circuit: Circuit, y: State) -> State:
+def project(circuit: Circuit, y: Working) -> Working:
     """The nearest state within bounds: gates in [0, 1] and calcium above its least value."""
-    s, m, h = (jnp.clip(x, 0, 1) for x in (y.s, y.m, y.h))
-    return State(y.V, jnp.maximum(y.Ca, circuit.constants.Ca_min), s, m, h)
+    Ca_min = join(circuit, [jnp.full_like(Ca, m.constants.Ca_min) for m, Ca in zip(circuit.membranes, split(circuit, y.Ca), strict=True)])
+    inside = lambda x: jnp.clip(x, 0, 1)  # noqa: E731
+    return y._replace(Ca=jnp.maximum(y.Ca, Ca_min), s=inside(y.s), x=tuple(map(inside, y.x)))
+
+
+def slopes(circuit: Circuit, p: Prepared, y: Working, I: Any) -> Working:
+    """Time derivative of a state, per ms."""
+    G, J = chemical(circuit, p, y)
+    J = J - electrical_current(p.gap, y.V) + I
+    V, Ca, s, x = [], [], [], []
+    parts = [split(circuit, a) for a in (y.V, y.Ca, G, J)] + [split(circuit, y.s, 1)]
+    for membrane, g, x_i, V_i, Ca_i, G_i, J_i, s_i in zip(circuit.membranes, p.g, y.x, *parts, strict=True):
+        G_i, J_i = ionic(membrane, g, V_i, Ca_i, x_i, G_i, J_i)
+        V.append((J_i - G_i * V_i) / membrane.constants.C)
+        Ca.append(calcium_balance(membrane, g, V_i, Ca_i, x_i)[0] if membrane.pool else jnp.zeros_like(Ca_i))
+        (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit, membrane, V_i, Ca_i)
+        s.append((s_inf - s_i) / τ_s)
+        x.append((x_inf - x_i) / τ_x)
+    z = kinetic_rate(circuit, y.V, y.z) if circuit.kinetic else ()
+    return Working(join(circuit, V), join(circuit, Ca), join(circuit, s, 1), tuple(x), z)
 
 
 def derivative(params: Params, state: State, I_ext: Any = 0.0) -> State:
     """Time derivative of the state, per ms. I_ext: () or (cell,) nA. Shapes as in `State`."""
     state, circuit = circuits.started(params, state, (Params, State)), params.circuit
     pure_current(I_ext, len(circuit.rows), None)
-    V, y = state.V, project(circuit, state)
-    p, w = prepare(params, V.dtype), pack(y)
-    G, J = membrane(circuit, p, w)
-    dV = (J - G * V - electrical_current(circuit, p.ge, V) + I_ext) / circuit.constants.C
-    dCa = calcium_slope(circuit, calcium_conductance(circuit, p.g, w.x.T), V, y.Ca)
-    (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit)(V, y.Ca)
-    return unpack(circuit, Working(dV, dCa, (s_inf - w.s) / τ_s, (x_inf - w.x) / τ_x))
+    p, y = prepare(params, state.V.dtype, DEFAULT_DT), project(circuit, pack(circuit, state))
+    return unpack(circuit, slopes(circuit, p, y, jnp.asarray(I_ext, state.V.dtype)))
 
 
 # %% [markdown]
@@ -786,34 +881,89 @@ def covered_exactly(r: Array | float) -> Array:
     return -jnp.expm1(-r)
 
 
+def flowed(V: Array, G: Array, J: Array, C: Any, h: Any) -> Array:
+    """V after a time h (ms), from G (µS), J (nA) and C (nF)."""
+    return flow(V, G / C, J / C, h)
+
+
+def approached(
+    circuit: Circuit, membrane: Membrane, V: Array, Ca: Array, s: Array, x: Array, dt: float, share: Callable[[Any], Array]
+) -> tuple[Array, Array]:
+    """s and x, (gate, cell), after a time dt (ms) with V and Ca frozen; share: dt/τ -> the share of the way that is covered."""
+    (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit, membrane, V, Ca)
+    return s + (s_inf - s) * share(dt / τ_s), x + (x_inf - x) * share(dt / τ_x)
+
+
+class Arithmetic(NamedTuple):
+    """How the two exact solutions are computed: for one circuit as above, for thousands side by side as a later chapter says."""
+
+    flow: Callable[..., Array] = flowed
+    gates: Callable[..., tuple[Array, Array]] = approached
+
+
+ARITHMETIC = Arithmetic()
+
+
+def charged(circuit: Circuit, p: Prepared, y: Working, I: Any, h: Any, by: Arithmetic = ARITHMETIC, G_more: Any = None) -> Array:
+    """V (cell,) after a time h (ms) with everything else frozen, {eq}`eq-flow`; I (nA) and G_more (µS) act from outside."""
+    G, J = chemical(circuit, p, y)
+    G = G if G_more is None else G + G_more
+    parts, V = [split(circuit, a) for a in (y.V, y.Ca, G, J)], []
+    I = split(circuit, jnp.broadcast_to(I, y.V.shape)) if len(circuit.membranes) > 1 else [I]
+    for membrane, g, x, V_i, Ca_i, G_i, J_i, I_i in zip(circuit.membranes, p.g, y.x, *parts, I, strict=True):
+        G_i, J_i = ionic(membrane, g, V_i, Ca_i, x, G_i, J_i)
+        V.append(by.flow(V_i, G_i, J_i + I_i, membrane.constants.C, h))
+    return join(circuit, V)
+
+
+# %% [markdown]
+# A scheme wants to know four things of a model: how the potential moves while all else is frozen, how
+# all else moves while the potential is frozen, the same at the end of a block of steps, and how both
+# move at once from the old state. With these `Flows` a scheme is written once for all models, and what
+# acts on a model from outside, an electrode say, wraps them.
+
+
+# %%
+class Flows(NamedTuple):
+    """What a model gives to a scheme."""
+
+    charge: Callable[[Any, Any, Any], Any]  # (y, k, h) -> y: V moves for h ms, to the middle of step k
+    relax: Callable[[Any, Any], Any]  # (y, k) -> y: all else moves through step k
+    close: Callable[[Any, Any], Any]  # (y, k) -> y: V moves half a step, to the beginning of step k
+    euler: Callable[[Any, Any], Any]  # (y, k) -> y: all moves through step k, at first order
+
+
 # %% [markdown]
 # **Exponential Euler**, the papers' scheme, advances every variable from the old state of all the
 # others. It is first-order: at its customary 0.025 ms the burst period is off by up to 3%.
 
 # %%
-Input = Callable[[Any], Array]  # external current (cell,) nA at step k
+Input = Callable[[Any], Any]  # external current (cell,) nA at step k
 
 
-def exponential_euler(
-    circuit: Circuit, p: Prepared, y: Working, I: Input, k: Any, n: int, dt: float
-) -> Working:
+def euler_step(circuit: Circuit, p: Prepared, y: Working, I: Any, dt: float, by: Arithmetic) -> Working:
+    """The state after a time dt (ms), everything from the old state of all the rest."""
+    V, after = charged_with_neighbours(circuit, p, y, I, dt, by), []
+    parts = [split(circuit, a) for a in (y.V, y.Ca)] + [split(circuit, y.s, 1)]
+    for membrane, g, x, V_i, Ca, s in zip(circuit.membranes, p.g, y.x, *parts, strict=True):
+        c = membrane.constants
+        target = Ca + c.τ_Ca * calcium_balance(membrane, g, V_i, Ca, x)[0] if membrane.pool else Ca
+        Ca_after = jnp.maximum(Ca + (target - Ca) * covered_exactly(dt / c.τ_Ca), c.Ca_min)
+        after.append((Ca_after, *by.gates(circuit, membrane, V_i, Ca, s, x, dt, covered_exactly)))
+    Ca, s, x = zip(*after, strict=True)
+    return Working(V, join(circuit, Ca), join(circuit, s, 1), x, kinetic_step(circuit, y.V, y.z, dt))
+
+
+def charged_with_neighbours(circuit: Circuit, p: Prepared, y: Working, I: Any, h: float, by: Arithmetic) -> Array:
+    """V (cell,) after a time h (ms) with everything else frozen, the potentials of coupled cells included."""
+    if p.gap is None:
+        return charged(circuit, p, y, I, h, by)
+    return charged(circuit, p, y, I + p.gap.own * y.V - p.gap.current(y.V), h, by, p.gap.own)
+
+
+def exponential_euler(f: Flows, y: Any, k: Any, n: int, dt: float, unroll: int = 1) -> Any:  # noqa: ARG001
     """n steps of first-order exponential Euler from step k."""
-    c = circuit.constants
-
-    def step(i: Array, y: Working) -> Working:
-        G, J = membrane(circuit, p, y)
-        if coupled(circuit):
-            N, mean = pacemaker_mean(circuit, y.V)
-            mask = circuit.pacemakers.astype(y.V.dtype)
-            G, J = G + mask * (N - 1) * p.ge, J + mask * p.ge * (N * mean - y.V)
-        V = flow(y.V, G / c.C, (J + I(k + i)) / c.C, dt)
-        target = y.Ca + c.τ_Ca * calcium_slope(circuit, calcium_conductance(circuit, p.g, y.x.T), y.V, y.Ca)
-        Ca = jnp.maximum(y.Ca + (target - y.Ca) * covered_exactly(dt / c.τ_Ca), c.Ca_min)
-        (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit)(y.V, y.Ca)
-        s = y.s + (s_inf - y.s) * covered_exactly(dt / τ_s)
-        return Working(V, Ca, s, y.x + (x_inf - y.x) * covered_exactly(dt / τ_x))
-
-    return lax.fori_loop(0, n, step, y)
+    return lax.fori_loop(0, n, lambda i, y: f.euler(y, k + i), y, unroll=unroll)
 
 
 # %% [markdown]
@@ -849,53 +999,48 @@ def covered(r: Array) -> Array:
     return q / (1 + q)
 
 
-def calcium_step(circuit: Circuit, g_Ca: Array, V: Array, Ca: Array, h: float) -> Array:
-    """[Ca] after a time h with g_Ca (µS) and V (mV) frozen, linearly implicit, second order."""
-    c = circuit.constants
-    jacobian = -(c.f * g_Ca * c.γ / Ca + 1) / c.τ_Ca
-    return jnp.maximum(Ca + h * calcium_slope(circuit, g_Ca, V, Ca) / (1 - h / 2 * jacobian), c.Ca_min)
+def calcium_step(membrane: Membrane, g: Array, V: Array, Ca: Array, x: Array, h: float) -> Array:
+    """[Ca] after a time h with gates and V (mV) frozen, linearly implicit, second order."""
+    if not membrane.pool:
+        return Ca
+    slope, jacobian = calcium_balance(membrane, g, V, Ca, x)
+    return jnp.maximum(Ca + h * slope / (1 - h / 2 * jacobian), membrane.constants.Ca_min)
 
 
-def contract(circuit: Circuit, ge: Array, V: Array, h: float) -> Array:
-    """V after a time h of gap junction currents alone."""
-    if not coupled(circuit):
-        return V
-    N, mean = pacemaker_mean(circuit, V)
-    return V + circuit.pacemakers.astype(V.dtype) * (V - mean) * jnp.expm1(-N * ge * h / circuit.constants.C)
+def relaxed(circuit: Circuit, p: Prepared, y: Working, dt: float, by: Arithmetic = ARITHMETIC) -> Working:
+    """The state after a time dt (ms) with V frozen, but for the current of the gap junctions."""
+    V, V_end = contracted(p.gap, y.V)
+    parts, after = [split(circuit, a) for a in (V, y.Ca)] + [split(circuit, y.s, 1)], []
+    for membrane, g, x, V_i, Ca, s in zip(circuit.membranes, p.g, y.x, *parts, strict=True):
+        Ca = calcium_step(membrane, g, V_i, Ca, x, dt / 2)
+        s, x = by.gates(circuit, membrane, V_i, Ca, s, x, dt, covered)
+        after.append((calcium_step(membrane, g, V_i, Ca, x, dt / 2), s, x))
+    Ca, s, x = zip(*after, strict=True)
+    z = kinetic_step(circuit, V, y.z, dt)
+    return Working(V_end, join(circuit, Ca), join(circuit, s, 1), x, z)
 
 
-def potential(circuit: Circuit, p: Prepared, y: Working, I: Array, h: Array | float) -> Array:
-    """V (cell,) after a time h with gates and calcium frozen, {eq}`eq-flow`."""
-    G, J = membrane(circuit, p, y)
-    return flow(y.V, G / circuit.constants.C, (J + I) / circuit.constants.C, h)
-
-
-def gates_and_calcium(circuit: Circuit, p: Prepared, y: Working, dt: float) -> Working:
-    """The state after a time dt with V frozen, but for the current of the gap junctions."""
-    V = contract(circuit, p.ge, y.V, dt / 2)
-    Ca = calcium_step(circuit, calcium_conductance(circuit, p.g, y.x.T), V, y.Ca, dt / 2)
-    (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit)(V, Ca)
-    s = y.s + (s_inf - y.s) * covered(dt / τ_s)
-    x = y.x + (x_inf - y.x) * covered(dt / τ_x)
-    Ca = calcium_step(circuit, calcium_conductance(circuit, p.g, x.T), V, Ca, dt / 2)
-    return Working(contract(circuit, p.ge, V, dt / 2), Ca, s, x)
-
-
-def staggered(circuit: Circuit, p: Prepared, y: Working, I: Input, k: Any, n: int, dt: float) -> Working:
+def staggered(f: Flows, y: Any, k: Any, n: int, dt: float, unroll: int = 1) -> Any:
     """n steps of the second-order staggered scheme from step k."""
-
-    def step(i: Array, y: Working) -> Working:
-        y = y._replace(V=potential(circuit, p, y, I(k + 1 + i), dt))
-        return gates_and_calcium(circuit, p, y, dt)
-
-    y = gates_and_calcium(circuit, p, y._replace(V=potential(circuit, p, y, I(k), dt / 2)), dt)
-    y = lax.fori_loop(0, n - 1, step, y)
-    return y._replace(V=potential(circuit, p, y, I(k + n), dt / 2))
+    y = f.relax(f.charge(y, k, dt / 2), k)
+    y = lax.fori_loop(1, n, lambda i, y: f.relax(f.charge(y, k + i, dt), k + i), y, unroll=unroll)
+    return f.close(y, k + n)
 
 
 SCHEMES = {"staggered": staggered, "exponential_euler": exponential_euler}
 DEFAULT_SOLVER = "staggered"
 DEFAULT_DT = 0.05  # ms
+
+
+def flows(circuit: Circuit, p: Prepared, I: Input, dt: float, by: Arithmetic = ARITHMETIC) -> Flows:
+    """The flows of a circuit under an external current."""
+    return Flows(
+        charge=lambda y, k, h: y._replace(V=charged(circuit, p, y, I(k), h, by)),
+        relax=lambda y, k: relaxed(circuit, p, y, dt, by),  # noqa: ARG005
+        close=lambda y, k: y._replace(V=charged(circuit, p, y, I(k), dt / 2, by)),
+        euler=lambda y, k: euler_step(circuit, p, y, I(k), dt, by),
+    )
+
 
 # %% [markdown]
 # ### From a start to the requested times
@@ -922,9 +1067,10 @@ def integrate(
     record: the fields of `State` to record; of the others only the last is returned, (1, …). None records all.
     """
     state, circuit = circuits.started(params, state, (Params, State)), params.circuit
-    p, I_k = prepare(params, state.V.dtype), input_at(I, dt, t0, state.V.dtype)
-    advance = lambda y, k, n: SCHEMES[solver](circuit, p, y, I_k, k, n, dt)  # noqa: E731
-    return recorded(advance, partial(unpack, circuit), pack(state), grid, slots, record)[1]
+    p, I_k = prepare(params, state.V.dtype, dt), input_at(I, dt, t0, state.V.dtype)
+    f = flows(circuit, p, I_k, dt)
+    advance = lambda y, k, n: SCHEMES[solver](f, y, k, n, dt)  # noqa: E731
+    return recorded(advance, partial(unpack, circuit), pack(circuit, state), grid, slots, record)[1]
 
 
 def input_at(I: Any, dt: float, t0: float, dtype: Any) -> Input:
@@ -945,10 +1091,12 @@ def input_at(I: Any, dt: float, t0: float, dtype: Any) -> Input:
 # %%
 def integrate_adaptively(params: Params, state: State, t: Any, I: Any, **scheme: Any) -> State:
     """States at times t (ms), with a leading time axis, by a diffrax solver. I: () or (cell,) nA, or a function of t."""
-    y0 = circuits.started(params, state, (Params, State))
+    y0, circuit = circuits.started(params, state, (Params, State)), params.circuit
+    p = prepare(params, y0.V.dtype, DEFAULT_DT)
     current = I if callable(I) else lambda _: 0.0 if I is None else I
-    slope = lambda t, y: derivative(params, y, jnp.asarray(current(t), y0.V.dtype))  # noqa: E731
-    return project(params.circuit, adaptively(slope, y0, t, **scheme))
+    slope = lambda t, y: slopes(circuit, p, project(circuit, y), jnp.asarray(current(t), y.V.dtype))  # noqa: E731
+    ys = adaptively(slope, pack(circuit, y0), t, **scheme)
+    return jax.vmap(lambda y: unpack(circuit, project(circuit, y)))(ys)
 
 
 DEFAULT_RTOL = DEFAULT_ATOL = 1e-6
@@ -998,15 +1146,20 @@ compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solve
 # %%
 def currents(params: Params, states: State) -> Array:
     """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, outward positive."""
+    states, circuit = circuits.started(params, states, (Params, State), "time"), params.circuit
+    p = prepare(params, states.V.dtype, DEFAULT_DT)
 
-    def at(y: State) -> Array:
-        c, p = params.circuit, prepare(params, y.V.dtype)
-        E = [nernst(c.constants, y.Ca) if channel.E is None else channel.E for channel in c.channels]
-        ionic = [γ * (y.V - E_i) for γ, E_i in zip(conductances(c, p.g, pack(y).x.T), E, strict=True)]
-        G, J = synaptic_input(c, p.w, y.s)
-        return jnp.stack([*ionic, G * y.V - J, electrical_current(c, p.ge, y.V)], -1)
+    def at_state(y: State) -> Array:
+        w, found = pack(circuit, y), []
+        for membrane, g, x, V, Ca in zip(circuit.membranes, p.g, w.x, split(circuit, w.V), split(circuit, w.Ca), strict=True):
+            opened = zip(membrane.channels, conductances(membrane, g, x), strict=True)
+            I = [current_of(channel, membrane.constants, γ, V, Ca) for channel, γ in opened]
+            found.append(jnp.stack(I) if I else jnp.zeros((0, *V.shape), V.dtype))
+        G, J = chemical(circuit, p, w)
+        others = jnp.stack([G * w.V - J, electrical_current(p.gap, w.V)])
+        return jnp.concatenate([join(circuit, filled_up(found), 1), others]).T
 
-    return jax.vmap(at)(circuits.started(params, states, (Params, State), "time"))
+    return jax.vmap(at_state)(states)
 
 
 compiled_currents = jax.jit(currents)
@@ -1038,23 +1191,47 @@ FROM_SETTINGS = SETTINGS_STORE  # where the store is if a call does not say
 def isolated(params: Params, populations: Sequence[int]) -> Params:
     """One cell of each of some populations, without synapses of any kind."""
     c = params.circuit
-    cells = tuple(c.populations[i]._replace(size=1, copies=1) for i in populations)
-    g = np.asarray(params.g)[list(populations)]
-    return Params(g, np.zeros(0), np.zeros(()), c._replace(populations=cells, synapses=()))
+    some = [c.populations[i] for i in populations]
+    kinds = sorted({p.membrane for p in some})
+    cells = tuple(p._replace(size=1, copies=1, membrane=kinds.index(p.membrane)) for p in some)
+    membranes = tuple(c.membranes[i] for i in kinds)
+    g = np.asarray(params.g)[list(populations), : max(len(m.channels) for m in membranes)]
+    alone = c._replace(populations=cells, synapses=(), membranes=membranes, junctions=(), kinetic=(), kinds=())
+    return Params(g, np.zeros(0), np.zeros(()), alone)
 
 
 def cell_key(params: Params, population: int, **scheme: Any) -> str:
     """Everything that decides the thermalized state of a cell, as text."""
     c = params.circuit
-    about = {"format": STORE_FORMAT, "g": np.asarray(params.g)[population].tolist(), "constants": c.constants._asdict(),
-             "channels": repr(c.channels), "transmitters": repr(c.transmitters), "start": "cold", "fields": State._fields, **scheme}  # fmt: skip
+    membrane = c.membranes[c.populations[population].membrane]
+    g = np.asarray(params.g)[population, : len(membrane.channels)].tolist()
+    about = {"format": STORE_FORMAT, "g": g, "constants": membrane.constants._asdict(),
+             "channels": spelled(membrane), "transmitters": repr(c.transmitters), "start": "cold", "fields": State._fields[:5], **scheme}  # fmt: skip
     return json.dumps(about, ensure_ascii=False, sort_keys=True)
 
 
-def plain_channels(circuit: Circuit) -> bool:
-    """Whether all gates are `Curve`s, whose text says all about them."""
-    gates = [g for c in circuit.channels for g in (c.m, c.h) if g]
-    return all(isinstance(f, Curve) for g in gates for f in (g.inf, g.tau))
+def spelled(membrane: Membrane) -> str:
+    """The channels of a membrane as text, what a channel of the papers has first, so that stored states are found again."""
+    texts = []
+    for c in membrane.channels:
+        usual = nernstian(c) and c.ion == "Ca"
+        plain = f"name={c.name!r}, E={None if usual else c.E!r}, p={c.p!r}, m={c.m!r}, h={c.h!r}"
+        more = "" if c.q == 1 and usual == (c.ion == "Ca") else f", q={c.q!r}, ion={c.ion!r}"
+        texts.append(f"Channel({plain}{more})")
+    return f"({', '.join(texts)}{',' * (len(texts) == 1)})" + ("" if membrane.pool else " without a pool")
+
+
+def told_by_text(x: Any) -> bool:
+    """Whether the text of a gate, a function or a number says all about it."""
+    if isinstance(x, Gate) or (is_dataclass(x) and not isinstance(x, type)):
+        inside = x if isinstance(x, Gate) else [getattr(x, f.name) for f in fields(x)]
+        return all(map(told_by_text, inside))
+    return isinstance(x, (int, float, str, tuple)) or x is None
+
+
+def is_storable(membrane: Membrane) -> bool:
+    """Whether a key can say all about a cell."""
+    return all(told_by_text(x) for c in membrane.channels for x in (c.m, c.h, c.E))
 
 
 class Slopes(Vectors):
@@ -1081,49 +1258,36 @@ class Slopes(Vectors):
             return self.flatten(self.compiled_slope(self.params, self.unflatten(y), I))
 
 
-class Prinz2004(Labelled, Slopes):
-    """A pyloric circuit: `result = model(t)` simulates it.
+class Model(Labelled, Slopes, Portable):
+    """Cells and what joins them, ready to run: all that `Prinz2004` and the networks of later chapters have in common.
 
-    pop_sizes: label -> number of cells, in any order; a label is a cell type (AB, PD, AB/PD, LP, PY), one with
-    the number of a cell of `neuron_models` ("LP 4"), or any other whose type `cell_types` gives.
-    gs (nS): mapping (presynaptic terminal, postsynaptic population) -> g, labelled DataFrame, or array
-    (post × pre); in the last two zeros are no synapses. g_ion (mS/cm²): one row for each population; without it
-    the labels name the cells. ge (nS) couples AB and PD cells. dtype: "float64" or "float32".
-    Raises ValueError or TypeError on bad input.
+    A subclass reads its arguments, and sets `labels` (of populations), `params`, `cold` (a state to start from) and `dtype`.
     """
 
-    models, cell_types, transmitters = neuron_models, CELL_TYPES, TRANSMITTERS
+    labels: tuple[str, ...]
+    params: Params
+    cold: State
+    dtype: str
+    starts_thermalized = True  # whether a run without a state starts with thermalized cells, or cold
+
     slope, compiled_slope = staticmethod(derivative), staticmethod(jax.jit(derivative))
 
-    def __init__(
-        self, pop_sizes: Mapping[str, int], gs: Any, g_ion: Any = None, *, ge: float | None = None,
-        cell_types: Mapping[str, str] | None = None, dtype: str | None = None,
-        channels: tuple[Channel, ...] = CHANNELS, constants: Constants = CONSTANTS,
-    ) -> None:  # fmt: skip
-        sizes, channels = checks.populations(pop_sizes), circuits.channels(channels, Channel, Gate, CHANNELS)
-        models = self.models.reindex(columns=[c.name for c in channels], fill_value=0.0)
-        named, constants = circuits.named_types(cell_types, sizes), circuits.constants(constants, Constants)
-        self.dtype = load_settings().precision if dtype is None else dtype
-        checks.choice("dtype", self.dtype, ("float64", "float32"))
-        self.labels = tuple(sizes)
-        types, rows = zip(
-            *(circuits.cell_type(label, named, CELL_TYPES, models) for label in sizes), strict=True
-        )
-        told = {label: kind for label, kind in zip(sizes, types, strict=True) if label not in named}
-        g = circuits.membrane_conductances(g_ion, self.labels, told, rows, CELL_TYPES, models, constants.A)
-        self.terminals = circuits.terminals(self.labels, [CELL_TYPES[t] for t in types])
-        pairs = circuits.synapses(gs, self.labels, self.terminals)
-        coupling = circuits.coupling(DEFAULT_GE if ge is None else ge)
-        end = {e.label: e for e in self.terminals}
-        for pre, post in pairs:
-            circuits.no_autapse(pre, post, self.labels[end[pre].population] == post, sizes[post])
-        self.circuit = Circuit(
-            tuple(Population(label, t, sizes[label]) for label, t in zip(self.labels, types, strict=True)),
-            tuple(Synapse(a, end[a].population, TRANSMITTERS.index(end[a].transmitter), self.labels.index(b)) for a, b in pairs),
-            channels, constants,
-        )  # fmt: skip
-        self.params = Params(g, np.array(list(pairs.values()), float), coupling, self.circuit)
-        self.cold = cold_start(self.circuit)
+    @property
+    def circuit(self) -> Circuit:
+        """What is fixed when the model is compiled."""
+        return self.params.circuit
+
+    @property
+    def ends(self) -> list[tuple[str, int, int]]:
+        """Label, population and index of the transmitter of each terminal that makes graded synapses."""
+        found = dict.fromkeys((s.pre, s.transmitter, s.terminal) for s in self.circuit.synapses)
+        return [(label, population, kind) for population, kind, label in sorted(found)]
+
+    def like(self, params: Params) -> Any:
+        """The model with other numbers, or another circuit."""
+        new = copy(self)
+        new.params, new.cold = params, cold_start(params.circuit)
+        return new
 
     def currents(self, states: State) -> np.ndarray:
         """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, at recorded states."""
@@ -1133,11 +1297,7 @@ class Prinz2004(Labelled, Slopes):
     def thermalize(self, *, solver: Any = None, dt: float | None = None) -> SimResult:
         """The isolated run of one cell of each population, for inspection; recorded every ms."""
         solver, dt = self._scheme(solver, dt, fixed=True)
-        alone = object.__new__(Prinz2004)
-        alone.__dict__.update(self.__dict__)
-        alone.params = isolated(self.params, range(len(self.labels)))
-        alone.circuit = alone.params.circuit
-        alone.cold = cold_start(alone.circuit)
+        alone = self.like(isolated(self.params, range(len(self.labels))))
         return alone(THERMALIZATION_TIMES, state=alone.cold, solver=solver, dt=dt)
 
     def get_thermalization(
@@ -1147,22 +1307,31 @@ class Prinz2004(Labelled, Slopes):
         solver, dt = self._scheme(solver, dt, fixed=True)
         scheme = {"solver": solver, "dt": dt, "duration": THERMALIZATION, "dtype": self.dtype}
         keys = [cell_key(self.params, i, **scheme) for i in range(len(self.labels))]
+        kinds = [self.circuit.membranes[p.membrane] for p in self.circuit.populations]
+        found = list[Mapping[str, np.ndarray]]([{}] * len(kinds))
+        for membrane in dict.fromkeys(kinds):  # all cells of one kind together
+            mine = [i for i, kind in enumerate(kinds) if kind == membrane]
+            one = cold_start(isolated(self.params, mine[:1]).circuit)
+            where = thermalization_store(store) if is_storable(membrane) else ThermalizationStore(None)
+            compute = lambda missing, mine=mine: self._run_alone([mine[i] for i in missing], solver, dt)  # noqa: E731
+            sound = lambda entry, one=one: checks.stored_state(entry, one, self.dtype)  # noqa: E731
+            for i, entry in zip(mine, where.get_or_compute([keys[i] for i in mine], compute, sound), strict=True):
+                found[i] = entry
+        width = {x: getattr(self.cold, x).shape[1:] for x in State._fields[:5]}
+        whole = {x: np.stack([filled_to(e[x], width[x]) for e in found])[self.rows] for x in width}
+        return State(**whole, z=starts(self.circuit))
 
-        def compute(missing: list[int]) -> list[dict[str, np.ndarray]]:
-            params = isolated(self.params, missing)
-            with precision(self.dtype):
-                grid, slots = grid_of(THERMALIZATION_TIMES, 0.0, dt)
-                start = State(*(np.asarray(x, self.dtype) for x in cold_start(params.circuit)))
-                y = compiled_integrate(
-                    params, start, I=np.zeros(len(missing)), slots=slots, grid=grid, solver=solver, dt=dt, t0=0.0
-                )
-            circuits.thermalized(y, THERMALIZATION_TIMES, [self.labels[i] for i in missing])
-            return [{x: np.asarray(getattr(y, x))[-1, i] for x in State._fields} for i in range(len(missing))]
-
-        where = thermalization_store(store) if plain_channels(self.circuit) else ThermalizationStore(None)
-        one = cold_start(isolated(self.params, [0]).circuit)
-        found = where.get_or_compute(keys, compute, lambda entry: checks.stored_state(entry, one, self.dtype))
-        return State(*(np.stack([e[x] for e in found])[self.rows] for x in State._fields))
+    def _run_alone(self, populations: Sequence[int], solver: Any, dt: float) -> list[dict[str, np.ndarray]]:
+        """States of some populations' cells after the isolated run."""
+        params = isolated(self.params, populations)
+        with precision(self.dtype):
+            grid, slots = grid_of(THERMALIZATION_TIMES, 0.0, dt)
+            start = jax.tree.map(lambda x: np.asarray(x, self.dtype), cold_start(params.circuit))
+            y = compiled_integrate(
+                params, start, I=np.zeros(len(populations)), slots=slots, grid=grid, solver=solver, dt=dt, t0=0.0
+            )
+        circuits.thermalized(y, THERMALIZATION_TIMES, [self.labels[i] for i in populations])
+        return [{x: np.asarray(getattr(y, x))[-1, i] for x in State._fields[:5]} for i in range(len(populations))]
 
     @staticmethod
     def clear_thermalization_store(store: Any = FROM_SETTINGS) -> int:
@@ -1197,23 +1366,23 @@ class Prinz2004(Labelled, Slopes):
             checks.steps(t, t0, dt)
             grid, slots = grid_of(t, t0, dt, size)
         I = current(I_ext, self.labels, self.rows, t, t0)
-        start = (
-            self.get_thermalization(solver=solver, dt=dt, store=store)
-            if state is None
-            else checks.state(state, self.cold)
-        )
-        params, start, I, expand = self._without_copies(start, I)
+        thermalized = state is None and self.starts_thermalized
+        if state is None:
+            state = self.get_thermalization(solver=solver, dt=dt, store=store) if thermalized else self.cold
+            start_is = "thermalized" if thermalized else "cold"
+        else:
+            state, start_is = checks.state(state, self.cold), "given"
+        params, start, I, expand = self._without_copies(state, I)
         with precision(self.dtype):
-            start = State(*(np.asarray(x, self.dtype) for x in start))
+            start = jax.tree.map(lambda x: np.asarray(x, self.dtype), start)
             if isinstance(solver, str):
                 run = compiled_with_function if callable(I) else compiled_integrate
                 I = I.at_steps(t0, dt, grid) if isinstance(I, Samples) else I
                 states = run(params, start, I=I, slots=slots, grid=grid, solver=solver, dt=dt, t0=t0, record=fields)
             else:
                 states = run_adaptively(integrate_adaptively, params, start, t, I, solver=solver, t0=t0, rtol=rtol, atol=atol)
-            states = in_part(State(*(np.asarray(x)[:, expand] for x in states)), fields)
+            states = in_part(jax.tree.map(lambda x: np.asarray(x)[:, expand], states), fields)
         run_is_sound(states, t, self.cells)
-        start_is = "thermalized" if state is None else "given"
         return SimResult(t, states, self, run=run_of(self, solver, t0, start_is, dt=dt, rtol=rtol, atol=atol))
 
     def _without_copies(self, start: State, I: Any) -> tuple[Params, State, Any, np.ndarray]:
@@ -1222,16 +1391,76 @@ class Prinz2004(Labelled, Slopes):
         alike = lambda x: np.array_equal(x, x[first][self.rows])  # noqa: E731
         function = callable(I) and jax.eval_shape(I, 0.0).shape != ()
         values = None if callable(I) else (I.values.T if isinstance(I, Samples) else I)
-        if function or not all(map(alike, start)) or (values is not None and not alike(values)):
+        if self.circuit.kinetic or function or not all(map(alike, start[:5])) or (values is not None and not alike(values)):
             return self.params, start, I, np.arange(len(self.rows))
         if values is not None:
             I = I._replace(values=I.values[:, first]) if isinstance(I, Samples) else I[first]
         return (
             self.params.replace(circuit=self.circuit.alike()),
-            State(*(x[first] for x in start)),
+            jax.tree.map(lambda x: x[first], start),
             I,
             self.rows,
         )
+
+
+class Prinz2004(Model):
+    """A pyloric circuit: `result = model(t)` simulates it.
+
+    pop_sizes: label -> number of cells, in any order; a label is a cell type (AB, PD, AB/PD, LP, PY), one with
+    the number of a cell of `neuron_models` ("LP 4"), or any other whose type `cell_types` gives.
+    gs (nS): mapping (presynaptic terminal, postsynaptic population) -> g, labelled DataFrame, or array
+    (post × pre); in the last two zeros are no synapses. g_ion (mS/cm²): one row for each population; without it
+    the labels name the cells. ge (nS) couples AB and PD cells. dtype: "float64" or "float32".
+    Raises ValueError or TypeError on bad input.
+    """
+
+    models, cell_types, transmitters = neuron_models, CELL_TYPES, TRANSMITTERS
+
+    def __init__(
+        self, pop_sizes: Mapping[str, int], gs: Any, g_ion: Any = None, *, ge: float | None = None,
+        cell_types: Mapping[str, str] | None = None, dtype: str | None = None,
+        channels: tuple[Channel, ...] = CHANNELS, constants: Constants = CONSTANTS,
+    ) -> None:  # fmt: skip
+        sizes, channels = checks.populations(pop_sizes), circuits.channels(channels, Channel, Gate, CHANNELS)
+        models = self.models.reindex(columns=[c.name for c in channels], fill_value=0.0)
+        named, constants = circuits.named_types(cell_types, sizes), circuits.constants(constants, Constants)
+        self.dtype = load_settings().precision if dtype is None else dtype
+        checks.choice("dtype", self.dtype, ("float64", "float32"))
+        self.labels = tuple(sizes)
+        types, rows = zip(
+            *(circuits.cell_type(label, named, CELL_TYPES, models) for label in sizes), strict=True
+        )
+        told = {label: kind for label, kind in zip(sizes, types, strict=True) if label not in named}
+        g = circuits.membrane_conductances(g_ion, self.labels, told, rows, CELL_TYPES, models, constants.A)
+        self.terminals = circuits.terminals(self.labels, [CELL_TYPES[t] for t in types])
+        pairs = circuits.synapses(gs, self.labels, self.terminals)
+        coupling = circuits.coupling(DEFAULT_GE if ge is None else ge)
+        end = {e.label: e for e in self.terminals}
+        for pre, post in pairs:
+            circuits.no_autapse(pre, post, self.labels[end[pre].population] == post, sizes[post])
+        populations = tuple(Population(label, t, sizes[label]) for label, t in zip(self.labels, types, strict=True))
+        joined = tuple(
+            Connection(a, end[a].population, TRANSMITTERS.index(end[a].transmitter), self.labels.index(b)) for a, b in pairs
+        )
+        circuit = Circuit(populations, joined, (Membrane(channels, constants),), TRANSMITTERS, pacemaker_pairs(populations))
+        self.params = Params(g, np.array(list(pairs.values()), float), coupling, circuit)
+        self.cold = cold_start(circuit)
+
+    @property
+    def ends(self) -> list[tuple[str, int, int]]:
+        """Label, population and index of the transmitter of each terminal, also of those without a synapse."""
+        return [(end.label, end.population, TRANSMITTERS.index(end.transmitter)) for end in self.terminals]
+
+
+def pacemaker_pairs(populations: Sequence[Population]) -> tuple[tuple[int, int], ...]:
+    """All pairs of populations of pacemaker cells, a population of several cells with itself, too."""
+    paced = [i for i, p in enumerate(populations) if p.type in PACEMAKERS]
+    return tuple((i, j) for i in paced for j in paced if i < j or (i == j and populations[i].size * populations[i].copies > 1))
+
+
+def filled_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """x with zeros behind it, in a shape."""
+    return np.pad(x, [(0, n - m) for n, m in zip(shape, x.shape, strict=True)]) if shape else x
 
 
 @cache

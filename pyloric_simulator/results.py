@@ -9,10 +9,11 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -98,7 +99,7 @@ class Result:
     @property
     def final_state(self) -> Any:
         """State at the last recorded time, from which `model(t, state=..., t0=self.t[-1])` goes on."""
-        return type(self.states)(*(x[-1] for x in self.states))
+        return jax.tree.map(lambda x: x[-1], self.states)
 
     def __getitem__(self, times: Any) -> Self:
         """The part between two times in ms, both included: `result[2000:3000]`."""
@@ -171,15 +172,9 @@ class Result:
     def _index(self) -> pd.Index:
         return pd.Index(self.t, name="time")
 
-    def _table(self, x: np.ndarray, channels: Sequence[str] | None = None) -> pd.DataFrame:
-        """x (time, cell) or (time, cell, channel) with its labels."""
-        cells = self.model.cells
-        if channels is None:
-            return pd.DataFrame(x, self._index, cells)
-        keys = pd.MultiIndex.from_tuples(
-            [(*cell, c) for cell in cells for c in channels], names=[*cells.names, "channel"]
-        )
-        return pd.DataFrame(x.reshape(len(self.t), -1), self._index, keys)
+    def _table(self, x: np.ndarray) -> pd.DataFrame:
+        """x (time, cell) with its labels."""
+        return pd.DataFrame(x, self._index, self.model.cells)
 
     def _flat(self, variables: Sequence[str] | None) -> tuple[pd.DataFrame, dict[str, str]]:
         """Tables side by side under names such as "V AB/PD 0", and the unit of each column."""
@@ -215,52 +210,62 @@ class SimResult(Result):
     @property
     def s(self) -> pd.DataFrame:
         """Activation of the synapses of each terminal, 0…1: index time, columns pop (label of the terminal) and index."""
-        names, columns = [], []
-        for end in self.model.terminals:
-            for number, cell in enumerate(np.flatnonzero(self.model.rows == end.population)):
-                names.append((end.label, number))
-                columns.append(self.states.s[:, cell, self.model.transmitters.index(end.transmitter)])
-        labels = pd.MultiIndex.from_tuples(names, names=self.model.cells.names)
-        return pd.DataFrame(np.stack(columns, 1), self._index, labels)
+        columns, index = dict[tuple[Any, ...], np.ndarray](), self.model.cells
+        for label, population, transmitter in self.model.ends:
+            for number, cell in enumerate(np.flatnonzero(self.model.rows == population)):
+                columns[label, number] = self.states.s[:, cell, transmitter]
+        return self._columns(columns, index.names)
 
     @property
     def m(self) -> pd.DataFrame:
         """Activation, 0…1: index time, columns pop, index, channel."""
-        return self._table(self.states.m, [c.name for c in self.model.circuit.channels if c.m])
+        return self._of_channels(self.states.m, lambda membrane: [c.name for c in membrane.channels if c.m])
 
     @property
     def h(self) -> pd.DataFrame:
         """Inactivation, 0…1: index time, columns pop, index, channel."""
-        return self._table(self.states.h, [c.name for c in self.model.circuit.channels if c.h])
+        return self._of_channels(self.states.h, lambda membrane: [c.name for c in membrane.channels if c.h])
 
     @property
     def currents(self) -> pd.DataFrame:
-        """Membrane currents, nA, outward positive: columns pop, index, channel, with channels "synaptic" and "electrical"."""
-        names = [c.name for c in self.model.circuit.channels]
-        return self._table(self.model.currents(self.states), [*names, "synaptic", "electrical"])
+        """Currents, nA, outward positive: columns pop, index, channel, with channels "synaptic" and "electrical"."""
+        found = self.model.currents(self.states)
+        n = found.shape[-1] - 2
+        ionic = self._of_channels(found[..., :n], lambda membrane: [c.name for c in membrane.channels])
+        columns = dict[tuple[Any, ...], np.ndarray]()
+        for i, cell in enumerate(self.model.cells):
+            columns |= {key: ionic[key].to_numpy() for key in ionic.columns if key[:2] == cell}
+            columns |= {(*cell, "synaptic"): found[:, i, n], (*cell, "electrical"): found[:, i, n + 1]}
+        return self._columns(columns, ionic.columns.names)
+
+    def monitor(self, f: Callable[[Any], Any]) -> pd.DataFrame:
+        """f of the recorded states, (time, cell), with its labels: `run.monitor(lambda y: y.m[..., 0] ** 3)`."""
+        checks.function("f", f, "lambda y: y.m[..., 0]")
+        return self._table(checks.monitored(f(self.states), self.states.V.shape))
+
+    def _of_channels(self, x: np.ndarray, names_of: Callable[[Any], Sequence[str]]) -> pd.DataFrame:
+        """x (time, cell, channel) with the names that each cell's membrane has for its channels."""
+        circuit, columns = self.model.circuit, dict[tuple[Any, ...], np.ndarray]()
+        for i, (cell, row) in enumerate(zip(self.model.cells, circuit.rows, strict=True)):
+            names = names_of(circuit.membranes[circuit.populations[row].membrane])
+            columns |= {(*cell, name): x[:, i, k] for k, name in enumerate(names)}
+        return self._columns(columns, [*self.model.cells.names, "channel"])
+
+    def _columns(self, columns: Mapping[tuple[Any, ...], np.ndarray], names: Sequence[str]) -> pd.DataFrame:
+        """Columns under their names."""
+        data = np.column_stack(list(columns.values())) if columns else np.zeros((len(self.t), 0))
+        return pd.DataFrame(data, self._index, pd.MultiIndex.from_tuples(columns, names=names))
 
     def spike_times(self, threshold: float = SPIKE_THRESHOLD) -> dict[tuple[str, int], np.ndarray]:
         """Times (ms) of the spikes of each cell, tops of V above `threshold` (mV), at the resolution of `t`."""
+        threshold = checks.number("threshold", threshold, "mV")
         traces = zip(self.model.cells, self.states.V.T, strict=True)
         return {cell: local_maxima(self.t, V, threshold) for cell, V in traces}
 
     @property
     def about(self) -> dict[str, Any]:
         """What files say about the model."""
-        return {"circuit": describe(self.model)}
-
-
-def describe(model: Any) -> Mapping[str, Any]:
-    """A circuit as plain data: sizes, mS/cm², nS, and the constants that are not the papers'."""
-    channels = [c.name for c in model.circuit.channels]
-    g = {
-        label: dict(zip(channels, map(float, row), strict=True))
-        for label, row in zip(model.labels, model.params.g, strict=True)
-    }
-    gs = [[pre, post, float(g)] for (pre, post), g in zip(model.synapses, model.params.gs, strict=True)]
-    sizes = {p.label: p.size for p in model.circuit.populations}
-    found = {"pop_sizes": sizes, "g_ion (mS/cm²)": g, "gs (nS)": gs, "ge (nS)": float(model.params.ge)}
-    return found | ({"constants": changed} if (changed := changed_constants(model)) else {})
+        return self.model.about
 
 
 def changed_constants(model: Any) -> dict[str, float]:
