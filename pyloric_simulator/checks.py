@@ -395,10 +395,8 @@ def state(y: Any, like: Any) -> Any:
         raise TypeError(
             f"state is {type(y).__name__}; it must be a State, such as `result.final_state` or `model.get_thermalization()`."
         )
-    there = {name: want for name, want in like._asdict().items() if not isinstance(want, tuple)}  # () is none
-    y = like._replace(**{name: numbers(f"state.{name}", getattr(y, name)) for name in there})
-    for name, want in there.items():
-        x = getattr(y, name)
+    y = type(like)(*(numbers(f"state.{name}", x) for name, x in zip(like._fields, y, strict=True)))
+    for name, x, want in zip(like._fields, y, like, strict=True):
         if x.shape != want.shape:
             raise ValueError(
                 f"state.{name} has shape {x.shape}; this circuit needs {want.shape}. Take a state of the same circuit."

@@ -60,8 +60,8 @@ def constants(values: Any, kind: Any) -> Any:
 # ---------------------------------------------------------------- channels
 
 
-def channels(found: Any, kind: Any, gate: Any, known: Collection[Any]) -> tuple[Any, ...]:
-    """Channels as a tuple, each of which makes sense; the gates of `known` ones are not looked at again.
+def channels(found: Any, kind: Any, gate: Any, known: Collection[Any], calcium: Any) -> tuple[Any, ...]:
+    """Channels as a tuple, each of which makes sense; the gates of `known` ones are not looked at again. calcium: its reversal potential.
 
     Raises ValueError or TypeError for those that do not, before anything is compiled but gates of one's own.
     """
@@ -78,14 +78,15 @@ def channels(found: Any, kind: Any, gate: Any, known: Collection[Any]) -> tuple[
             channel(c, gate)
     if not found:
         raise ValueError("channels is empty; a cell needs one at least. Take CHANNELS, or some of them.")
-    return checks.channel_list(found)
+    found = checks.channel_list(found)
+    return tuple(c._replace(E=calcium, ion="Ca") if c.E is None else c for c in found)
 
 
 def channel(c: Any, gate: Any) -> None:
     """One channel: a name, a reversal potential, an exponent that goes with its gates, and gates that can be."""
     if not isinstance(c.name, str) or not c.name:
         raise TypeError(f"the name of a channel is {c.name!r}; it must be text, such as 'Na'.")
-    if c.E is not None:
+    if c.E is not None and not hasattr(c.E, "linear"):
         if isinstance(c.E, str):
             raise TypeError(f"E of the channel {c.name!r} is {c.E!r}; it must be a number in mV, or None for calcium. Say E=None.")
         E = checks.number(f"E of the channel {c.name!r}", c.E, "mV, or None for calcium")
@@ -478,7 +479,7 @@ def params_fit(params: Any, kind: Any) -> None:
 def startable(state: Any) -> Any:
     """A state from which a run can start: finite, with positive calcium. Fields that JAX traces are left alone."""
     for name, x in state._asdict().items():
-        if isinstance(x, (jax.core.Tracer, tuple)):
+        if isinstance(x, jax.core.Tracer):
             continue
         bad = ~np.isfinite(x) if name != "Ca" else ~(np.isfinite(x) & (np.asarray(x) > 0))
         if bad.any():
@@ -487,27 +488,27 @@ def startable(state: Any) -> Any:
     return state
 
 
-def started(params: Any, state: Any, kinds: tuple[Any, Any], leading: str | None = None) -> Any:
+def started(params: Any, state: Any, kind: Any, state_of: Any, leading: str | None = None) -> Any:
     """A state as JAX arrays of one floating type, the widest of its fields, after checking it and the parameters.
 
-    kinds: `Params` and `State`. leading: "time" for a trajectory. Raises TypeError or ValueError for other types and shapes.
+    kind: `Params`; state_of: builds the state of a circuit. leading: "time" for a trajectory. Raises TypeError or ValueError for other
+    types and shapes.
     """
-    params_fit(params, kinds[0])
-    if not isinstance(state, kinds[1]):
-        raise TypeError(
-            f"state is of type {type(state).__name__}; it must be a State of a circuit, such as `model.get_thermalization()` or "
-            "`result.final_state`."
-        )
+    params_fit(params, kind)
     wanted = shapes_of_state(params.circuit)
-    fields = {name: getattr(state, name) for name in wanted}
-    known = {name: x if isinstance(x, jax.Array) else checks.numbers(f"state.{name}", x) for name, x in fields.items()}
+    if not isinstance(state, tuple) or getattr(state, "_fields", None) != tuple(wanted):
+        raise TypeError(
+            f"state is of type {type(state).__name__}; it must be a State of this circuit, such as `model.get_thermalization()`, `model.cold` "
+            "or `result.final_state`."
+        )
+    known = {name: x if isinstance(x, jax.Array) else checks.numbers(f"state.{name}", x) for name, x in state._asdict().items()}
     fits("state", known, wanted, leading)
     types = {np.dtype(x.dtype) for x in known.values()}
     if wrong := [d for d in types if d not in (np.float32, np.float64) and d.kind not in "iu"]:
         raise TypeError(f"state is of {wrong[0]}; it must consist of numbers of single or double precision. Convert it: x.astype(float).")
     floating = [d for d in types if d.kind == "f"]
     dtype = jax.dtypes.canonicalize_dtype(np.result_type(*floating) if floating else np.float64)
-    return kinds[1](**{name: jnp.asarray(x, dtype) for name, x in known.items()})
+    return state_of(params.circuit, **{name: jnp.asarray(x, dtype) for name, x in known.items()})
 
 
 def replaced(params: Any, changes: Mapping[str, Any]) -> dict[str, Any]:

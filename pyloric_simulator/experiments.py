@@ -116,101 +116,37 @@ from .scale import CURRENT, DURATION, POTENTIAL, SYNAPSE, suspicion
 from .schedule import Grid, Slots, grid_of, recorded
 
 # %% [markdown]
-# ## Any model as a network
+# ## Any model
 #
-# The experiments act within a step of the simulation, so they are written once, for the networks of the
-# chapter before. A circuit of the first chapter is such a network, to the last bit (with gap junctions, to
-# rounding). Its cells start thermalized here, too; other networks start cold, unless a state is given.
+# The experiments act within a step of the simulation, on any cells: a circuit of the first chapter, a network, or a single cell, which is
+# a network of one. A run starts as a run of the model does, thermalized or cold, unless a state is given.
 
 
 # %%
-def network_of(model: Any) -> Network:
-    """A circuit of the first chapter, a cell or a network as a network with the same numbers. Raises TypeError for all else."""
-    checks.model_of_cells(model, (Prinz2004, Cell, Network))
-    if isinstance(model, Cell):
-        return Network({"cell": model})
-    return of_circuit(model) if isinstance(model, Prinz2004) else model
+def model_of(model: Any) -> Model:
+    """A circuit or a network as it is, a cell as a network of one. Raises TypeError for all else."""
+    checks.model_of_cells(model, (Model, Cell))
+    return Network({"cell": model}) if isinstance(model, Cell) else model
 
 
-def of_circuit(model: Prinz2004) -> Network:
-    """A circuit of the first chapter, with its present conductances."""
-    c, params, cells = model.circuit, model.params, dict[str, Cell]()
-    for label, g in zip(model.labels, np.asarray(params.g), strict=True):
-        placed = [component(channel, "")(float(x)) for channel, x in zip(c.channels, g, strict=True)]
-        cells[label] = Cell(placed, area=c.constants.A, calcium=Prinz2003.calcium)
-        cells[label].constants = c.constants
-    kinds = [Graded(x.name, x.E, x.gate(c.constants)) for x in c.transmitters]
-    wired = zip(c.synapses, np.asarray(params.gs), strict=True)
-    synapses: list[Any] = [Synapse(model.labels[s.pre], model.labels[s.post], kinds[s.transmitter], float(g)) for s, g in wired]
-    paced = [p.label for p in c.populations if p.type in PACEMAKERS]
-    sizes = {p.label: p.size for p in c.populations}
-    pairs = [(a, b) for i, a in enumerate(paced) for b in paced[i:] if a != b or sizes[a] > 1]
-    with warnings.catch_warnings():  # the circuit has checked its units
-        warnings.simplefilter("ignore", UserWarning)
-        return Network(cells, synapses + [GapJunction(a, b, float(params.ge)) for a, b in pairs], sizes=sizes, dtype=model.dtype)
+def start_of(model: Model, state: Any = None) -> Any:
+    """The start of a run: `state`, or that of the model."""
+    if state is None:
+        return model.get_thermalization() if model.starts_thermalized else model.cold
+    return checks.state(state, model.cold)
 
 
-def converted(model: Prinz2004, network: Network, y: Any) -> State:
-    """States of a circuit, with or without a leading time axis, as states of its network."""
-    names = [x.name for x in model.circuit.transmitters]
-    kept = [names.index(x.name) for x in network.structure.wiring.transmitters]
-    return State(y.V, y.Ca, np.asarray(y.s)[..., kept], y.m, y.h, np.zeros((*np.shape(y.V), 0)))
-
-
-def start_of(model: Any, network: Network, state: Any = None) -> State:
-    """The start of a run: `state`, in the form of the model or of its network; thermalized or cold without one."""
-    if isinstance(model, Prinz2004) and not isinstance(state, (State, NoisyState)):
-        return converted(model, network, model.get_thermalization() if state is None else checks.state(state, model.cold))
-    return network.cold if state is None else checks.state(state, network.cold)
-
-
-def cell_number(network: Network, cell: Any) -> int:
-    """Number of a cell: a label (its first cell), (label, number), or None in a network of one cell."""
-    cells = list(network.cells)
-    checks.one_cell(cell, cells, network.labels)
+def cell_number(model: Model, cell: Any) -> int:
+    """Number of a cell: a label (its first cell), (label, number), or None in a model of one cell."""
+    cells = list(model.cells)
+    checks.one_cell(cell, cells, model.labels)
     return cells.index(cells[0] if cell is None else (cell, 0) if isinstance(cell, str) else tuple(cell))
 
 
-# %% [markdown]
-# An experiment may change a network: add a channel, warm it. The new one is made from the present numbers of the old one, which may have been
-# changed since it was built.
-
-
-# %%
-def group_of(structure: Structure, population: int) -> int:
-    """The group to which the cells of a population belong."""
-    cell = int(np.flatnonzero(structure.rows == population)[0])
-    return next(n for n, group in enumerate(structure.groups) if cell in group.cells)
-
-
-def pool_of(calcium: Calcium | None, c: Constants) -> Calcium | None:
-    """The pool with the present constants."""
-    return calcium and calcium._replace(f=c.f, τ=c.τ_Ca, rest=c.Ca_rest, outside=c.Ca_out)
-
-
-def present(network: Network) -> tuple[dict[str, Cell], list[Any]]:
-    """Cells and connections of a network with its present numbers."""
-    cells, params, labels, s = dict[str, Cell](), network.params, network.labels, network.structure
-    for number, label in ((i, x) for i, (x, n) in enumerate(network.cells) if n == 0):
-        group, place = s.groups[network.places[number][0]], network.places[number]
-        old, g = network.made_of[label], np.asarray(params.g[place[0]])[group.circuit.rows[place[1]]]
-        placed = [c._replace(source="")(float(x)) for c, x in zip(group.channels, g, strict=True)]
-        pool = pool_of(old.calcium, group.circuit.constants)
-        cells[label] = Cell(placed, area=old.area, calcium=pool, temperature=group.temperature)
-        cells[label].constants = group.circuit.constants
-    slow, own, gaps = (np.asarray(x) for x in (params.gs, params.gz, params.ge))
-    kinds = lambda pre: s.groups[group_of(s, pre)].circuit.transmitters  # noqa: E731
-    joined: list[Any] = [Synapse(labels[w.pre], labels[w.post], kinds(w.pre)[w.transmitter], float(g))
-                         for w, g in zip(s.wiring.synapses, slow, strict=True)]  # fmt: skip
-    joined += [Synapse(labels[pre], labels[post], s.kinds[kind], float(g)) for (pre, post, kind), g in zip(s.kinetic, own, strict=True)]
-    return cells, joined + [GapJunction(labels[a], labels[b], float(g)) for (a, b), g in zip(s.junctions, gaps, strict=True)]
-
-
-def rebuilt(network: Network, cells: Mapping[str, Cell], connections: Sequence[Any]) -> Network:
-    """A network of other cells and connections, with the sizes and the precision of this one."""
-    with warnings.catch_warnings():  # its units have been checked once
-        warnings.simplefilter("ignore", UserWarning)
-        return Network(cells, connections, sizes=network.sizes, dtype=network.dtype)
+def membrane_of(model: Model, cell: int) -> Membrane:
+    """The membrane of a cell."""
+    circuit = model.circuit
+    return circuit.membranes[circuit.populations[circuit.rows[cell]].membrane]
 
 
 # %% [markdown]

@@ -170,9 +170,9 @@ def used(circuit: Any) -> np.ndarray:
 
 
 def starts(circuit: Any) -> Any:
-    """Activation of the kinetic synapses at the start, (cell, slot); nothing without any."""
+    """Activation of the kinetic synapses at the start, (cell, slot); None without any."""
     if not circuit.kinetic:
-        return ()
+        return None
     first = np.array([kind.start for kind in circuit.kinds])
     return np.where(used(circuit), first[inlets_of(circuit).kind], 0.0).T
 

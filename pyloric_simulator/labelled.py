@@ -9,7 +9,6 @@ import os
 from collections.abc import Mapping
 from typing import Any, Self
 
-import jax
 import numpy as np
 import pandas as pd
 
@@ -33,20 +32,21 @@ class Vectors:
             raise TypeError(
                 f"state is of type {type(state).__name__}; it must be a state of this model, such as `result.final_state` or `model.cold`."
             )
-        wanted = {name: np.shape(x) for name, x in self.cold._asdict().items() if not isinstance(x, tuple)}
-        circuits.fits("state", state._asdict(), wanted)
-        return np.concatenate([np.asarray(x).ravel() for x in jax.tree.leaves(state)])
+        circuits.fits("state", state._asdict(), {name: np.shape(x) for name, x in self.cold._asdict().items()})
+        return np.concatenate([np.asarray(x).ravel() for x in state])
 
     def unflatten(self, y: Any) -> Any:
         """A vector y (…, variable), such as a solution of `solve_ivp`, as a state. Raises ValueError or TypeError for others."""
-        (like, tree), y = jax.tree.flatten(self.cold), np.asarray(y)
+        like, y = self.cold, np.asarray(y)
         size = sum(np.size(x) for x in like)
         if y.shape[-1:] != (size,):
             turned = " Turn it, y.T, for `solve_ivp` returns (variable, time)." if y.shape[:1] == (size,) else " Take it from `flatten`."
             raise ValueError(f"y has shape {y.shape}; its last axis must have the {size} variables of this model.{turned}")
         checks.numbers("y", y.ravel()[:0] if y.dtype.kind in "fiu" else y)
         parts = np.split(y, np.cumsum([np.size(x) for x in like])[:-1], axis=-1)
-        return tree.unflatten(part.reshape(*part.shape[:-1], *np.shape(x)) for part, x in zip(parts, like, strict=True))
+        return type(like)(
+            *(part.reshape(*part.shape[:-1], *np.shape(x)) for part, x in zip(parts, like, strict=True))
+        )
 
 
 class Labelled:

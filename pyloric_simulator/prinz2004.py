@@ -458,6 +458,11 @@ class Circuit(NamedTuple):
         return np.repeat(np.arange(len(self.populations)), [p.size for p in self.populations])
 
     @property
+    def pacemakers(self) -> np.ndarray:
+        """Which cells are of a type that paces the rhythm, shape (cell,)."""
+        return np.array([self.populations[i].type in PACEMAKERS for i in self.rows])
+
+    @property
     def groups(self) -> list[np.ndarray]:
         """Numbers of the cells of each membrane, (cell,) each."""
         of = np.array([p.membrane for p in self.populations], int)[self.rows]
@@ -576,7 +581,22 @@ class State(NamedTuple):
     s: Any  # (cell, transmitter) activation of the synapses that the cell makes, 0…1
     m: Any  # (cell, activating channel) 0…1
     h: Any  # (cell, inactivating channel) 0…1
-    z: Any = ()  # (cell, kinetic synapse onto the cell) activation; nothing without such synapses
+
+
+class KineticState(NamedTuple):
+    """The state of a circuit with synapses that have an equation of their own."""
+
+    V: Any  # (cell,) mV
+    Ca: Any  # (cell,) µM
+    s: Any  # (cell, transmitter) 0…1
+    m: Any  # (cell, activating channel) 0…1
+    h: Any  # (cell, inactivating channel) 0…1
+    z: Any  # (cell, kinetic synapse onto the cell) activation
+
+
+def state_of(circuit: Circuit, V: Any, Ca: Any, s: Any, m: Any, h: Any, z: Any = None) -> Any:
+    """A state with the fields that the circuit has."""
+    return KineticState(V, Ca, s, m, h, z) if circuit.kinetic else State(V, Ca, s, m, h)
 
 
 def activating(membrane: Membrane | Circuit) -> list[Channel]:
@@ -595,7 +615,7 @@ def cold_start(circuit: Circuit) -> State:
     V, Ca = (np.array([getattr(m.constants, x) for m in of], float) for x in ("V_cold", "Ca_rest"))
     n_m, n_h = (max(len(gates(m)) for m in circuit.membranes) for gates in (activating, inactivating))
     h = np.array([[i < len(inactivating(m)) for i in range(n_h)] for m in of], float).reshape(len(of), n_h)
-    return State(V, Ca, np.zeros((len(of), len(circuit.transmitters))), np.zeros((len(of), n_m)), h, starts(circuit))
+    return state_of(circuit, V, Ca, np.zeros((len(of), len(circuit.transmitters))), np.zeros((len(of), n_m)), h, starts(circuit))
 
 
 class Working(NamedTuple):
@@ -625,7 +645,7 @@ def pack(circuit: Circuit, y: State) -> Working:
     n = [(len(activating(m)), len(inactivating(m))) for m in circuit.membranes]
     of = zip(split(circuit, y.m), split(circuit, y.h), n, strict=True)
     x = tuple(jnp.swapaxes(jnp.concatenate([m[:, :i], h[:, :j]], 1), 0, 1) for m, h, (i, j) in of)
-    return Working(y.V, y.Ca, jnp.swapaxes(y.s, 0, 1), x, jnp.swapaxes(y.z, 0, 1) if circuit.kinetic else ())
+    return Working(y.V, y.Ca, jnp.swapaxes(y.s, 0, 1), x, jnp.swapaxes(y.z, 0, 1) if circuit.kinetic else None)
 
 
 def unpack(circuit: Circuit, y: Working) -> State:
@@ -634,7 +654,7 @@ def unpack(circuit: Circuit, y: Working) -> State:
     cells_first = lambda x: jnp.swapaxes(x, 0, 1)  # noqa: E731
     parts = [[x[:n] for x, n in zip(y.x, counts, strict=True)], [x[n:] for x, n in zip(y.x, counts, strict=True)]]
     m, h = (cells_first(join(circuit, filled_up(part), 1)) for part in parts)
-    return State(y.V, y.Ca, cells_first(y.s), m, h, cells_first(y.z) if circuit.kinetic else ())
+    return state_of(circuit, y.V, y.Ca, cells_first(y.s), m, h, cells_first(y.z) if circuit.kinetic else None)
 
 
 def filled_up(parts: Sequence[Array]) -> list[Array]:
@@ -839,13 +859,13 @@ def slopes(circuit: Circuit, p: Prepared, y: Working, I: Any) -> Working:
         (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit, membrane, V_i, Ca_i)
         s.append((s_inf - s_i) / τ_s)
         x.append((x_inf - x_i) / τ_x)
-    z = kinetic_rate(circuit, y.V, y.z) if circuit.kinetic else ()
+    z = kinetic_rate(circuit, y.V, y.z) if circuit.kinetic else None
     return Working(join(circuit, V), join(circuit, Ca), join(circuit, s, 1), tuple(x), z)
 
 
 def derivative(params: Params, state: State, I_ext: Any = 0.0) -> State:
     """Time derivative of the state, per ms. I_ext: () or (cell,) nA. Shapes as in `State`."""
-    state, circuit = circuits.started(params, state, (Params, State)), params.circuit
+    state, circuit = circuits.started(params, state, Params, state_of), params.circuit
     pure_current(I_ext, len(circuit.rows), None)
     p, y = prepare(params, state.V.dtype, DEFAULT_DT), project(circuit, pack(circuit, state))
     return unpack(circuit, slopes(circuit, p, y, jnp.asarray(I_ext, state.V.dtype)))
@@ -1032,12 +1052,13 @@ DEFAULT_SOLVER = "staggered"
 DEFAULT_DT = 0.05  # ms
 
 
-def flows(circuit: Circuit, p: Prepared, I: Input, dt: float, by: Arithmetic = ARITHMETIC) -> Flows:
-    """The flows of a circuit under an external current."""
+def flows(circuit: Circuit, p: Prepared, I: Input, dt: float, by: Arithmetic = ARITHMETIC, G: Input | None = None) -> Flows:
+    """The flows of a circuit under an external current I (nA) and, where there is one, an external conductance G (µS)."""
+    more = (lambda k: None) if G is None else G  # noqa: ARG005
     return Flows(
-        charge=lambda y, k, h: y._replace(V=charged(circuit, p, y, I(k), h, by)),
+        charge=lambda y, k, h: y._replace(V=charged(circuit, p, y, I(k), h, by, more(k))),
         relax=lambda y, k: relaxed(circuit, p, y, dt, by),  # noqa: ARG005
-        close=lambda y, k: y._replace(V=charged(circuit, p, y, I(k), dt / 2, by)),
+        close=lambda y, k: y._replace(V=charged(circuit, p, y, I(k), dt / 2, by, more(k))),
         euler=lambda y, k: euler_step(circuit, p, y, I(k), dt, by),
     )
 
@@ -1066,7 +1087,7 @@ def integrate(
 
     record: the fields of `State` to record; of the others only the last is returned, (1, …). None records all.
     """
-    state, circuit = circuits.started(params, state, (Params, State)), params.circuit
+    state, circuit = circuits.started(params, state, Params, state_of), params.circuit
     p, I_k = prepare(params, state.V.dtype, dt), input_at(I, dt, t0, state.V.dtype)
     f = flows(circuit, p, I_k, dt)
     advance = lambda y, k, n: SCHEMES[solver](f, y, k, n, dt)  # noqa: E731
@@ -1091,7 +1112,7 @@ def input_at(I: Any, dt: float, t0: float, dtype: Any) -> Input:
 # %%
 def integrate_adaptively(params: Params, state: State, t: Any, I: Any, **scheme: Any) -> State:
     """States at times t (ms), with a leading time axis, by a diffrax solver. I: () or (cell,) nA, or a function of t."""
-    y0, circuit = circuits.started(params, state, (Params, State)), params.circuit
+    y0, circuit = circuits.started(params, state, Params, state_of), params.circuit
     p = prepare(params, y0.V.dtype, DEFAULT_DT)
     current = I if callable(I) else lambda _: 0.0 if I is None else I
     slope = lambda t, y: slopes(circuit, p, project(circuit, y), jnp.asarray(current(t), y.V.dtype))  # noqa: E731
@@ -1119,7 +1140,7 @@ def simulate(
     atol instead of dt (ms). The precision is that of `state` under JAX's settings, see `precision`.
     Raises TypeError or ValueError for times, dt or solvers that cannot be used.
     """
-    state = circuits.startable(circuits.started(params, state, (Params, State)))
+    state = circuits.startable(circuits.started(params, state, Params, state_of))
     t, dt = checks.times(t, t0), checks.scheme(solver, dt, SCHEMES)
     n_cells = len(params.circuit.rows)
     if not isinstance(solver, str):
@@ -1146,7 +1167,7 @@ compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solve
 # %%
 def currents(params: Params, states: State) -> Array:
     """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, outward positive."""
-    states, circuit = circuits.started(params, states, (Params, State), "time"), params.circuit
+    states, circuit = circuits.started(params, states, Params, state_of, "time"), params.circuit
     p = prepare(params, states.V.dtype, DEFAULT_DT)
 
     def at_state(y: State) -> Array:
@@ -1206,7 +1227,7 @@ def cell_key(params: Params, population: int, **scheme: Any) -> str:
     membrane = c.membranes[c.populations[population].membrane]
     g = np.asarray(params.g)[population, : len(membrane.channels)].tolist()
     about = {"format": STORE_FORMAT, "g": g, "constants": membrane.constants._asdict(),
-             "channels": spelled(membrane), "transmitters": repr(c.transmitters), "start": "cold", "fields": State._fields[:5], **scheme}  # fmt: skip
+             "channels": spelled(membrane), "transmitters": repr(c.transmitters), "start": "cold", "fields": State._fields, **scheme}  # fmt: skip
     return json.dumps(about, ensure_ascii=False, sort_keys=True)
 
 
@@ -1292,7 +1313,7 @@ class Model(Labelled, Slopes, Portable):
     def currents(self, states: State) -> np.ndarray:
         """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, at recorded states."""
         with precision(self.dtype):
-            return np.asarray(compiled_currents(self.params, circuits.started(self.params, states, (Params, State), "time")))
+            return np.asarray(compiled_currents(self.params, circuits.started(self.params, states, Params, state_of, "time")))
 
     def thermalize(self, *, solver: Any = None, dt: float | None = None) -> SimResult:
         """The isolated run of one cell of each population, for inspection; recorded every ms."""
@@ -1317,9 +1338,9 @@ class Model(Labelled, Slopes, Portable):
             sound = lambda entry, one=one: checks.stored_state(entry, one, self.dtype)  # noqa: E731
             for i, entry in zip(mine, where.get_or_compute([keys[i] for i in mine], compute, sound), strict=True):
                 found[i] = entry
-        width = {x: getattr(self.cold, x).shape[1:] for x in State._fields[:5]}
+        width = {x: getattr(self.cold, x).shape[1:] for x in State._fields}
         whole = {x: np.stack([filled_to(e[x], width[x]) for e in found])[self.rows] for x in width}
-        return State(**whole, z=starts(self.circuit))
+        return state_of(self.circuit, **whole, z=starts(self.circuit))
 
     def _run_alone(self, populations: Sequence[int], solver: Any, dt: float) -> list[dict[str, np.ndarray]]:
         """States of some populations' cells after the isolated run."""
@@ -1331,7 +1352,7 @@ class Model(Labelled, Slopes, Portable):
                 params, start, I=np.zeros(len(populations)), slots=slots, grid=grid, solver=solver, dt=dt, t0=0.0
             )
         circuits.thermalized(y, THERMALIZATION_TIMES, [self.labels[i] for i in populations])
-        return [{x: np.asarray(getattr(y, x))[-1, i] for x in State._fields[:5]} for i in range(len(populations))]
+        return [{x: np.asarray(getattr(y, x))[-1, i] for x in State._fields} for i in range(len(populations))]
 
     @staticmethod
     def clear_thermalization_store(store: Any = FROM_SETTINGS) -> int:
@@ -1361,7 +1382,7 @@ class Model(Labelled, Slopes, Portable):
         """
         t, (solver, dt) = checks.times(t, t0), self._scheme(solver, dt)
         checks.tolerances(rtol, atol)
-        fields, size = fields_of(record, State._fields), circuits.bytes_of(self.params, self.circuit, record, self.dtype)
+        fields, size = fields_of(record, self.cold._fields), circuits.bytes_of(self.params, self.circuit, record, self.dtype)
         if isinstance(solver, str):
             checks.steps(t, t0, dt)
             grid, slots = grid_of(t, t0, dt, size)
@@ -1374,7 +1395,7 @@ class Model(Labelled, Slopes, Portable):
             state, start_is = checks.state(state, self.cold), "given"
         params, start, I, expand = self._without_copies(state, I)
         with precision(self.dtype):
-            start = jax.tree.map(lambda x: np.asarray(x, self.dtype), start)
+            start = type(start)(*(np.asarray(x, self.dtype) for x in start))
             if isinstance(solver, str):
                 run = compiled_with_function if callable(I) else compiled_integrate
                 I = I.at_steps(t0, dt, grid) if isinstance(I, Samples) else I
@@ -1391,7 +1412,7 @@ class Model(Labelled, Slopes, Portable):
         alike = lambda x: np.array_equal(x, x[first][self.rows])  # noqa: E731
         function = callable(I) and jax.eval_shape(I, 0.0).shape != ()
         values = None if callable(I) else (I.values.T if isinstance(I, Samples) else I)
-        if self.circuit.kinetic or function or not all(map(alike, start[:5])) or (values is not None and not alike(values)):
+        if self.circuit.kinetic or function or not all(map(alike, start)) or (values is not None and not alike(values)):
             return self.params, start, I, np.arange(len(self.rows))
         if values is not None:
             I = I._replace(values=I.values[:, first]) if isinstance(I, Samples) else I[first]
@@ -1421,7 +1442,7 @@ class Prinz2004(Model):
         cell_types: Mapping[str, str] | None = None, dtype: str | None = None,
         channels: tuple[Channel, ...] = CHANNELS, constants: Constants = CONSTANTS,
     ) -> None:  # fmt: skip
-        sizes, channels = checks.populations(pop_sizes), circuits.channels(channels, Channel, Gate, CHANNELS)
+        sizes, channels = checks.populations(pop_sizes), circuits.channels(channels, Channel, Gate, CHANNELS, Nernst())
         models = self.models.reindex(columns=[c.name for c in channels], fill_value=0.0)
         named, constants = circuits.named_types(cell_types, sizes), circuits.constants(constants, Constants)
         self.dtype = load_settings().precision if dtype is None else dtype

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
-import jax
 import numpy as np
 import pandas as pd
 
@@ -99,7 +98,7 @@ class Result:
     @property
     def final_state(self) -> Any:
         """State at the last recorded time, from which `model(t, state=..., t0=self.t[-1])` goes on."""
-        return jax.tree.map(lambda x: x[-1], self.states)
+        return type(self.states)(*(x[-1] for x in self.states))
 
     def __getitem__(self, times: Any) -> Self:
         """The part between two times in ms, both included: `result[2000:3000]`."""

@@ -307,7 +307,7 @@ def pacemaker(source: Any, found: Mapping[Any, Sequence[np.ndarray]]) -> Any:
     A circuit knows the types of its cells; otherwise a cell's label tells, "PD" or "PD 1".
     """
     circuit = getattr(getattr(source, "model", None), "circuit", None)
-    if circuit is not None:
+    if circuit is not None and any(p.type for p in circuit.populations):
         paces = circuit.pacemakers
     else:
         labels = [str(cell[0] if isinstance(cell, tuple) else cell) for cell in found]

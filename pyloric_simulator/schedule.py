@@ -118,7 +118,7 @@ def mixed(ys: Any, step: Array, fraction: Array) -> Any:
 
 def kept(view: Any, fields: tuple[str, ...]) -> Any:
     """What is seen, with nothing in the place of the fields that are not kept."""
-    return type(view)(*(x if name in fields or isinstance(x, tuple) else None for name, x in view._asdict().items()))
+    return type(view)(*(x if name in fields else None for name, x in view._asdict().items()))
 
 
 def with_last(ys: Any, last: Any) -> Any:
@@ -173,6 +173,7 @@ class NotRecorded:
 
 def in_part(states: Any, fields: tuple[str, ...] | None) -> Any:
     """Recorded states as a result holds them: NumPy arrays, and marks in the place of what was not recorded."""
-    arrays = {name: np.asarray(x) for name, x in states._asdict().items() if not isinstance(x, tuple)}
-    seen = lambda name, x: x if fields is None or name in fields else NotRecorded(name, x[-1])  # noqa: E731
-    return states._replace(**{name: seen(name, x) for name, x in arrays.items()})
+    arrays = {name: np.asarray(x) for name, x in states._asdict().items()}
+    if fields is None:
+        return type(states)(**arrays)
+    return type(states)(**{name: x if name in fields else NotRecorded(name, x[-1]) for name, x in arrays.items()})

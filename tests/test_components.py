@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 from scipy.integrate import solve_ivp
 
-from pyloric_simulator import components
 from pyloric_simulator.components import (
     GHK,
     Q10,
@@ -31,14 +30,13 @@ from pyloric_simulator.components import (
     Params,
     Prinz2003,
     Synapse,
-    exprel,
+    check_gate,
     linoid,
-    network_derivative,
     rates,
-    simulate_network,
     upstrokes,
 )
 from pyloric_simulator.inputs import Sampled
+from pyloric_simulator.kinetics import exprel
 from pyloric_simulator.prinz2004 import (
     ACETYLCHOLINE,
     CONSTANTS,
@@ -47,7 +45,12 @@ from pyloric_simulator.prinz2004 import (
     Curve,
     Gate,
     Prinz2004,
+    calcium_balance,
+    current_of,
+    derivative,
+    linear,
     neuron_models,
+    prepare,
     simulate,
 )
 from pyloric_simulator.rhythm import summary
@@ -145,7 +148,7 @@ def test_cells_of_different_channels_run_side_by_side() -> None:
     t = np.arange(0, 100, 0.5)
     cells = {"axon": axon(), "burster": burster(), "second": axon(), "lp": prinz("LP 2")}
     run = Network(cells)(t, I_ext={"second": 6.28})
-    assert [len(g.cells) for g in run.model.structure.groups] == [2, 1, 1]
+    assert [len(cells) for cells in run.model.circuit.groups] == [2, 1, 1]
     for label, cell in cells.items():
         alone = cell(t, I_ext=6.28 if label == "second" else 0.0)
         np.testing.assert_allclose(run.states.V[:, run.model.labels.index(label)], alone.states.V[:, 0], rtol=1e-10, atol=1e-8)
@@ -161,7 +164,7 @@ def right_hand_side(network: Network, I: float = 0.0) -> dict[str, Any]:
     """dy/dt and its Jacobian for solve_ivp, compiled."""
 
     def f(t: Any, y: Any) -> Any:
-        return jnp.concatenate([x.ravel() for x in network_derivative(network.params, unflat(y), I)])
+        return jnp.concatenate([x.ravel() for x in derivative(network.params, unflat(y), I)])
 
     def unflat(y: Any) -> Any:
         parts = jnp.split(y, np.cumsum([np.size(x) for x in network.cold])[:-1])
@@ -242,14 +245,14 @@ def test_rates_of_the_axon_by_hand() -> None:
 def test_ghk_current() -> None:
     V, Ca = jnp.linspace(-100, 150, 26), jnp.full(26, 0.5)
     channel = Channel("Ca", GHK(), ion="Ca")
-    I = components.current(channel, CONSTANTS, jnp.ones(26), V, Ca)
+    I = current_of(channel, CONSTANTS, jnp.ones(26), V, Ca)
     u = np.asarray(V) / CONSTANTS.γ
     with np.errstate(invalid="ignore"):
         by_hand = 2 * 96485.33212e-3 * u * (0.5 - 3000 * np.exp(-u)) / (1 - np.exp(-u))
     np.testing.assert_allclose(I[u != 0], by_hand[u != 0], rtol=1e-12)
     E = CONSTANTS.γ * jnp.log(jnp.array([3000 / 0.5]))
-    np.testing.assert_allclose(components.current(channel, CONSTANTS, jnp.ones(1), E, Ca[:1]), 0, atol=1e-9)
-    G, J = components.linear(channel, CONSTANTS, jnp.ones(26), V, Ca)
+    np.testing.assert_allclose(current_of(channel, CONSTANTS, jnp.ones(1), E, Ca[:1]), 0, atol=1e-9)
+    G, J = linear(channel, CONSTANTS, jnp.ones(26), V, Ca)
     np.testing.assert_allclose(G * V - J, I, rtol=1e-9, atol=1e-9)
     assert (np.asarray(G) > 0).all()
 
@@ -282,11 +285,12 @@ def test_calcium_of_any_channel_is_second_order(kind: str) -> None:
 
 
 def test_general_influx_is_that_of_the_first_chapter() -> None:
-    network = Network({"cell": prinz("AB/PD 2")})
-    (group,), V, Ca = network.structure.groups, jnp.array([-30.0]), jnp.array([2.0])
-    g, x = components.prepare_network(network.params, V.dtype, 0.05).g[0], jnp.full((11, 1), 0.3)
-    general = components.influx(group, g, V, x)(Ca)
-    np.testing.assert_allclose(general, components.calcium_rate(group, g, V, Ca, x), rtol=1e-12)
+    first, V, Ca = Network({"cell": prinz("AB/PD 2")}), jnp.array([-30.0]), jnp.array([2.0])
+    membrane, g, x = first.circuit.only, prepare(first.params, V.dtype, 0.05).g[0], jnp.full((11, 1), 0.3)
+    spelled_out = Nernst(outside=CONSTANTS.Ca_out)
+    channels = tuple(c._replace(E=spelled_out) if c.ion else c for c in membrane.channels)
+    general = calcium_balance(membrane._replace(channels=channels), g, V, Ca, x)
+    np.testing.assert_allclose(general, calcium_balance(membrane, g, V, Ca, x), rtol=1e-12)
 
 
 def nmda(s: Any, V_pre: Any, V_post: Any) -> Any:
@@ -357,13 +361,13 @@ def test_jit_vmap_and_grad() -> None:
 
     @jax.jit
     def mean(p: Params) -> Any:
-        return simulate_network(p, y, t, I, dt=0.05).V.mean()
+        return simulate(p, y, t, I, dt=0.05).V.mean()
 
     value, slope = jax.jit(jax.value_and_grad(mean))(network.params)
     assert np.isfinite(value)
     for pick, put in (
-        (lambda p: p.g[0][0, 1], lambda p, x: p.replace(g=(p.g[0] + np.eye(1, 3, 1) * x, p.g[1]))),
-        (lambda p: p.g[1][0, 3], lambda p, x: p.replace(g=(p.g[0], p.g[1] + np.eye(1, 4, 3) * x))),
+        (lambda p: p.g[0, 1], lambda p, x: p.replace(g=p.g + np.eye(2, 4, 1)[:1] * [[x], [0]])),
+        (lambda p: p.g[1, 3], lambda p, x: p.replace(g=p.g + np.eye(1, 4, 3) * [[0], [x]])),
         (lambda p: p.gs[0], lambda p, x: p.replace(gs=p.gs + x)),
         (lambda p: p.gz[0], lambda p, x: p.replace(gz=p.gz + x)),
         (lambda p: p.ge[0], lambda p, x: p.replace(ge=p.ge + x)),
@@ -381,10 +385,8 @@ def test_derivative_by_a_number_of_a_component() -> None:
     network = Network({"cell": prinz("AB/PD 2")})
 
     def mean(C: Any) -> Any:
-        group = network.structure.groups[0]
-        circuit = group.circuit._replace(constants=group.circuit.constants._replace(C=C))
-        structure = network.structure._replace(groups=(group._replace(circuit=circuit),))
-        return simulate_network(network.params.replace(structure=structure), network.cold, t).V.mean()
+        circuit = network.circuit.with_membrane(constants=network.circuit.constants._replace(C=C))
+        return simulate(network.params.replace(circuit=circuit), network.cold, t).V.mean()
 
     assert float(jax.grad(mean)(0.628)) == pytest.approx(float(mean(0.628 + 1e-6) - mean(0.628 - 1e-6)) / 2e-6, rel=1e-4)
 
@@ -394,7 +396,7 @@ def test_the_gradient_is_that_of_the_circuit() -> None:
     old, new = both()
     t = np.arange(0, 30, 0.5)
     a = jax.grad(lambda gs: simulate(old.params.replace(gs=gs), old.cold, t).V.mean())(old.params.gs)
-    b = jax.grad(lambda gs: simulate_network(new.params.replace(gs=gs), new.cold, t).V.mean())(new.params.gs)
+    b = jax.grad(lambda gs: simulate(new.params.replace(gs=gs), new.cold, t).V.mean())(new.params.gs)
     np.testing.assert_allclose(a, b, rtol=1e-8)
 
 
@@ -426,16 +428,16 @@ def test_warmer_networks() -> None:
     fast = [c._replace(q10=q10) for c in (HH.Na, HH.K, HH.leak)]
     cell = Cell([c(g) for c, g in zip(fast, (120, 36, 0.3), strict=True)], V=-65, calcium=Calcium(10, 100, q10=3))
     network = Network({"a": cell, "b": cell}, [Synapse("a", "b", kind, 10) for kind in kinds] + [GapJunction("a", "b", 5)])
-    network.params = network.params.replace(gs=np.array([20.0]), g=(network.params.g[0] * [[2.0], [1.0]],))
+    network.params = network.params.replace(gs=np.array([20.0]), g=network.params.g * [[2.0], [1.0]])
     warm = network.warmed(20.0)
-    assert len(warm.structure.groups) == 1  # equal cells stay equal
+    assert len(warm.circuit.membranes) == 1  # equal cells stay equal
     np.testing.assert_allclose(warm.params.gs, 30)
     np.testing.assert_allclose(warm.params.gz, 15)
     np.testing.assert_allclose(warm.params.ge, 5)
-    np.testing.assert_allclose(warm.params.g[0], network.params.g[0] * 1.5)
-    gate = warm.structure.wiring.transmitters[0].gate(CONSTANTS)
+    np.testing.assert_allclose(warm.params.g, network.params.g * 1.5)
+    gate = warm.circuit.transmitters[0].gate(CONSTANTS)
     assert float(gate.tau(jnp.array(-60.0))) == pytest.approx(float(GLUTAMATE.gate(CONSTANTS).tau(jnp.array(-60.0))) / 2)
-    assert float(warm.structure.kinds[0].rate(0.2, -5.0, -50.0)) == pytest.approx(2 * float(nmda(0.2, -5.0, -50.0)))
+    assert float(warm.circuit.kinds[0].rate(0.2, -5.0, -50.0)) == pytest.approx(2 * float(nmda(0.2, -5.0, -50.0)))
     pool = warm.made_of["a"].calcium
     assert pool is not None
     assert (pool.τ, pool.f) == pytest.approx((100 / 3, 10))
@@ -462,7 +464,7 @@ def test_results() -> None:
         network.vector_field(0, flat, np.array([7.0, 0])), network.flatten(network.derivative(0, run.final_state, {"a": 7})), rtol=1e-9
     )
     assert len(run[10:20].t) == 101
-    assert repr(run).startswith("NetworkResult(500 times")
+    assert repr(run).startswith("SimResult(500 times")
     with pytest.raises(ValueError, match=r"shape \(500, 2, 3\).*must be \(time, cell\)"):
         run.monitor(lambda y: y.m)
 
@@ -558,7 +560,7 @@ WARNINGS: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("name", WARNINGS)
 def test_mistaken_units_draw_a_warning(name: str) -> None:
     call, message = WARNINGS[name]
-    components.check_gate.cache_clear()
+    check_gate.cache_clear()
     with pytest.warns(UserWarning, match=message) as caught:
         call()
     assert len(caught) == 1
@@ -580,7 +582,7 @@ def test_correct_cells_and_synapses_draw_no_warning() -> None:
 def test_a_state_of_whole_numbers_is_no_run_in_whole_numbers() -> None:
     network, t = mixed(), [0.0, 1.0, 2.0]
     whole, real = (network.cold._replace(V=np.array([-65, -50], kind)) for kind in (int, float))
-    a, b = (simulate_network(network.params, y, t).V for y in (whole, real))
+    a, b = (simulate(network.params, y, t).V for y in (whole, real))
     np.testing.assert_array_equal(a, b)
     assert upstrokes([0, 1, 2], [-10, 10, 0]).tolist() == [0.5]
 

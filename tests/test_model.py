@@ -17,13 +17,13 @@ from pyloric_simulator.prinz2004 import (
     B,
     Channel,
     Gate,
+    Nernst,
     Prinz2004,
     SimResult,
     State,
     bell,
     dims,
     kinetics,
-    nernst,
     neuron_models,
     steady_and_tau_plain,
 )
@@ -179,7 +179,7 @@ def test_derivatives_of_gates(one: tuple[Prinz2004, State]) -> None:
 
 def test_the_reversal_potential_of_calcium() -> None:
     # 12.2 · ln(3000/0.05) = 12.2 · ln 60000; each e-fold of calcium takes 12.2 mV away
-    found = nernst(CONSTANTS, np.array([0.05, 0.05 * np.e, 3000.0]))
+    found = Nernst().potential(CONSTANTS, np.array([0.05, 0.05 * np.e, 3000.0]))
     np.testing.assert_allclose(found, [134.225618, 122.025618, 0], atol=1e-6)
 
 
@@ -382,7 +382,7 @@ def test_all_gates_together_are_the_gates_one_by_one() -> None:
     circuit = Prinz2004({"LP": 1}, {}, silent(1)).circuit
     V = jnp.linspace(-120, 80, 401)
     Ca = jnp.geomspace(1e-3, 1e3, 401)
-    fast = list(kinetics(circuit)(V, Ca))
+    fast = list(kinetics(circuit, circuit.only, V, Ca))
     groups = (
         [x.gate(CONSTANTS) for x in TRANSMITTERS],
         [c.m for c in CHANNELS if c.m] + [c.h for c in CHANNELS if c.h],
