@@ -127,7 +127,8 @@ class OwnFiles(MutableMapping[bytes, bytes]):
         self._path(name).unlink()
 
     def __iter__(self) -> Iterator[bytes]:
-        return (file.stem.encode() for file in sorted(self._folder.glob(self._names + self._suffix)))
+        files = sorted(self._folder.iterdir()) if self._folder.exists() else []  # unlike `glob`, raises OSError for what cannot be read
+        return (file.stem.encode() for file in files if file.match(self._names + self._suffix))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

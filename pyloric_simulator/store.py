@@ -115,7 +115,8 @@ class ThermalizationStore:
 
     def keys(self) -> list[str]:
         """Every key that is answered without computing, on disk or in memory, sorted."""
-        self._load(list(_shelf(self._own_folder())))
+        with self._telling():
+            self._load(list(_shelf(self._own_folder())))
         return sorted(record.key for record in self._memory.values())
 
     def clear(self) -> int:

@@ -843,6 +843,11 @@ def add(folder: Path, limit: int, *counts: int) -> None:
         fetch(folder, added_keys(count))
 
 
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    with pytest.warns(StoreWarning, match="cannot be used: .* Not a directory"):
+        assert ThermalizationStore(_a_file(tmp_path / "store")).keys() == []
+
+
 def test_one_warning_for_one_broken_store(tmp_path: Path) -> None:
     place = _a_file(tmp_path / "store")
 
