@@ -41,6 +41,7 @@
 from __future__ import annotations
 
 import copy
+import glob
 import hashlib
 import io
 import json
@@ -62,6 +63,7 @@ from jax import Array, lax
 from . import checks
 from .adjoint import simulate_with_adjoint
 from .detection import SPIKE_THRESHOLD, STANDARD, Detection, checked
+from .files import SHOWN, remove_drafts, write_whole
 from .prinz2004 import (
     CM2_MS_TO_US,
     DEFAULT_DT,
@@ -86,7 +88,7 @@ from .recording import (
 )
 from .rhythm import CRITERIA, Criterion
 from .scale import CALCIUM_INSIDE, DENSITY, REVERSAL, suspicion
-from .seals import blank, is_intact, remove_drafts, sealed, write_whole
+from .seals import blank, is_intact, sealed
 
 # %% [markdown]
 # ## Every number has a name
@@ -1196,7 +1198,7 @@ def taken_up(
     same_fit(file, same, "parameters, bounds, starts, options or numbers of the model")
     step = near_step(advance, search)
     same_fit(file, found is None or all(alike(found[f"step{i}"], x) for i, x in enumerate(step)), "loss, data or optimizer")
-    remove_drafts(file.parent, file.name)
+    remove_drafts(file.parent, glob.escape(file.name[:SHOWN]))
     keep = partial(save, file, Identity(about, starts, step))
     return (keep, search, Log([], [], [])) if found is None else (keep, *restore(found, search))
 

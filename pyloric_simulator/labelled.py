@@ -98,7 +98,7 @@ class Labelled:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
-        """The circuit in a TOML file (see config/circuits); kwargs as for the class. Raises ValueError naming the line."""
+        """The circuit in a TOML file (see config/circuits); kwargs as for the class. Raises ValueError naming the key in the file."""
         spec = read_circuit(path)
         channels = [c.name for c in kwargs["channels"]] if "channels" in kwargs else list(cls.models.columns)
         known = cls.models.reindex(columns=channels, fill_value=0.0)
@@ -114,7 +114,7 @@ class Labelled:
         """Conductances (mS/cm²) of a population in a file, in the order of the columns of `known`."""
         cell = spec.cells.get(label) or cls.row_of(label, spec.cell_types)
         if isinstance(cell, str):
-            checks.choice(f"{os.fspath(path)}: the cell", cell, known.index)
+            checks.choice(f"the cell of population {label!r} in {os.fspath(path)}", cell, known.index)
             return [float(x) for x in known.loc[cell].to_numpy()]
         channels, where = list(known.columns), ["populations", label, "g"]
         for name in (name for name in cell if name not in channels):
