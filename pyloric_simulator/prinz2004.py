@@ -798,7 +798,8 @@ def side_by_side(circuit: Circuit, gs: tuple[Array, ...], s: Sequence[Array]) ->
 
 def chemical(circuit: Circuit, p: Prepared, y: Working) -> tuple[Array, Array]:
     """G (µS) and J (nA), each (cell,), of all chemical synapses."""
-    G, J = synaptic_input(circuit, p.w, y.s)
+    none = jnp.zeros_like(y.V)
+    G, J = (none, none) if isinstance(y.s, tuple) and not y.s else synaptic_input(circuit, p.w, y.s)
     if circuit.kinetic:
         G_z, J_z = kinetic_input(circuit, p.gz, y.z)
         G, J = G + G_z, J + J_z

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pyloric_simulator import batch
-from pyloric_simulator.batch import (
+from pyloric_simulator import lanes as batch
+from pyloric_simulator.lanes import (
     MULTIPLE,
     OFFSET,
     PART,
