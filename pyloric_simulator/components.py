@@ -550,11 +550,11 @@ class Network(Model):
         return {"cells": {label: repr(cell) for label, cell in cells}, "temperature (°C)": {label: cell.temperature for label, cell in cells}}
 
     def warmed(self, temperature: float, q10: Any = None) -> Network:
-        """The network at another temperature (°C), from the present one of each cell; see `physiology.Q10s`.
+        """The network at another temperature (°C), from the present one of each cell; see `temperature.Q10s`.
 
         q10: `Q10s` of components that say none of their own; without them, those do not change with temperature.
         """
-        from .physiology import Q10s, at_temperature
+        from .temperature import Q10s, at_temperature
 
         return at_temperature(self, temperature, Q10s() if q10 is None else q10)
 
