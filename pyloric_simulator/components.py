@@ -163,7 +163,8 @@ def rates(α: Function, β: Function) -> Gate:
 FARADAY = 96485.33212  # C/mol
 
 
-class GHK(NamedTuple):
+@dataclass(frozen=True)
+class GHK:
     """The current of {eq}`eq-ghk` in the place of an ohmic one; the channel then has a permeability in cm/s."""
 
     z: int = 2  # charge of the ion

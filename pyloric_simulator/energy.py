@@ -118,7 +118,8 @@ def of_channels(params: Params, states: State, f: Callable[..., Any]) -> Array:
 
 def reversal(channel: Channel, c: Constants, Ca: Array) -> Any:
     """Reversal potential (mV) of a channel; for GHK, where its current changes sign."""
-    return Nernst(*channel.E).potential(c, Ca) if isinstance(channel.E, (Nernst, GHK)) else channel.E
+    E = channel.E
+    return Nernst(E.z, E.outside, E.inside).potential(c, Ca) if isinstance(E, (Nernst, GHK)) else E
 
 
 def squared(circuit: Circuit) -> Circuit:

@@ -236,7 +236,8 @@ class Gate(NamedTuple):
     K: float = 0.0  # µM, x∞ is multiplied by Ca/(Ca + K)
 
 
-class Nernst(NamedTuple):
+@dataclass(frozen=True)  # a tuple would equal that of another law with the same numbers
+class Nernst:
     """The Nernst potential of an ion as a reversal potential; without concentrations that of the cell's calcium."""
 
     z: int = 2  # charge of the ion
