@@ -632,6 +632,7 @@ def celsius(what: str, value: Any) -> float:
     if not COLDEST <= T <= HOTTEST:
         in_kelvin = COLDEST <= T - CELSIUS <= HOTTEST
         cure = f"If it is in K, subtract {CELSIUS:g}." if in_kelvin else "Give the temperature of the experiment."
+        cure = "It is below the absolute zero; check its sign." if T < -CELSIUS else cure
         raise ValueError(f"{what} is {T:g} °C; it must lie between {COLDEST:g} and {HOTTEST:g} °C. {cure}")
     return T
 
