@@ -41,7 +41,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -64,14 +63,11 @@ from .prinz2004 import (
     Params,
     State,
     chemical,
-    conductances,
     current_of,
-    filled_up,
-    join,
+    of_channels,
     pack,
     precision,
     prepare,
-    split,
 )
 from .results import SimResult
 from .rhythm import bursts, spikes
@@ -95,25 +91,6 @@ __all__ = ["atp", "energy", "power"]
 
 # %%
 NJ = 1e-3  # 1 pW = 10⁻³ nJ/s
-
-
-def of_channels(params: Params, states: State, f: Callable[..., Any]) -> Array:
-    """f(membrane, channel, γ, V, Ca) -> (cell,) for each channel, at states with a leading time axis: (time, cell, channel); pure.
-
-    γ: µS, the open conductance. Cells with fewer channels than others have 0 in their places.
-    """
-    circuit, p = params.circuit, prepare(params, jnp.asarray(states.V).dtype, DEFAULT_DT)
-
-    def at_state(y: State) -> Array:
-        w, found = pack(circuit, y), []
-        parts = zip(circuit.membranes, p.g, w.x, split(circuit, w.V), split(circuit, w.Ca), strict=True)
-        for membrane, g, x, V, Ca in parts:
-            opened = zip(membrane.channels, conductances(membrane, g, x), strict=True)
-            values = [f(membrane, channel, γ, V, Ca) for channel, γ in opened]
-            found.append(jnp.stack(values) if values else jnp.zeros((0, *V.shape), V.dtype))
-        return join(circuit, filled_up(found), 1).T
-
-    return jax.vmap(at_state)(states)
 
 
 def reversal(channel: Channel, c: Constants, Ca: Array) -> Any:
@@ -151,17 +128,6 @@ def states_of(result: Any) -> State:
     return type(states)(*map(np.asarray, states))
 
 
-def labelled(result: SimResult, values: Any, others: Sequence[str] = ()) -> pd.DataFrame:
-    """A column for each channel of each cell, and for what else there is behind them; values: (time, cell, channel + other)."""
-    columns, first = dict[tuple[Any, ...], np.ndarray](), values.shape[-1] - len(others)
-    for i, cell in enumerate(result.model.cells):
-        names = [c.name for c in membrane_of(result.model, i).channels]
-        columns |= {(*cell, name): values[:, i, k] for k, name in enumerate(names)}
-        columns |= {(*cell, name): values[:, i, first + k] for k, name in enumerate(others)}
-    index = pd.MultiIndex.from_tuples(columns, names=[*result.model.cells.names, "channel"])
-    return pd.DataFrame(np.column_stack(list(columns.values())), pd.Index(result.t, name="time"), index)
-
-
 compiled_power = jax.jit(dissipated)
 
 
@@ -171,7 +137,7 @@ def power(result: Any) -> pd.DataFrame:
     with precision(model.dtype):
         found = np.asarray(compiled_power(model.params, states))
     areas = np.array([float(membrane_of(model, i).constants.A) for i in range(len(model.cells))], found.dtype)
-    return labelled(result, found * (NJ / areas)[:, None], ["synaptic"])
+    return result.of_channels(found * (NJ / areas)[:, None], others=["synaptic"])
 
 
 # %% [markdown]
@@ -250,7 +216,7 @@ def atp(result: Any, *, E_Na: float | None = None, E_K: float | None = None) -> 
         high, low = batteries(membrane, E_Na, E_K)
         checks.interval("reversal potential (E_K to E_Na)", low, high, "mV")
     with precision(model.dtype):
-        return labelled(result, np.asarray(compiled_molecules(model.params, states, E_Na, E_K)))
+        return result.of_channels(np.asarray(compiled_molecules(model.params, states, E_Na, E_K)))
 
 
 # %% [markdown]

@@ -1178,22 +1178,35 @@ compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solve
 
 
 # %%
-def currents(params: Params, states: State) -> Array:
-    """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, outward positive."""
-    states, circuit = circuits.started(params, states, Params, state_of, "time"), params.circuit
-    p = prepare(params, states.V.dtype, DEFAULT_DT)
+def of_channels(params: Params, states: State, f: Callable[..., Array]) -> Array:
+    """f(membrane, channel, γ, V, Ca) -> (cell,) of each channel, open to γ µS, at states with a leading time axis: (time, cell, channel).
+
+    Cells with fewer channels than others have 0 in their places.
+    """
+    circuit, p = params.circuit, prepare(params, states.V.dtype, DEFAULT_DT)
 
     def at_state(y: State) -> Array:
         w, found = pack(circuit, y), []
         for membrane, g, x, V, Ca in zip(circuit.membranes, p.g, w.x, split(circuit, w.V), split(circuit, w.Ca), strict=True):
             opened = zip(membrane.channels, conductances(membrane, g, x), strict=True)
-            I = [current_of(channel, membrane.constants, γ, V, Ca) for channel, γ in opened]
-            found.append(jnp.stack(I) if I else jnp.zeros((0, *V.shape), V.dtype))
-        G, J = chemical(circuit, p, w)
-        others = jnp.stack([G * w.V - J, electrical_current(p.gap, w.V)])
-        return jnp.concatenate([join(circuit, filled_up(found), 1), others]).T
+            values = [f(membrane, channel, γ, V, Ca) for channel, γ in opened]
+            found.append(jnp.stack(values) if values else jnp.zeros((0, *V.shape), V.dtype))
+        return join(circuit, filled_up(found), 1).T
 
     return jax.vmap(at_state)(states)
+
+
+def currents(params: Params, states: State) -> Array:
+    """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, outward positive."""
+    states, circuit = circuits.started(params, states, Params, state_of, "time"), params.circuit
+    p = prepare(params, states.V.dtype, DEFAULT_DT)
+
+    def others(y: State) -> Array:
+        G, J = chemical(circuit, p, pack(circuit, y))
+        return jnp.stack([G * y.V - J, electrical_current(p.gap, y.V)], 1)
+
+    ionic = of_channels(params, states, lambda membrane, channel, *at: current_of(channel, membrane.constants, *at))
+    return jnp.concatenate([ionic, jax.vmap(others)(states)], 2)
 
 
 compiled_currents = jax.jit(currents)

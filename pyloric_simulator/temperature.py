@@ -38,7 +38,7 @@
 # %%
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any, NamedTuple
 
@@ -118,18 +118,10 @@ TYPICAL = Q10s(m=2.0, h=2.0, g=DIFFUSION, synapse=2.0, gs=DIFFUSION, ge=DIFFUSIO
 
 def caplan(seed: int, channels: Sequence[str] = ("Na", "CaT", "CaS", "A", "KCa", "Kd", "H")) -> Q10s:
     """A random set as Caplan et al. (2014) drew theirs; synapses, which they had none of, are typical."""
-    names = list_of_names("channels", channels)
+    names = checks.names("channels", channels, "['Na', 'Kd']")
     draw = np.random.default_rng(checks.count("seed", seed, least=0)).uniform
     m, h = ({c: float(draw(*RATES)) for c in names} for _ in range(2))
     return TYPICAL._replace(m=m, h=h, calcium=float(draw(*RATES)))
-
-
-def list_of_names(what: str, names: Any) -> list[str]:
-    """Names, each of them text; a single text is no list."""
-    found = [] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
-    if not found or not all(isinstance(x, str) for x in found):
-        raise TypeError(f"{what} is {names!r}; it must be a list of names. Write {what}=['Na', 'Kd'], for example.")
-    return found
 
 
 def factor(q10: Any, name: str, own: float | None, x: Any) -> Any:
@@ -177,73 +169,64 @@ def warm_kind(kind: Any, q: Q10s, x: Any) -> Any:
     return kind._replace(rate=divided(kind.rate, 1 / by)) if isinstance(kind, Kinetic) else kind._replace(s=faster(kind.s, by))
 
 
-class Used(NamedTuple):
-    """A kind of synapse at a temperature."""
-
-    kind: int  # its index
-    temperature: Any  # °C, of the membranes that release it
+def temperatures(circuit: Circuit) -> list[Any]:
+    """Temperature (°C) of each population."""
+    return [circuit.membranes[p.membrane].temperature for p in circuit.populations]
 
 
-def all_used(circuit: Circuit, kinds: Sequence[Any], used: Sequence[Used]) -> list[Used]:
-    """Each kind at each of its temperatures, once; at that of the first membrane if no synapse is of that kind."""
-    found: list[Used] = []
+def by_temperature(circuit: Circuit, kinds: Sequence[Any], used: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, Any]], list[int]]:
+    """(kind, °C), each kind at each temperature of its cells; and which of these each synapse is of. used: (kind, presynaptic population) of each.
+
+    A kind without a synapse has the temperature of the first cells.
+    """
+    at, found = temperatures(circuit), list[tuple[int, Any]]()
     for i in range(len(kinds)):
-        mine = [u for u in used if u.kind == i] or [Used(i, circuit.membranes[0].temperature)]
-        found += [u for n, u in enumerate(mine) if u not in mine[:n]]
-    return found
+        mine = [(kind, at[pre]) for kind, pre in used if kind == i] or [(i, at[0])]
+        found += [pair for n, pair in enumerate(mine) if pair not in mine[:n]]
+    return found, [found.index((kind, at[pre])) for kind, pre in used]
 
 
-def temperature_before(circuit: Circuit, population: int) -> Any:
-    """Temperature (°C) of the cells of a population."""
-    return circuit.membranes[circuit.populations[population].membrane].temperature
-
-
-def graded_in(circuit: Circuit) -> list[Used]:
-    """Kind and temperature of each graded synapse."""
-    return [Used(s.transmitter, temperature_before(circuit, s.pre)) for s in circuit.synapses]
+def graded_kinds(circuit: Circuit) -> tuple[list[tuple[int, Any]], list[int]]:
+    """`by_temperature` of the graded synapses."""
+    return by_temperature(circuit, circuit.transmitters, [(s.transmitter, s.pre) for s in circuit.synapses])
 
 
 def warm_circuit(circuit: Circuit, q: Q10s, T: Any) -> Circuit:
     """A circuit at the temperature T (°C), without its conductances."""
-    graded, own = graded_in(circuit), [Used(kind, temperature_before(circuit, pre)) for pre, _, kind in circuit.kinetic]
-    transmitters, kinds = all_used(circuit, circuit.transmitters, graded), all_used(circuit, circuit.kinds, own)
-    at_T = lambda known, used: tuple(warm_kind(known[u.kind], q, (T - u.temperature) / 10) for u in used)  # noqa: E731
-    synapses = zip(circuit.synapses, graded, strict=True)
-    kinetic = zip(circuit.kinetic, own, strict=True)
+    transmitters, graded = graded_kinds(circuit)
+    kinds, own = by_temperature(circuit, circuit.kinds, [(kind, pre) for pre, _, kind in circuit.kinetic])
+    at_T = lambda known, pairs: tuple(warm_kind(known[i], q, (T - T_i) / 10) for i, T_i in pairs)  # noqa: E731
     return circuit._replace(
         membranes=tuple(warm_membrane(m, q, T) for m in circuit.membranes),
         transmitters=at_T(circuit.transmitters, transmitters),
-        synapses=tuple(s._replace(transmitter=transmitters.index(u)) for s, u in synapses),
+        synapses=tuple(s._replace(transmitter=i) for s, i in zip(circuit.synapses, graded, strict=True)),
         kinds=at_T(circuit.kinds, kinds),
-        kinetic=tuple((pre, post, kinds.index(u)) for (pre, post, _), u in kinetic),
+        kinetic=tuple((pre, post, i) for (pre, post, _), i in zip(circuit.kinetic, own, strict=True)),
     )
 
 
 def warm(params: Params, T: Any, q10: Q10s = TYPICAL) -> Params:
     """The numbers of a model at the temperature T (°C), {eq}`eq-q10`; pure, and T may be traced."""
-    c, T = params.circuit, T if isinstance(T, jax.core.Tracer) else warned_celsius("T", T)
-    x = [(T - temperature_before(c, i)) / 10 for i in range(len(c.populations))]
+    c, T = params.circuit, T if isinstance(T, jax.core.Tracer) else celsius("T", T)
+    x = [(T - T_i) / 10 for T_i in temperatures(c)]
     of_kind = lambda kind, pre: factor(q10.gs, kind.name, own_q10(kind, "g"), x[pre])  # noqa: E731
-    g = list[Any]()
+    densities = []
     for x_i, population in zip(x, c.populations, strict=True):
-        channels = c.membranes[population.membrane].channels
-        g += [factor(q10.g, channel.name, own_q10(channel, "g"), x_i) for channel in channels]
-        g += [1.0] * (np.shape(params.g)[-1] - len(channels))
-    gaps = [q10.ge ** x[a] for a, _ in c.junctions] if np.ndim(params.ge) else q10.ge ** x[0]
+        known = [factor(q10.g, channel.name, own_q10(channel, "g"), x_i) for channel in c.membranes[population.membrane].channels]
+        densities.append(together(known + [1.0] * (np.shape(params.g)[-1] - len(known))))
     return Params(
-        grown(params.g, jnp.reshape(together(g), (len(x), -1))),
+        grown(params.g, densities),
         grown(params.gs, [of_kind(c.transmitters[s.transmitter], s.pre) for s in c.synapses]),
-        grown(params.ge, gaps),
+        grown(params.ge, [q10.ge ** x[a] for a, _ in c.junctions] if np.ndim(params.ge) else q10.ge ** x[0]),
         warm_circuit(c, q10, T),
         grown(params.gz, [of_kind(c.kinds[kind], pre) for pre, _, kind in c.kinetic]),
     )
 
 
 def grown(g: Any, factors: Any) -> Any:
-    """Conductances times their factors of growth."""
-    if isinstance(factors, list):
-        factors = together(factors)
-    return jnp.asarray(g) * jnp.asarray(factors, jnp.asarray(g).dtype) if np.size(factors) else g
+    """Conductances times their factors of growth, of all or of each."""
+    g, factors = jnp.asarray(g), together(factors) if isinstance(factors, list) else factors
+    return g * jnp.asarray(factors, g.dtype)
 
 
 def at_temperature(model: Any, T: float, q10: Q10s = TYPICAL) -> Any:
@@ -289,17 +272,6 @@ def present_connections(network: Network) -> list[Any]:
     return [present(s) for s in network.connections]
 
 
-def warned_celsius(what: str, T: Any) -> float:
-    """A temperature (°C) of a preparation; warns (UserWarning) of one at which none is kept."""
-    T = celsius(what, T)
-    if not COLDEST <= T <= HOTTEST:
-        checks.warn(f"{what} is {T:g} °C; preparations are kept between {COLDEST:g} and {HOTTEST:g} °C. Check its unit.")
-    return T
-
-
-COLDEST, HOTTEST = -2.0, 50.0  # °C, from frozen sea water to hot springs
-
-
 def check_q10s(circuit: Circuit, q10: Q10s) -> None:
     """Raises ValueError for Q10s of channels and synapses that a circuit does not have, or that are not positive."""
     channels = {c.name for m in circuit.membranes for c in m.channels}
@@ -330,11 +302,10 @@ def sweep_temperature(
     checks.recording(milliseconds("duration", duration), transient)
     model, dt = model_of(model), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
     check_q10s(model.circuit, q10)
-    T = np.array([warned_celsius("a temperature", x) for x in checks.levels("temperatures", temperatures, "°C")])
+    T = np.array([celsius("a temperature", x) for x in checks.levels("temperatures", temperatures, "°C")])
     allocated(f"a sweep of {len(T):,} temperatures for {duration:g} ms", len(T) * (duration - transient) / EVERY * len(model.rows))
     start, t = start_of(model, state), np.arange(transient, duration, EVERY)
-    kinds = [u.kind for u in all_used(model.circuit, model.circuit.transmitters, graded_in(model.circuit))]
-    start = start._replace(s=start.s[:, kinds])
+    start = start._replace(s=start.s[:, [i for i, _ in graded_kinds(model.circuit)[0]]])  # of the warmed kinds
     with precision(model.dtype):
         one = lambda T: simulate(warm(model.params, T, q10), start, t, dt=dt).V  # noqa: E731
         V = np.asarray(jax.jit(jax.vmap(one))(jnp.asarray(T)))
