@@ -35,7 +35,7 @@ from pyloric_simulator.experiments import Ramp, current_clamp, fi_curve, model_o
 from pyloric_simulator.phase_response import phase_response
 from pyloric_simulator.prinz2004 import CONSTANTS, GLUTAMATE, Prinz2004, neuron_models, simulate
 from pyloric_simulator.regulation import regulate
-from pyloric_simulator.rhythm import spikes, summary
+from pyloric_simulator.rhythm import bursts, period, spikes, summary
 from pyloric_simulator.temperature import TYPICAL, Q10s, at_temperature, caplan, sweep_temperature, warm
 
 HH = HodgkinHuxley1952
@@ -139,6 +139,25 @@ def test_the_state_of_a_cell_stays_with_it_through_results_and_sweeps() -> None:
     same(again, warm)
     table = sweep_temperature(Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3), [6.3, 16.3], duration=60, transient=10)
     assert table.index.tolist() == [6.3, 16.3]
+
+
+def test_a_sweep_runs_cells_that_hold_at_different_temperatures_as_they_run_alone() -> None:
+    t, warm = np.arange(10, 60, 0.25), at_temperature(mixed(), 20.0)
+    table = sweep_temperature(mixed(), [20.0], duration=60, transient=10)
+    found = bursts(spikes(t, warm(t).states.V[:, 0]))[:, 0]
+    assert table.loc[20.0, ("axon", "frequency")] == pytest.approx(1000 / period(found)[0], nan_ok=True)
+    assert sum(len(m.channels) for m in warm.circuit.membranes) == 6
+    assert [x.g for x in warm.connections] == pytest.approx([*warm.params.gs, *warm.params.gz, *warm.params.ge])
+    again = Network(warm.made_of, warm.connections)
+    np.testing.assert_array_equal(again(t).states.V, warm(t).states.V)
+
+
+def test_a_warm_circuit_says_so_in_files_and_starts_from_its_own_rhythm() -> None:
+    warm = at_temperature(Prinz2004({"PY 1": 1}, {}, ge=0), 20.0)
+    assert warm.about["circuit"]["temperature (°C)"] == 20
+    np.testing.assert_array_equal(warm([0.0]).states.V[0], warm.thermalize().states.V[-1])
+    with pytest.raises(ValueError, match="Keep the Python code"):
+        warm.to_toml("warm.toml")
 
 
 def test_calcium_of_a_steady_current_stays_in_a_warm_cell() -> None:
@@ -260,6 +279,15 @@ def test_energy_is_balanced() -> None:
         assert np.trapezoid(V[:, i] * I[i], t) == pytest.approx(stored + charged + dissipated, abs=1e-3 * dissipated)
 
 
+def test_each_cell_spends_what_it_would_alone() -> None:
+    t, pair = np.arange(0, 30, 0.05), Network({"a": axon(), "b": own()})
+    both = pair(t, {"a": 10.0})
+    alone = axon()(t, 10.0), own()(t)
+    for label, run in zip("ab", alone, strict=True):
+        for table in (power, atp):
+            pd.testing.assert_frame_equal(table(both)[label], table(run)["cell"], rtol=1e-9)
+
+
 def test_atp_of_sodium_and_calcium() -> None:
     run = circuit()(np.arange(0, 1200, 0.1))
     cost, currents = atp(run), run.currents
@@ -293,6 +321,19 @@ def test_without_error_densities_stay() -> None:
     np.testing.assert_allclose(found.history["cell", "Kd"], 50, rtol=1e-9)
     grown = regulate(quiet, 2 * CONSTANTS.Ca_rest, start=1.0, duration=20000.0, τ_m=20000.0, τ_g=1.0, block=1000.0)
     np.testing.assert_allclose(grown.history["cell", "Kd"].iloc[-1], 75, rtol=1e-6)  # g + ḡ (1 − 1/2) t/τ_m
+
+
+def test_cells_of_different_channels_regulate_themselves_as_alone() -> None:
+    P = Prinz2003
+    one = Cell([P.CaS(5), P.Kd(50), P.leak(0.05)], calcium=P.calcium)
+    other = Cell([P.CaS(4), P.CaT(2), P.Kd(60), P.A(10), P.leak(0.05)], calcium=P.calcium)
+    options: dict[str, Any] = dict(duration=300.0, block=100.0, start=1.0)
+    both = regulate(Network({"a": one, "b": other}, sizes={"a": 2}), 1.0, **options)
+    for label, cell in (("a", one), ("b", other)):
+        alone = regulate(cell, 1.0, **options).history["cell"]
+        pd.testing.assert_frame_equal(both.history[label], alone, rtol=1e-9)
+        assert np.ptp(alone["Kd"]) > 0
+    assert (both.model.params.g[0, 3:] == 0).all()
 
 
 def test_regulation_runs_whole_blocks() -> None:
