@@ -26,7 +26,6 @@ from pyloric_simulator.components import (
     Prinz2003,
     State,
     Synapse,
-    simulate_network,
 )
 from pyloric_simulator.experiments import (
     EXCITATION,
