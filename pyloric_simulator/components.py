@@ -559,6 +559,19 @@ class Network(Model):
         return at_temperature(self, temperature, Q10s() if q10 is None else q10)
 
 
+def model_of(model: Any) -> Model:
+    """A circuit or a network as it is, a cell as a network of one. Raises TypeError for all else."""
+    checks.model_of_cells(model, (Model, Cell))
+    return Network({"cell": model}) if isinstance(model, Cell) else model
+
+
+def start_of(model: Model, state: Any = None, **scheme: Any) -> Any:
+    """The start of a run: a state that was given, or else the one from which a model starts; scheme: of its thermalization."""
+    if state is not None:
+        return checks.state(state, model.cold)
+    return model.get_thermalization(**scheme) if model.starts_thermalized else model.cold
+
+
 # %% [markdown]
 # What remains is to sort cells by their membranes and synapses by their kinds.
 
