@@ -129,7 +129,9 @@ def curve_is_sigmoid(curve: Any) -> None:
 
 
 def plain_number(value: Any) -> None:
-    """A term or factor of a curve is a number."""
+    """A term or factor of a curve is a number, or one that JAX traces."""
+    if isinstance(value, jax.core.Tracer) and value.ndim == 0:
+        return
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(
             f"{value} is not a number; a sum of curves has no `Curve`, write it as a plain function of V."

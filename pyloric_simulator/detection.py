@@ -194,10 +194,10 @@ def highest(time: np.ndarray, height: np.ndarray, valley: np.ndarray, prominence
 class Sides(NamedTuple):
     """By how much (mV) tops stand above the lowest potential within `SIDE` before and after, and whether the recording cuts that time."""
 
-    left: np.ndarray  # (top,) mV
-    right: np.ndarray  # (top,) mV
-    cut_left: np.ndarray  # (top,)
-    cut_right: np.ndarray  # (top,)
+    left: Any  # (top,) mV; arrays of NumPy or of JAX
+    right: Any  # (top,) mV
+    cut_left: Any  # (top,)
+    cut_right: Any  # (top,)
 
 
 def sides(t: np.ndarray, V: np.ndarray, i: np.ndarray) -> Sides:

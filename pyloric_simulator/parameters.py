@@ -303,7 +303,7 @@ def check_names(names: Iterable[Any], known: Collection[str]) -> None:
     """Refuse names that no number of the model has."""
     for name in names:
         if name not in known:
-            raise ValueError(
-                f"there is no parameter {name!r}; names are those of `parameters(model)`, such as {checks.listing(list(known)[:3])}."
-                f"{checks.closest(name, known)}"
-            )
+            longer = [x for x in known if x.startswith(f"{name} ")]
+            hint = f" Say which of {checks.listing(longer[:3])}." if longer else checks.closest(name, known)
+            examples = checks.listing(list(known)[:3])
+            raise ValueError(f"there is no parameter {name!r}; names are those of `parameters(model)`, such as {examples}.{hint}")

@@ -112,7 +112,7 @@ def centre(t: Array, V: Array, i: Array, threshold: float) -> Array:
 def highest(time: Array, height: Array, valley: Array, found: Array, prominence: Any, refractory: float) -> Array:
     """Which maxima are the highest ones of their clusters, (maximum,): `detection.highest`, compiled."""
 
-    def step(last: tuple[Array, ...], x: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[Array, Array]]:
+    def step(last: tuple[Array, Array, Array], x: Any) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
         (time_0, height_0, low), (time, height, valley, found) = last, x
         low = jnp.minimum(low, valley)
         apart = (jnp.minimum(height, height_0) - low >= prominence) & (time - time_0 >= refractory)
