@@ -46,3 +46,8 @@ def mixed() -> Network:
         Synapse("slow", "axon", graded, 10), GapJunction("axon", "slow", 5), GapJunction("axon", "axon", 1),
     ]  # fmt: skip
     return Network({"axon": AXON, "slow": slow}, connections, sizes={"axon": 2})
+
+
+def pair() -> Network:
+    """Two axons, one of which inhibits the other and is tied to it."""
+    return Network({"a": AXON, "b": AXON}, [Synapse("a", "b", GLUTAMATE, 50), GapJunction("a", "b", 2)])

@@ -4,16 +4,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import HH, LIU, pair
 
+from pyloric_simulator import rhythm
+from pyloric_simulator.components import Cell, GapJunction, Network, Synapse
 from pyloric_simulator.config import find_circuit
+from pyloric_simulator.detection import Detection
 from pyloric_simulator.losses import (
+    calcium_mismatch,
     criteria_mismatch,
+    density_mismatch,
     prediction_error,
     rhythm_mismatch,
     spike_density,
     trace_mismatch,
 )
-from pyloric_simulator.prinz2004 import Prinz2004
+from pyloric_simulator.parameters import model_with, parameters
+from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004
 
 T = np.arange(0, 100, 0.5)
 
@@ -71,3 +78,54 @@ def test_losses_of_silent_and_tonic_circuits_have_finite_derivatives(paper):
     value, slope = jax.jit(jax.value_and_grad(lambda g: loss(paper.params.replace(g=g))))(jnp.asarray(paper.params.g))
     assert float(value) > 0
     assert bool(jnp.isfinite(slope).all())
+
+
+# ---------------------------------------------------------------- networks
+
+
+def three():
+    """Three Liu cells in the roles of the paper, with gap junctions between the first two."""
+    return Network({"PD": LIU, "LP": LIU, "PY": LIU}, [Synapse("PD", "LP", GLUTAMATE, 10), GapJunction("PD", "LP", 1)])
+
+
+LOSSES = {
+    "trace": lambda m, run: trace_mismatch(m, run),
+    "prediction error": lambda m, run: prediction_error(m, run, skip=5),
+    "density": lambda m, run: density_mismatch(m, run, width=5),
+    "calcium": lambda m, run: calcium_mismatch(m, run.Ca.mean(), run.t),
+}
+
+
+MODELS = {"cell CaS": LIU, "a Na": pair(), "PD CaS": three()}
+
+
+@pytest.mark.parametrize(("first", "name"), [(x, y) for x in MODELS for y in LOSSES if (x, y) != ("a Na", "calcium")])
+def test_a_loss_of_a_network_is_small_where_its_numbers_are_true(first, name):
+    """From the cold start, as the recording; the steered run meets the recording but for the spline between the samples."""
+    model = MODELS[first]
+    loss = jax.jit(LOSSES[name](model, model(np.arange(0, 30, 0.25))))
+    true, wrong = (float(loss(model_with(model, {first: x * parameters(model)[first]}).params)) for x in (1, 0.7))
+    assert true < 1e-2 * wrong
+    assert wrong > 0
+
+
+def test_steering_knows_the_leaks_of_all_membranes():
+    """A passive cell that is steered to a constant potential goes where its leak and the steering balance, whatever its area and leak."""
+    cells = {label: Cell([HH.leak._replace(E=E)(0.1)], area=A, V=-50) for label, E, A in (("a", -60, 1e-3), ("b", -80, 4e-3))}
+    network, t = Network(cells), np.arange(0, 40, 0.5)
+    error = prediction_error(network, (t, np.full((80, 2), -40.0)), K=0.3, skip=39)
+    ends = (0.3 * -40 + 0.1 * np.array([-60, -80])) / 0.4
+    assert float(error(network.params)) == pytest.approx(((ends + 40) ** 2).mean(), rel=1e-3)
+    moved = error(model_with(network, {"a: E leak": -70}).params)
+    assert float(moved) == pytest.approx((((ends - [2.5, 0]) + 40) ** 2).mean(), rel=1e-3)
+
+
+def test_the_rhythm_of_a_cell_of_ones_own():
+    t, brief = np.arange(500, 2500, 0.25), Detection(gap=100, min_duration=20)
+    found = rhythm.summary(LIU(t), detection=brief).iloc[0]
+    wanted = {"period": found["period (ms)"], "duty_cycle": found["duty cycle"], "temperature": 0.1, "detection": brief}
+    loss = jax.jit(rhythm_mismatch(LIU, t, **wanted))
+    assert float(loss(model_with(LIU, {}).params)) < 1e-9
+    assert float(loss(model_with(LIU, {"cell CaS": 6}).params)) > 1e-3
+    criteria = criteria_mismatch(three(), t, roles=("PD", "LP", "PY"), detection=brief)
+    assert np.isfinite(float(jax.jit(criteria)(three().params)))
