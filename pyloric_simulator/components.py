@@ -51,6 +51,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import SimpleNamespace
@@ -385,6 +386,14 @@ class Cell(Portable):
         check_densities(self.channels, self.g)
         checks.usual_densities([(c.name, c.source, float(g)) for c, g in zip(self.channels, self.g, strict=True)], USUAL)
 
+    def with_numbers(self, params: Params, population: int) -> Cell:
+        """The cell with the numbers of a population of a network."""
+        new, membrane = copy(self), params.circuit.membranes[params.circuit.populations[population].membrane]
+        new.channels, new.constants, new.g = membrane.channels, membrane.constants, params.g[population, : len(membrane.channels)]
+        c, new.area, new.temperature = membrane.constants, membrane.constants.A, membrane.temperature
+        new.calcium = Calcium(c.f, c.τ_Ca, c.Ca_rest, c.Ca_out, membrane.pump) if membrane.pool else None
+        return new
+
     def __repr__(self) -> str:
         return f"Cell([{', '.join(f'{c.name}({g:g})' for c, g in zip(self.channels, self.g, strict=True))}])"
 
@@ -544,6 +553,13 @@ class Network(Model):
         sizes = ", ".join(f"{label}: {n}" for label, n in self.sizes.items())
         return f"Network({sizes}; {len(self.connections)} synapses)"
 
+    def like(self, params: Params) -> Network:
+        """The network with other numbers, which its cells and synapses say, too."""
+        new: Network = super().like(params)
+        new.made_of = {label: cell.with_numbers(params, i) for i, (label, cell) in enumerate(self.made_of.items())}
+        new.connections = connections_of(params)
+        return new
+
     @property
     def about(self) -> dict[str, Any]:
         """What files say about the cells: their densities in mS/cm², and their temperature."""
@@ -558,6 +574,19 @@ class Network(Model):
         from .temperature import Q10s, at_temperature
 
         return at_temperature(self, temperature, Q10s() if q10 is None else q10)
+
+
+def model_of(model: Any) -> Model:
+    """A circuit or a network as it is, a cell as a network of one. Raises TypeError for all else."""
+    checks.model_of_cells(model, (Model, Cell))
+    return Network({"cell": model}) if isinstance(model, Cell) else model
+
+
+def start_of(model: Model, state: Any = None, **scheme: Any) -> Any:
+    """The start of a run: a state that was given, or else the one from which a model starts; scheme: of its thermalization."""
+    if state is not None:
+        return checks.state(state, model.cold)
+    return model.get_thermalization(**scheme) if model.starts_thermalized else model.cold
 
 
 # %% [markdown]
@@ -589,6 +618,19 @@ def params_of(cells: Mapping[str, Cell], connections: Sequence[Synapse | GapJunc
         g[i, : len(cell.g)] = cell.g
     gs, gz, ge = (np.array([strength(s) for s in some], float) for some in (slow, own, gaps))
     return Params(g, gs, ge, circuit, gz)
+
+
+def connections_of(params: Params) -> list[Synapse | GapJunction]:
+    """The synapses of a network as they are written: the inverse of `params_of`."""
+    c, labels = params.circuit, [p.label for p in params.circuit.populations]
+    slow = zip(c.synapses, np.asarray(params.gs).tolist(), strict=True)
+    own = zip(c.kinetic, np.asarray(params.gz).tolist(), strict=True)
+    gaps = zip(c.junctions, np.broadcast_to(params.ge, len(c.junctions)).tolist(), strict=True)
+    return [
+        *(Synapse(labels[s.pre], labels[s.post], c.transmitters[s.transmitter], g) for s, g in slow),
+        *(Synapse(labels[pre], labels[post], c.kinds[kind], g) for (pre, post, kind), g in own),
+        *(GapJunction(labels[a], labels[b], g) for (a, b), g in gaps),
+    ]
 
 
 def strength(s: Synapse | GapJunction) -> float:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .kinetics import exprel
+from .kinetics import exprel, together
 
 
 def per_cell(x: Array, rows: np.ndarray) -> Array:
@@ -204,5 +204,5 @@ def kinetic_conductances(circuit: Any, gz: Array) -> Any:
 
 def kinetic_input(circuit: Any, w: Array, z: Array) -> tuple[Array, Array]:
     """G (µS) and J (nA) of all kinetic synapses, each (cell, …)."""
-    E = np.array([kind.E for kind in circuit.kinds], z.dtype)[inlets_of(circuit).kind].reshape(*w.shape[:2], *[1] * (z.ndim - 2))
+    E = together([kind.E for kind in circuit.kinds]).astype(z.dtype)[inlets_of(circuit).kind].reshape(*w.shape[:2], *[1] * (z.ndim - 2))
     return (w * z).sum(0), (w * z * E).sum(0)
