@@ -333,21 +333,28 @@ def begin(y: Working, buffer: int) -> Run:
     return Run(y, never, Spikes(jnp.zeros((buffer, *shape), jnp.int32), jnp.zeros(shape, jnp.int32)))
 
 
-def advance(
-    p: Prepared, run: Run, k: Any, blocks: Any, *, circuit: Circuit, solver: str, dt: float, n: int, ticks: int = TICKS
+def advance_flows(
+    at: Callable[[Any], Flows], run: Run, k: Any, blocks: Any, *, solver: str, dt: float, n: int, ticks: int = TICKS
 ) -> Run:  # fmt: skip
-    """`blocks` blocks of n steps of dt (ms), the first of which is step k of the recording."""
-    f = flows(circuit, p, lambda _: None, dt, LANES)
+    """`blocks` blocks of n steps of dt (ms), the first of which is step k of the recording; at: the flows of a block that begins with a step."""
 
     def block(b: Array, run: Run) -> Run:
         none = jnp.zeros_like(run.watch.found)
         start = Watched(run.y, run.watch._replace(found=none))
-        y, watch = SCHEMES[solver](watched(f, dt), start, 0, n, dt, UNROLL)
+        y, watch = SCHEMES[solver](watched(at(k + b * n), dt), start, 0, n, dt, UNROLL)
         spikes = store(run.spikes, watch, k + b * n, ticks)
         return Run(y, watch._replace(spike=watch.spike - n), spikes)
 
     hidden = lax.optimization_barrier(jnp.asarray(blocks, jnp.int32))  # or one of a known number is compiled to other roundings
     return lax.fori_loop(0, hidden, block, run)
+
+
+def advance(
+    p: Prepared, run: Run, k: Any, blocks: Any, *, circuit: Circuit, solver: str, dt: float, n: int, ticks: int = TICKS
+) -> Run:  # fmt: skip
+    """The same for a circuit without input."""
+    f = flows(circuit, p, lambda _: None, dt, LANES)
+    return advance_flows(lambda _: f, run, k, blocks, solver=solver, dt=dt, n=n, ticks=ticks)
 
 
 # %% [markdown]
