@@ -380,11 +380,7 @@ class Cell(Portable):
         placed = checks.placed(channels, Placed, Channel)
         self.channels = tuple(p.channel for p in placed)
         self.g = np.array([p.uS / (self.area * CM2_MS_TO_US) if p.density is None else p.density for p in placed], float)
-        for channel in self.channels:
-            check_channel(channel)
-        checks.pool(self.channels, calcium is not None, senses_calcium)
-        check_densities(self.channels, self.g)
-        checks.usual_densities([(c.name, c.source, float(g)) for c, g in zip(self.channels, self.g, strict=True)], USUAL)
+        check_channels(self.channels, self.g, calcium is not None)
 
     def with_numbers(self, params: Params, population: int) -> Cell:
         """The cell with the numbers of a population of a network."""
@@ -710,6 +706,15 @@ def check_channel(channel: Channel) -> None:
     check_q10(what, channel.q10)
 
 
+def check_channels(channels: Sequence[Channel], g: Sequence[float] | np.ndarray, pool: bool) -> None:
+    """Refuse channels (mS/cm²) that cannot be used in a cell with or without a pool of calcium, and warn of what is in another unit."""
+    for channel in channels:
+        check_channel(channel)
+    checks.pool(channels, pool, senses_calcium)
+    check_densities(channels, g)
+    checks.usual_densities([(c.name, c.source, float(x)) for c, x in zip(channels, g, strict=True)], USUAL)
+
+
 def check_exponent(what: str, symbol: str, exponent: str, gate: Any, value: Any) -> None:
     """A gate has a whole exponent of at least 1; without a gate there is none."""
     n, unused = whole(f"{exponent} of {what}", value, least=0), Channel._field_defaults[exponent]
@@ -771,7 +776,7 @@ def check_pool(calcium: Any) -> Calcium | None:
     return calcium
 
 
-def check_densities(channels: Sequence[Channel], g: np.ndarray) -> None:
+def check_densities(channels: Sequence[Channel], g: Sequence[float] | np.ndarray) -> None:
     """Warn of densities that look like another unit, of channels for which no published ones are known."""
     for channel, x in zip(channels, g, strict=True):
         scale = PERMEABILITY if isinstance(channel.E, GHK) else DENSITY

@@ -51,7 +51,7 @@ from jax import Array
 
 from . import checks
 from .components import GHK
-from .experiments import membrane_of, millivolts
+from .protocols import membrane_of, millivolts
 from .prinz2004 import (
     DEFAULT_DT,
     MS_PER_S,

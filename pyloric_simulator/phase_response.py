@@ -44,7 +44,7 @@ from jax import Array, lax
 
 from . import checks
 from .adjoint import simulate_with_adjoint
-from .experiments import EDGE, allocated, cell_number, constant_current, membrane_of, milliseconds, model_of
+from .protocols import EDGE, allocated, cell_number, constant_current, membrane_of, milliseconds, model_of
 from .prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, Model, precision
 from .rhythm import GAP, begun, bursts, spikes
 

@@ -49,7 +49,7 @@ import pandas as pd
 from jax import Array, lax
 
 from . import checks
-from .experiments import EDGE, milliseconds, model_of, start_of
+from .protocols import EDGE, milliseconds, model_of, start_of
 from .prinz2004 import (
     DEFAULT_DT,
     DEFAULT_SOLVER,

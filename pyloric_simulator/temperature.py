@@ -49,7 +49,7 @@ import pandas as pd
 
 from . import checks
 from .components import CELSIUS, Cell, GapJunction, Kinetic, Network, celsius, divided, faster
-from .experiments import allocated, milliseconds, model_of, start_of
+from .protocols import allocated, milliseconds, model_of, start_of
 from .kinetics import together
 from .prinz2004 import (
     DEFAULT_DT,
