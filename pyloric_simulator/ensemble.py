@@ -617,8 +617,9 @@ def planned(
     grid, slots = (None, None) if times is None else grid_of(times, 0.0, dt)
     I = read_current(I_ext, model.labels, model.rows, np.array([0.0, until]) if times is None else times, 0.0)
     n = -(-round(until / dt) // 1) + 2 * int(BLOCK / dt + 1) + 2
-    base = None if callable(I) else I.at(dt * np.arange(n)) if isinstance(I, Samples) else I if np.any(I) else None
-    base = None if base is None else jnp.asarray(base, dtype)
+    with precision(dtype):
+        base = None if callable(I) else I.at(dt * np.arange(n)) if isinstance(I, Samples) else I if np.any(I) else None
+        base = None if base is None else jnp.asarray(base, dtype)
     cells = [name for name in table if name == TEMPERATURE or (name in places(model.params) and changes_cells(model, str(name)))]
     thermalize = state is None and model.starts_thermalized and bool(cells)
     start = model.cold if thermalize else start_of(model, state)

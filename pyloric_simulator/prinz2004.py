@@ -567,7 +567,7 @@ def weights(circuit: Circuit, gs: Array) -> Array:
 def capacitances(circuit: Circuit) -> Any:
     """Capacitance of each cell, (cell,) nF."""
     C = [jnp.asarray(m.constants.C) for m in circuit.membranes]
-    return jnp.stack([C[p.membrane] for p in circuit.populations])[circuit.rows]
+    return jnp.stack(jnp.broadcast_arrays(*(C[p.membrane] for p in circuit.populations)))[circuit.rows]
 
 
 # %% [markdown]

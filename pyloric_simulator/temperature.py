@@ -213,20 +213,25 @@ def warm(params: Params, T: Any, q10: Q10s = TYPICAL) -> Params:
     densities = []
     for x_i, population in zip(x, c.populations, strict=True):
         known = [factor(q10.g, channel.name, own_q10(channel, "g"), x_i) for channel in c.membranes[population.membrane].channels]
-        densities.append(together(known + [1.0] * (np.shape(params.g)[-1] - len(known))))
+        densities.append(beside(known + [1.0] * (np.shape(params.g)[1] - len(known)), T))
     return Params(
-        grown(params.g, densities),
-        grown(params.gs, [of_kind(c.transmitters[s.transmitter], s.pre) for s in c.synapses]),
-        grown(params.ge, [q10.ge ** x[a] for a, _ in c.junctions] if np.ndim(params.ge) else q10.ge ** x[0]),
+        grown(params.g, together(densities)),
+        grown(params.gs, beside([of_kind(c.transmitters[s.transmitter], s.pre) for s in c.synapses], T)),
+        grown(params.ge, beside([q10.ge ** x[a] for a, _ in c.junctions], T) if np.ndim(params.ge) > np.ndim(T) else q10.ge ** x[0]),
         warm_circuit(c, q10, T),
-        grown(params.gz, [of_kind(c.kinds[kind], pre) for pre, _, kind in c.kinetic]),
+        grown(params.gz, beside([of_kind(c.kinds[kind], pre) for pre, _, kind in c.kinetic], T)),
     )
+
+
+def beside(factors: Sequence[Any], T: Any) -> Any:
+    """Factors as one array, each with the axes of T."""
+    return together([jnp.broadcast_to(f, np.shape(T)) if np.ndim(T) else f for f in factors])
 
 
 def grown(g: Any, factors: Any) -> Any:
     """Conductances times their factors of growth, of all or of each."""
-    g, factors = jnp.asarray(g), together(factors) if isinstance(factors, list) else factors
-    return g * jnp.asarray(factors, g.dtype)
+    g = jnp.asarray(g)
+    return g * jnp.asarray(factors, g.dtype) if g.size else g
 
 
 def at_temperature(model: Any, T: float, q10: Q10s = TYPICAL) -> Any:
