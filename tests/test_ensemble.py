@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 
 from pyloric_simulator import rhythm
-from pyloric_simulator.components import Cell, GapJunction, HodgkinHuxley1952, Kinetic, Liu1998, Network, Synapse
+from pyloric_simulator.components import (
+    Cell,
+    GapJunction,
+    HodgkinHuxley1952,
+    Kinetic,
+    Liu1998,
+    Network,
+    Synapse,
+)
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.ensemble import ensemble
 from pyloric_simulator.noise import OU, White, noisy
@@ -39,8 +47,8 @@ def mixed() -> Network:
 @cache
 def circuit() -> Prinz2004:
     """AB and PD apart, several cells in two populations."""
-    strengths = {("AB", "LP"): 30, ("PD", "LP"): 15, ("AB", "PY"): 10, ("PD", "PY"): 1.5, ("LP", "AB"): 30, ("LP", "PD"): 30, ("LP", "PY"): 1,
-                 ("PY", "LP"): 30, ("PY", "PY"): 1}  # fmt: skip
+    strengths = {("AB", "LP"): 30, ("PD", "LP"): 15, ("AB", "PY"): 10, ("PD", "PY"): 1.5, ("LP", "AB"): 30, ("LP", "PD"): 30,
+                 ("LP", "PY"): 1, ("PY", "LP"): 30, ("PY", "PY"): 1}  # fmt: skip
     rows = neuron_models.loc[["AB/PD 2", "AB/PD 3", "LP 4", "PY 1"]]
     return Prinz2004({"AB": 1, "PD": 2, "LP": 1, "PY": 3}, strengths, rows)
 
@@ -60,7 +68,8 @@ def run(model: Any, parameters: Any, **options: Any) -> pd.DataFrame:
 
 @pytest.mark.slow
 def test_conductances_kinetics_and_gap_junctions_of_a_circuit() -> None:
-    rows = {"LP Na": [80.0, 100, 120], "ge": [1.0, 10, 20], "E Kd": [-80.0, -75, -85], "AB-LP": [30.0, 10, 0], "Na m inf a1": [25.5, 26, 25]}
+    rows = {"LP Na": [80.0, 100, 120], "ge": [1.0, 10, 20], "E Kd": [-80.0, -75, -85], "AB-LP": [30.0, 10, 0],
+            "Na m inf a1": [25.5, 26, 25]}  # fmt: skip
     table = run(circuit(), rows, keep="V", t=T, I_ext=1.0, state=circuit().cold)
     assert list(table[list(rows)].iloc[1]) == [100, 10, -75, 10, 26]
     for i in range(3):

@@ -12,7 +12,8 @@ from pyloric_simulator.prinz2004 import Prinz2004, compiled_integrate, neuron_mo
 from pyloric_simulator.schedule import grid_of
 
 NO_KERNELS = {"parameter", "get-tuple-element", "tuple", "constant", "bitcast", "copy"}
-APART = {("AB", "LP"): 30, ("PD", "LP"): 15, ("AB", "PY"): 10, ("PD", "PY"): 1.5, ("LP", "AB"): 30, ("LP", "PD"): 30, ("LP", "PY"): 1, ("PY", "LP"): 30}
+APART = {("AB", "LP"): 30, ("PD", "LP"): 15, ("AB", "PY"): 10, ("PD", "PY"): 1.5, ("LP", "AB"): 30, ("LP", "PD"): 30, ("LP", "PY"): 1,
+         ("PY", "LP"): 30}  # fmt: skip
 
 
 def kernels(model: Prinz2004, *, sampled: bool = False, solver: str = "staggered") -> int:

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-
 from pyloric_simulator.clamps import clamp_family, voltage_clamp
+from pyloric_simulator.experiments import Ramp, current_clamp, fi_curve, model_of, rheobase, start_of
+
 from pyloric_simulator.components import (
     GHK,
     Q10,
@@ -31,7 +32,6 @@ from pyloric_simulator.components import (
     rates,
 )
 from pyloric_simulator.energy import atp, energy, power
-from pyloric_simulator.experiments import Ramp, current_clamp, fi_curve, model_of, rheobase, start_of
 from pyloric_simulator.phase_response import phase_response
 from pyloric_simulator.prinz2004 import CONSTANTS, GLUTAMATE, Prinz2004, neuron_models, simulate
 from pyloric_simulator.regulation import regulate

@@ -8,10 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-
 from pyloric_simulator.clamps import activation, clamp_family, dynamic_clamp, inactivation, voltage_clamp
-from pyloric_simulator.components import Cell, HodgkinHuxley1952, Network, Prinz2003, Synapse
-from pyloric_simulator.energy import atp, energy, power
 from pyloric_simulator.experiments import (
     EXCITATION,
     INHIBITION,
@@ -30,6 +27,9 @@ from pyloric_simulator.experiments import (
     save_state,
     step,
 )
+
+from pyloric_simulator.components import Cell, HodgkinHuxley1952, Network, Prinz2003, Synapse
+from pyloric_simulator.energy import atp, energy, power
 from pyloric_simulator.phase_response import phase_response
 from pyloric_simulator.prinz2004 import GLUTAMATE
 from pyloric_simulator.regulation import regulate
