@@ -502,7 +502,7 @@ def started(params: Any, state: Any, kind: Any, state_of: Any, leading: str | No
             f"state is of type {type(state).__name__}; it must be a State of this circuit, such as `model.get_thermalization()`, `model.cold` "
             "or `result.final_state`."
         )
-    known = {name: x if isinstance(x, jax.Array) else checks.numbers(f"state.{name}", x) for name, x in state._asdict().items()}
+    known = {name: x if isinstance(x, jax.Array) else checks.numbers(f"state.{name}", x) for name, x in zip(wanted, state, strict=True)}
     fits("state", known, wanted, leading)
     types = {np.dtype(x.dtype) for x in known.values()}
     if wrong := [d for d in types if d not in (np.float32, np.float64) and d.kind not in "iu"]:

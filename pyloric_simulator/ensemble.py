@@ -139,7 +139,8 @@ def spread(x: Any, n: int, dtype: Any) -> Array:
 def params_in_lanes(params: Params, values: Mapping[str, Array], n: int, dtype: Any) -> Params:
     """The parameters of n models, each field with the lanes behind its last axis; values: (lane,) of each number that varies."""
     known, c = places(params), params.circuit
-    many = Params(*(spread(getattr(params, x), n, dtype) for x in ("g", "gs", "ge")), c, spread(params.gz, n, dtype))
+    g, gs, ge, gz = (spread(x, n, dtype) for x in (params.g, params.gs, params.ge, params.gz))
+    many = Params(g, gs, ge, c, gz)
     for name, x in values.items():
         for path in known[name].paths:
             many = put(many, path, x)
@@ -261,7 +262,7 @@ class Spec(NamedTuple):
     dtype: str
     duration: float  # ms
     transient: float  # ms
-    noise: White | OU | None
+    noise: Any  # White, OU or None
     q10: Q10s
     function: Any  # the external current as a function of t, or None
     grid: Grid | None  # when states are recorded; None where spikes are
@@ -504,12 +505,12 @@ class Rows(Portable):
         n = len(self.model.rows)
         filled = rows.iloc[np.minimum(np.arange(padded(len(rows))), len(rows) - 1)]
         values = {str(name): jnp.asarray(filled[name].to_numpy(float), self.spec.dtype) for name in filled.columns if name != SEED}
-        more = [values.get(CURRENT + self.model.labels[i]) for i in self.model.rows]
-        lanes = len(filled)
-        more = jnp.stack([jnp.zeros(lanes, self.spec.dtype) if x is None else x for x in more]) if any(x is not None for x in more) else None
+        lanes, added = len(filled), [values.get(CURRENT + self.model.labels[i]) for i in self.model.rows]
+        none = jnp.zeros(lanes, self.spec.dtype)
+        more = None if all(x is None for x in added) else jnp.stack([none if x is None else x for x in added])
         seeds = jnp.asarray(filled[SEED].to_numpy(np.int64) if SEED in filled else np.zeros(lanes, int), jnp.uint32)
         keys = None if self.spec.noise is None else noise_keys(seeds, n)
-        values = values or {"": jnp.zeros(lanes, self.spec.dtype)}
+        values = values or {"": none}
         out = Outside(self.given["base"], values.get(INPUT), more, keys)
         return Batch(self.model.params, self.given["start"], values, out)
 
@@ -605,7 +606,7 @@ def planned(
         wants = "the times t at which states are recorded, and no duration" if states else "a duration, and no times t"
         raise ValueError(f"keep is {keep!r}, t is {'' if t is None else 'given'} and duration is {duration}; it must come with {wants}.")
     if noise is not None:
-        checks.of_type("noise", noise, (White, OU), "White(σ) or OU(μ, σ, τ)")
+        checks.noise([noise], (White, OU), dt)
     checks.of_type("q10", q10, Q10s, "a set of Q10s, such as TYPICAL")
     times = checks.times(t, 0.0) if states else None
     if times is None:

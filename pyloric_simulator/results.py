@@ -248,7 +248,7 @@ class SimResult(Result):
     def _columns(self, columns: Mapping[tuple[Any, ...], np.ndarray], names: Sequence[str]) -> pd.DataFrame:
         """Columns under their names."""
         data = np.column_stack(list(columns.values())) if columns else np.zeros((len(self.t), 0))
-        return pd.DataFrame(data, self._index, pd.MultiIndex.from_tuples(columns, names=names))
+        return pd.DataFrame(data, self._index, pd.MultiIndex.from_tuples(columns, names=list(names)))
 
     def spike_times(self, threshold: float = SPIKE_THRESHOLD) -> dict[tuple[str, int], np.ndarray]:
         """Times (ms) of the spikes of each cell, tops of V above `threshold` (mV), at the resolution of `t`."""
