@@ -9,7 +9,6 @@ import contextlib
 import difflib
 import importlib
 import json
-import keyword
 import math
 import os
 import reprlib
@@ -129,10 +128,8 @@ def curve_is_sigmoid(curve: Any) -> None:
 
 
 def plain_number(value: Any) -> None:
-    """A term or factor of a curve is a number, or one that JAX traces."""
-    if isinstance(value, jax.core.Tracer) and value.ndim == 0:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+    """A term or factor of a curve is a number, which may be traced."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating, jax.core.Tracer)):
         raise TypeError(
             f"{value} is not a number; a sum of curves has no `Curve`, write it as a plain function of V."
         )
@@ -279,6 +276,16 @@ def on_steps(t: np.ndarray, t0: float, dt: float, regular: bool) -> None:
             f"{what} a whole number of steps of dt = {dt:g} ms after t0 = {t0:g} ms; they must be equally spaced whole steps. Give t = "
             f"{t0:g} + {dt:g} * np.arange(…), or record more often and interpolate."
         )
+
+
+def known_parameters(names: Iterable[Any], known: Collection[str]) -> None:
+    """Refuse names that no number of the circuit has."""
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"there is no parameter {name!r}; names are those of `parameters(model)`, such as {listing(list(known)[:3])}."
+                f"{closest(name, known)}"
+            )
 
 
 def tolerances(rtol: Any, atol: Any) -> None:
@@ -479,119 +486,6 @@ def run_is_finite(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
     )
 
 
-# ---------------------------------------------------------------- cells with a threshold
-
-
-POSITIVE_OF_CELL = ("R", "τ")
-
-
-def threshold_cells(params: Any, units: Any, size: int) -> Any:
-    """Parameters of integrate-and-fire cells, each (cell,): finite, R and τ positive, V_reset below V_th."""
-    for name, x in params._asdict().items():
-        in_order(name, x)
-    params = type(params)(*(numbers(name, x) for name, x in params._asdict().items()))
-    per_cell(params, size)
-    for name, x in params._asdict().items():
-        unit = getattr(units, name)
-        if not np.isfinite(x).all():
-            raise ValueError(f"{name} contains {x[~np.isfinite(x)].flat[0]}; it must be finite, in {unit}. Fill the gap.")
-        if name in POSITIVE_OF_CELL and (x <= 0).any():
-            raise ValueError(f"{name} contains {x.min():g} {unit}; it must be positive. Take one of a cell: `lif.CELL.{name}`.")
-    params = type(params)(*(np.full(size, x, float) for x in params))
-    if (params.t_ref < 0).any():
-        raise ValueError(f"t_ref contains {params.t_ref.min():g} ms; it must not be negative. Say 0 for no refractory time.")
-    if (wrong := np.flatnonzero(params.V_reset >= params.V_th)).size:
-        i = wrong[0]
-        raise ValueError(
-            f"cell {i} has V_reset = {params.V_reset[i]:g} mV and V_th = {params.V_th[i]:g} mV; a cell that is reset to its threshold "
-            "or above it fires at every step. Lower V_reset."
-        )
-    return params
-
-
-def per_cell(params: Any, size: int) -> None:
-    """Each parameter is a number or has one value for each cell."""
-    for name, x in params._asdict().items():
-        if np.shape(x) not in ((), (size,)):
-            raise ValueError(
-                f"{name} has shape {np.shape(x)}; it must be a number or have one value for each cell, ({size},). Give one of these."
-            )
-
-
-def threshold_start(state: Any) -> None:
-    """A start of integrate-and-fire cells: all fields (cell,), and (if that is no tracer) no negative refractory time."""
-    if (shape := np.shape(state.V)) != (len(state.V) if shape else 0,) or any(np.shape(x) != shape for x in state):
-        raise ValueError(
-            f"the fields of state have the shapes {', '.join(str(np.shape(x)) for x in state)}; each must be (cell,). "
-            "Take the start of a model, `LIF(size).rest`."
-        )
-    if not isinstance(state.refractory, jax.core.Tracer) and (least := np.min(state.refractory)) < 0:
-        raise ValueError(f"state.refractory contains {least:g} ms; it must not be negative. Say 0 for a cell that is not held.")
-
-
-def threshold_step(dt: Any, τ: Any) -> float:
-    """The time step of integrate-and-fire cells in ms: positive, and no longer than a time constant (if that is no tracer)."""
-    dt = number("dt", dt, "ms")
-    if dt <= 0:
-        raise ValueError(f"dt is {dt:g} ms; it must be positive. 0.1 is usual.")
-    if not isinstance(τ, jax.core.Tracer) and dt > (shortest := float(np.min(τ))):
-        raise ValueError(
-            f"dt is {dt:g} ms and the shortest τ is {shortest:g} ms; a longer step does not resolve the way to the "
-            "threshold. Take a smaller one, such as 0.1."
-        )
-    return dt
-
-
-def slope(β: Any) -> float:
-    """The slope of a surrogate derivative, positive."""
-    return positive("slope", β, "1/mV")
-
-
-def elementwise(what: str, f: Any) -> None:
-    """A function of v = V − V_th that JAX can trace, and that keeps the shape of v."""
-    cure = "Take fast_sigmoid(1.0), superspike(1.0), or write one with jax.numpy, such as lambda v: 1 / (1 + jnp.abs(v)) ** 2."
-    if not callable(f):
-        raise TypeError(f"{what} is {f!r}; it must be a function of v = V − V_th in mV. {cure}")
-    try:
-        found = jax.eval_shape(f, jax.ShapeDtypeStruct((3,), np.float32))
-    except Exception as error:
-        raise TypeError(f"{what}(v) cannot be traced by JAX: {reason(error)}; it must return numbers, as v. {cure}") from error
-    shape = getattr(found, "shape", found)
-    if shape != (3,):
-        raise ValueError(f"{what}(v) has shape {shape} for v of shape (3,); it must work on each element of v. {cure}")
-    if found.dtype.kind != "f":
-        raise TypeError(f"{what}(v) is of type {found.dtype}; it must be a real number for each element of v, no truth value. {cure}")
-
-
-# ---------------------------------------------------------------- recordings
-
-
-def trace(t: np.ndarray, V: np.ndarray) -> None:
-    """Refuse a recording of one cell whose times and potentials cannot belong together."""
-    if t.ndim != 1 or t.shape != V.shape:
-        raise ValueError(
-            f"t has the shape {t.shape} and V {V.shape}; both must be (time,). Pass the recording of one cell."
-        )
-    if not np.isfinite(V).all():
-        i = int(np.flatnonzero(~np.isfinite(V))[0])
-        raise ValueError(f"V is {V[i]} at {t[i]:g} ms; potentials must be finite. Cut or interpolate that part.")
-    if not (np.diff(t) > 0).all():
-        i = int(np.flatnonzero(~(np.diff(t) > 0))[0])
-        raise ValueError(f"t goes from {t[i]:g} to {t[i + 1]:g} ms; times must increase. Sort the recording.")
-    if not np.isfinite(t).all():
-        raise ValueError(f"t goes from {t[0]:g} to {t[-1]:g} ms; times must be finite. Leave that sample out.")
-
-
-def roles(chosen: Mapping[str, Any], labels: Sequence[Any], wanted: Sequence[str]) -> None:
-    """The three cells of the rhythm must be there."""
-    for role in wanted:
-        if chosen.get(role) not in labels:
-            raise ValueError(
-                f"no cell plays {role}; the recording has {listing(labels)}. Name the cells: "
-                f"cells={{{', '.join(f'{r!r}: …' for r in wanted)}}}."
-            )
-
-
 # ---------------------------------------------------------------- databases
 
 
@@ -637,12 +531,73 @@ def finite_numbers(what: str, values: Any) -> np.ndarray:
     return x
 
 
+def positive_values(what: str, values: Any, unit: str) -> np.ndarray:
+    """Finite numbers above 0."""
+    x = numbers(what, values)
+    if not (np.isfinite(x) & (x > 0)).all():
+        wrong = x[~(np.isfinite(x) & (x > 0))][0]
+        raise ValueError(f"{what} contains {wrong:g} {unit}; all of it must be positive. Give numbers above 0.")
+    return x
+
+
 def fraction(what: str, value: Any) -> float:
     """A number between 0 and 1."""
     x = number(what, value, "1")
     if not 0 < x < 1:
         raise ValueError(f"{what} is {x:g}; it must lie between 0 and 1. Give a share, such as 0.3.")
     return x
+
+
+def has_leak(found: Sequence[int], names: Sequence[str]) -> None:
+    """Refuse a circuit without a channel that can carry the steering current."""
+    if not found:
+        raise ValueError(
+            f"the channels are {listing(names)}, all with gates; the prediction error steers through a channel without gates. Add one, "
+            "such as Channel('leak', -50)."
+        )
+
+
+def bounds(names: Sequence[str], ends: Sequence[Any], values: Sequence[float], log: np.ndarray) -> None:
+    """Refuse bounds that are no interval, that exclude the start, or that a logarithmic scale cannot have."""
+    if not names:
+        raise ValueError("no parameters to fit; give the names of some, such as ['AB/PD Na'].")
+    if len(set(names)) < len(names):
+        raise ValueError(f"a name is given twice in {listing(names)}; each parameter can be searched once. Remove the second.")
+    for name, pair, value, scale in zip(names, ends, values, log, strict=True):
+        if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
+            raise TypeError(f"the bounds of {name!r} are {pair!r}; they must be a pair of numbers. Give (low, high).")
+        low, high = (number(f"bound of {name!r}", x, "its unit") for x in pair)
+        if scale and low <= 0:
+            raise ValueError(
+                f"the lower bound of {name!r} is {low:g}; conductances are searched on a logarithmic scale, where it must be positive. "
+                "Give bounds such as (0.01, 10), and a start within them."
+            )
+        if not low < high:
+            raise ValueError(f"the bounds of {name!r} are {low:g} and {high:g}; the lower one must be less. Give (low, high).")
+        if not low <= value <= high:
+            raise ValueError(
+                f"{name!r} starts at {value:g}, outside its bounds {low:g} to {high:g}. Widen them, or start from another model."
+            )
+
+
+def starts(values: np.ndarray, names: Sequence[str], low: np.ndarray, high: np.ndarray) -> None:
+    """Starts (start, parameter) within bounds."""
+    if values.ndim != 2 or values.shape[1] != len(names) or not len(values):
+        raise ValueError(
+            f"starts has shape {values.shape}; it must be (start, {len(names)}), in the order of the parameters. Give a row per start."
+        )
+    out = ~((values >= low) & (values <= high))
+    if out.any():
+        i, j = np.argwhere(out)[0]
+        raise ValueError(
+            f"start {i} has {values[i, j]:g} for {names[j]!r}, outside its bounds {low[j]:g} to {high[j]:g}. Widen them."
+        )
+
+
+def optimizer(value: Any) -> None:
+    """An optimizer as optax makes them."""
+    if value is not None and not (callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))):
+        raise TypeError(f"optimizer is {value!r}; it must be an optimizer of optax, such as optax.adam(0.03).")
 
 
 def scalar_loss(trace: Callable[[], Any]) -> None:
@@ -655,6 +610,15 @@ def scalar_loss(trace: Callable[[], Any]) -> None:
         raise kind(f"the loss cannot be traced by JAX: {reason(error)}; {cure}") from error
     if getattr(value, "shape", None) != () or value.dtype.kind != "f":
         raise ValueError(f"the loss returns {value}; it must be a scalar, one real number. Take the mean or the sum of what it returns.")
+
+
+def finite_start(loss: np.ndarray) -> None:
+    """Refuse a fit none of whose starts has a finite loss."""
+    if not np.isfinite(loss).any():
+        raise ValueError(
+            f"the loss is {loss[0]} at the start, and finite at none of {len(loss)} starts; there is no way down from there. Start "
+            "from other values, or take a loss that is defined for them."
+        )
 
 
 # ---------------------------------------------------------------- components
@@ -904,77 +868,6 @@ def monitored(values: Any, shape: tuple[int, ...]) -> np.ndarray:
     if x.shape != shape:
         raise ValueError(f"the monitor returns shape {x.shape}; it must be (time, cell) = {shape}. Pick a gate by y.m[..., 0].")
     return x
-
-
-def neuron_scheme(solver: Any, dt: Any, threshold: bool) -> float:
-    """The time step in ms of equations of one's own."""
-    if not isinstance(solver, str) and threshold:
-        raise ValueError(f"solver is {solver!r}; a cell with a threshold needs a fixed step. Take 'exponential'.")
-    if isinstance(solver, str):
-        choice("solver", solver, ("exponential",))
-    elif isinstance(solver, type) or not hasattr(solver, "step"):
-        raise TypeError(f"solver is {solver!r}; it must be 'exponential' or an instance of a diffrax solver, such as diffrax.Tsit5().")
-    return positive("dt", dt, "ms")
-
-
-def per_cell_numbers(what: str, values: Any, size: int) -> dict[str, np.ndarray]:
-    """Name -> (cell,) finite numbers."""
-    if not isinstance(values, Mapping):
-        raise TypeError(f"{what} is {values!r}; it must be a mapping from names to numbers, such as dict(V=-65).")
-    found = {}
-    for name, value in values.items():
-        if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or keyword.iskeyword(name):
-            raise ValueError(f"{name!r} is not a name of a variable; it must be letters, digits and underscores. Rename it.")
-        in_order(name, value)
-        x = numbers(name, value).astype(float)
-        if x.shape not in ((), (size,)) or not np.isfinite(x).all():
-            raise ValueError(f"{name} is {value!r}; it must be one finite number, or one for each of the {size} cells. Give these.")
-        found[name] = np.full(size, x)
-    return found
-
-
-def both_or_none(threshold: Any, reset: Any) -> None:
-    """A threshold comes with a reset."""
-    if (threshold is None) != (reset is None):
-        raise ValueError(f"threshold is {threshold!r} and reset {reset!r}; they must come together. Give both, or none.")
-
-
-def neuron_equations(equations: Any, y: Any, p: Any) -> None:
-    """Equations of one cell that JAX can trace, with a number for each variable."""
-    cure = "Write it for one cell with jax.numpy, such as lambda y, I, p: dict(V=(I - y.V) / p.τ)."
-    if not equations.names:
-        raise ValueError(f"start is empty; a cell needs one variable at least, such as dict(V=-65). {cure}")
-    one_function("derivative", equations.derivative, lambda y, p: equations.derivative(y, y[0], p), y, p, set(equations.names), cure)
-    if equations.threshold is not None:
-        one_function("reset", equations.reset, equations.reset, y, p, None, cure)
-        cure = "Return a number that is 0 at the threshold and rises with V, such as lambda y, p: y.V - p.V_th."
-        one_function("threshold", equations.threshold, lambda y, p: {"v": equations.threshold(y, p)}, y, p, {"v"}, cure)
-
-
-def one_function(what: str, f: Any, made: Callable[[Any, Any], Any], y: Any, p: Any, wanted: set[str] | None, cure: str) -> None:
-    """A function f of one cell; `made` gives what it returns by name: the names wanted, or some of the state's, each a real number."""
-    if not callable(f):
-        raise TypeError(f"the {what} is {f!r}; it must be a function. {cure}")
-    returned: list[Any] = []
-
-    def traced(y: Any, p: Any) -> Any:
-        returned[:] = [made(y, p)]
-        return {name: jax.numpy.asarray(x) for name, x in returned[0].items()} if isinstance(returned[0], Mapping) else {}
-
-    try:
-        found = jax.eval_shape(traced, y, p)
-    except Exception as error:
-        rule = "it must be a function of one cell that returns real numbers by name"
-        raise TypeError(f"the {what} cannot be evaluated by JAX: {reason(error)}; {rule}. {cure}") from error
-    if not isinstance(returned[0], Mapping):
-        raise TypeError(f"the {what} returns {reprlib.repr(returned[0])}; it must return a mapping from variables to numbers. {cure}")
-    if (set(found) != wanted) if wanted else not set(found) <= set(y._fields):
-        raise ValueError(f"the {what} returns {listing(found)}; it must be {listing(y._fields)}, or some in a reset. {cure}")
-    for name, x in found.items():
-        if x.shape != ():
-            raise ValueError(f"the {what} returns {name} with shape {x.shape}; it must be a number, for one cell. {cure}")
-        if x.dtype.kind not in "fiu":
-            raise TypeError(f"the {what} returns {name} of type {x.dtype}; it must be a real number, no truth value. {cure}")
 
 
 def neuron_state(y: Any, like: Any) -> Any:

@@ -164,7 +164,8 @@ def rates(α: Function, β: Function) -> Gate:
 FARADAY = 96485.33212  # C/mol
 
 
-class GHK(NamedTuple):
+@dataclass(frozen=True)
+class GHK:
     """The current of {eq}`eq-ghk` in the place of an ohmic one; the channel then has a permeability in cm/s."""
 
     z: int = 2  # charge of the ion
@@ -379,11 +380,7 @@ class Cell(Portable):
         placed = checks.placed(channels, Placed, Channel)
         self.channels = tuple(p.channel for p in placed)
         self.g = np.array([p.uS / (self.area * CM2_MS_TO_US) if p.density is None else p.density for p in placed], float)
-        for channel in self.channels:
-            check_channel(channel)
-        checks.pool(self.channels, calcium is not None, senses_calcium)
-        check_densities(self.channels, self.g)
-        checks.usual_densities([(c.name, c.source, float(g)) for c, g in zip(self.channels, self.g, strict=True)], USUAL)
+        check_channels(self.channels, self.g, calcium is not None)
 
     def with_numbers(self, params: Params, population: int) -> Cell:
         """The cell with the numbers of a population of a network."""
@@ -566,11 +563,11 @@ class Network(Model):
         return {"cells": {label: repr(cell) for label, cell in cells}, "temperature (°C)": {label: cell.temperature for label, cell in cells}}
 
     def warmed(self, temperature: float, q10: Any = None) -> Network:
-        """The network at another temperature (°C), from the present one of each cell; see `physiology.Q10s`.
+        """The network at another temperature (°C), from the present one of each cell; see `temperature.Q10s`.
 
         q10: `Q10s` of components that say none of their own; without them, those do not change with temperature.
         """
-        from .physiology import Q10s, at_temperature
+        from .temperature import Q10s, at_temperature
 
         return at_temperature(self, temperature, Q10s() if q10 is None else q10)
 
@@ -673,6 +670,7 @@ def celsius(what: str, value: Any) -> float:
     if not COLDEST <= T <= HOTTEST:
         in_kelvin = COLDEST <= T - CELSIUS <= HOTTEST
         cure = f"If it is in K, subtract {CELSIUS:g}." if in_kelvin else "Give the temperature of the experiment."
+        cure = "It is below the absolute zero; check its sign." if T < -CELSIUS else cure
         raise ValueError(f"{what} is {T:g} °C; it must lie between {COLDEST:g} and {HOTTEST:g} °C. {cure}")
     return T
 
@@ -706,6 +704,15 @@ def check_channel(channel: Channel) -> None:
         hint = " Did you mean 'Ca'?" if str(ion).lower().startswith("ca") else " Leave it out."
         raise ValueError(f"ion of {what} is {ion!r}; it must be 'Ca', the only ion whose concentration changes, or None.{hint}")
     check_q10(what, channel.q10)
+
+
+def check_channels(channels: Sequence[Channel], g: Sequence[float] | np.ndarray, pool: bool) -> None:
+    """Refuse channels (mS/cm²) that cannot be used in a cell with or without a pool of calcium, and warn of what is in another unit."""
+    for channel in channels:
+        check_channel(channel)
+    checks.pool(channels, pool, senses_calcium)
+    check_densities(channels, g)
+    checks.usual_densities([(c.name, c.source, float(x)) for c, x in zip(channels, g, strict=True)], USUAL)
 
 
 def check_exponent(what: str, symbol: str, exponent: str, gate: Any, value: Any) -> None:
@@ -769,7 +776,7 @@ def check_pool(calcium: Any) -> Calcium | None:
     return calcium
 
 
-def check_densities(channels: Sequence[Channel], g: np.ndarray) -> None:
+def check_densities(channels: Sequence[Channel], g: Sequence[float] | np.ndarray) -> None:
     """Warn of densities that look like another unit, of channels for which no published ones are known."""
     for channel, x in zip(channels, g, strict=True):
         scale = PERMEABILITY if isinstance(channel.E, GHK) else DENSITY

@@ -40,6 +40,7 @@
 # %%
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import json
@@ -58,10 +59,11 @@ from jax import Array
 
 from . import checks
 from .components import model_of
+from .files import SHOWN, remove_drafts, write_whole
 from .losses import Loss
 from .parameters import check_names, model_with, parameters, places, with_values
 from .prinz2004 import precision
-from .seals import blank, is_intact, remove_drafts, sealed, write_whole
+from .seals import blank, is_intact, sealed
 
 # %% [markdown]
 # ## The box
@@ -289,7 +291,7 @@ def taken_up(
     same_fit(file, same, "parameters, bounds, starts, options or numbers of the model")
     step = near_step(advance, search)
     same_fit(file, found is None or all(alike(found[f"step{i}"], x) for i, x in enumerate(step)), "loss, data or optimizer")
-    remove_drafts(file.parent, file.name)
+    remove_drafts(file.parent, glob.escape(file.name[:SHOWN]))
     keep = partial(save, file, Identity(about, starts, step))
     return (keep, search, Log([], [], [])) if found is None else (keep, *restore(found, search))
 

@@ -58,7 +58,7 @@ import numpy as np
 import pandas as pd
 
 from . import checks
-from .batch import Plan, compiled, feasible, padded
+from .lanes import Plan, compiled, feasible, padded
 from .database import (
     DT,
     DTYPE,

@@ -71,7 +71,7 @@ class Labelled:
 
     @property
     def about(self) -> dict[str, Any]:
-        """A circuit as plain data for files: sizes, mS/cm², nS, and the constants that are not the papers'."""
+        """A circuit as plain data for files: sizes, mS/cm², nS, and the constants and the temperature that are not the papers'."""
         channels = [c.name for c in self.circuit.channels]
         g = {
             label: dict(zip(channels, map(float, row), strict=True))
@@ -80,6 +80,8 @@ class Labelled:
         gs = [[pre, post, float(g)] for (pre, post), g in zip(self.synapses, self.params.gs, strict=True)]
         sizes = {p.label: p.size for p in self.circuit.populations}
         found = {"pop_sizes": sizes, "g_ion (mS/cm²)": g, "gs (nS)": gs, "ge (nS)": float(self.params.ge)}
+        if (T := self.circuit.only.temperature) != type(self.circuit.only)().temperature:
+            found["temperature (°C)"] = T
         return {"circuit": found | ({"constants": changed} if (changed := changed_constants(self)) else {})}
 
     @property
@@ -98,7 +100,7 @@ class Labelled:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
-        """The circuit in a TOML file (see config/circuits); kwargs as for the class. Raises ValueError naming the line."""
+        """The circuit in a TOML file (see config/circuits); kwargs as for the class. Raises ValueError naming the key in the file."""
         spec = read_circuit(path)
         channels = [c.name for c in kwargs["channels"]] if "channels" in kwargs else list(cls.models.columns)
         known = cls.models.reindex(columns=channels, fill_value=0.0)
@@ -114,7 +116,7 @@ class Labelled:
         """Conductances (mS/cm²) of a population in a file, in the order of the columns of `known`."""
         cell = spec.cells.get(label) or cls.row_of(label, spec.cell_types)
         if isinstance(cell, str):
-            checks.choice(f"{os.fspath(path)}: the cell", cell, known.index)
+            checks.choice(f"the cell of population {label!r} in {os.fspath(path)}", cell, known.index)
             return [float(x) for x in known.loc[cell].to_numpy()]
         channels, where = list(known.columns), ["populations", label, "g"]
         for name in (name for name in cell if name not in channels):

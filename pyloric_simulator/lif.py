@@ -46,7 +46,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -148,13 +148,29 @@ def heaviside(v: Any) -> Array:
     return jnp.heaviside(v, 1)
 
 
+def check_elementwise(what: str, f: Any) -> None:
+    """A function of v = V − V_th that JAX can trace, and that keeps the shape of v."""
+    cure = "Take fast_sigmoid(1.0), superspike(1.0), or write one with jax.numpy, such as lambda v: 1 / (1 + jnp.abs(v)) ** 2."
+    if not callable(f):
+        raise TypeError(f"{what} is {f!r}; it must be a function of v = V − V_th in mV. {cure}")
+    try:
+        found = jax.eval_shape(f, jax.ShapeDtypeStruct((3,), np.float32))
+    except Exception as error:
+        raise TypeError(f"{what}(v) cannot be traced by JAX: {checks.reason(error)}; it must return numbers, as v. {cure}") from error
+    shape = getattr(found, "shape", found)
+    if shape != (3,):
+        raise ValueError(f"{what}(v) has shape {shape} for v of shape (3,); it must work on each element of v. {cure}")
+    if found.dtype.kind != "f":
+        raise TypeError(f"{what}(v) is of type {found.dtype}; it must be a real number for each element of v, no truth value. {cure}")
+
+
 def surrogate(derivative: Callable[[Any], Any], forward: Spike = heaviside) -> Spike:
     """A function with the values of `forward` and the derivative `derivative` (1/mV), both elementwise functions of v in mV.
 
     Works in forward and in reverse mode. Raises TypeError or ValueError for what JAX cannot trace or is not elementwise.
     """
-    checks.elementwise("derivative", derivative)
-    checks.elementwise("forward", forward)
+    check_elementwise("derivative", derivative)
+    check_elementwise("forward", forward)
     spike = jax.custom_jvp(lambda v: forward(v))
     spike.defjvp(lambda v, dv: (spike(*v), derivative(*v) * dv[0]))
     return spike
@@ -162,13 +178,13 @@ def surrogate(derivative: Callable[[Any], Any], forward: Spike = heaviside) -> S
 
 def superspike(slope: float) -> Spike:
     """The threshold with the derivative {eq}`eq-superspike`, of height 1; slope β in 1/mV."""
-    β = checks.slope(slope)
+    β = checks.positive("slope", slope, "1/mV")
     return surrogate(lambda v: 1 / (1 + β * jnp.abs(v)) ** 2)
 
 
 def fast_sigmoid(slope: float) -> Spike:
     """The threshold with the derivative of a fast sigmoid from 0 to 1, of height β/2; slope β in 1/mV."""
-    β = checks.slope(slope)
+    β = checks.positive("slope", slope, "1/mV")
     return surrogate(lambda v: β / 2 / (1 + β * jnp.abs(v)) ** 2)
 
 
@@ -260,9 +276,9 @@ def simulate_lif(
     t = checks.times(t, t0)
     state = check_start(state)
     params = check_params(params, len(state.V))
-    dt = checks.threshold_step(dt, params.τ)
+    dt = check_step(dt, params.τ)
     checks.steps(t, t0, dt)
-    checks.elementwise("spike", spike)
+    check_elementwise("spike", spike)
     checks.memory(f"a run of {len(state.V)} cells", bytes_of_run(len(state.V), t, t0, dt))
     k, fraction = steps_of(t, t0, dt)
     pure_current(I_ext, len(state.V), k[-1] + 1)
@@ -338,8 +354,8 @@ class LIF:
     ) -> None:  # fmt: skip
         self.size = checks.count("size", size, checks.MAX_STEPS)
         checks.memory(f"{self.size:,} cells", checks.BYTES_PER_CELL * self.size)
-        params = Params(V_rest, V_reset, V_th, R, τ, t_ref)
-        self.params: Params = checks.threshold_cells(params, PARAMETER_UNITS, self.size)
+        params = check_params(Params(V_rest, V_reset, V_th, R, τ, t_ref), self.size, infinite=())
+        self.params = Params(*(np.full(self.size, x, float) for x in params))
         check_units(self.params)
         self.dtype = load_settings().precision if dtype is None else dtype
         checks.choice("dtype", self.dtype, ("float64", "float32"))
@@ -361,11 +377,10 @@ class LIF:
         FloatingPointError naming the cell and the time if the run turns non-finite.
         """
         check_params(self.params, self.size)
-        t, dt = checks.times(t, t0), checks.threshold_step(dt, self.params.τ)
+        t, dt = checks.times(t, t0), check_step(dt, self.params.τ)
         checks.steps(t, t0, dt)
         I = current(I_ext, self.labels, np.zeros(self.size, int), t, t0)
-        start = self.rest if state is None else checks.state(state, self.rest)
-        checks.threshold_start(start)
+        start = check_start(self.rest if state is None else checks.state(state, self.rest))
         checks.memory(f"a run of {self.size} cells", bytes_of_run(self.size, t, t0, dt))
         k, fraction = steps_of(t, t0, dt)
         n = int(k[-1])
@@ -404,31 +419,73 @@ def defined(what: str, x: Any, *, finite: bool = False) -> Any:
     return x
 
 
-def check_params(params: Any, size: int) -> Params:
-    """Parameters, () or (cell,) each, positive and defined where they have to be."""
+POSITIVE = ("R", "τ")  # parameters
+
+
+def check_params(params: Any, size: int, *, infinite: Collection[str] = ("V_th",)) -> Params:
+    """Parameters, () or (cell,) each: finite, R and τ positive, V_reset below V_th; of what JAX traces only the shape is looked at.
+
+    An infinite threshold is never reached.
+    """
     checks.of_type("params", params, Params, "a `Params`, such as CELL or `LIF(2).params`")
-    params = Params(*(defined(name, x) for name, x in params._asdict().items()))
-    checks.per_cell(params, size)
-    for name in ("V_rest", "V_reset", "R", "τ", "t_ref"):  # an infinite threshold is never reached
-        x = getattr(params, name)
-        if isinstance(x, jax.core.Tracer):
-            continue
-        sound = (x > 0) if name in checks.POSITIVE_OF_CELL else (x >= 0) | (name != "t_ref")
-        if not (np.isfinite(x) & sound).all():
-            rule = "finite" if name[0] == "V" else "finite and not negative" if name == "t_ref" else "finite and positive"
-            raise ValueError(f"{name} contains {np.min(x):g}; it must be {rule}. Take one of a cell: `lif.CELL.{name}`.")
-    V_reset, V_th = params.V_reset, params.V_th
-    if not any(isinstance(x, jax.core.Tracer) for x in (V_reset, V_th)) and np.any(V_reset >= V_th):
-        raise ValueError(f"V_reset is {V_reset} mV and V_th {V_th} mV; it must be lower, or a cell fires at every step. Lower V_reset.")
+    known = {name: x for name, x in params._asdict().items() if not isinstance(x, jax.core.Tracer)}
+    for name, x in known.items():
+        checks.in_order(name, x)
+        known[name] = checks.numbers(name, x)
+    params = params._replace(**known)
+    for name, x in params._asdict().items():
+        if np.shape(x) not in ((), (size,)):
+            raise ValueError(
+                f"{name} has shape {np.shape(x)}; it must be a number or have one value for each cell, ({size},). Give one of these."
+            )
+    for name, x in known.items():
+        unit = getattr(PARAMETER_UNITS, name)
+        if (bad := np.isnan(x) if name in infinite else ~np.isfinite(x)).any():
+            raise ValueError(f"{name} contains {x[bad].flat[0]}; it must be finite, in {unit}. Fill the gap.")
+        if name in POSITIVE and (x <= 0).any():
+            raise ValueError(f"{name} contains {x.min():g} {unit}; it must be positive. Take one of a cell: `lif.CELL.{name}`.")
+    if "t_ref" in known and (least := known["t_ref"].min()) < 0:
+        raise ValueError(f"t_ref contains {least:g} ms; it must not be negative. Say 0 for no refractory time.")
+    if "V_reset" in known and "V_th" in known:
+        check_reset(np.full(size, known["V_reset"]), np.full(size, known["V_th"]))
     return params
 
 
+def check_reset(V_reset: np.ndarray, V_th: np.ndarray) -> None:
+    """Potentials (mV) after a spike, (cell,), that are below the threshold."""
+    if (wrong := np.flatnonzero(V_reset >= V_th)).size:
+        i = wrong[0]
+        raise ValueError(
+            f"cell {i} has V_reset = {V_reset[i]:g} mV and V_th = {V_th[i]:g} mV; a cell that is reset to its threshold "
+            "or above it fires at every step. Lower V_reset."
+        )
+
+
+def check_step(dt: Any, τ: Any) -> float:
+    """The time step in ms: positive, and no longer than a time constant (if that is no tracer)."""
+    dt = checks.number("dt", dt, "ms")
+    if dt <= 0:
+        raise ValueError(f"dt is {dt:g} ms; it must be positive. 0.1 is usual.")
+    if not isinstance(τ, jax.core.Tracer) and dt > (shortest := float(np.min(τ))):
+        raise ValueError(
+            f"dt is {dt:g} ms and the shortest τ is {shortest:g} ms; a longer step does not resolve the way to the "
+            "threshold. Take a smaller one, such as 0.1."
+        )
+    return dt
+
+
 def check_start(state: Any) -> State:
-    """A start, (cell,) in each field, in floating point."""
+    """A start, (cell,) in each field, in floating point, and (if that is no tracer) without a negative refractory time."""
     if getattr(state, "_fields", None) != State._fields:
         raise TypeError(f"state is of type {type(state).__name__}; it must be a State, such as `LIF(size).rest`. Take that of a run.")
     state = State(*(defined(f"state.{name}", x) for name, x in state._asdict().items()))
-    checks.threshold_start(state)
+    if (shape := np.shape(state.V)) != (len(state.V) if shape else 0,) or any(np.shape(x) != shape for x in state):
+        raise ValueError(
+            f"the fields of state have the shapes {', '.join(str(np.shape(x)) for x in state)}; each must be (cell,). "
+            "Take the start of a model, `LIF(size).rest`."
+        )
+    if not isinstance(state.refractory, jax.core.Tracer) and (least := np.min(state.refractory)) < 0:
+        raise ValueError(f"state.refractory contains {least:g} ms; it must not be negative. Say 0 for a cell that is not held.")
     return state
 
 

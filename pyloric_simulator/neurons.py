@@ -42,6 +42,8 @@
 # %%
 from __future__ import annotations
 
+import keyword
+import reprlib
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,10 +57,10 @@ import pandas as pd
 from jax import Array, lax
 
 from . import checks
-from .components import exprel
 from .config import load_settings
 from .inputs import Samples, current, pure_current
-from .lif import heaviside
+from .kinetics import exprel
+from .lif import check_elementwise, heaviside
 from .prinz2004 import DEFAULT_ATOL, DEFAULT_DT, DEFAULT_RTOL, adaptively, input_at, precision
 from .results import SPIKE_THRESHOLD, Result, local_maxima, run_of
 from .schedule import Grid, Slots, grid_of, recorded
@@ -212,9 +214,9 @@ def simulate_neuron(
     t, in the unit of the equations. spike: see `lif.surrogate`. solver: "exponential", or for cells without a threshold one of diffrax.
     """
     checks.of_type("neuron", neuron, Neuron, "a Neuron, such as Neuron(dict(V=-65), lambda y, I, p: dict(V=I - y.V))")
-    t, dt = checks.times(t, t0), checks.neuron_scheme(solver, dt, neuron.equations.threshold is not None)
+    t, dt = checks.times(t, t0), check_scheme(solver, dt, neuron.equations.threshold is not None)
     if spike is not heaviside:
-        checks.elementwise("spike", spike)
+        check_elementwise("spike", spike)
     given = other_numbers("params", params, neuron.params, neuron.size)
     start = neuron.state._asdict() if state is None else other_numbers("state", fields_of(state, neuron.state), neuron.state._asdict(), neuron.size)
     dtype = jnp.asarray(0.0).dtype
@@ -279,15 +281,14 @@ class Neuron:
         self.dtype = load_settings().precision if dtype is None else dtype
         checks.choice("dtype", self.dtype, ("float64", "float32"))
         checks.memory(f"{self.size:,} cells", checks.BYTES_PER_CELL * self.size)
-        start = checks.per_cell_numbers("start", start, self.size)
-        self.params = checks.per_cell_numbers("params", {} if params is None else params, self.size)
+        start = per_cell_numbers("start", start, self.size)
+        self.params = per_cell_numbers("params", {} if params is None else params, self.size)
         self.state = record_type("State", tuple(start))(**start)
         self.equations = Equations(tuple(start), derivative, threshold, reset)
-        checks.both_or_none(threshold, reset)
         with precision(self.dtype):
             one = lambda x: jnp.asarray(x[0], self.dtype)  # noqa: E731
             y, p = jax.tree.map(one, (self.state, record_type("Parameters", tuple(self.params))(**self.params)))
-            checks.neuron_equations(self.equations, y, p)
+            check_equations(self.equations, y, p)
             self.blocks = blocks_of(self.equations, y, one([0.0]), p)
             self.linear = linear_variables(self.equations, y, one([0.0]), p)
             if threshold is not None:
@@ -308,7 +309,7 @@ class Neuron:
         of y and p, for one cell, recorded at t. Raises ValueError or TypeError before anything is compiled, and FloatingPointError
         naming the cell and the time if the run turns non-finite.
         """
-        t, dt = checks.times(t, t0), checks.neuron_scheme(solver, dt, self.equations.threshold is not None)
+        t, dt = checks.times(t, t0), check_scheme(solver, dt, self.equations.threshold is not None)
         I = current(I_ext, self.labels, np.zeros(self.size, int), t, t0, scale=None)
         start = self.state if state is None else checks.neuron_state(state, self.state)
         record = check_record({} if record is None else record, self.state, self.params)
@@ -339,6 +340,74 @@ class Neuron:
 
 # %%
 RETURN_A_DISTANCE = "Return what is 0 at the threshold and rises with V, such as y.V - p.V_th, and reset to below it."
+
+
+def check_scheme(solver: Any, dt: Any, threshold: bool) -> float:
+    """The time step in ms, after checking the solver."""
+    if not isinstance(solver, str) and threshold:
+        raise ValueError(f"solver is {solver!r}; a cell with a threshold needs a fixed step. Take 'exponential'.")
+    if isinstance(solver, str):
+        checks.choice("solver", solver, ("exponential",))
+    elif isinstance(solver, type) or not hasattr(solver, "step"):
+        raise TypeError(f"solver is {solver!r}; it must be 'exponential' or an instance of a diffrax solver, such as diffrax.Tsit5().")
+    return checks.positive("dt", dt, "ms")
+
+
+def per_cell_numbers(what: str, values: Any, size: int) -> dict[str, np.ndarray]:
+    """Name -> (cell,) finite numbers."""
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{what} is {values!r}; it must be a mapping from names to numbers, such as dict(V=-65).")
+    found = {}
+    for name, value in values.items():
+        if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or keyword.iskeyword(name):
+            raise ValueError(f"{name!r} is not a name of a variable; it must be letters, digits and underscores. Rename it.")
+        checks.in_order(name, value)
+        x = checks.numbers(name, value).astype(float)
+        if x.shape not in ((), (size,)) or not np.isfinite(x).all():
+            raise ValueError(f"{name} is {value!r}; it must be one finite number, or one for each of the {size} cells. Give these.")
+        found[name] = np.full(size, x)
+    return found
+
+
+def check_equations(equations: Equations, y: Any, p: Any) -> None:
+    """Equations of one cell that JAX can trace, with a number for each variable, and a reset where there is a threshold."""
+    derivative, threshold, reset = equations[1:]
+    if (threshold is None) != (reset is None):
+        raise ValueError(f"threshold is {threshold!r} and reset {reset!r}; they must come together. Give both, or none.")
+    cure = "Write it for one cell with jax.numpy, such as lambda y, I, p: dict(V=(I - y.V) / p.τ)."
+    if not equations.names:
+        raise ValueError(f"start is empty; a cell needs one variable at least, such as dict(V=-65). {cure}")
+    check_function("derivative", derivative, lambda y, p: derivative(y, y[0], p), y, p, set(equations.names), cure)
+    if threshold is not None:
+        check_function("reset", reset, reset, y, p, None, cure)
+        cure = "Return a number that is 0 at the threshold and rises with V, such as lambda y, p: y.V - p.V_th."
+        check_function("threshold", threshold, lambda y, p: {"v": threshold(y, p)}, y, p, {"v"}, cure)
+
+
+def check_function(what: str, f: Any, made: Any, y: Any, p: Any, wanted: set[str] | None, cure: str) -> None:
+    """A function f of one cell; `made` gives what it returns by name: the names wanted, or some of the state's, each a real number."""
+    if not callable(f):
+        raise TypeError(f"the {what} is {f!r}; it must be a function. {cure}")
+    returned: list[Any] = []
+
+    def traced(y: Any, p: Any) -> Any:
+        returned[:] = [made(y, p)]
+        return {name: jnp.asarray(x) for name, x in returned[0].items()} if isinstance(returned[0], Mapping) else {}
+
+    try:
+        found = jax.eval_shape(traced, y, p)
+    except Exception as error:
+        rule = "it must be a function of one cell that returns real numbers by name"
+        raise TypeError(f"the {what} cannot be evaluated by JAX: {checks.reason(error)}; {rule}. {cure}") from error
+    if not isinstance(returned[0], Mapping):
+        raise TypeError(f"the {what} returns {reprlib.repr(returned[0])}; it must return a mapping from variables to numbers. {cure}")
+    if (set(found) != wanted) if wanted else not set(found) <= set(y._fields):
+        raise ValueError(f"the {what} returns {checks.listing(found)}; it must be {checks.listing(y._fields)}, or some in a reset. {cure}")
+    for name, x in found.items():
+        if x.shape != ():
+            raise ValueError(f"the {what} returns {name} with shape {x.shape}; it must be a number, for one cell. {cure}")
+        if x.dtype.kind not in "fiu":
+            raise TypeError(f"the {what} returns {name} of type {x.dtype}; it must be a real number, no truth value. {cure}")
 
 
 def check_firing(equations: Equations, y: Any, p: Any) -> None:

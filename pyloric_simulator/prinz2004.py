@@ -236,7 +236,8 @@ class Gate(NamedTuple):
     K: float = 0.0  # µM, x∞ is multiplied by Ca/(Ca + K)
 
 
-class Nernst(NamedTuple):
+@dataclass(frozen=True)  # a tuple would equal that of another law with the same numbers
+class Nernst:
     """The Nernst potential of an ion as a reversal potential; without concentrations that of the cell's calcium."""
 
     z: int = 2  # charge of the ion
@@ -535,6 +536,11 @@ def prepare(params: Params, dtype: Any, dt: float, held: tuple[int, ...] = ()) -
     held: numbers of cells whose potential is imposed.
     """
     circuits.params_fit(params, Params)
+    return converted(params, dtype, dt, held)
+
+
+def converted(params: Params, dtype: Any, dt: float, held: tuple[int, ...] = ()) -> Prepared:
+    """The same without a check; each number may have another axis behind it, of circuits side by side."""
     c, (g, gs, ge, gz) = params.circuit, (jnp.asarray(x, dtype) for x in (params.g, params.gs, params.ge, params.gz))
     gap = None
     if c.junctions:
@@ -561,7 +567,7 @@ def weights(circuit: Circuit, gs: Array) -> Array:
 def capacitances(circuit: Circuit) -> Any:
     """Capacitance of each cell, (cell,) nF."""
     C = [jnp.asarray(m.constants.C) for m in circuit.membranes]
-    return jnp.stack([C[p.membrane] for p in circuit.populations])[circuit.rows]
+    return jnp.stack(jnp.broadcast_arrays(*(C[p.membrane] for p in circuit.populations)))[circuit.rows]
 
 
 # %% [markdown]
@@ -628,15 +634,21 @@ class Working(NamedTuple):
     z: Any  # (slot, cell) of the kinetic synapses onto each cell
 
 
-def split(circuit: Circuit, x: Array, axis: int = 0) -> list[Array]:
+def split(circuit: Circuit, x: Any, axis: int = 0) -> list[Any]:
     """The part of x that belongs to the cells of each membrane."""
-    return [x] if len(circuit.membranes) == 1 else [jnp.take(x, cells, axis) for cells in circuit.groups]
+    if len(circuit.membranes) == 1:
+        return [x]
+    if isinstance(x, tuple):  # an array (cell, …) for each name
+        return [tuple(parts) for parts in zip(*(split(circuit, a, axis - 1) for a in x), strict=True)]
+    return [jnp.take(x, cells, axis) for cells in circuit.groups]
 
 
-def join(circuit: Circuit, parts: Sequence[Array], axis: int = 0) -> Array:
+def join(circuit: Circuit, parts: Sequence[Any], axis: int = 0) -> Any:
     """The inverse of `split`."""
     if len(parts) == 1:
         return parts[0]
+    if isinstance(parts[0], tuple):
+        return tuple(join(circuit, some, axis - 1) for some in zip(*parts, strict=True))
     return jnp.take(jnp.concatenate(parts, axis), np.argsort(np.concatenate(circuit.groups)), axis)
 
 
@@ -752,9 +764,9 @@ def per_population(circuit: Circuit, x: Array) -> Array:
     return jax.ops.segment_sum(x, circuit.rows, len(circuit.populations), indices_are_sorted=True) * copies
 
 
-def synaptic_input(circuit: Circuit, w: Array, s: Array) -> tuple[Array, Array]:
+def synaptic_input(circuit: Circuit, w: Any, s: Any) -> tuple[Array, Array]:
     """G_s (µS) and J_s (nA), each (cell,), from the activations s (transmitter, cell)."""
-    if w.ndim < 3:
+    if isinstance(w, tuple):
         return side_by_side(circuit, w, s)
     E = together([t.E for t in circuit.transmitters]).astype(s.dtype)
     if len(w) == len(circuit.rows):  # cell by cell
@@ -768,11 +780,11 @@ def synaptic_input(circuit: Circuit, w: Array, s: Array) -> tuple[Array, Array]:
     return G, J
 
 
-def side_by_side(circuit: Circuit, gs: Array, s: Array) -> tuple[Array, Array]:
-    """The same for many circuits, one synapse after the other: gs (synapse, circuit), s (transmitter, cell, circuit)."""
-    zero = jnp.zeros((len(circuit.populations), *s.shape[2:]), s.dtype)
+def side_by_side(circuit: Circuit, gs: tuple[Array, ...], s: Sequence[Array]) -> tuple[Array, Array]:
+    """The same for many circuits, one synapse after the other: gs (circuit,) of each synapse, s (cell, circuit) of each transmitter."""
     released = [per_population(circuit, x) for x in s]
-    G, J = ([*zero] for _ in range(2))
+    zero = jnp.zeros_like(released[0][0])
+    G, J = ([zero] * len(circuit.populations) for _ in range(2))
     for x, g in zip(circuit.synapses, gs, strict=True):
         opened = g * released[x.transmitter][x.pre]
         G[x.post] = G[x.post] + opened
@@ -780,14 +792,15 @@ def side_by_side(circuit: Circuit, gs: Array, s: Array) -> tuple[Array, Array]:
     G, J = (per_cell(jnp.stack(x), circuit.rows) for x in (G, J))
     for x, g in zip(circuit.synapses, gs, strict=True):
         if x.pre == x.post:  # no cell inhibits itself
-            own = g * s[x.transmitter] * (circuit.rows == x.pre).astype(s.dtype)[:, None]
+            own = g * s[x.transmitter] * (circuit.rows == x.pre).astype(zero.dtype)[:, None]
             G, J = G - own, J - own * circuit.transmitters[x.transmitter].E
     return G, J
 
 
 def chemical(circuit: Circuit, p: Prepared, y: Working) -> tuple[Array, Array]:
     """G (µS) and J (nA), each (cell,), of all chemical synapses."""
-    G, J = synaptic_input(circuit, p.w, y.s)
+    none = jnp.zeros_like(y.V)
+    G, J = (none, none) if isinstance(y.s, tuple) and not y.s else synaptic_input(circuit, p.w, y.s)
     if circuit.kinetic:
         G_z, J_z = kinetic_input(circuit, p.gz, y.z)
         G, J = G + G_z, J + J_z
@@ -929,10 +942,10 @@ def charged(circuit: Circuit, p: Prepared, y: Working, I: Any, h: Any, by: Arith
     G, J = chemical(circuit, p, y)
     G = G if G_more is None else G + G_more
     parts, V = [split(circuit, a) for a in (y.V, y.Ca, G, J)], []
-    I = split(circuit, jnp.broadcast_to(I, y.V.shape)) if len(circuit.membranes) > 1 else [I]
+    I = [I] * len(parts[0]) if I is None or len(parts[0]) == 1 else split(circuit, jnp.broadcast_to(I, y.V.shape))
     for membrane, g, x, V_i, Ca_i, G_i, J_i, I_i in zip(circuit.membranes, p.g, y.x, *parts, I, strict=True):
         G_i, J_i = ionic(membrane, g, V_i, Ca_i, x, G_i, J_i)
-        V.append(by.flow(V_i, G_i, J_i + I_i, membrane.constants.C, h))
+        V.append(by.flow(V_i, G_i, J_i if I_i is None else J_i + I_i, membrane.constants.C, h))
     return join(circuit, V)
 
 
@@ -1165,22 +1178,35 @@ compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solve
 
 
 # %%
-def currents(params: Params, states: State) -> Array:
-    """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, outward positive."""
-    states, circuit = circuits.started(params, states, Params, state_of, "time"), params.circuit
-    p = prepare(params, states.V.dtype, DEFAULT_DT)
+def of_channels(params: Params, states: State, f: Callable[..., Array]) -> Array:
+    """f(membrane, channel, γ, V, Ca) -> (cell,) of each channel, open to γ µS, at states with a leading time axis: (time, cell, channel).
+
+    Cells with fewer channels than others have 0 in their places.
+    """
+    circuit, p = params.circuit, prepare(params, states.V.dtype, DEFAULT_DT)
 
     def at_state(y: State) -> Array:
         w, found = pack(circuit, y), []
         for membrane, g, x, V, Ca in zip(circuit.membranes, p.g, w.x, split(circuit, w.V), split(circuit, w.Ca), strict=True):
             opened = zip(membrane.channels, conductances(membrane, g, x), strict=True)
-            I = [current_of(channel, membrane.constants, γ, V, Ca) for channel, γ in opened]
-            found.append(jnp.stack(I) if I else jnp.zeros((0, *V.shape), V.dtype))
-        G, J = chemical(circuit, p, w)
-        others = jnp.stack([G * w.V - J, electrical_current(p.gap, w.V)])
-        return jnp.concatenate([join(circuit, filled_up(found), 1), others]).T
+            values = [f(membrane, channel, γ, V, Ca) for channel, γ in opened]
+            found.append(jnp.stack(values) if values else jnp.zeros((0, *V.shape), V.dtype))
+        return join(circuit, filled_up(found), 1).T
 
     return jax.vmap(at_state)(states)
+
+
+def currents(params: Params, states: State) -> Array:
+    """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, outward positive."""
+    states, circuit = circuits.started(params, states, Params, state_of, "time"), params.circuit
+    p = prepare(params, states.V.dtype, DEFAULT_DT)
+
+    def others(y: State) -> Array:
+        G, J = chemical(circuit, p, pack(circuit, y))
+        return jnp.stack([G * y.V - J, electrical_current(p.gap, y.V)], 1)
+
+    ionic = of_channels(params, states, lambda membrane, channel, *at: current_of(channel, membrane.constants, *at))
+    return jnp.concatenate([ionic, jax.vmap(others)(states)], 2)
 
 
 compiled_currents = jax.jit(currents)

@@ -111,11 +111,27 @@ def spikes(
     """
     d = checked(Detection(threshold, prominence, refractory, kind))
     t, V = (np.asarray(checks.numbers(name, x), float) for name, x in (("t", t), ("V", V)))
-    checks.trace(t, V)
+    check_trace(t, V)
     if len(t):
         check_potentials("the largest potential", V)
         check_units("the recording", t, {"V": V})
     return tops(t, V, d).time
+
+
+def check_trace(t: np.ndarray, V: np.ndarray) -> None:
+    """Refuse a recording of one cell whose times (ms) and potentials (mV) cannot belong together."""
+    if t.ndim != 1 or t.shape != V.shape:
+        raise ValueError(
+            f"t has the shape {t.shape} and V {V.shape}; both must be (time,). Pass the recording of one cell."
+        )
+    if not np.isfinite(V).all():
+        i = int(np.flatnonzero(~np.isfinite(V))[0])
+        raise ValueError(f"V is {V[i]} at {t[i]:g} ms; potentials must be finite. Cut or interpolate that part.")
+    if not (np.diff(t) > 0).all():
+        i = int(np.flatnonzero(~(np.diff(t) > 0))[0])
+        raise ValueError(f"t goes from {t[i]:g} to {t[i + 1]:g} ms; times must increase. Sort the recording.")
+    if not np.isfinite(t).all():
+        raise ValueError(f"t goes from {t[0]:g} to {t[-1]:g} ms; times must be finite. Leave that sample out.")
 
 
 # %% [markdown]
@@ -770,7 +786,12 @@ def measured(data: Any, window: Window | None, cells: Mapping[str, Any] | None, 
     seen = recorded(data, window, detection)
     labels = list(seen.trains)
     chosen = roles(seen.recording.source, labels) if cells is None else named_roles(cells)
-    checks.roles(chosen, labels, ROLES)
+    for role in ROLES:
+        if chosen.get(role) not in labels:
+            raise ValueError(
+                f"no cell plays {role}; the recording has {checks.listing(labels)}. Name the cells: "
+                f"cells={{{', '.join(f'{r!r}: …' for r in ROLES)}}}."
+            )
     return measure({role: seen.trains[chosen[role]] for role in ROLES}, seen.pieces, seen.detection), seen
 
 
@@ -789,7 +810,7 @@ def named_roles(cells: Any) -> dict[str, Any]:
 def roles(source: Any, labels: Sequence[Any]) -> dict[str, Any]:
     """The first cells that are PD (or else AB/PD, or else AB), LP and PY, by the model or else by the label."""
     circuit = getattr(getattr(source, "model", None), "circuit", None)
-    if circuit is not None:
+    if circuit is not None and any(p.type for p in circuit.populations):
         types = [circuit.populations[i].type for i in circuit.rows for _ in range(circuit.populations[i].copies)]
     else:
         types = [str(x[0] if isinstance(x, tuple) else x).split(" ")[0] for x in labels]

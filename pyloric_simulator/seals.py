@@ -1,34 +1,14 @@
-"""Files that are complete or not there, and that tell whether a bit of them has changed.
+"""Data that tell whether a bit of them has changed: they hold a checksum of all their bytes, its own place counting as zeros.
 
-Mechanics of runs of the database and of checkpoints. A file gets its name when it is complete, so that a process that is killed leaves the
-old file, or none. A sealed file holds a checksum of all its bytes, its own place counting as zeros.
+Mechanics of runs of the database and of checkpoints.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
 
 DIGITS = 64  # of SHA-256
 OF_FILE, OF_FACTS = b"sha256 of the file:", b"sha256 of the facts:"  # before the digits of a checksum, so that one may contain the other
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, so that it has its name only when it is complete. Raises OSError and leaves nothing behind if it cannot be."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(data)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-
-
-def remove_drafts(folder: Path, pattern: str) -> None:
-    """Remove what killed processes have left of files whose names fit a pattern."""
-    for draft in folder.glob(f".{pattern}.*"):
-        draft.unlink(missing_ok=True)
 
 
 def blank(name: bytes = OF_FILE) -> bytes:

@@ -1,62 +1,49 @@
 """Keep the settled state of every cell on disk, so that each is computed only once.
 
-Before a cell joins the circuit it is run alone until it has forgotten where it started. That takes
-far longer than looking the outcome up, so this module remembers it: the caller describes all the
-physics in one string, the *key*, and gets back the cell's state, computed now or long before.
+Before a cell joins the circuit it is run alone until it has forgotten where it started. That takes far longer than looking the outcome
+up, so this module remembers it: the caller describes all the physics in one string, the *key*, and gets back the cell's state.
 
-The states are in a `shelve.Shelf`, a dictionary whose records are small files of one folder, one
-for each state, and these hold however a program ends:
+The states are in a `shelve.Shelf`, a dictionary whose records are small files of one folder, one for each state:
 
-- A file is there whole or not at all: it is written under another name and renamed.
-- A state that is torn, altered, in another's place or none of a cell is never returned: each
-  carries a checksum over its key and its values, and the caller says what a state must be. What fails
-  is reported in a `StoreWarning` and computed again.
-- Reading runs no code, even from a file that somebody else prepared: a record is a line of JSON and
-  plain numbers.
-- Programs running at the same time take turns to compute, so that each state is computed once
-  over all. What is there is read without waiting.
-- States are read and written only where nobody else could have put them: what belongs to another user,
-  or can be written by others, is not used. Where the folder cannot be used, the states live in
+- However a program ends, a file is there whole or not at all: it is written under another name and renamed.
+- A state that is torn, altered, in another's place or none of a cell is never returned, but reported in a `StoreWarning` and computed
+  again: a file has a checksum over key and values, and the caller says what a state must be.
+- Reading runs no code, even from a file that somebody else prepared: a record is a line of JSON and plain numbers.
+- Programs that run at the same time take turns to compute, so that each state is computed once over all. What is there is read
+  without waiting.
+- A folder, or a file, that others can write or have put there is not used. Where the folder cannot be used, the states live in
   the memory of the process instead: the results are the same, so nothing has to stop for that.
 """
 
 import hashlib
 import json
-import logging
 import os
-import re
 import shelve
-import socket
-import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from filelock import BaseFileLock, FileLock, Timeout
 
-from .files import written_whole
+from .files import SHOWN, NotOwnError, OwnFiles, check_own, lock_of, remove_drafts
 
 __all__ = ["Entry", "StoreWarning", "ThermalizationStore"]
 
 Entry = dict[str, np.ndarray]  # name of a state variable -> its values, float32 or float64
+Check = Callable[[Entry], object]  # raises an error for what is no state
 
 _FORMAT = b"thermalized cell 2"  # first line of a file, with the version of its layout
-_SUFFIX = ".cell"
-_FILE = re.compile(rf"[0-9a-f]{{64}}\{_SUFFIX}")
-_DRAFT = re.compile(r"\.([0-9a-f]{40}|thermalized\.holder)\..*\.part")  # what a writer that was killed left behind
+_DIGIT, _DIGITS, _SUFFIX = "[0-9a-f]", 64, ".cell"  # of the name of a file
 _DTYPES = ("<f4", "<f8")  # little-endian float32 and float64, on every platform
+_OLD = "thermalized.[bdt][aim][kprt]"  # files of a store before there was one for each state
 _ADVICE = {
-    "was damaged": "What is missing is computed again, and nothing needs to be done; if this comes "
-    "back, check the disk or delete the folder.",
-    "cannot be used": "The results are right, but are kept only in the memory of this process. To "
-    "keep them, free space on the disk, make the folder writable, or choose another folder.",
-    "is not used": "The results are right, but are kept only in the memory of this process.",
+    "was damaged": "What is missing is computed again; if this comes back, check the disk or delete the folder.",
+    "cannot be used": "Results are right, but stay in memory. Free space, make the folder writable, or choose another folder.",
+    "is not used": "Others could put states there: all stay in memory. If it is yours alone, say chmod go-w; else choose another, store=….",
 }
 _warned: set[tuple[Path | None, str]] = set()  # (folder, trouble) this process has told about
-_log = logging.getLogger(__name__)
 
 
 class StoreWarning(UserWarning):
@@ -70,230 +57,144 @@ class _Record(NamedTuple):
     entry: Entry
 
 
-class _Files(MutableMapping[bytes, bytes]):
-    """The files of a folder by name, without their suffix."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def _path(self, name: bytes) -> Path:
-        return self._folder / (name.decode() + _SUFFIX)
-
-    def __getitem__(self, name: bytes) -> bytes:
-        return _read(self._path(name))
-
-    def __setitem__(self, name: bytes, raw: bytes) -> None:
-        with written_whole(self._path(name), links=False, mode=0o644) as file:
-            file.write(raw)
-
-    def __delitem__(self, name: bytes) -> None:
-        self._path(name).unlink()
-
-    def __iter__(self) -> Iterator[bytes]:
-        files = sorted(self._folder.iterdir()) if self._folder.exists() else []
-        return (file.stem.encode() for file in files if _FILE.fullmatch(file.name))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, bytes) and os.path.lexists(self._path(name))
-
-
-class _CheckedShelf(shelve.Shelf[_Record]):
+class _Shelf(shelve.Shelf[_Record]):
     """A shelf whose values are written and read as below, not as pickles."""
 
-    def __init__(self, files: _Files) -> None:
-        super().__init__(files)
-        self._files = files
+    dict: MutableMapping[bytes, bytes]  # of the base class
 
     def __getitem__(self, name: str) -> _Record:
-        record = _unpack(self._files[name.encode()])
+        record = _unpack(self.dict[name.encode()])
         if _name(record.key) != name:
             raise ValueError("it is the record of another key")
         return record
 
     def __setitem__(self, name: str, record: _Record) -> None:
-        self._files[name.encode()] = _pack(record)
+        self.dict[name.encode()] = _pack(record)
 
 
 class ThermalizationStore:
-    """Cell states by key, in the files of one folder or in memory only.
-
-    Args:
-        folder: where the files are; made when first needed. None keeps everything in the memory
-            of this process.
-    """
+    """Cell states by key, in the files of a folder (made when first needed), or for None in the memory of this process only."""
 
     lock_seconds: float = 600.0  # s, longest wait for another process that is computing
     patience: float = 2.0  # s, a longer wait is told
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
-        self._folder = None if folder is None else Path(folder).absolute()
-        self._memory: dict[str, Entry] = {}  # by full key
+        self.path = None if folder is None else Path(folder).absolute()  # whether or not it can be used
+        self._memory: dict[str, _Record] = {}  # by name, as on the shelf
         self._locked_out = False  # the lock failed once: ask no more, the wait can be long
 
-    @property
-    def path(self) -> Path | None:
-        """The folder, whether or not it can be used; None for a store in memory."""
-        return self._folder
-
     def get_or_compute(
-        self,
-        keys: Sequence[str],
-        compute: Callable[[list[int]], list[Entry]],
-        check: Callable[[Entry], object] = lambda _: None,
+        self, keys: Sequence[str], compute: Callable[[list[int]], list[Entry]], check: Check = lambda _: None
     ) -> list[Entry]:
         """Look up the entries of `keys`, and have those computed that are not there yet.
 
         Args:
             keys: any strings; a repeated one is computed once.
-            compute: called at most once, with the positions in `keys` of what is missing; returns
-                one entry each, in that order. Other processes that share the folder wait for it.
-                Whatever it raises comes through unchanged, and nothing is stored.
-            check: raises an error for what is no state; an entry on disk that does not pass is computed
-                again.
+            compute: called at most once, with the positions in `keys` of what is missing; returns one entry each, in that order. Other
+                processes that share the folder wait for it. Whatever it raises comes through unchanged, and nothing is stored.
+            check: raises an error for what is no state; an entry on disk that does not pass is computed again.
 
         Returns:
-            One entry per key, in order; its arrays have the dtype and shape that `compute` gave
-            them and can never be written to.
+            One entry per key, in order; its arrays have the dtype and shape that `compute` gave them and can never be written to.
 
         Raises:
             TypeError: `keys` is one string, or holds something that is none.
-            ValueError: `compute` returned the wrong number of entries, or one that is not made of
-                finite floats; nothing is stored.
+            ValueError: `compute` returned the wrong number of entries, or one that is not made of finite floats; nothing is stored.
         """
         if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
             raise TypeError(f"keys is {keys!r}; it must hold only strings: pass a list of str")
-        self._load(map(_name, self._missing(keys)), check)
-        if self._missing(keys):
-            with self._lock() as on_disk:
-                self._load(map(_name, self._missing(keys)), check)
-                if missing := self._missing(keys):
-                    records = _records(list(missing), compute(list(missing.values())))
-                    self._memory |= dict(records)
-                    if on_disk:
-                        self._save(records)
-        return [dict(self._memory[key]) for key in keys]
+        names = [_name(key) for key in keys]
+        if self._missing(names, check):
+            with self._lock() as folder:
+                if missing := self._missing(names, check):
+                    new = _records([keys[i] for i in missing], compute(missing))
+                    self._memory |= new
+                    with self._telling():
+                        _shelf(folder).update(new)
+        return [dict(self._memory[name].entry) for name in names]
 
     def keys(self) -> list[str]:
         """Every key that is answered without computing, on disk or in memory, sorted."""
-        names = list[str]()
-        with self._shelf() as shelf:
-            names += shelf
-        self._load(names)
-        return sorted(self._memory)
+        with self._telling():
+            self._load(list(_shelf(self._own_folder())))
+        return sorted(record.key for record in self._memory.values())
 
     def clear(self) -> int:
         """Forget every entry, on disk and in this process; returns how many there were."""
-        names = set(map(_name, self._memory))
-        with self._lock() as on_disk:
-            if on_disk:
-                with self._shelf() as shelf:
-                    names |= set(shelf)
-                    shelf.clear()
+        with self._lock() as folder, self._telling():
+            shelf = _shelf(folder)
+            names = {*self._memory, *shelf}
+            for name in list(shelf):
+                del shelf[name]
+            for old in folder.glob(_OLD) if folder else ():
+                old.unlink()
         self._memory.clear()
         return len(names)
 
-    def _missing(self, keys: Sequence[str]) -> dict[str, int]:
-        """The keys that are not in memory, each with its first position."""
-        missing: dict[str, int] = {}
-        for position, key in enumerate(keys):
-            if key not in self._memory:
-                missing.setdefault(key, position)
-        return missing
+    def _missing(self, names: list[str], check: Check) -> list[int]:
+        """First positions of the names that are neither in memory nor on disk; from there they are brought into memory."""
+        first = {name: i for i, name in reversed(list(enumerate(names))) if name not in self._memory}
+        self._load(first, check)
+        return sorted(i for name, i in first.items() if name not in self._memory)
 
-    @contextmanager
-    def _shelf(self) -> Iterator[MutableMapping[str, _Record]]:
-        """The shelf; an empty one where the folder cannot be used. If the disk fails inside the block, this ends it with a warning."""
-        shelf = _CheckedShelf(_Files(self._folder)) if self._folder and self._is_safe(self._folder) else {}
-        try:
-            yield shelf
-        except OSError as error:
-            self._warn("cannot be used", error)
-
-    def _is_safe(self, folder: Path) -> bool:
-        """Whether nobody else can put files into the folder, or it is not there yet; warns if it is not so."""
-        try:
-            distrust = _distrust(folder.lstat()) or _distrust(folder.stat())
-        except FileNotFoundError:
-            return True
-        except OSError as error:
-            self._warn("cannot be used", error)
-            return False
-        if distrust:
-            cure = f"Say chmod go-w '{folder}' if it is yours alone" if "mode" in distrust else "Make one of your own"
-            self._warn("is not used", f"{distrust}, who could put states of cells there. {cure}, or choose another folder with store=…")
-        return not distrust
-
-    def _load(self, names: Iterable[str], check: Callable[[Entry], object] = lambda _: None) -> None:
-        """Bring the named records that are there into memory, and say if some are broken."""
-        broken = list[object]()
-        with self._shelf() as shelf:
-            for name in (name for name in names if name in shelf):
-                try:
-                    record = shelf[name]
-                    check(dict(record.entry))
-                    self._memory[record.key] = record.entry
-                except FileNotFoundError:  # another process has just cleared the store
-                    continue
-                except Exception as error:  # a made-up record can raise anything
-                    broken.append(error)
+    def _load(self, names: Iterable[str], check: Check = lambda _: None) -> None:
+        """Bring the named records that are on disk into memory, and say if some are broken."""
+        shelf, broken = _shelf(self._own_folder()), list[object]()
+        for name in (name for name in names if name in shelf):
+            try:
+                record = shelf[name]
+                check(dict(record.entry))
+                self._memory[name] = record
+            except FileNotFoundError:  # another process has just cleared the store
+                continue
+            except Exception as error:  # a made-up record can raise anything
+                broken.append(error)
         if broken:
             self._warn("was damaged", f"{len(broken)} of its entries could not be read ({broken[0]})")
 
-    def _save(self, records: list[_Record]) -> None:
-        with self._shelf() as shelf:
-            assert self._folder is not None
-            for file in self._folder.iterdir():
-                if _DRAFT.fullmatch(file.name):  # of a dead process, since all writers hold the lock
-                    file.unlink(missing_ok=True)
-            for record in records:
-                shelf[_name(record.key)] = record
+    def _own_folder(self) -> Path | None:
+        """The folder, where nobody else can put files, or it is not there yet; else None, with a warning."""
+        own = None
+        with self._telling():
+            if self.path is not None:
+                check_own(self.path)
+            own = self.path
+        return own  # noqa: RET504 (the block can end before)
 
     @contextmanager
-    def _lock(self) -> Iterator[bool]:
-        """Hold the folder's lock, which dies with the process; False if there is memory only."""
-        lock = None
-        if self._folder is not None and not self._locked_out and self._is_safe(self._folder):
-            try:
-                lock = self._locked(self._folder)
-            except (OSError, RuntimeError) as error:
-                self._locked_out = True
-                self._warn("cannot be used", error)
-        try:
-            yield lock is not None
-        finally:
-            if lock is not None:
-                lock.release()
+    def _lock(self) -> Iterator[Path | None]:
+        """Hold the folder's lock, which dies with the process; gives the folder, or None if there is memory only."""
+        held: AbstractContextManager[object] | None = None
+        folder = None if self._locked_out else self._own_folder()
+        if folder is not None:
+            with self._telling():
+                folder.mkdir(mode=0o755, parents=True, exist_ok=True)  # of this user alone, whatever the umask
+                doing = f"computing thermalized cells in {folder}"
+                held = lock_of(folder / "thermalized.lock", self.lock_seconds, self.patience, doing)
+                remove_drafts(folder, _DIGIT * SHOWN)  # of dead processes, since all writers hold the lock
+            self._locked_out = held is None
+        with held or nullcontext():
+            yield folder if held else None
 
-    def _locked(self, folder: Path) -> BaseFileLock:
-        """The folder's lock, once this process has it. Raises OSError if it cannot be had."""
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)  # of this user alone, whatever the umask
-        file, holder = folder / "thermalized.lock", folder / "thermalized.holder"
-        if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
-            raise OSError(f"{file.name} is not a regular file")
-        # A singleton lets `compute` use the store itself without waiting for its own lock.
-        lock = FileLock(file, is_singleton=True)
-        nested = lock.is_locked
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Where the disk fails, or the folder is not the user's own, this ends the block with a warning."""
         try:
-            lock.acquire(timeout=min(self.patience, self.lock_seconds))
-        except Timeout:
-            if self.patience < self.lock_seconds:
-                _log.warning("waiting for %s, which computes thermalized cells in %s; at most %g s, then they are computed here as well",
-                             _holder(holder), folder, self.lock_seconds)  # fmt: skip
-            lock.acquire(timeout=max(self.lock_seconds - self.patience, 0))
-        if not nested:
-            with suppress(OSError), written_whole(holder, links=False, mode=0o644) as note:
-                note.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-        return lock
+            yield
+        except (OSError, RuntimeError) as error:
+            self._warn("is not used" if isinstance(error, NotOwnError) else "cannot be used", error)
 
     def _warn(self, trouble: str, reason: object) -> None:
         """Warn once per process, folder and kind of trouble."""
-        if (self._folder, trouble) not in _warned:
-            _warned.add((self._folder, trouble))
-            message = f"the store of thermalized cells in {self._folder} {trouble}: {reason}. "
-            warnings.warn(message + _ADVICE[trouble], StoreWarning, stacklevel=2)
+        if (self.path, trouble) not in _warned:
+            _warned.add((self.path, trouble))
+            message = f"the store of thermalized cells in {self.path} {trouble}: {reason}. {_ADVICE[trouble]}"
+            warnings.warn(message, StoreWarning, stacklevel=2)
+
+
+def _shelf(folder: Path | None) -> _Shelf:
+    """The shelf in a folder, or one in memory, which is empty."""
+    return _Shelf({} if folder is None else OwnFiles(folder, _DIGIT * _DIGITS, _SUFFIX))
 
 
 def _name(key: str) -> str:
@@ -301,77 +202,21 @@ def _name(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _holder(note: Path) -> str:
-    """Who holds the lock, as it says."""
-    try:
-        return _read(note).decode("ascii", "replace")[:200]
-    except (OSError, ValueError):
-        return "another process"
-
-
-def _read(path: Path) -> bytes:
-    """The bytes of a plain file that nobody else could have written. Raises OSError or ValueError."""
-    # A link is not followed, and a pipe is not waited for.
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path.name} is not a regular file")
-        if distrust := _distrust(status):
-            raise ValueError(f"{path.name}: {distrust}")
-        return file.read()
-
-
-def _distrust(status: os.stat_result) -> str:
-    """Who else could have written what has this status, empty if nobody; Windows keeps others out in its own ways."""
-    if not hasattr(os, "geteuid"):
-        return ""
-    if status.st_uid not in (os.geteuid(), 0):
-        return f"it belongs to another user, {_user(status.st_uid)}"
-    if stat.S_ISLNK(status.st_mode):  # the mode of a link means nothing
-        return ""
-    if status.st_mode & stat.S_IWOTH:
-        return f"its mode is {stat.S_IMODE(status.st_mode):o}, so that it can be written by all users"
-    if status.st_mode & stat.S_IWGRP and not _of_one_user(status.st_gid, status.st_uid):
-        return f"its mode is {stat.S_IMODE(status.st_mode):o}, so that it can be written by all users of group {status.st_gid}"
-    return ""
-
-
-def _user(uid: int) -> str:
-    import pwd  # only where there are Unix users
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:  # a container may know only numbers
-        return str(uid)
-
-
-def _of_one_user(gid: int, uid: int) -> bool:
-    """Whether a group is a user's own, as on systems whose umask lets the group write."""
-    import grp
-
-    try:
-        return gid == uid or grp.getgrgid(gid).gr_name == _user(uid)
-    except KeyError:
-        return False
-
-
-def _records(keys: list[str], entries: list[Entry]) -> list[_Record]:
+def _records(keys: list[str], entries: list[Entry]) -> dict[str, _Record]:
+    """What was computed, by name. Raises ValueError for what is no state."""
     if len(entries) != len(keys):
-        raise ValueError(
-            f"compute returned {len(entries)} entries; it must return one for each of the "
-            f"{len(keys)} positions it was given: return them in that order"
-        )
-    return [_Record(key, {name: _plain(name, x) for name, x in entry.items()}) for key, entry in zip(keys, entries, strict=True)]
+        raise ValueError(f"compute returned {len(entries)} entries for {len(keys)} positions; return one for each, in their order")
+    plain = [{name: _plain(name, x) for name, x in entry.items()} for entry in entries]
+    return {_name(key): _Record(key, entry) for key, entry in zip(keys, plain, strict=True)}
 
 
 def _plain(name: str, value: object) -> np.ndarray:
-    """The values, on top of immutable bytes, so that nobody can write into them."""
+    """The values, on top of immutable bytes, so that nobody can write into them. Raises ValueError for what no cell has."""
     array = np.asarray(value)
     plain = array.dtype.newbyteorder("<")
     if plain.str not in _DTYPES or not np.isfinite(array).all():
         raise ValueError(
-            f"compute returned {name} = {value!r} of type {array.dtype}; every value must be a "
+            f"the state of a cell has {name} = {value!r} of type {array.dtype}; every value must be a "
             "finite float32 or float64: convert it, or find out why the cell diverged"
         )
     return np.ndarray(array.shape, plain, array.astype(plain).tobytes())
@@ -391,15 +236,10 @@ def _unpack(raw: bytes) -> _Record:
         raise ValueError("its layout or its checksum does not fit")
     header, data = body.split(b"\n", 1)
     key, shapes = json.loads(header)
-    entry, begin = Entry(), 0
-    for name, dtype, shape in shapes:
-        if type(name) is not str or dtype not in _DTYPES:
-            raise ValueError(f"{name!r} of type {dtype!r} is no variable of a cell")
-        end = begin + np.dtype(dtype).itemsize * int(np.prod(shape, dtype=object))
-        entry[name] = np.ndarray(tuple(shape), dtype, data[begin:end])
-        if entry[name].nbytes != end - begin or end > len(data) or not np.isfinite(entry[name]).all():
-            raise ValueError(f"{name} is not whole, or not finite")
-        begin = end
-    if begin != len(data):
-        raise ValueError("it holds more than its variables")
-    return _Record(key, entry)
+    if any(dtype not in _DTYPES for _, dtype, _ in shapes):
+        raise ValueError("it holds what is no variable of a cell")
+    layout = np.dtype([(name, dtype, tuple(shape)) for name, dtype, shape in shapes])
+    if layout.itemsize != len(data):
+        raise ValueError("it is not as long as its variables")
+    values = np.ndarray((), layout, data)
+    return _Record(key, {name: _plain(name, values[name]) for name in layout.names or ()})

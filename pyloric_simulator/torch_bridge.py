@@ -69,7 +69,7 @@ from . import checks
 from .adjoint import simulate_with_adjoint
 from .components import model_of, start_of
 from .lif import DEFAULT_DT as LIF_DT
-from .lif import LIF, SURROGATE, Params, Spike, simulate_lif
+from .lif import LIF, POSITIVE, SURROGATE, Params, Spike, check_elementwise, check_step, simulate_lif
 from .lif import State as LIFState
 from .parameters import check_names, checked_value, parameters, places, with_values
 from .prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, SCHEMES, State, precision
@@ -605,11 +605,11 @@ class LIFForm(Numbers):
         checks.memory(f"{self.size:,} cells", checks.BYTES_PER_CELL * self.size)
         log, learn = checks.truth("log", log), checks.names("learn", learn, "['τ']")
         values, dtype = lif_starts(self.size, cells, dtype)
-        self.dt = checks.threshold_step(dt, values["τ"])
-        checks.elementwise("surrogate", surrogate)
+        self.dt = check_step(dt, values["τ"])
+        check_elementwise("surrogate", surrogate)
         for name in learn:
             checks.choice("a name in learn", name, Params._fields)
-        self.hold({n: values[n] for n in learn}, [n for n in learn if log and n in checks.POSITIVE_OF_CELL], dtype)
+        self.hold({n: values[n] for n in learn}, [n for n in learn if log and n in POSITIVE], dtype)
         self.fixed = {n for n in values if n not in learn}
         torch: Any = load_torch()
         for name in self.fixed:

@@ -624,7 +624,7 @@ def test_no_progress_unless_in_a_terminal_or_asked_for(capsys: pytest.CaptureFix
 
 BAD = [
     (["simulate", "no_such_circuit"], "no_such_circuit"),
-    (["simulate", "typo.toml"], "typo.toml:2"),
+    (["simulate", "typo.toml"], "population = { LP = { size = 1 } } in typo.toml: "),
     (["simulate", "--dt", "0"], "dt is 0 ms"),
     (["simulate", "--dt", "1"], "dt is 1 ms"),
     (["simulate", "--dt", "nan"], "dt is nan"),

@@ -607,22 +607,23 @@ def killed_at(step: int, patch: pytest.MonkeyPatch) -> list[str]:
     """From now on the process dies at its nth change of the disk, a file being half written, and changes nothing afterwards."""
     done: list[str] = []
 
-    def dying(name: str) -> Any:
-        real = getattr(Path, name)
+    def dying(place: Any, name: str) -> None:
+        real = getattr(place, name)
 
-        def change(path: Path, *arguments: Any, **options: Any) -> Any:
+        def change(file: Any, *arguments: Any, **options: Any) -> Any:
             if len(done) < step:
                 done.append(name)
-                return real(path, *arguments, **options)
-            if len(done) == step and name == "write_bytes":
-                real(path, arguments[0][: len(arguments[0]) // 2])
+                return real(file, *arguments, **options)
+            if len(done) == step and name == "fsync":
+                os.ftruncate(file, os.fstat(file).st_size // 2)
             done.append("dead")
             raise KilledError
 
-        return change
+        patch.setattr(place, name, change)
 
+    dying(os, "fsync")
     for name in ("write_bytes", "write_text", "replace", "rename", "unlink", "mkdir"):
-        patch.setattr(Path, name, dying(name))
+        dying(Path, name)
     return done
 
 
@@ -673,7 +674,7 @@ def test_a_folder_holds_one_run(folder: Path, circuits: Any, options: Any, messa
 def test_a_folder_has_one_writer(tmp_path: Path, whole: pd.DataFrame) -> None:
     run(CIRCUITS[:BATCH], tmp_path)
     parts(tmp_path)[0].unlink()
-    (tmp_path / ".part-000000.parquet.1").write_text("of the other writer")
+    (tmp_path / ".part-000000.parquet.0123456789ab.part").write_text("of the other writer")
     before = contents(tmp_path)
     process = start("hold", tmp_path)
     try:

@@ -145,10 +145,10 @@ def test_there_are_at_least_forty_of_them() -> None:
     assert len(REFUSALS) >= 40
 
 
-def test_a_circuit_file_with_a_typo_names_its_line(tmp_path: Path) -> None:
+def test_a_circuit_file_with_a_typo_names_the_key(tmp_path: Path) -> None:
     file = tmp_path / "typo.toml"
     file.write_text('title = "x"\n[populations."LP 1"]\nsize = 1\nsise = 2\n', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"typo\.toml:4.*sise.*size"):
+    with pytest.raises(ValueError, match=r'populations\."LP 1"\.sise = 2 in .*typo\.toml: sise .*size'):
         Prinz2004.from_toml(file)
 
 

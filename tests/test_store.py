@@ -158,6 +158,17 @@ def test_clear_forgets_disk_and_memory(tmp_path: Path) -> None:
     assert (memory.clear(), memory.clear(), memory.keys()) == (len(KEYS), 0, [])
 
 
+def test_clear_takes_what_is_damaged_or_of_an_older_version(tmp_path: Path) -> None:
+    fetch(tmp_path, KEYS[:2])
+    file_of(tmp_path, KEYS[0]).write_bytes(b"")
+    for suffix in ("bak", "dat", "dir", "tmp"):
+        (tmp_path / f"thermalized.{suffix}").write_text("'x', (0, 10)\n")
+    (tmp_path / "notes.dat").write_text("mine")
+    assert fetch(tmp_path, KEYS[1:2]) == []
+    assert ThermalizationStore(tmp_path).clear() == 2
+    assert {path.name for path in tmp_path.iterdir()} - {"thermalized.lock"} == {"notes.dat", "thermalized.holder"}
+
+
 def test_any_byte_order_and_layout_comes_back_native(tmp_path: Path) -> None:
     given = np.arange(6.0).reshape(2, 3).T
     for kind in (">f8", "<f8", ">f4", "<f4"):
@@ -830,6 +841,11 @@ def add(folder: Path, limit: int, *counts: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     for count in counts:
         fetch(folder, added_keys(count))
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    with pytest.warns(StoreWarning, match="cannot be used: .* Not a directory"):
+        assert ThermalizationStore(_a_file(tmp_path / "store")).keys() == []
 
 
 def test_one_warning_for_one_broken_store(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Settings and circuits, read from TOML files with errors that name file and line.
+"""Settings and circuits, read from TOML files with errors that name the file and the place in it, such as populations.LP.g.Na.
 
 Settings come from the `defaults.toml` beside this module, overridden key by key by one file of
 the user and by an environment variable. Files that nobody names are looked for in the user's project
@@ -17,7 +17,6 @@ import re
 import stat
 import sys
 import tomllib
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -96,8 +95,8 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
     and again only after they changed. `source` says where the settings come from; it is logged once.
 
     Raises FileNotFoundError if a file is named but missing, TypeError if `path` is no path, and
-    ValueError, with file and line, if the file is not TOML, has an unknown key, or a value of the
-    wrong type or range.
+    ValueError, with the file and the key, if the file is not TOML (then with the line), has an unknown key, or
+    a value of the wrong type or range.
     """
     values, sources = _file_settings(*_stamp(_HERE / "defaults.toml")), []
     user_file = _settings_file(path)
@@ -263,8 +262,8 @@ def find_circuit(name_or_path: str | os.PathLike[str] = DEFAULT_CIRCUIT) -> Path
 def read_circuit(path: str | os.PathLike[str]) -> CircuitSpec:
     """Read a circuit file (see the shipped ones for the form; `find_circuit` finds them).
 
-    Raises FileNotFoundError if there is no such file, and ValueError, with file and line, for
-    anything that is not a circuit: broken TOML, unknown, missing or mistyped keys, no population,
+    Raises FileNotFoundError if there is no such file, and ValueError, with the file and the place in it,
+    for anything that is not a circuit: broken TOML, unknown, missing or mistyped keys, no population,
     a size below 1, a negative or non-finite conductance, a synapse onto a missing population or
     given twice. Whether terminals, rows and names of conductances exist is left to the model.
     """
@@ -275,8 +274,7 @@ def write_circuit(spec: CircuitSpec, path: str | os.PathLike[str]) -> None:
     """Write a circuit file from which `read_circuit` returns an equal spec; replaces a file.
 
     The folder must exist. Raises ValueError, and writes nothing, if the spec breaks a rule of
-    `read_circuit` (the line in the message is that of the file which was not written) or
-    describes the cell of a population that `pop_sizes` lacks.
+    `read_circuit` or describes the cell of a population that `pop_sizes` lacks.
     """
     for field in ("cells", "cell_types"):
         for label in getattr(spec, field).keys() - spec.pop_sizes.keys():
@@ -293,7 +291,7 @@ def write_circuit(spec: CircuitSpec, path: str | os.PathLike[str]) -> None:
 
 
 def circuit_error(path: str | os.PathLike[str], where: Sequence[str], rule: str, cure: str) -> ValueError:
-    """An error about a value of a circuit file, with its line; `where` are the keys that lead to it."""
+    """An error about a value of a circuit file; `where` are the keys that lead to it."""
     return _read(Path(path)).error(tuple(where), rule, cure)
 
 
@@ -360,8 +358,7 @@ def _synapses(file: "_File", populations: Iterable[str]) -> dict[tuple[str, str]
             cure = f"did you mean {_toml(_closest(pair[1], populations))}?"
             raise file.error((*where, "post"), "post must be a population of this file", cure)
         if pair in gs:  # rows and entries of gs correspond one to one up to here
-            first = file.line(("synapses", list(gs).index(pair)))
-            raise file.error(where, f"the synapse is given at line {first} already", "keep one")
+            raise file.error(where, f"the synapse is given by synapses[{list(gs).index(pair)}] already", "keep one")
         gs[pair] = _conductance(file, (*where, "g"))
     return gs
 
@@ -428,18 +425,17 @@ def _circuit_lines(spec: CircuitSpec) -> Iterator[str]:
         yield from ("", "[constants]", *(f"{_key(name)} = {_toml(x)}" for name, x in spec.constants.items()))
 
 
-# --------------------------------------------------------------- TOML with line numbers
+# ------------------------------------------------------------------- TOML with dotted paths
 
 
 _Where = tuple[str | int, ...]  # keys, and indices of arrays, from the root of a file to a value
 
 
 class _File(NamedTuple):
-    """A parsed TOML file which knows where each of its values stands."""
+    """A parsed TOML file."""
 
     name: str  # as shown in error messages
     data: dict[str, Any]  # what tomllib returns
-    lines: dict[_Where, int]  # line of each key, counted from 1
 
     def at(self, where: _Where) -> Any:
         value: Any = self.data
@@ -447,20 +443,14 @@ class _File(NamedTuple):
             value = value[key]
         return value
 
-    def line(self, where: _Where) -> int:
-        """The line of the value, else of the innermost table around it."""
-        known = (where[:depth] for depth in range(len(where), 0, -1))
-        return next((self.lines[part] for part in known if part in self.lines), 1)
-
     def error(self, where: _Where, rule: str, cure: str) -> ValueError:
         dotted = "".join(f"[{key}]" if isinstance(key, int) else f".{_key(key)}" for key in where)
-        shown = f"{dotted[1:] or 'file'} = {_toml(self.at(where))}"
-        return _error(self.name, self.line(where), shown, rule, cure)
+        return _error(f"{dotted[1:] or 'file'} = {_toml(self.at(where))}", self.name, rule, cure)
 
 
-def _error(name: str, line: int, value: str, rule: str, cure: str) -> ValueError:
+def _error(value: str, place: str, rule: str, cure: str) -> ValueError:
     shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
-    return ValueError(f"{name}:{line}: {shown}: {rule}; {cure}")
+    return ValueError(f"{shown} in {place}: {rule}; {cure}")
 
 
 def _read(path: Path) -> _File:
@@ -469,21 +459,19 @@ def _read(path: Path) -> _File:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = f"byte 0x{error.object[error.start]:02x}"
-        rule = "TOML must be UTF-8 text"
-        raise _error(str(path), line, byte, rule, "save the file as UTF-8") from error
+        raise _error(byte, f"{path}:{line}", "TOML must be UTF-8 text", "save the file as UTF-8") from error
     return _parse(text, str(path))
 
 
 def _parse(text: str, name: str) -> _File:
     try:
-        return _File(name, tomllib.loads(text), _Locator(text).lines())
+        return _File(name, tomllib.loads(text))
     except (ValueError, RecursionError) as error:
         at = re.search(r"\(at line (\d+)", str(error))  # else the error is at the end of the text
         line = int(at[1]) if at else text.rstrip().count("\n") + 1
-        value = text.split("\n")[line - 1].strip()
         rule = f"not TOML ({str(error).split(' (at ')[0]})"
         cure = "write key = value, text in quotes, each key and [table] once"
-        raise _error(name, line, value, rule, cure) from error
+        raise _error(text.split("\n")[line - 1].strip(), f"{name}:{line}", rule, cure) from error
 
 
 def _check_keys(
@@ -510,100 +498,6 @@ def _table(file: _File, where: _Where) -> dict[str, Any]:
             cure = "write e.g. g = { Na = 100 }"
         raise file.error(where, "must be a table", cure)
     return table
-
-
-_TOKEN = re.compile(
-    r'''(?P<string>"""(?:\\.|[^\\])*?"""(?:"{0,2})|\'\'\'.*?\'\'\'(?:'{0,2})'''
-    r"""|"(?:\\.|[^"\\])*"|'[^']*')"""
-    r"|(?P<blank>#[^\n]*|[ \t\r]+)"
-    r"|(?P<mark>[\[\]{}=,.\n])"
-    r"""|(?P<bare>[^\s\[\]{}=,."'#]+)""",
-    re.DOTALL,
-)
-
-
-def _tokens(text: str) -> Iterator[tuple[str, int]]:
-    line = 1
-    for match in _TOKEN.finditer(text):
-        if match.lastgroup != "blank":
-            yield match.group(), line
-        line += match.group().count("\n")
-
-
-class _Locator:
-    """Finds the line of every key in a text which tomllib accepts (tomllib tells no lines)."""
-
-    def __init__(self, text: str) -> None:
-        self.tokens = deque(_tokens(text))
-        self.found: dict[_Where, int] = {}
-        self.last: dict[_Where, int] = {}  # [[array]] -> index of its latest table
-
-    def lines(self) -> dict[_Where, int]:
-        table: _Where = ()
-        while self.tokens:
-            if self.tokens[0][0] == "\n":
-                self.tokens.popleft()
-            elif self.tokens[0][0] == "[":
-                table = self.header()
-            else:
-                self.pair(table)
-        return self.found
-
-    def header(self) -> _Where:
-        brackets, line = self.tokens.popleft()
-        if self.tokens[0][0] == "[":
-            brackets += self.tokens.popleft()[0]
-        keys = self.keys(until="]")
-        where: _Where = ()
-        for depth, key in enumerate(keys, start=1):
-            where = (*where, key)
-            self.found.setdefault(where, line)
-            if depth == len(keys) and brackets == "[[":
-                self.tokens.popleft()  # the second closing bracket
-                self.last[where] = self.last.get(where, -1) + 1
-            if where in self.last:
-                where = (*where, self.last[where])
-                self.found.setdefault(where, line)
-        return where
-
-    def keys(self, until: str) -> list[str]:
-        keys = []
-        while (token := self.tokens.popleft()[0]) != until:
-            if token != ".":
-                quoted = token[0] in "\"'"
-                keys.append(tomllib.loads(f"key = {token}")["key"] if quoted else token)
-        return keys
-
-    def pair(self, where: _Where) -> None:
-        line = self.tokens[0][1]
-        for key in self.keys(until="="):
-            where = (*where, key)
-            self.found.setdefault(where, line)
-        self.value(where)
-
-    def value(self, where: _Where) -> None:
-        opening = self.tokens.popleft()[0]
-        if opening == "{":
-            while self.inside("}"):
-                self.pair(where)
-        elif opening == "[":
-            index = 0
-            while self.inside("]"):
-                self.found[*where, index] = self.tokens[0][1]
-                self.value((*where, index))
-                index += 1
-        else:  # a number or a date may be several tokens
-            while self.tokens and self.tokens[0][0] not in (",", "]", "}", "\n"):
-                self.tokens.popleft()
-
-    def inside(self, closing: str) -> bool:
-        """Skip to the next item of an array or inline table; False after its closing bracket."""
-        while self.tokens[0][0] in (",", "\n"):
-            self.tokens.popleft()
-        if self.tokens[0][0] != closing:
-            return True
-        self.tokens.popleft()
-        return False
 
 
 # ----------------------------------------------------------------------------------- helpers

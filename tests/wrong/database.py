@@ -10,9 +10,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from pyloric_simulator.batch import MULTIPLE, Plan, feasible
 
 from pyloric_simulator import database as db
-from pyloric_simulator.batch import MULTIPLE, Plan, feasible
 from pyloric_simulator.config import sample_file
 from pyloric_simulator.fit import fit
 from pyloric_simulator.inference import PARAMETERS, Prior, outside_of_the_prior, prior, simulator

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from pyloric_simulator.clamps import clamp_family, dynamic_clamp, voltage_clamp
-from pyloric_simulator.components import Cell, HodgkinHuxley1952, Synapse
 from pyloric_simulator.experiments import Steps
+
+from pyloric_simulator.components import Cell, HodgkinHuxley1952, Synapse
 from pyloric_simulator.losses import (
     calcium_mismatch,
     criteria_mismatch,

@@ -173,8 +173,8 @@ CASES: dict[str, Case] = STORE_WORDS | {
     "circuit: bytes": mistyped(lambda: Prinz2004.from_toml(b"x.toml"), "b'x.toml'"),  # type: ignore[arg-type]
     "circuit: a folder": refused(lambda: Prinz2004.from_toml(HERE), str(HERE), "must be a file", error=FileNotFoundError),
     "circuit: binary": refused(lambda: Prinz2004.from_toml(new("x", b"\x93NUMPY")), "0x93", "UTF-8"),
-    "circuit: some of the conductances": refused(circuit(HEAD + "g = { Na = 100 }"), ":4:", "it lacks 'CaT'", "mS/cm²", "write CaT = 0"),
-    "circuit: a misspelt channel": refused(circuit(HEAD + f"g = {{ {ALL}, KCA = 1 }}"), "KCA", "Did you mean 'KCa'"),
+    "circuit: some of the conductances": refused(circuit(HEAD + "g = { Na = 100 }"), "LP.g =", "it lacks 'CaT'", "mS/cm²", "write CaT = 0"),
+    "circuit: a misspelt channel": refused(circuit(HEAD + f"g = {{ {ALL}, KCA = 1 }}"), "LP.g.KCA = 1 in", "Did you mean 'KCa'"),
     "circuit: an unknown channel": refused(circuit(HEAD + f"g = {{ {ALL}, zz = 1 }}"), "zz", "Channels are 'Na'"),
     "circuit: a negative conductance": refused(circuit(HEAD + "g = { Na = -1 }"), "Na = -1", "zero or positive"),
     "circuit: no such row": refused(circuit(HEAD + "cell = 'LP 9'"), "'LP 9'", "'LP 1'"),

@@ -30,7 +30,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -41,60 +41,67 @@ from jax import Array, lax
 
 from . import checks
 from .detection import GAP, MIN_BURST, REFRACTORY, SPIKE_THRESHOLD
+from .kinetics import value
 from .prinz2004 import (
-    CM2_MS_TO_US,
-    NS_TO_US,
+    DEFAULT_DT,
+    SCHEMES,
     THERMALIZATION,
+    Arithmetic,
     Circuit,
     Curve,
+    Flows,
     Gate,
+    Membrane,
+    Params,
+    Prepared,
     State,
-    activating,
-    calcium_conductance,
-    calcium_slope,
-    calcium_step,
+    Working,
     cold_start,
-    conductances,
-    coupled,
+    converted,
+    covered,
+    flows,
+    gates_of,
     growth,
-    inactivating,
-    nernst,
+    pack,
+    unpack,
 )
 from .rhythm import FEATURES, ROLES, WHY, Cycles, Measures, in_right_order, of_each_cycle, reasons
 
 # %% [markdown]
 # ## Lanes
+#
+# A state in lanes is a `Working` state of the first chapter, all of whose arrays have one more axis, the last one. Its gates are
+# separate arrays, since each is computed by itself.
 
 
 # %%
-class Lanes(NamedTuple):
-    """State of many circuits, one to a lane."""
-
-    V: Array  # (cell, lane) mV
-    Ca: Array  # (cell, lane) µM
-    s: tuple[Array, ...]  # for each transmitter, (cell, lane)
-    x: tuple[Array, ...]  # for each gate, all m before all h, (cell, lane)
+def in_arrays(y: Working) -> Working:
+    """A state with one array for each transmitter and each gate."""
+    return y._replace(s=tuple(y.s), x=tuple(map(tuple, y.x)))
 
 
-class Conductances(NamedTuple):
-    """Parameters of many circuits, one to a lane."""
-
-    g: tuple[Array, ...]  # for each channel, (cell, lane) µS
-    gs: tuple[Array, ...]  # for each synapse, (lane,) µS
-
-
-def to_lanes(states: State, dtype: Any) -> Lanes:
+def to_lanes(circuit: Circuit, states: State, dtype: Any) -> Working:
     """States with a leading axis of circuits, (circuit, cell, …), as lanes."""
-    V, Ca, s, m, h = (jnp.moveaxis(jnp.asarray(x, dtype), 0, -1) for x in states)
-    return Lanes(V, Ca, tuple(jnp.moveaxis(s, 1, 0)), tuple(jnp.moveaxis(jnp.concatenate([m, h], 1), 1, 0)))
+    return in_arrays(pack(circuit, jax.tree.map(lambda x: jnp.moveaxis(jnp.asarray(x, dtype), 0, -1), states)))
 
 
-def prepare(circuit: Circuit, g: Any, gs: Any, dtype: Any) -> Conductances:
+def from_lanes(circuit: Circuit, y: Working) -> Any:
+    """The state (cell, …, lane) of all lanes."""
+    cells = [len(numbers) for numbers in circuit.groups]
+    x = tuple(jnp.stack(x) if x else jnp.zeros((0, n, *y.V.shape[1:]), y.V.dtype) for x, n in zip(y.x, cells, strict=True))
+    return unpack(circuit, y._replace(s=jnp.stack(y.s) if y.s else jnp.zeros((0, *y.V.shape), y.V.dtype), x=x))
+
+
+def prepared_in_lanes(params: Params, dtype: Any, dt: float) -> Prepared:
+    """Conductances in µS; each field of the parameters has the lanes behind its last axis."""
+    p = converted(params, dtype, dt)
+    return p._replace(g=tuple(map(tuple, p.g)), w=tuple(p.w))
+
+
+def conductances_in_lanes(circuit: Circuit, g: Any, gs: Any, dtype: Any) -> Prepared:
     """Densities g (circuit, cell, channel) in mS/cm² and strengths gs (circuit, synapse) in nS, in µS."""
-    area = circuit.constants.A * CM2_MS_TO_US
-    return Conductances(
-        tuple(jnp.asarray(g, dtype).transpose(2, 1, 0) * area), tuple(jnp.asarray(gs, dtype).T * NS_TO_US)
-    )
+    g, gs = (jnp.moveaxis(jnp.asarray(x, dtype), 0, -1) for x in (g, gs))
+    return prepared_in_lanes(Params(g, gs, jnp.zeros((), dtype), circuit), dtype, DEFAULT_DT)
 
 
 # %% [markdown]
@@ -174,118 +181,68 @@ LARGEST = 60.0  # of r; the share is then 1 to the last bit
 TINY = 1e-4  # (1 - e^(-z))/z is 1 - z/2 to rounding below
 
 
-def exponential(V: Array, a: float, k: float) -> Array | float:
+def fixed(x: Any) -> bool:
+    """Whether a number is the same in all lanes, and known when a run is compiled."""
+    return not isinstance(x, Array)
+
+
+def exponential(V: Array, a: Any, k: Any) -> Any:
     """e^((V+a)/k), V in mV."""
-    if np.isinf(k):
+    if fixed(k) and np.isinf(k):
         return 1.0
-    return exp2(V * np.asarray(LOG2_E / k, V.dtype) + np.asarray(a * LOG2_E / k, V.dtype))
+    slope, offset = LOG2_E / k, a * LOG2_E / k
+    return exp2(V * jnp.asarray(slope, V.dtype) + jnp.asarray(offset, V.dtype))
 
 
-def quotient(f: Any, V: Array) -> tuple[Any, Any]:
-    """Numerator and denominator of a function of V in mV."""
+def quotient(f: Any, V: Array, Ca: Array) -> tuple[Any, Any]:
+    """Numerator and denominator of a function of V in mV, and perhaps Ca in µM."""
     if not isinstance(f, Curve):
-        return f(V), 1.0
+        return value(f, V, Ca), 1.0
     D = exponential(V, f.a1, f.k1) + exponential(V, f.a2, f.k2)
-    N = f.c0 * D + f.c1 if f.c0 else f.c1
-    if np.isinf(f.k3):
+    N = f.c1 if fixed(f.c0) and not f.c0 else f.c0 * D + f.c1
+    if fixed(f.k3) and np.isinf(f.k3):
         return N * f.κ, D
     D3 = 1 + exponential(V, f.a3, f.k3)
     return N * (f.κ * D3 + f.λ), D * D3
 
 
-def gate_step(gate: Gate, V: Array, Ca: Array, x: Array, *, dt: float, τ_min: float, grow: Any) -> Array:
+def gate_step(gate: Gate, V: Array, Ca: Array, x: Array, *, dt: float, τ_min: Any, grow: Any) -> Array:
     """x after a time dt (ms), {eq}`eq-lane-gate`; grow: r -> q."""
-    (N, D), (N_τ, D_τ) = quotient(gate.inf, V), quotient(gate.tau, V)
-    if gate.K:
+    (N, D), (N_τ, D_τ) = quotient(gate.inf, V, Ca), quotient(gate.tau, V, Ca)
+    if not fixed(gate.K) or gate.K:
         N, D = N * Ca, D * (Ca + gate.K)
-    q = grow(jnp.minimum(dt * D_τ / N_τ, min(dt / τ_min, LARGEST)))
+    most = min(dt / τ_min, LARGEST) if fixed(τ_min) else jnp.minimum(dt / τ_min, LARGEST)
+    q = grow(jnp.minimum(dt * D_τ / N_τ, most))
     return x + (N - x * D) * q / (D * (1 + q))
 
 
-def gates_step(
-    circuit: Circuit, y: Lanes, dt: float, grow: Any
+def gates_in_lanes(
+    circuit: Circuit, membrane: Membrane, V: Array, Ca: Array, s: Any, x: Any, dt: float, share: Callable[[Any], Array]
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """s and x after a time dt (ms) with V and Ca frozen."""
-    V = jnp.clip(y.V, -SATURATED, SATURATED)
-    move = partial(gate_step, dt=dt, τ_min=circuit.constants.τ_min, grow=grow)
-    released = [t.gate(circuit.constants) for t in circuit.transmitters]
-    gates = [c.m for c in activating(circuit)] + [c.h for c in inactivating(circuit)]
-    membrane = [gate for gate in gates if gate]
+    V = jnp.clip(V, -SATURATED, SATURATED)
+    grow = growth if share is covered else expm1
+    move = partial(gate_step, dt=dt, τ_min=membrane.constants.τ_min, grow=grow)
+    released, gates = gates_of(circuit, membrane)
     return (
-        tuple(move(gate, V, y.Ca, s) for gate, s in zip(released, y.s, strict=True)),
-        tuple(move(gate, V, y.Ca, x) for gate, x in zip(membrane, y.x, strict=True)),
+        tuple(move(gate, V, Ca, s_i) for gate, s_i in zip(released, s, strict=True)),
+        tuple(move(gate, V, Ca, x_i) for gate, x_i in zip(gates, x, strict=True)),
     )
 
 
 # %% [markdown]
-# ## Currents
+# ## Potentials
 
 
 # %%
-def synaptic_input(circuit: Circuit, gs: Sequence[Array], s: Sequence[Array]) -> tuple[Array, Array]:
-    """G_s (µS) and J_s (nA), (cell, lane): the sum over all synapses onto each cell."""
-    zero = jnp.zeros_like(s[0][0])
-    G, J = ([zero] * len(circuit.populations) for _ in range(2))
-    for synapse, g in zip(circuit.synapses, gs, strict=True):
-        open_ = g * s[synapse.transmitter][synapse.pre]
-        G[synapse.post] = G[synapse.post] + open_
-        J[synapse.post] = J[synapse.post] + open_ * circuit.transmitters[synapse.transmitter].E
-    return jnp.stack(G), jnp.stack(J)
-
-
-def potential(circuit: Circuit, p: Conductances, y: Lanes, h: Any) -> Array:
-    """V after a time h (ms) with all else frozen, (cell, lane) mV."""
-    C, E_Ca = circuit.constants.C, nernst(circuit.constants, y.Ca)
-    G, J = synaptic_input(circuit, p.gs, y.s)
-    for channel, γ in zip(circuit.channels, conductances(circuit, p.g, y.x), strict=True):
-        G, J = G + γ, J + γ * (E_Ca if channel.E is None else channel.E)
+def flow_in_lanes(V: Array, G: Array, J: Array, C: Any, h: Any) -> Array:
+    """V after a time h (ms), from G (µS), J (nA) and C (nF)."""
     z = G * (h / C)
-    covered = -expm1(-jnp.minimum(z, LARGEST)) / z
-    return y.V + (J - G * y.V) * (h / C) * jnp.where(z < TINY, 1 - z / 2, covered)
+    share = -expm1(-jnp.minimum(z, LARGEST)) / z
+    return V + (J - G * V) * (h / C) * jnp.where(z < TINY, 1 - z / 2, share)
 
 
-# %% [markdown]
-# ## The two schemes
-#
-# Each is a step and what is left to do at the end of a block of steps, after which all variables are
-# at the same time. The staggered scheme begins a block with half a step of $V$ and ends it with
-# another half.
-
-
-# %%
-def staggered(circuit: Circuit, p: Conductances, y: Lanes, i: Array, dt: float) -> Lanes:
-    """Step i of a block of the second-order staggered scheme; V stays half a step behind the gates."""
-    y = y._replace(V=potential(circuit, p, y, jnp.where(i == 0, dt / 2, dt).astype(y.V.dtype)))
-    y = y._replace(Ca=calcium_step(circuit, calcium_conductance(circuit, p.g, y.x), y.V, y.Ca, dt / 2))
-    s, x = gates_step(circuit, y, dt, growth)
-    return Lanes(y.V, calcium_step(circuit, calcium_conductance(circuit, p.g, x), y.V, y.Ca, dt / 2), s, x)
-
-
-def staggered_end(circuit: Circuit, p: Conductances, y: Lanes, dt: float) -> Lanes:
-    """The half step of V that ends a block."""
-    return y._replace(V=potential(circuit, p, y, dt / 2))
-
-
-def exponential_euler(circuit: Circuit, p: Conductances, y: Lanes, i: Array, dt: float) -> Lanes:  # noqa: ARG001
-    """A step of first-order exponential Euler; every block of it is as good as any."""
-    c = circuit.constants
-    target = y.Ca + c.τ_Ca * calcium_slope(circuit, calcium_conductance(circuit, p.g, y.x), y.V, y.Ca)
-    Ca = jnp.maximum(y.Ca + (target - y.Ca) * -float(np.expm1(-dt / c.τ_Ca)), c.Ca_min)
-    return Lanes(potential(circuit, p, y, dt), Ca, *gates_step(circuit, y, dt, expm1))
-
-
-class Scheme(NamedTuple):
-    """A scheme in lanes."""
-
-    step: Any  # one step of a block
-    end: Any  # what is left to do at the end of a block
-    offset: float  # time of V after step 0, in steps
-
-
-SCHEMES = {
-    "staggered": Scheme(staggered, staggered_end, 0.5),
-    "exponential_euler": Scheme(exponential_euler, lambda circuit, p, y, dt: y, 1.0),  # noqa: ARG005
-}
+LANES = Arithmetic(flow_in_lanes, gates_in_lanes)
 
 # %% [markdown]
 # ## Spikes
@@ -337,39 +294,67 @@ def store(spikes: Spikes, watch: Watch, k: Array, ticks_per_step: int) -> Spikes
     return Spikes(spikes.ticks.at[slot, cell, lane].set(ticks, mode="drop"), spikes.number + found.astype(jnp.int32))
 
 
+class Watched(NamedTuple):
+    """A state, and what the search for spikes remembers."""
+
+    y: Working
+    watch: Watch
+
+
+def watched(f: Flows, dt: float) -> Flows:
+    """Flows that look for spikes after each step of a block."""
+
+    def seen(w: Watched, y: Working, k: Any) -> Watched:
+        return Watched(y, look(w.watch, y.V, jnp.asarray(k).astype(y.V.dtype), dt))
+
+    return Flows(
+        charge=lambda w, k, h: w._replace(y=f.charge(w.y, k, h)),
+        relax=lambda w, k: seen(w, f.relax(w.y, k), k),
+        close=lambda w, k: w._replace(y=f.close(w.y, k)),
+        euler=lambda w, k: seen(w, f.euler(w.y, k), k),
+    )
+
+
+OFFSET = {"staggered": 0.5, "exponential_euler": 1.0}  # time of V after step 0, in steps
+
+
 class Run(NamedTuple):
     """All that a run carries along."""
 
-    y: Lanes
+    y: Working
     watch: Watch
     spikes: Spikes
 
 
-def begin(y: Lanes, buffer: int) -> Run:
+def begin(y: Working, buffer: int) -> Run:
     """A run that starts from y, with room for `buffer` spikes of each cell."""
     shape, dtype = y.V.shape, y.V.dtype
     never = Watch(y.V, y.V, jnp.full(shape, -jnp.inf, dtype), jnp.zeros(shape, bool))
     return Run(y, never, Spikes(jnp.zeros((buffer, *shape), jnp.int32), jnp.zeros(shape, jnp.int32)))
 
 
-def advance(
-    p: Conductances, run: Run, k: Any, blocks: Any, *, circuit: Circuit, solver: str, dt: float, n: int, ticks: int = TICKS
+def advance_flows(
+    at: Callable[[Any], Flows], run: Run, k: Any, blocks: Any, *, solver: str, dt: float, n: int, ticks: int = TICKS
 ) -> Run:  # fmt: skip
-    """`blocks` blocks of n steps of dt (ms), the first of which is step k of the recording."""
-    scheme = SCHEMES[solver]
-
-    def one(i: Array, carry: tuple[Lanes, Watch]) -> tuple[Lanes, Watch]:
-        y, watch = carry
-        new = scheme.step(circuit, p, y, i, dt)
-        return new, look(watch, new.V, i.astype(new.V.dtype), dt)
+    """`blocks` blocks of n steps of dt (ms), the first of which is step k of the recording; at: the flows of a block that begins with a step."""
 
     def block(b: Array, run: Run) -> Run:
         none = jnp.zeros_like(run.watch.found)
-        y, watch = lax.fori_loop(0, n, one, (run.y, run.watch._replace(found=none)), unroll=UNROLL)
+        start = Watched(run.y, run.watch._replace(found=none))
+        y, watch = SCHEMES[solver](watched(at(k + b * n), dt), start, 0, n, dt, UNROLL)
         spikes = store(run.spikes, watch, k + b * n, ticks)
-        return Run(scheme.end(circuit, p, y, dt), watch._replace(spike=watch.spike - n), spikes)
+        return Run(y, watch._replace(spike=watch.spike - n), spikes)
 
-    return lax.fori_loop(0, blocks, block, run)
+    hidden = lax.optimization_barrier(jnp.asarray(blocks, jnp.int32))  # or one of a known number is compiled to other roundings
+    return lax.fori_loop(0, hidden, block, run)
+
+
+def advance(
+    p: Prepared, run: Run, k: Any, blocks: Any, *, circuit: Circuit, solver: str, dt: float, n: int, ticks: int = TICKS
+) -> Run:  # fmt: skip
+    """The same for a circuit without input."""
+    f = flows(circuit, p, lambda _: None, dt, LANES)
+    return advance_flows(lambda _: f, run, k, blocks, solver=solver, dt=dt, n=n, ticks=ticks)
 
 
 # %% [markdown]
@@ -506,11 +491,11 @@ class Plan(NamedTuple):
         """Blocks in a time (ms), rounded up."""
         return int(np.ceil(round(time / self.dt) / self.n))
 
-    def begin(self, y: Lanes) -> Run:
+    def begin(self, y: Working) -> Run:
         """A run that starts from y."""
         return begin(y, self.room)
 
-    def advance(self, blocks: int, p: Conductances, run: Run, k: Any) -> Run:
+    def advance(self, blocks: int, p: Prepared, run: Run, k: Any) -> Run:
         """`blocks` blocks of a run, the first of which is step k of the recording."""
         return advance(p, run, k, blocks, circuit=self.circuit, solver=self.solver, dt=self.dt, n=self.n, ticks=self.ticks)
 
@@ -553,7 +538,7 @@ def single_cells(circuit: Circuit) -> None:
             f"the population {p.label!r} has {p.size * p.copies} cells; circuits in batches have one of each. Simulate such circuits one by "
             "one, with `Prinz2004` or `simulate`."
         )
-    if coupled(circuit):
+    if circuit.junctions:
         raise ValueError(
             f"the circuit has the populations {checks.listing(p.label for p in circuit.populations)}, two of which are pacemakers, joined by gap "
             "junctions; batches have none. Simulate such circuits one by one, with `Prinz2004` or `simulate`."
@@ -570,19 +555,19 @@ def countable(plan: Plan) -> None:
             )
 
 
-def ready(plan: Plan, g: Any, gs: Any, start: State | None) -> tuple[Conductances, Lanes]:
+def ready(plan: Plan, g: Any, gs: Any, start: State | None) -> tuple[Prepared, Working]:
     """Parameters and starts in lanes; the cold start for None. Raises ValueError for a plan that cannot be carried out."""
     feasible(plan, len(g))
     cold = State(*(np.broadcast_to(x, (len(g), *np.shape(x))) for x in cold_start(plan.circuit)))
-    return prepare(plan.circuit, g, gs, plan.dtype), to_lanes(cold if start is None else start, plan.dtype)
+    return conductances_in_lanes(plan.circuit, g, gs, plan.dtype), to_lanes(plan.circuit, cold if start is None else start, plan.dtype)
 
 
-def alone(p: Conductances) -> Conductances:
+def alone(p: Prepared) -> Prepared:
     """Without synapses."""
-    return p._replace(gs=tuple(0 * g for g in p.gs))
+    return p._replace(w=tuple(0 * g for g in p.w))
 
 
-def thermalized(plan: Plan, p: Conductances, start: Lanes, key: Array | None) -> Lanes:
+def thermalized(plan: Plan, p: Prepared, start: Working, key: Array | None) -> Working:
     """Each cell after `THERMALIZATION` alone, or, with one key per lane, at a random moment toward its end."""
     last = plan.blocks(THERMALIZATION)
     if key is None:
@@ -590,7 +575,7 @@ def thermalized(plan: Plan, p: Conductances, start: Lanes, key: Array | None) ->
     draw = lambda k: jax.random.randint(k, start.V.shape[:1], last - plan.blocks(RANDOM_PART), last + 1)  # noqa: E731
     moment = jax.vmap(draw, out_axes=1)(key)
 
-    def block(b: Array, carry: tuple[Run, Lanes]) -> tuple[Run, Lanes]:
+    def block(b: Array, carry: tuple[Run, Working]) -> tuple[Run, Working]:
         run, kept = carry
         run = plan.advance(1, alone(p), run, jnp.int32(0))
         return run, jax.tree.map(lambda new, old: jnp.where(b + 1 == moment, new, old), run.y, kept)
@@ -601,7 +586,7 @@ def thermalized(plan: Plan, p: Conductances, start: Lanes, key: Array | None) ->
 def measured(plan: Plan, run: Run) -> Measures:
     """`Measures` of a run at its end, each field with a leading axis of circuits."""
     wide = jnp.result_type(float)  # double precision where JAX has it
-    times = (run.spikes.ticks.astype(wide) / plan.ticks + SCHEMES[plan.solver].offset) * plan.dt
+    times = (run.spikes.ticks.astype(wide) / plan.ticks + OFFSET[plan.solver]) * plan.dt
     found = jax.vmap(partial(measure, window=(0.0, plan.duration)), in_axes=(-1, -1))(times, run.spikes.number)
     finite = jnp.isfinite(run.y.V).all(0)
     hidden = lambda x, by: jnp.where(finite, x.T, by).T  # noqa: E731

@@ -8,29 +8,29 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pyloric_simulator import batch
-from pyloric_simulator.batch import (
+from pyloric_simulator import lanes as batch
+from pyloric_simulator.config import find_circuit
+from pyloric_simulator.lanes import (
     MULTIPLE,
+    OFFSET,
     PART,
-    SCHEMES,
     TICKS,
     Plan,
     Run,
     advance,
     begin,
     compiled,
+    conductances_in_lanes,
     feasible,
     in_parts,
     padded,
-    prepare,
     to_lanes,
 )
-from pyloric_simulator.config import find_circuit
 from pyloric_simulator.prinz2004 import Prinz2004, State
 from pyloric_simulator.rhythm import ROLES, WHY, Measures, measure, spikes
 
 DT = 0.05  # ms
-SOLVERS = sorted(SCHEMES)
+SOLVERS = sorted(OFFSET)
 
 
 @cache
@@ -83,9 +83,9 @@ def test_double_precision_stays_double() -> None:
 def in_lanes(solver: str, start: State, times: tuple[float, ...], buffer: int, k: int = 0, ticks: int = TICKS) -> list[Run]:
     """The circuit of the paper, in one lane, at some times (ms) after the start, which is step k."""
     model, plan = paper(), Plan(paper().circuit, solver, DT, 0, 0, "float64", buffer)
-    p = prepare(model.circuit, model.params.g[None], model.params.gs[None], "float64")
+    p = conductances_in_lanes(model.circuit, model.params.g[None], model.params.gs[None], "float64")
     go = jax.jit(partial(advance, circuit=model.circuit, solver=solver, dt=DT, n=plan.n, ticks=ticks))
-    run = begin(to_lanes(State(*(x[None] for x in start)), "float64"), buffer)
+    run = begin(to_lanes(model.circuit, State(*(x[None] for x in start)), "float64"), buffer)
     return [go(p, run, jnp.int32(k), jnp.int32(plan.blocks(time))) for time in times]
 
 
@@ -101,7 +101,7 @@ def test_a_lane_is_the_circuit(solver: str) -> None:
     found, count = late.spikes
     assert int(count.sum()) > 10
     for cell, V in enumerate(states.V.T):
-        times = (found[: count[cell, 0], cell, 0] / TICKS + SCHEMES[solver].offset) * DT
+        times = (found[: count[cell, 0], cell, 0] / TICKS + OFFSET[solver]) * DT
         expected = spikes(t, V)
         assert len(times) == len(expected)
         np.testing.assert_allclose(times, expected, rtol=0, atol=0.01)
