@@ -278,16 +278,6 @@ def on_steps(t: np.ndarray, t0: float, dt: float, regular: bool) -> None:
         )
 
 
-def known_parameters(names: Iterable[Any], known: Collection[str]) -> None:
-    """Refuse names that no number of the circuit has."""
-    for name in names:
-        if name not in known:
-            raise ValueError(
-                f"there is no parameter {name!r}; names are those of `parameters(model)`, such as {listing(list(known)[:3])}."
-                f"{closest(name, known)}"
-            )
-
-
 def tolerances(rtol: Any, atol: Any) -> None:
     """Tolerances of an adaptive solver: finite and positive."""
     for name, value in (("rtol", rtol), ("atol", atol)):
@@ -531,73 +521,12 @@ def finite_numbers(what: str, values: Any) -> np.ndarray:
     return x
 
 
-def positive_values(what: str, values: Any, unit: str) -> np.ndarray:
-    """Finite numbers above 0."""
-    x = numbers(what, values)
-    if not (np.isfinite(x) & (x > 0)).all():
-        wrong = x[~(np.isfinite(x) & (x > 0))][0]
-        raise ValueError(f"{what} contains {wrong:g} {unit}; all of it must be positive. Give numbers above 0.")
-    return x
-
-
 def fraction(what: str, value: Any) -> float:
     """A number between 0 and 1."""
     x = number(what, value, "1")
     if not 0 < x < 1:
         raise ValueError(f"{what} is {x:g}; it must lie between 0 and 1. Give a share, such as 0.3.")
     return x
-
-
-def has_leak(found: Sequence[int], names: Sequence[str]) -> None:
-    """Refuse a circuit without a channel that can carry the steering current."""
-    if not found:
-        raise ValueError(
-            f"the channels are {listing(names)}, all with gates; the prediction error steers through a channel without gates. Add one, "
-            "such as Channel('leak', -50)."
-        )
-
-
-def bounds(names: Sequence[str], ends: Sequence[Any], values: Sequence[float], log: np.ndarray) -> None:
-    """Refuse bounds that are no interval, that exclude the start, or that a logarithmic scale cannot have."""
-    if not names:
-        raise ValueError("no parameters to fit; give the names of some, such as ['AB/PD Na'].")
-    if len(set(names)) < len(names):
-        raise ValueError(f"a name is given twice in {listing(names)}; each parameter can be searched once. Remove the second.")
-    for name, pair, value, scale in zip(names, ends, values, log, strict=True):
-        if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
-            raise TypeError(f"the bounds of {name!r} are {pair!r}; they must be a pair of numbers. Give (low, high).")
-        low, high = (number(f"bound of {name!r}", x, "its unit") for x in pair)
-        if scale and low <= 0:
-            raise ValueError(
-                f"the lower bound of {name!r} is {low:g}; conductances are searched on a logarithmic scale, where it must be positive. "
-                "Give bounds such as (0.01, 10), and a start within them."
-            )
-        if not low < high:
-            raise ValueError(f"the bounds of {name!r} are {low:g} and {high:g}; the lower one must be less. Give (low, high).")
-        if not low <= value <= high:
-            raise ValueError(
-                f"{name!r} starts at {value:g}, outside its bounds {low:g} to {high:g}. Widen them, or start from another model."
-            )
-
-
-def starts(values: np.ndarray, names: Sequence[str], low: np.ndarray, high: np.ndarray) -> None:
-    """Starts (start, parameter) within bounds."""
-    if values.ndim != 2 or values.shape[1] != len(names) or not len(values):
-        raise ValueError(
-            f"starts has shape {values.shape}; it must be (start, {len(names)}), in the order of the parameters. Give a row per start."
-        )
-    out = ~((values >= low) & (values <= high))
-    if out.any():
-        i, j = np.argwhere(out)[0]
-        raise ValueError(
-            f"start {i} has {values[i, j]:g} for {names[j]!r}, outside its bounds {low[j]:g} to {high[j]:g}. Widen them."
-        )
-
-
-def optimizer(value: Any) -> None:
-    """An optimizer as optax makes them."""
-    if value is not None and not (callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))):
-        raise TypeError(f"optimizer is {value!r}; it must be an optimizer of optax, such as optax.adam(0.03).")
 
 
 def scalar_loss(trace: Callable[[], Any]) -> None:
@@ -610,15 +539,6 @@ def scalar_loss(trace: Callable[[], Any]) -> None:
         raise kind(f"the loss cannot be traced by JAX: {reason(error)}; {cure}") from error
     if getattr(value, "shape", None) != () or value.dtype.kind != "f":
         raise ValueError(f"the loss returns {value}; it must be a scalar, one real number. Take the mean or the sum of what it returns.")
-
-
-def finite_start(loss: np.ndarray) -> None:
-    """Refuse a fit none of whose starts has a finite loss."""
-    if not np.isfinite(loss).any():
-        raise ValueError(
-            f"the loss is {loss[0]} at the start, and finite at none of {len(loss)} starts; there is no way down from there. Start "
-            "from other values, or take a loss that is defined for them."
-        )
 
 
 # ---------------------------------------------------------------- components

@@ -139,7 +139,7 @@ class RateInf(RateTau):
 
 def rates(α: Function, β: Function) -> Gate:
     """The gate that opens at the rate α and closes at the rate β, in 1/ms, {eq}`eq-rates`; equal rates give equal gates."""
-    return Gate(RateInf(α, β), RateTau(α, β))  # type: ignore[arg-type]
+    return Gate(RateInf(α, β), RateTau(α, β))
 
 
 # %% [markdown]

@@ -22,7 +22,8 @@
 # hardly rises, and they go on as valleys, which bend. The **minimally disruptive curve** of
 # {cite:t}`Raman2017` leaves the solution in such a direction and goes far while the loss stays low.
 # This chapter derives its equations, integrates them, and follows a curve along which the A current of
-# an AB/PD cell doubles, or halves, and its mean calcium stays what it is.
+# an AB/PD cell doubles, or halves, and its mean calcium stays what it is. A loss is any function of
+# named numbers, so that with `with_values` of the chapter on names all models have such curves.
 #
 # The simplest case has two conductances in parallel, of which only the sum matters. Either can take
 # over from the other.

@@ -497,6 +497,23 @@ def check_finite(loss: np.ndarray) -> None:
 # hv.Overlay(curves).opts(width=560, height=240, toolbar=None, legend_position="right")
 
 # %% [markdown]
+# ### A cell of one's own
+#
+# The same for the bursting cell of {cite:t}`Drion2015`, whose channels are those of {cite:t}`Liu1998`. It counts as a network of one, and starts cold. Of
+# its KCa, half again too strong at the start, 200 ms tell the true strength.
+
+# %% tags=["active-ipynb"]
+# from .components import Cell, Liu1998 as Liu
+#
+# densities = dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
+# own = Cell([getattr(Liu, name)(g) for name, g in densities.items()], calcium=Liu.calcium)
+# too_strong = model_with(own, {"cell KCa": 60})
+# loss = prediction_error(too_strong, own(np.arange(0, 200, 0.1)))
+# refound = fit(too_strong, loss, ["cell KCa"], optimizer=optax.adam(optax.cosine_decay_schedule(0.1, 30)), steps=30, patience=None, progress=False)
+# assert abs(refound.values["cell KCa"] / 40 - 1) < 0.02
+# refound.values
+
+# %% [markdown]
 # ### A tonic cell becomes a burster
 #
 # With 2 mS/cm² of KCa in place of 5, AB/PD 2 fires tonically. We want bursts every 1.2 s with a duty cycle of a quarter. There is no

@@ -178,6 +178,51 @@ def places(params: Params) -> dict[str, Place]:
 
 
 # %% [markdown]
+# ## What is refused
+#
+# A name that no number has, and a value that the number of a name cannot have. Of what JAX traces only the shape is looked at.
+
+
+# %%
+SLOPES = ("k1", "k2", "k3", "k")  # by which a potential is divided
+
+
+def is_positive(path: Path_) -> bool:
+    """Whether a number has to be above 0."""
+    owner, name = path[-2:]
+    if owner == "constants":
+        return name in checks.POSITIVE
+    return name in ("by", "outside", "inside") or (name == "k" and isinstance(owner, int))
+
+
+def checked_value(name: str, place: Place, value: Any) -> Any:
+    """A value that a number of a model can have, as a plain number where it is known."""
+    if isinstance(value, jax.core.Tracer):
+        if value.shape != ():
+            raise ValueError(f"{name!r} has shape {value.shape}; it must be one number. Vectorize with jax.vmap.")
+        return value
+    x, path = checks.number(repr(name), value, "its unit"), place.paths[0]
+    if place.conducts or path[-1] == "K":
+        checks.at_least(repr(name), x, 0, "")
+    elif is_positive(path):
+        checks.positive(repr(name), x, "")
+    elif path[-1] == "E" and x and (doubt := suspicion(repr(name), abs(x), REVERSAL)):
+        checks.warn(doubt)
+    elif x == 0 and path[-1] in SLOPES:
+        raise ValueError(f"{name!r} is 0; it must not be, since a potential is divided by it. Give a slope in mV.")
+    return x
+
+
+def check_names(names: Iterable[Any], known: Collection[str]) -> None:
+    """Refuse names that no number of the model has."""
+    for name in names:
+        if name not in known:
+            longer = [x for x in known if x.startswith(f"{name} ")]
+            hint = f" Say which of {checks.listing(longer[:3])}." if longer else checks.closest(name, known)
+            examples = checks.listing(list(known)[:3])
+            raise ValueError(f"there is no parameter {name!r}; names are those of `parameters(model)`, such as {examples}.{hint}")
+
+# %% [markdown]
 # ## Values
 #
 # `parameters` lists all numbers; `with_values` puts others in their place, JAX's traced values included, so that a derivative can be
@@ -262,48 +307,3 @@ def model_with(model: Any, values: Mapping[str, float]) -> Any:
 # network = Network({"burster": burster, "axon": axon}, [Synapse("burster", "axon", GLUTAMATE, 100), GapJunction("burster", "axon", 5)])
 # known = parameters(network)
 # [(name, known[name]) for name in ("axon Na", "burster-axon", "burster=axon ge", "axon: E Na", "burster: τ_Ca", "axon: Na m α c")]
-
-# %% [markdown]
-# ## What is refused
-#
-# A name that no number has, and a value that the number of a name cannot have. Of what JAX traces only the shape is looked at.
-
-
-# %%
-SLOPES = ("k1", "k2", "k3", "k")  # by which a potential is divided
-
-
-def is_positive(path: Path_) -> bool:
-    """Whether a number has to be above 0."""
-    owner, name = path[-2:]
-    if owner == "constants":
-        return name in checks.POSITIVE
-    return name in ("by", "outside", "inside") or (name == "k" and isinstance(owner, int))
-
-
-def checked_value(name: str, place: Place, value: Any) -> Any:
-    """A value that a number of a model can have, as a plain number where it is known."""
-    if isinstance(value, jax.core.Tracer):
-        if value.shape != ():
-            raise ValueError(f"{name!r} has shape {value.shape}; it must be one number. Vectorize with jax.vmap.")
-        return value
-    x, path = checks.number(repr(name), value, "its unit"), place.paths[0]
-    if place.conducts or path[-1] == "K":
-        checks.at_least(repr(name), x, 0, "")
-    elif is_positive(path):
-        checks.positive(repr(name), x, "")
-    elif path[-1] == "E" and x and (doubt := suspicion(repr(name), abs(x), REVERSAL)):
-        checks.warn(doubt)
-    elif x == 0 and path[-1] in SLOPES:
-        raise ValueError(f"{name!r} is 0; it must not be, since a potential is divided by it. Give a slope in mV.")
-    return x
-
-
-def check_names(names: Iterable[Any], known: Collection[str]) -> None:
-    """Refuse names that no number of the model has."""
-    for name in names:
-        if name not in known:
-            longer = [x for x in known if x.startswith(f"{name} ")]
-            hint = f" Say which of {checks.listing(longer[:3])}." if longer else checks.closest(name, known)
-            examples = checks.listing(list(known)[:3])
-            raise ValueError(f"there is no parameter {name!r}; names are those of `parameters(model)`, such as {examples}.{hint}")

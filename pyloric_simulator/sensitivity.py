@@ -17,7 +17,8 @@
 # %% [markdown]
 # # Sensitivities
 #
-# How much does the rhythm of a model depend on each of its numbers, and what do derivatives of a rhythm mean?
+# How much does the rhythm of a model depend on each of its numbers? The answer is a table of elasticities, for a `Prinz2004`, a `Network` or a
+# `Cell` alike. What a derivative of a rhythm means, and where it means nothing, is the rest of this chapter.
 
 # %% tags=["active-ipynb"]
 # import holoviews as hv

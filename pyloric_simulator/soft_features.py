@@ -17,7 +17,9 @@
 # %% [markdown]
 # # Soft features
 #
-# Spikes, bursts, periods and phases as smooth functions of a run, so that derivatives with respect to the parameters can be taken.
+# A period is the distance between two bursts, and a burst is a matter of yes or no: the features of a rhythm are not smooth. This chapter
+# has spikes, bursts, periods and phases as smooth functions of the potentials of a run, of whatever model, so that derivatives with respect to its parameters can
+# be taken. They become those of the chapter on rhythms as a temperature falls to zero.
 
 # %% tags=["active-ipynb"]
 # import holoviews as hv

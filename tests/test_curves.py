@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from pyloric_simulator.adjoint import simulate_with_adjoint
+from pyloric_simulator.components import Cell, Channel, GapJunction, Network
 from pyloric_simulator.curves import MinimallyDisruptiveCurve, flattest, minimally_disruptive_curve, smoothed
-from pyloric_simulator.parameters import with_values
+from pyloric_simulator.parameters import parameters, with_values
 from pyloric_simulator.prinz2004 import Prinz2004, neuron_models, simulate
 from pyloric_simulator.rhythm import bursts
 
@@ -171,6 +172,28 @@ def test_hessian_through_the_adjoint_is_that_of_gauss_and_newton() -> None:
     assert found.curvatures[1] == pytest.approx(slopes @ slopes, rel=1e-3)
     assert abs(found.curvatures[0]) < 0.01 * found.curvatures[1]
     np.testing.assert_allclose(abs(found.vectors.loc[1] @ slopes), np.linalg.norm(slopes), rtol=1e-3)
+
+
+def test_two_channels_of_a_network_that_do_the_same_take_over_from_each_other() -> None:
+    """Two channels without gates have one reversal potential, so that only the sum of their conductances counts."""
+    one, two = (Channel(name, -60)(0.1) for name in ("one", "two"))
+    other = Channel("leak", -50)(0.2)
+    network = Network({"a": Cell([one, two], V=-40), "b": Cell([other], V=-70)}, [GapJunction("a", "b", 20)])
+    t = np.arange(0, 4.5, 0.5)
+
+    def potentials(g: Values) -> Any:
+        return simulate_with_adjoint(with_values(network.params, g), network.cold, t).V
+
+    recorded = np.asarray(jax.jit(potentials)(parameters(network)))
+
+    def loss(g: Values) -> Any:
+        return ((potentials(g) - recorded) ** 2).mean()
+
+    start = {"a one": 0.1, "a two": 0.1, "a=b ge": 20.0}
+    curve = minimally_disruptive_curve(loss, start, 0, 0.5, momentum=0.02)
+    check_bound_and_speed(curve)
+    np.testing.assert_allclose(curve.table["a one"] + curve.table["a two"], 0.2, rtol=0.02)
+    assert curve.folds["a one"].max() > 1.3
 
 
 # ------------------------------------------------------------------------- teeth

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pandas as pd
 import pytest
+from networks import LIU, mixed
 
 from pyloric_simulator import rhythm
 from pyloric_simulator.database import circuit
@@ -268,3 +269,34 @@ def test_a_circuit_becomes_pyloric():
     assert found.stopped == "goal"
     assert rhythm.is_pyloric(found.model(long))
     assert rhythm.report(found.model(long))["passes"].all()
+
+
+# ---------------------------------------------------------------- cells of one's own, networks
+
+
+def test_a_conductance_of_a_liu_cell_is_found_again():
+    """From 60 ms of its potential, with one spike, from a start that is half again too large; each step is recorded."""
+    loss = prediction_error(LIU, LIU(np.arange(0, 60, 0.05)))
+    wrong = model_with(LIU, {"cell CaS": 6})
+    adam = optax.adam(optax.cosine_decay_schedule(0.1, 40))
+    found = fit(wrong, loss, ["cell CaS"], optimizer=adam, steps=40, patience=None, progress=False)
+    assert found.values["cell CaS"] == pytest.approx(4, rel=0.01)
+    assert parameters(found.model)["cell CaS"] == found.values["cell CaS"]
+    assert found.model.made_of["cell"].g[2] == found.values["cell CaS"]
+
+
+def test_numbers_of_a_network_are_found_from_many_starts(tmp_path):
+    """A loss without a simulation: each number from its own place in the parameters; gone on with from a file."""
+    network, wanted = mixed(), {"slow-axon": 14.0, "axon-slow own": 11.0, "axon=slow ge": 7.0, "axon: Na m α c": 1.3, "E own": 0.8}
+
+    def loss(p):
+        rate = p.circuit.membranes[0].channels[0].m.tau.α.c
+        found = (p.gs[1], p.gz[0], p.ge[0], rate, p.circuit.kinds[0].E)
+        return sum((a / b - 1) ** 2 for a, b in zip(found, wanted.values(), strict=True))
+
+    options = {"bounds": {"E own": (-2, 2)}, "starts": 3, "optimizer": optax.adam(0.05), "goal": 1e-8, "patience": None, "progress": False}
+    fit(network, loss, list(wanted), steps=5, checkpoint=tmp_path / "fit.npz", **options)
+    found = fit(network, loss, list(wanted), steps=400, checkpoint=tmp_path / "fit.npz", **options)
+    assert dict(found.values) == pytest.approx(wanted, rel=1e-2)
+    with pytest.raises(ValueError, match="numbers of the model"):
+        fit(model_with(network, {"k glutamate": 0.03}), loss, list(wanted), checkpoint=tmp_path / "fit.npz", **options)

@@ -125,24 +125,32 @@ def test_two_numbers_of_one_name_are_refused():
         parameters(Network({"E": AXON}))
 
 
-NAMES = [
+def apart():
+    """AB and two PD cells with gap junctions between all of them, and a synapse."""
+    return Prinz2004({"AB": 1, "PD": 2}, {("AB", "PD"): 30}, neuron_models.loc[["AB/PD 2", "AB/PD 3"]])
+
+
+OF_NETWORK = [
     "axon Na", "axon-slow glutamate", "slow-axon", "axon-slow own", "axon=slow ge", "axon: E K", "slow: P outside", "E glutamate", "E own",
     "slow: C", "axon: V_th", "k glutamate", "axon: Na m α a", "axon: K m β c", "slow: Kd m tau c0", "fast s inf a1", "own rate c",
 ]  # fmt: skip
+NAMED = {"network": (mixed, OF_NETWORK), "circuit": (apart, ["AB Na", "PD Kd", "AB-PD", "ge", "E Kd", "C", "Na m inf a1"])}
 WAYS = {"forward": (jax.jacfwd, simulate), "reverse": (jax.jacrev, simulate_with_adjoint)}
 
 
+@pytest.mark.parametrize("which", NAMED)
 @pytest.mark.parametrize("way", ["forward", pytest.param("reverse", marks=pytest.mark.slow)])
-def test_gradients_by_names_are_those_of_finite_differences(network, way):
-    t, known = np.arange(0, 3.5, 0.5), parameters(network)
-    weights = np.random.default_rng(1).normal(size=(len(t), 3))
+def test_gradients_by_names_are_those_of_finite_differences(which, way):
+    (make, names), t = NAMED[which], np.arange(0, 3.5, 0.5)
+    model = make()
+    known, weights = parameters(model), np.random.default_rng(1).normal(size=(len(t), 3))
 
     def weighted(values, run):
-        return (run(with_values(network.params, values), network.cold, t, 5.0).V * weights).mean()
+        return (run(with_values(model.params, values), model.cold, t, np.array([5.0, 4.0, 3.0])).V * weights).mean()
 
-    at, (derivative, run) = {name: jnp.asarray(known[name]) for name in NAMES}, WAYS[way]
+    at, (derivative, run) = {name: jnp.asarray(known[name]) for name in names}, WAYS[way]
     value, slopes = jax.jit(partial(weighted, run=simulate)), jax.jit(derivative(partial(weighted, run=run)))(at)
-    for name in NAMES:
+    for name in names:
         h = 1e-4 * known[name] or 1e-3
         difference = (value(at | {name: at[name] + h}) - value(at | {name: at[name] - h})) / (2 * h)
         assert float(slopes[name]) == pytest.approx(float(difference), rel=1e-4), name

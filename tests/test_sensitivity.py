@@ -53,4 +53,5 @@ def test_elasticities_of_a_network_are_those_of_finite_changes():
 
 
 def test_the_rhythm_of_a_cell_of_ones_own_has_names():
-    assert list(rhythm_of_cells(LIU)(np.arange(0, 2, 0.5), np.zeros((4, 1))))[:2] == [("cell 0", "period"), ("cell 0", "burst")]
+    t, V = (jax.ShapeDtypeStruct(shape, float) for shape in ((20,), (20, 1)))
+    assert list(jax.eval_shape(rhythm_of_cells(LIU), t, V))[:2] == [("cell 0", "burst"), ("cell 0", "duty_cycle")]

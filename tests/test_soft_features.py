@@ -1,5 +1,7 @@
 """Soft features: the spikes of the chapter on rhythm, derivatives, limits."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from pyloric_simulator import rhythm
 from pyloric_simulator import soft_features as module
 from pyloric_simulator.config import find_circuit
+from pyloric_simulator.detection import STANDARD, Detection, tops
 from pyloric_simulator.losses import fifteen
 from pyloric_simulator.prinz2004 import Prinz2004
 from pyloric_simulator.soft_features import (
@@ -47,6 +50,17 @@ def test_spikes_of_a_trace_with_close_maxima_are_those_of_the_rhythm_chapter():
     np.testing.assert_allclose(found.times[found.real], rhythm.spikes(t, V), rtol=0, atol=1e-9)
     assert bool((jnp.diff(found.times) >= 0).all())
     assert int(found.lost) == 0
+
+
+@pytest.mark.parametrize("detection", [STANDARD, Detection(threshold=-20, prominence=12, refractory=3)], ids=["standard", "own"])
+def test_spikes_are_those_of_the_detection_for_slow_waves_shoulders_and_ends(detection):
+    rng, t, seen = np.random.default_rng(0), np.arange(0, 800, 0.1), jax.jit(partial(train, d=detection))
+    for _ in range(40):
+        V = -55 + 25 * np.sin(t / rng.uniform(20, 120) + rng.uniform(0, 6)) + rng.uniform(0, 12)
+        for _ in range(rng.integers(1, 60)):
+            V = V + rng.uniform(2, 80) * np.exp(-(((t - rng.uniform(-2, 802)) / rng.uniform(0.3, 6)) ** 2))
+        found = seen(jnp.asarray(t), jnp.asarray(V))
+        np.testing.assert_allclose(found.times[found.real], tops(t, V, detection).time, rtol=0, atol=1e-9)
 
 
 @pytest.mark.slow

@@ -13,13 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import AXON, HH
 
 import pyloric_simulator
 from pyloric_simulator import torch_bridge
 from pyloric_simulator.adjoint import simulate_with_adjoint
+from pyloric_simulator.components import Cell, GapJunction, Network, Synapse
 from pyloric_simulator.lif import CELL, LIF, simulate_lif, superspike, van_rossum
 from pyloric_simulator.parameters import with_values
-from pyloric_simulator.prinz2004 import CHANNELS, Prinz2004, precision, simulate
+from pyloric_simulator.prinz2004 import CHANNELS, GLUTAMATE, Prinz2004, precision, simulate
 from pyloric_simulator.soft_features import Features, soft_features
 from pyloric_simulator.torch_bridge import from_jax, to_jax, to_torch
 
@@ -298,6 +300,30 @@ def test_a_batch_of_circuits_is_as_many_circuits(spiking: Prinz2004) -> None:
         assert one.coordinates[KD].grad.item() == pytest.approx(batch.coordinates[KD].grad[i].item(), rel=1e-8)
         total += one.coordinates["E Kd"].grad.item()
     assert batch.coordinates["E Kd"].grad.item() == pytest.approx(total, rel=1e-8)
+
+
+def test_a_network_is_a_module_too() -> None:
+    cells = {label: Cell([HH.leak._replace(E=E)(0.3)]) for label, E in (("a", -20), ("b", -60))}
+    network = Network(cells, [Synapse("a", "b", GLUTAMATE, 30), GapJunction("a", "b", 5)])
+    names = ["a leak", "a-b", "a=b ge"]
+    module = CircuitModule(network, names, T[:9])
+    V = module(torch.tensor(5.0, dtype=torch.float64))
+    np.testing.assert_allclose(V.detach(), network(T[:9], I_ext=5.0).states.V, rtol=1e-12)  # from its cold start
+    V.square().mean().backward()
+    start = {n: module.values()[n].item() for n in names}
+
+    def loss(values: dict[str, Any]) -> Any:
+        return (simulate(with_values(network.params, values), network.cold, T[:9], 5.0).V ** 2).mean()
+
+    forward = jax.jit(jax.jacfwd(loss))(start)
+    for n in names:
+        assert module.coordinates[n].grad.item() == pytest.approx(start[n] * float(forward[n]), rel=1e-9)  # d/d ln g
+
+
+def test_a_number_of_the_circuit_of_a_cell_is_its_own_coordinate() -> None:
+    module = CircuitModule(AXON, {"cell K": [30.0, 40.0], "E K": -80.0}, T[:5])
+    assert module.logarithmic == {"cell K"}
+    assert module().shape == (2, 5, 1)
 
 
 def test_a_circuit_in_single_precision(spiking: Prinz2004) -> None:
