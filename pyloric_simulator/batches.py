@@ -646,8 +646,8 @@ def sole_writer(path: Path) -> Iterator[None]:
 def fill(work: Work, path: str | os.PathLike[str], *, batch_size: int, engine: Any = "local", progress: bool = True) -> None:
     """`run` into a folder, for runs whose table would not fit into memory; arguments as there."""
     job, path = planned(work, batch_size, engine), folder_at(path)
+    facts = about(job)
     with sole_writer(path):
-        facts = about(job)
         agree(path, facts)
         for pattern in (RUN_FILE, "part-*.parquet"):
             remove_drafts(path, pattern)

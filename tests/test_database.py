@@ -270,6 +270,7 @@ def test_every_circuit_is_the_one_run_alone(as_table: Any, calm: pd.DataFrame, a
     assert np.nanmax(error) < 0.01  # ms
     assert np.nanmax(error[[c.name for c in CRITERIA if c.unit == "1"]]) < 1e-5
     np.testing.assert_allclose(found["period_cv"], [x.attrs["period CV"] for x in alone], atol=1e-5)
+    np.testing.assert_array_equal(found["cycles_in_order"], [x.attrs["cycles in order"] for x in alone])
     assert np.isfinite(values).any(axis=1).sum() > BATCH / 2, "the runs are too short to tell anything"
     assert np.isfinite(values).all(axis=1).sum() > BATCH / 10
 
@@ -560,32 +561,6 @@ def test_the_same_numbers_under_another_name_are_other_circuits(tmp_path: Path) 
         write_facts(other)
 
 
-def test_no_flipped_bit_changes_a_value(copied: Path) -> None:
-    file = parts(copied)[1]
-    data, bits = file.read_bytes(), 8 * file.stat().st_size
-    for bit in np.linspace(0, bits - 1, 200).astype(int):
-        flip(file, bit)
-        with pytest.raises(ValueError, match=r"part-000001\.parquet"):
-            database.load(file)
-        file.write_bytes(data)
-    pages = pq.read_metadata(file).row_group(0).column(11)
-    flip(file, 8 * (pages.data_page_offset + pages.total_compressed_size - 4))
-    with pytest.raises(OSError, match="CRC"):  # other tools see it, too
-        pq.read_table(file, page_checksum_verification=True)
-
-
-def test_no_flipped_bit_changes_what_a_run_is(folder: Path) -> None:
-    file = folder / database.RUN_FILE
-    data, facts = file.read_bytes(), database.facts_of(folder)
-    for bit in range(8 * len(data)):
-        changed = bytearray(data)
-        changed[bit // 8] ^= 1 << bit % 8
-        try:
-            assert batches.facts_in(bytes(changed), file) == facts
-        except ValueError as error:
-            assert "_run.json" in str(error)  # noqa: PT017
-
-
 def test_files_of_an_earlier_version_are_read_and_not_continued(copied: Path, whole: pd.DataFrame) -> None:
     facts = {k: v for k, v in database.facts_of(copied).items() if k != "checksum"} | {"format": 1}
     (copied / database.RUN_FILE).write_text(json.dumps(facts))
@@ -687,16 +662,6 @@ def test_a_folder_has_one_writer(tmp_path: Path, whole: pd.DataFrame) -> None:
     finally:
         kill(process)
     same(run(CIRCUITS[:BATCH], tmp_path), whole[:BATCH])
-
-
-def test_a_refused_run_gives_the_folder_back(tmp_path: Path) -> None:
-    """Also while its error is still looked at, as in a notebook."""
-    run(CIRCUITS[:BATCH], tmp_path)
-    with pytest.raises(ValueError, match="holds a run") as caught:
-        run(CIRCUITS[1 : BATCH + 1], tmp_path)
-    assert caught.tb is not None
-    with FileLock(tmp_path / batches.LOCK_FILE, timeout=0):
-        pass
 
 
 # --- failing batches --------------------------------------------------------------------------
@@ -828,19 +793,6 @@ def test_a_part_may_be_copied_elsewhere_under_any_name(folder: Path, whole: pd.D
     assert database.status(tmp_path / "mine.parquet") == {"circuits": len(CIRCUITS), "done": BATCH}
 
 
-def test_labels_of_all_kinds_come_back(tmp_path: Path, whole: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    results = whole[COLUMNS[len(PARAMETERS) :]]
-    monkeypatch.setattr(database, "thermalized_cells", lambda _: None)
-    monkeypatch.setattr(database, "run_batch", lambda rows, **_: rows.join(results[: len(rows)].set_index(rows.index)))
-    pairs = pd.MultiIndex.from_product([["a", "b"], range(50)], names=["kind", "number"])
-    names = pd.Index([f"circuit {k}" for k in range(100)])
-    for i, labels in enumerate([pairs, names, pd.RangeIndex(100), pd.date_range("2020", periods=100)]):
-        own_labels = CIRCUITS[:100].set_axis(labels)
-        found = run(own_labels, tmp_path / str(i))
-        pd.testing.assert_frame_equal(found, run(own_labels), check_exact=True, check_freq=False, check_index_type="equiv")
-        pd.testing.assert_frame_equal(run(own_labels, tmp_path / str(i)), found, check_exact=True)
-
-
 def test_results_can_be_run_again(whole: pd.DataFrame) -> None:
     """What a run has added is left out."""
     same(database.planned(whole).rows(0, 10), CIRCUITS[:10])
@@ -880,6 +832,22 @@ def test_the_interval_of_wilson_by_hand() -> None:
 @pytest.mark.parametrize(("k", "low", "high"), [(0, 0.0, 0.2775), (10, 0.7225, 1.0)])
 def test_the_interval_of_none_and_of_all(k: int, low: float, high: float) -> None:
     assert database.interval(k, 10) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_classes_by_the_share_of_cycles_in_order() -> None:
+    rows = made_up(like=60, pyloric=40, irregular=0, n=100).assign(cycles_in_order=np.arange(100) / 100)
+    found = database.summary(rows, order=0.2).fractions["count"]
+    assert list(found) == [40, 20]
+    assert list(database.summary(rows).fractions["count"]) == [60, 40]
+
+
+def test_the_share_of_cycles_in_order_is_that_of_the_rhythm(whole: pd.DataFrame) -> None:
+    share = whole["cycles_in_order"]
+    assert share.dropna().between(0, 1).all()
+    assert (share[whole["pyloric_like"]] > 0).all()
+    triphasic = whole["phase_PYstart"].notna()
+    assert triphasic.sum() > 3
+    assert share[triphasic].notna().all()
 
 
 def test_classes_without_a_period() -> None:
