@@ -196,7 +196,7 @@ def recorded(run: Run, y: Working, k: int, n: int, blocks: int) -> Working:
     m = share(blocks, run.length // n)
     go = lambda y, b, m: run.segment(n, m, run.dt, run.p, y, run.I(k + b * n, n * m))  # noqa: E731
     y, ys = lax.scan(lambda y, i: go(y, i * m, m), y, jnp.arange(blocks // m))
-    ys = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), ys)
+    ys = jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), ys)
     if blocks % m:
         ys = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, go(y, blocks // m * m, blocks % m)[1])
     return ys

@@ -128,8 +128,8 @@ def curve_is_sigmoid(curve: Any) -> None:
 
 
 def plain_number(value: Any) -> None:
-    """A term or factor of a curve is a number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+    """A term or factor of a curve is a number, which may be traced."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating, jax.core.Tracer)):
         raise TypeError(
             f"{value} is not a number; a sum of curves has no `Curve`, write it as a plain function of V."
         )

@@ -496,6 +496,7 @@ def started(params: Any, state: Any, kind: Any, state_of: Any, leading: str | No
     """
     params_fit(params, kind)
     wanted = shapes_of_state(params.circuit)
+    state = getattr(state, "plain", state)  # of a run in which channels were counted
     if not isinstance(state, tuple) or getattr(state, "_fields", None) != tuple(wanted):
         raise TypeError(
             f"state is of type {type(state).__name__}; it must be a State of this circuit, such as `model.get_thermalization()`, `model.cold` "

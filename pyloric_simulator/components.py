@@ -51,6 +51,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import SimpleNamespace
@@ -163,7 +164,8 @@ def rates(α: Function, β: Function) -> Gate:
 FARADAY = 96485.33212  # C/mol
 
 
-class GHK(NamedTuple):
+@dataclass(frozen=True)
+class GHK:
     """The current of {eq}`eq-ghk` in the place of an ohmic one; the channel then has a permeability in cm/s."""
 
     z: int = 2  # charge of the ion
@@ -378,11 +380,15 @@ class Cell(Portable):
         placed = checks.placed(channels, Placed, Channel)
         self.channels = tuple(p.channel for p in placed)
         self.g = np.array([p.uS / (self.area * CM2_MS_TO_US) if p.density is None else p.density for p in placed], float)
-        for channel in self.channels:
-            check_channel(channel)
-        checks.pool(self.channels, calcium is not None, senses_calcium)
-        check_densities(self.channels, self.g)
-        checks.usual_densities([(c.name, c.source, float(g)) for c, g in zip(self.channels, self.g, strict=True)], USUAL)
+        check_channels(self.channels, self.g, calcium is not None)
+
+    def with_numbers(self, params: Params, population: int) -> Cell:
+        """The cell with the numbers of a population of a network."""
+        new, membrane = copy(self), params.circuit.membranes[params.circuit.populations[population].membrane]
+        new.channels, new.constants, new.g = membrane.channels, membrane.constants, params.g[population, : len(membrane.channels)]
+        c, new.area, new.temperature = membrane.constants, membrane.constants.A, membrane.temperature
+        new.calcium = Calcium(c.f, c.τ_Ca, c.Ca_rest, c.Ca_out, membrane.pump) if membrane.pool else None
+        return new
 
     def __repr__(self) -> str:
         return f"Cell([{', '.join(f'{c.name}({g:g})' for c, g in zip(self.channels, self.g, strict=True))}])"
@@ -543,6 +549,13 @@ class Network(Model):
         sizes = ", ".join(f"{label}: {n}" for label, n in self.sizes.items())
         return f"Network({sizes}; {len(self.connections)} synapses)"
 
+    def like(self, params: Params) -> Network:
+        """The network with other numbers, which its cells and synapses say, too."""
+        new: Network = super().like(params)
+        new.made_of = {label: cell.with_numbers(params, i) for i, (label, cell) in enumerate(self.made_of.items())}
+        new.connections = connections_of(params)
+        return new
+
     @property
     def about(self) -> dict[str, Any]:
         """What files say about the cells: their densities in mS/cm², and their temperature."""
@@ -550,13 +563,26 @@ class Network(Model):
         return {"cells": {label: repr(cell) for label, cell in cells}, "temperature (°C)": {label: cell.temperature for label, cell in cells}}
 
     def warmed(self, temperature: float, q10: Any = None) -> Network:
-        """The network at another temperature (°C), from the present one of each cell; see `physiology.Q10s`.
+        """The network at another temperature (°C), from the present one of each cell; see `temperature.Q10s`.
 
         q10: `Q10s` of components that say none of their own; without them, those do not change with temperature.
         """
-        from .physiology import Q10s, at_temperature
+        from .temperature import Q10s, at_temperature
 
         return at_temperature(self, temperature, Q10s() if q10 is None else q10)
+
+
+def model_of(model: Any) -> Model:
+    """A circuit or a network as it is, a cell as a network of one. Raises TypeError for all else."""
+    checks.model_of_cells(model, (Model, Cell))
+    return Network({"cell": model}) if isinstance(model, Cell) else model
+
+
+def start_of(model: Model, state: Any = None, **scheme: Any) -> Any:
+    """The start of a run: a state that was given, or else the one from which a model starts; scheme: of its thermalization."""
+    if state is not None:
+        return checks.state(state, model.cold)
+    return model.get_thermalization(**scheme) if model.starts_thermalized else model.cold
 
 
 # %% [markdown]
@@ -588,6 +614,19 @@ def params_of(cells: Mapping[str, Cell], connections: Sequence[Synapse | GapJunc
         g[i, : len(cell.g)] = cell.g
     gs, gz, ge = (np.array([strength(s) for s in some], float) for some in (slow, own, gaps))
     return Params(g, gs, ge, circuit, gz)
+
+
+def connections_of(params: Params) -> list[Synapse | GapJunction]:
+    """The synapses of a network as they are written: the inverse of `params_of`."""
+    c, labels = params.circuit, [p.label for p in params.circuit.populations]
+    slow = zip(c.synapses, np.asarray(params.gs).tolist(), strict=True)
+    own = zip(c.kinetic, np.asarray(params.gz).tolist(), strict=True)
+    gaps = zip(c.junctions, np.broadcast_to(params.ge, len(c.junctions)).tolist(), strict=True)
+    return [
+        *(Synapse(labels[s.pre], labels[s.post], c.transmitters[s.transmitter], g) for s, g in slow),
+        *(Synapse(labels[pre], labels[post], c.kinds[kind], g) for (pre, post, kind), g in own),
+        *(GapJunction(labels[a], labels[b], g) for (a, b), g in gaps),
+    ]
 
 
 def strength(s: Synapse | GapJunction) -> float:
@@ -631,6 +670,7 @@ def celsius(what: str, value: Any) -> float:
     if not COLDEST <= T <= HOTTEST:
         in_kelvin = COLDEST <= T - CELSIUS <= HOTTEST
         cure = f"If it is in K, subtract {CELSIUS:g}." if in_kelvin else "Give the temperature of the experiment."
+        cure = "It is below the absolute zero; check its sign." if T < -CELSIUS else cure
         raise ValueError(f"{what} is {T:g} °C; it must lie between {COLDEST:g} and {HOTTEST:g} °C. {cure}")
     return T
 
@@ -664,6 +704,15 @@ def check_channel(channel: Channel) -> None:
         hint = " Did you mean 'Ca'?" if str(ion).lower().startswith("ca") else " Leave it out."
         raise ValueError(f"ion of {what} is {ion!r}; it must be 'Ca', the only ion whose concentration changes, or None.{hint}")
     check_q10(what, channel.q10)
+
+
+def check_channels(channels: Sequence[Channel], g: Sequence[float] | np.ndarray, pool: bool) -> None:
+    """Refuse channels (mS/cm²) that cannot be used in a cell with or without a pool of calcium, and warn of what is in another unit."""
+    for channel in channels:
+        check_channel(channel)
+    checks.pool(channels, pool, senses_calcium)
+    check_densities(channels, g)
+    checks.usual_densities([(c.name, c.source, float(x)) for c, x in zip(channels, g, strict=True)], USUAL)
 
 
 def check_exponent(what: str, symbol: str, exponent: str, gate: Any, value: Any) -> None:
@@ -727,7 +776,7 @@ def check_pool(calcium: Any) -> Calcium | None:
     return calcium
 
 
-def check_densities(channels: Sequence[Channel], g: np.ndarray) -> None:
+def check_densities(channels: Sequence[Channel], g: Sequence[float] | np.ndarray) -> None:
     """Warn of densities that look like another unit, of channels for which no published ones are known."""
     for channel, x in zip(channels, g, strict=True):
         scale = PERMEABILITY if isinstance(channel.E, GHK) else DENSITY

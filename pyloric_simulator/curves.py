@@ -68,7 +68,7 @@ import pandas as pd
 from jax import Array, lax
 
 from . import checks
-from .fitting import ends
+from .fit import ends
 from .prinz2004 import precision
 
 # %% [markdown]
@@ -413,7 +413,7 @@ def kept(energy: np.ndarray, H: float) -> None:
 # the average begins and ends.
 
 # %% tags=["active-ipynb"]
-# from .fitting import with_values
+# from .parameters import with_values
 # from .prinz2004 import Prinz2004, neuron_models, precision, simulate
 #
 # name = "AB/PD 4"

@@ -47,12 +47,12 @@ import numpy as np
 import pandas as pd
 
 from . import batches, checks
-from .batch import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, padded
 from .batches import RUN_FILE as RUN_FILE
 from .batches import Tell, Work, local_devices, silent, usable_labels
 from .batches import facts_of as facts_of
 from .batches import load as load
 from .batches import status as status
+from .lanes import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, padded
 from .prinz2004 import FROM_SETTINGS, SCHEMES, Prinz2004, State, neuron_models, precision
 from .rhythm import FEATURES, MAX_PERIOD_CV, MEAN, WHY, Measures, demanded_order, largest_cv, verdict, within
 from .scale import DENSITY, SYNAPSE, Scale, suspicion

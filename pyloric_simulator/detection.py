@@ -133,12 +133,23 @@ class Tops(NamedTuple):
     hidden: float = 0.0  # mV, what the noise may reach, so that spikes that are lower are not among them
 
 
+def parabola(before: Any, at: Any, after: Any, a: Any, b: Any, c: Any) -> Any:
+    """Time of the top of a parabola through a, b and c at equally spaced times; of arrays of NumPy or of JAX, as the next function."""
+    return at + (after - before) * (a - c) / (a - 2 * b + c) / 4
+
+
+def is_maximum(V: Any, threshold: Any) -> Any:
+    """Which samples of V (time,) but the first and the last are local maxima above the threshold; a plateau counts at its first."""
+    inner = V[1:-1]
+    return (inner > V[:-2]) & (inner >= V[2:]) & (inner > threshold)
+
+
 def vertex(t: np.ndarray, V: np.ndarray, i: np.ndarray) -> np.ndarray:
     """Times of the tops of the parabolas through samples i and their neighbours."""
     a, b, c = V[i - 1], V[i], V[i + 1]
     before, after = t[i] - t[i - 1], t[i + 1] - t[i]
     even = np.abs(after - before) <= EVEN * (after + before)
-    top = t[i] + (t[i + 1] - t[i - 1]) * (a - c) / (a - 2 * b + c) / 4
+    top = parabola(t[i - 1], t[i], t[i + 1], a, b, c)
     up, down = (b - a) / before, (c - b) / after
     return np.where(even, top, t[i] + (up * after + down * before) / (up - down) / 2)
 
@@ -147,9 +158,8 @@ EVEN = 1e-6  # relative difference of two sampling intervals that are equal but 
 
 
 def maxima(V: np.ndarray, threshold: float) -> np.ndarray:
-    """Numbers of the samples at local maxima of V above the threshold; a plateau counts at its first sample."""
-    inner = V[1:-1]
-    return 1 + np.flatnonzero((inner > V[:-2]) & (inner >= V[2:]) & (inner > threshold))
+    """Numbers of the samples at local maxima of V above the threshold."""
+    return 1 + np.flatnonzero(is_maximum(V, threshold))
 
 
 def ascents(t: np.ndarray, V: np.ndarray, i: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
@@ -184,10 +194,10 @@ def highest(time: np.ndarray, height: np.ndarray, valley: np.ndarray, prominence
 class Sides(NamedTuple):
     """By how much (mV) tops stand above the lowest potential within `SIDE` before and after, and whether the recording cuts that time."""
 
-    left: np.ndarray  # (top,) mV
-    right: np.ndarray  # (top,) mV
-    cut_left: np.ndarray  # (top,)
-    cut_right: np.ndarray  # (top,)
+    left: Any  # (top,) mV; arrays of NumPy or of JAX
+    right: Any  # (top,) mV
+    cut_left: Any  # (top,)
+    cut_right: Any  # (top,)
 
 
 def sides(t: np.ndarray, V: np.ndarray, i: np.ndarray) -> Sides:
@@ -198,9 +208,8 @@ def sides(t: np.ndarray, V: np.ndarray, i: np.ndarray) -> Sides:
     return Sides(V[i] - left, V[i] - right, first == 0, last == len(t))
 
 
-def stand_out(t: np.ndarray, V: np.ndarray, i: np.ndarray, prominence: float) -> np.ndarray:
-    """Whether V at samples i stands out on both sides, or on the one that the recording does not cut."""
-    s = sides(t, V, i)
+def stand_out(s: Sides, prominence: Any) -> Any:
+    """Whether tops stand out on both sides, or on the one that the recording does not cut."""
     left, right = s.left >= prominence, s.right >= prominence
     return (left | right) & (left | s.cut_left) & (right | s.cut_right)
 
@@ -216,7 +225,7 @@ def tops(t: np.ndarray, V: np.ndarray, d: Detection = STANDARD) -> Tops:
     time = t[i] if upward else vertex(t, seen, i)
     valley = np.minimum.reduceat(seen, np.append(0, i))[:-1]  # the lowest before each, since the one before
     kept = np.array(highest(time, seen[i], valley, least, d.refractory), int)
-    kept = kept[stand_out(t, seen, i[kept], least)]
+    kept = kept[stand_out(sides(t, seen, i[kept]), least)]
     i, time, height = i[kept], time[kept], V[i[kept]]
     if excursion:
         fits = np.array([fitted(t, V, seen, k, excursion) for k in i]).reshape(-1, 2)

@@ -59,7 +59,6 @@ import numpy as np
 import pandas as pd
 
 from . import batches, checks
-from .batch import compiled, padded
 from .batches import Tell, Work, silent
 from .database import (
     DT,
@@ -75,6 +74,7 @@ from .database import (
     doubt_units,
     options_for,
 )
+from .lanes import compiled, padded
 from .prinz2004 import CHANNELS, neuron_models, precision
 from .rhythm import FEATURES as FEATURES
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .kinetics import exprel
+from .kinetics import exprel, together
 
 
 def per_cell(x: Array, rows: np.ndarray) -> Array:
@@ -95,6 +95,7 @@ def changes(A: Array, h: Any) -> Array:
 def coupling(circuit: Any, ge: Array, C: Array, h: Any, held: tuple[int, ...] = ()) -> Coupling:
     """From ge (junction, …) µS, capacitances C (cell, …) nF and half a step h (ms); held: cells that do not follow."""
     n, more, rows = len(circuit.populations), ge.ndim - 1, circuit.rows
+    C = as_matrix(C, ge.ndim - C.ndim)
     a, b = (np.array([j[i] for j in circuit.junctions], int) for i in (0, 1))
     pairs = jnp.zeros((n, n, *ge.shape[1:]), ge.dtype).at[a, b].add(ge).at[b, a].add(jnp.where(as_matrix(a == b, more), 0, ge))
     copies = np.array([p.copies for p in circuit.populations], ge.dtype)
@@ -103,7 +104,7 @@ def coupling(circuit: Any, ge: Array, C: Array, h: Any, held: tuple[int, ...] = 
         return dense(pairs * as_matrix(copies[None], more), own_copies, rows, C, h, held)
     count = copies * np.bincount(rows)
     w = pairs * as_matrix(count[None], more)
-    M = laplacian(w) / as_matrix(C, 0)[np.searchsorted(rows, np.arange(n))][:, None]
+    M = laplacian(w) / C[np.searchsorted(rows, np.arange(n))][:, None]
     within = jnp.stack([pairs[i, i] for i in range(n)])[rows]
     to_all = w.sum(1)[rows]
     decay = jnp.expm1(-h * to_all / C)
@@ -204,5 +205,5 @@ def kinetic_conductances(circuit: Any, gz: Array) -> Any:
 
 def kinetic_input(circuit: Any, w: Array, z: Array) -> tuple[Array, Array]:
     """G (µS) and J (nA) of all kinetic synapses, each (cell, …)."""
-    E = np.array([kind.E for kind in circuit.kinds], z.dtype)[inlets_of(circuit).kind].reshape(*w.shape[:2], *[1] * (z.ndim - 2))
+    E = together([kind.E for kind in circuit.kinds]).astype(z.dtype)[inlets_of(circuit).kind].reshape(*w.shape[:2], *[1] * (z.ndim - 2))
     return (w * z).sum(0), (w * z * E).sum(0)

@@ -18,7 +18,6 @@ from jax import Array
 Function = Callable[..., Any]  # of V (mV), or of V and the calcium concentration (µM), element by element
 
 
-@cache
 def takes_calcium(f: Function) -> bool:
     """Whether a function of a gate has to be given two arguments."""
     try:

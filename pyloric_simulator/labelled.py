@@ -71,7 +71,7 @@ class Labelled:
 
     @property
     def about(self) -> dict[str, Any]:
-        """A circuit as plain data for files: sizes, mS/cm², nS, and the constants that are not the papers'."""
+        """A circuit as plain data for files: sizes, mS/cm², nS, and the constants and the temperature that are not the papers'."""
         channels = [c.name for c in self.circuit.channels]
         g = {
             label: dict(zip(channels, map(float, row), strict=True))
@@ -80,6 +80,8 @@ class Labelled:
         gs = [[pre, post, float(g)] for (pre, post), g in zip(self.synapses, self.params.gs, strict=True)]
         sizes = {p.label: p.size for p in self.circuit.populations}
         found = {"pop_sizes": sizes, "g_ion (mS/cm²)": g, "gs (nS)": gs, "ge (nS)": float(self.params.ge)}
+        if (T := self.circuit.only.temperature) != type(self.circuit.only)().temperature:
+            found["temperature (°C)"] = T
         return {"circuit": found | ({"constants": changed} if (changed := changed_constants(self)) else {})}
 
     @property

@@ -57,9 +57,9 @@ import pandas as pd
 from jax import Array, lax
 
 from . import checks
-from .components import exprel
 from .config import load_settings
 from .inputs import Samples, current, pure_current
+from .kinetics import exprel
 from .lif import check_elementwise, heaviside
 from .prinz2004 import DEFAULT_ATOL, DEFAULT_DT, DEFAULT_RTOL, adaptively, input_at, precision
 from .results import SPIKE_THRESHOLD, Result, local_maxima, run_of

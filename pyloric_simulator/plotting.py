@@ -73,7 +73,7 @@ def criteria_chart(
 
 
 def heat_map(table: Any) -> Any:
-    """A table of elasticities (`fitting.sensitivity`): rows are features, columns parameters; red grows, blue shrinks."""
+    """A table of elasticities (`sensitivity.sensitivity`): rows are features, columns parameters; red grows, blue shrinks."""
     import holoviews as hv
 
     rows = [label(x) for x in table.index]

@@ -236,7 +236,8 @@ class Gate(NamedTuple):
     K: float = 0.0  # µM, x∞ is multiplied by Ca/(Ca + K)
 
 
-class Nernst(NamedTuple):
+@dataclass(frozen=True)  # a tuple would equal that of another law with the same numbers
+class Nernst:
     """The Nernst potential of an ion as a reversal potential; without concentrations that of the cell's calcium."""
 
     z: int = 2  # charge of the ion
@@ -566,7 +567,7 @@ def weights(circuit: Circuit, gs: Array) -> Array:
 def capacitances(circuit: Circuit) -> Any:
     """Capacitance of each cell, (cell,) nF."""
     C = [jnp.asarray(m.constants.C) for m in circuit.membranes]
-    return jnp.stack([C[p.membrane] for p in circuit.populations])[circuit.rows]
+    return jnp.stack(jnp.broadcast_arrays(*(C[p.membrane] for p in circuit.populations)))[circuit.rows]
 
 
 # %% [markdown]
@@ -798,7 +799,8 @@ def side_by_side(circuit: Circuit, gs: tuple[Array, ...], s: Sequence[Array]) ->
 
 def chemical(circuit: Circuit, p: Prepared, y: Working) -> tuple[Array, Array]:
     """G (µS) and J (nA), each (cell,), of all chemical synapses."""
-    G, J = synaptic_input(circuit, p.w, y.s)
+    none = jnp.zeros_like(y.V)
+    G, J = (none, none) if isinstance(y.s, tuple) and not y.s else synaptic_input(circuit, p.w, y.s)
     if circuit.kinetic:
         G_z, J_z = kinetic_input(circuit, p.gz, y.z)
         G, J = G + G_z, J + J_z
@@ -1176,22 +1178,35 @@ compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solve
 
 
 # %%
-def currents(params: Params, states: State) -> Array:
-    """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, outward positive."""
-    states, circuit = circuits.started(params, states, Params, state_of, "time"), params.circuit
-    p = prepare(params, states.V.dtype, DEFAULT_DT)
+def of_channels(params: Params, states: State, f: Callable[..., Array]) -> Array:
+    """f(membrane, channel, γ, V, Ca) -> (cell,) of each channel, open to γ µS, at states with a leading time axis: (time, cell, channel).
+
+    Cells with fewer channels than others have 0 in their places.
+    """
+    circuit, p = params.circuit, prepare(params, states.V.dtype, DEFAULT_DT)
 
     def at_state(y: State) -> Array:
         w, found = pack(circuit, y), []
         for membrane, g, x, V, Ca in zip(circuit.membranes, p.g, w.x, split(circuit, w.V), split(circuit, w.Ca), strict=True):
             opened = zip(membrane.channels, conductances(membrane, g, x), strict=True)
-            I = [current_of(channel, membrane.constants, γ, V, Ca) for channel, γ in opened]
-            found.append(jnp.stack(I) if I else jnp.zeros((0, *V.shape), V.dtype))
-        G, J = chemical(circuit, p, w)
-        others = jnp.stack([G * w.V - J, electrical_current(p.gap, w.V)])
-        return jnp.concatenate([join(circuit, filled_up(found), 1), others]).T
+            values = [f(membrane, channel, γ, V, Ca) for channel, γ in opened]
+            found.append(jnp.stack(values) if values else jnp.zeros((0, *V.shape), V.dtype))
+        return join(circuit, filled_up(found), 1).T
 
     return jax.vmap(at_state)(states)
+
+
+def currents(params: Params, states: State) -> Array:
+    """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, outward positive."""
+    states, circuit = circuits.started(params, states, Params, state_of, "time"), params.circuit
+    p = prepare(params, states.V.dtype, DEFAULT_DT)
+
+    def others(y: State) -> Array:
+        G, J = chemical(circuit, p, pack(circuit, y))
+        return jnp.stack([G * y.V - J, electrical_current(p.gap, y.V)], 1)
+
+    ionic = of_channels(params, states, lambda membrane, channel, *at: current_of(channel, membrane.constants, *at))
+    return jnp.concatenate([ionic, jax.vmap(others)(states)], 2)
 
 
 compiled_currents = jax.jit(currents)

@@ -218,36 +218,31 @@ class SimResult(Result):
     @property
     def m(self) -> pd.DataFrame:
         """Activation, 0…1: index time, columns pop, index, channel."""
-        return self._of_channels(self.states.m, lambda membrane: [c.name for c in membrane.channels if c.m])
+        return self.of_channels(self.states.m, lambda channel: channel.m)
 
     @property
     def h(self) -> pd.DataFrame:
         """Inactivation, 0…1: index time, columns pop, index, channel."""
-        return self._of_channels(self.states.h, lambda membrane: [c.name for c in membrane.channels if c.h])
+        return self.of_channels(self.states.h, lambda channel: channel.h)
 
     @property
     def currents(self) -> pd.DataFrame:
         """Currents, nA, outward positive: columns pop, index, channel, with channels "synaptic" and "electrical"."""
-        found = self.model.currents(self.states)
-        n = found.shape[-1] - 2
-        ionic = self._of_channels(found[..., :n], lambda membrane: [c.name for c in membrane.channels])
-        columns = dict[tuple[Any, ...], np.ndarray]()
-        for i, cell in enumerate(self.model.cells):
-            columns |= {key: ionic[key].to_numpy() for key in ionic.columns if key[:2] == cell}
-            columns |= {(*cell, "synaptic"): found[:, i, n], (*cell, "electrical"): found[:, i, n + 1]}
-        return self._columns(columns, ionic.columns.names)
+        return self.of_channels(self.model.currents(self.states), others=("synaptic", "electrical"))
 
     def monitor(self, f: Callable[[Any], Any]) -> pd.DataFrame:
         """f of the recorded states, (time, cell), with its labels: `run.monitor(lambda y: y.m[..., 0] ** 3)`."""
         checks.function("f", f, "lambda y: y.m[..., 0]")
         return self._table(checks.monitored(f(self.states), self.states.V.shape))
 
-    def _of_channels(self, x: np.ndarray, names_of: Callable[[Any], Sequence[str]]) -> pd.DataFrame:
-        """x (time, cell, channel) with the names that each cell's membrane has for its channels."""
+    def of_channels(self, x: np.ndarray, has: Callable[[Any], Any] = bool, others: Sequence[str] = ()) -> pd.DataFrame:
+        """x (time, cell, channel + other): columns pop, index, channel, for each cell its channels that have something, and the others."""
         circuit, columns = self.model.circuit, dict[tuple[Any, ...], np.ndarray]()
+        first = x.shape[-1] - len(others)
         for i, (cell, row) in enumerate(zip(self.model.cells, circuit.rows, strict=True)):
-            names = names_of(circuit.membranes[circuit.populations[row].membrane])
+            names = [c.name for c in circuit.membranes[circuit.populations[row].membrane].channels if has(c)]
             columns |= {(*cell, name): x[:, i, k] for k, name in enumerate(names)}
+            columns |= {(*cell, name): x[:, i, first + k] for k, name in enumerate(others)}
         return self._columns(columns, [*self.model.cells.names, "channel"])
 
     def _columns(self, columns: Mapping[tuple[Any, ...], np.ndarray], names: Sequence[str]) -> pd.DataFrame:

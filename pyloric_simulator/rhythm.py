@@ -810,7 +810,7 @@ def named_roles(cells: Any) -> dict[str, Any]:
 def roles(source: Any, labels: Sequence[Any]) -> dict[str, Any]:
     """The first cells that are PD (or else AB/PD, or else AB), LP and PY, by the model or else by the label."""
     circuit = getattr(getattr(source, "model", None), "circuit", None)
-    if circuit is not None:
+    if circuit is not None and any(p.type for p in circuit.populations):
         types = [circuit.populations[i].type for i in circuit.rows for _ in range(circuit.populations[i].copies)]
     else:
         types = [str(x[0] if isinstance(x, tuple) else x).split(" ")[0] for x in labels]

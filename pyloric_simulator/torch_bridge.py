@@ -67,10 +67,11 @@ from jax import Array
 
 from . import checks
 from .adjoint import simulate_with_adjoint
-from .fitting import CONDUCTANCES, check_value, parameters, places, start_of, with_values
+from .components import model_of, start_of
 from .lif import DEFAULT_DT as LIF_DT
 from .lif import LIF, POSITIVE, SURROGATE, Params, Spike, check_elementwise, check_step, simulate_lif
 from .lif import State as LIFState
+from .parameters import check_names, checked_value, parameters, places, with_values
 from .prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, SCHEMES, State, precision
 from .schedule import grid_of
 
@@ -484,8 +485,8 @@ def in_batches(f: Callable[[dict[str, Any], Any], Any], rank: int) -> Callable[[
 # %% [markdown]
 # ### A circuit
 #
-# The parameters of a `CircuitModule` are numbers of a circuit by the names of the chapter before, and its
-# result is what the circuit does. All else stays as it is in the model, the start included.
+# The parameters of a `CircuitModule` are numbers of a model by the names of the chapter on names, and its
+# result is what the model does: a `Prinz2004`, a `Network`, or a `Cell`, which counts as a network of one. All else stays as it is in the model, the start included.
 
 
 # %%
@@ -493,8 +494,8 @@ def circuit_starts(model: Any, names: Any) -> dict[str, np.ndarray]:
     """Where the numbers start, () or (batch,) each; those of the model where only the names are given."""
     if isinstance(names, str):
         raise TypeError(f"names is {names!r}, a single name; it must be a list of names. Say names=[{names!r}].")
-    known, where = parameters(model), places(model.circuit)
-    checks.known_parameters(checks.names("names", names, "['LP Na']"), known)
+    known, where = parameters(model), places(model.params)
+    check_names(checks.names("names", names, "['LP Na']"), known)
     starts = {n: checks.numbers(n, names[n] if isinstance(names, Mapping) else known[n]) for n in names}
     for n, x in starts.items():
         if x.ndim > 1:
@@ -502,17 +503,17 @@ def circuit_starts(model: Any, names: Any) -> dict[str, np.ndarray]:
         if not x.size:
             raise ValueError(f"{n!r} starts at an array of shape {x.shape}, a batch of nothing; it must have one number at least. Fill it.")
         for value in x[np.isfinite(x)].flat:
-            check_value(n, where[n], float(value))
+            checked_value(n, where[n], float(value))
     return starts
 
 
 class CircuitForm(Numbers):
     """A circuit as a module of torch: `module()` simulates it, `module.values()` has its numbers.
 
-    model: a `Prinz2004`; names: of `parameters(model)`, or a mapping from them to starts, () or (batch,), in their units.
+    model: a `Prinz2004`, a `Network` or a `Cell`; names: of `parameters(model)`, or a mapping from them to starts, () or (batch,), in their units.
     t: (time,) ms, equally spaced at whole steps from 0. output: a JAX function of times (time,) ms and potentials
-    (time, cell) mV, such as `fitting.soft_features`; by default the potentials themselves. log: whether conductances are
-    moved in their logarithm. state: start, thermalized by default. solver, dt (ms): as in `simulate_with_adjoint`. The
+    (time, cell) mV, such as `soft_features.soft_features`; by default the potentials themselves. log: whether conductances are
+    moved in their logarithm. state: start, by default that of the model's own runs. solver, dt (ms): as in `simulate_with_adjoint`. The
     precision is at first that of the model, then that of the parameters (`module.float()`). Save it by its `state_dict()`.
     Raises ImportError without torch, and ValueError or TypeError for what cannot be used.
     """
@@ -522,6 +523,7 @@ class CircuitForm(Numbers):
         log: bool = True, state: State | None = None, solver: str = DEFAULT_SOLVER, dt: float = DEFAULT_DT,
     ) -> None:  # fmt: skip
         super().__init__()
+        model = model_of(model)
         t, starts, log = checks.times(t, 0.0), circuit_starts(model, names), checks.truth("log", log)
         dt = checks.scheme(solver, dt, SCHEMES)
         checks.fixed_scheme(solver)
@@ -529,8 +531,8 @@ class CircuitForm(Numbers):
         if output is not None:
             checks.function("output", output, "lambda t, V: V.mean()")
         start = start_of(model, state, solver=solver, dt=dt)
-        where = places(model.circuit)
-        self.hold(starts, [n for n in starts if log and where[n][0] in CONDUCTANCES], model.dtype)
+        where = places(model.params)
+        self.hold(starts, [n for n in starts if log and where[n].conducts], model.dtype)
 
         def run(values: dict[str, Any], I_ext: Any) -> Any:
             dtype = next(iter(values.values())).dtype

@@ -13,7 +13,7 @@ import pytest
 
 from pyloric_simulator.adjoint import simulate_with_adjoint
 from pyloric_simulator.curves import MinimallyDisruptiveCurve, flattest, minimally_disruptive_curve, smoothed
-from pyloric_simulator.fitting import with_values
+from pyloric_simulator.parameters import with_values
 from pyloric_simulator.prinz2004 import Prinz2004, neuron_models, simulate
 from pyloric_simulator.rhythm import bursts
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from pyloric_simulator import __version__, experiments
+from pyloric_simulator import __version__, snapshots
 from pyloric_simulator.config import CircuitSpec, find_circuit, write_circuit
 from pyloric_simulator.files import can_be_written, written_whole
 from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, Channel, Prinz2004
@@ -45,7 +45,7 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
     "Parquet": lambda path: made_up().to_parquet(path),
     "TOML": lambda path: paper().to_toml(path),
     "circuit": lambda path: write_circuit(CircuitSpec("x", {"LP": 1}, {}, {}, {}, None), path),
-    "snapshot": lambda path: experiments.save_state(path, made_up()),
+    "snapshot": lambda path: snapshots.save_state(path, made_up()),
 }
 
 
@@ -231,7 +231,7 @@ def test_files_tell_how_they_came_about(tmp_path: Path, monkeypatch: pytest.Monk
     line = (tmp_path / "x.csv").read_text(encoding="utf-8").splitlines()[2]
     assert Run(**json.loads(line.removeprefix("# run: "))) == expected
     assert Run(**json.loads(pq.read_table(tmp_path / "x.parquet").schema.metadata[b"run"])) == expected
-    experiments.save_state(tmp_path / "x.npz", result)
+    snapshots.save_state(tmp_path / "x.npz", result)
     assert Run(**json.loads(str(np.load(tmp_path / "x.npz")["run"]))) == expected
 
 

@@ -17,9 +17,10 @@ import pytest
 import pyloric_simulator
 from pyloric_simulator import torch_bridge
 from pyloric_simulator.adjoint import simulate_with_adjoint
-from pyloric_simulator.fitting import Features, soft_features, with_values
 from pyloric_simulator.lif import CELL, LIF, simulate_lif, superspike, van_rossum
+from pyloric_simulator.parameters import with_values
 from pyloric_simulator.prinz2004 import CHANNELS, Prinz2004, precision, simulate
+from pyloric_simulator.soft_features import Features, soft_features
 from pyloric_simulator.torch_bridge import from_jax, to_jax, to_torch
 
 torch = pytest.importorskip("torch")

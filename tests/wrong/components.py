@@ -30,15 +30,7 @@ from pyloric_simulator.components import (
 )
 from pyloric_simulator.components import Q10 as Factors
 from pyloric_simulator.curves import flattest, minimally_disruptive_curve, smoothed
-from pyloric_simulator.fitting import (
-    conductance_names,
-    fit,
-    model_with,
-    parameters,
-    sensitivity,
-    trace_mismatch,
-    with_values,
-)
+from pyloric_simulator.fit import fit
 from pyloric_simulator.lif import (
     CELL,
     LIF,
@@ -51,8 +43,12 @@ from pyloric_simulator.lif import (
     surrogate,
     van_rossum,
 )
+from pyloric_simulator.losses import prediction_error as steered_error
+from pyloric_simulator.losses import trace_mismatch
 from pyloric_simulator.neurons import Neuron, simulate_neuron
+from pyloric_simulator.parameters import conductance_names, model_with, parameters, with_values
 from pyloric_simulator.prinz2004 import GLUTAMATE, B, Gate, Prinz2004, Transmitter
+from pyloric_simulator.sensitivity import sensitivity
 
 from . import Case, mistyped, refused, warned
 
@@ -69,6 +65,7 @@ SLOW = Kinetic("slow", 0, lambda s, V_pre, V_post: 1 - s)
 NET = Network({"a": AXON, "b": AXON}, [Synapse("a", "b", GLUTAMATE, 20), Synapse("a", "b", SLOW, 20), GapJunction("a", "b", 10)])
 P, COLD, T = NET.params, NET.cold, np.arange(0, 2, 0.25)
 RUN = NetworkResult(T, type(COLD)(*(np.stack(8 * [x]) for x in COLD)), NET)
+BARE = Network({"a": AXON, "b": AXON})
 CIRCUIT = Prinz2004({"AB/PD 2": 1}, gs={}, ge=0)
 NA = "AB/PD 2 Na"
 
@@ -345,12 +342,21 @@ CASES: dict[str, Case] = {
     "LIF: slope infinite": refused(lambda: superspike(np.inf), "inf", "finite"),
     "LIF: surrogate a truth value": mistyped(lambda: surrogate(lambda v: v > 0), "bool", "truth value"),
     # names of numbers, sensitivities and fits
-    "fit: names of a network": mistyped(lambda: parameters(NET), "Network(", "must be a Prinz2004", "simulate_network"),
-    "fit: conductances of a cell": mistyped(lambda: conductance_names(AXON), "a Cell", "must be a Prinz2004"),
-    "fit: a neuron": mistyped(lambda: fitted(model=PLAIN), "a Neuron", "must be a Prinz2004"),
-    "fit: a loss of a network": mistyped(lambda: trace_mismatch(NET, (T, np.zeros((8, 2))), state=COLD), "Network(", "Prinz2004"),
+    "fit: names of integrate-and-fire cells": mistyped(lambda: parameters(CELLS), "must be a Prinz2004, a Cell or a Network"),
+    "fit: conductances of parameters": mistyped(lambda: conductance_names(P), "must be a Prinz2004, a Cell or a Network"),
+    "fit: a neuron": mistyped(lambda: fitted(model=PLAIN), "must be a Prinz2004, a Cell or a Network"),
+    "fit: a loss of a neuron": mistyped(lambda: trace_mismatch(PLAIN, (T, np.zeros((8, 2)))), "must be a Prinz2004, a Cell or a Network"),
+    "fit: a loss of two cells for one": refused(lambda: trace_mismatch(AXON, (T, np.zeros((8, 2)))), "2 columns", "one for each cell"),
+    "fit: a state of another network": refused(lambda: trace_mismatch(AXON, (T, np.zeros(8)), state=BARE.cold), "(2,)", "same circuit"),
+    "fit: steering without a leak": refused(lambda: steered_error(driven(Nernst()), (T, np.zeros(8))), "['X']"[1:-1], "Add one"),
+    "fit: two numbers of one name": refused(lambda: parameters(Network({"E": AXON})), "2 numbers", "'E Na'", "Rename"),
+    "fit: a channel of another cell": refused(lambda: model_with(NET, {"a Kd": 1.0}), "'a Kd'", "Did you mean 'a K'"),
+    "fit: a synapse of two kinds": refused(lambda: model_with(NET, {"a-b": 1.0}), "'a-b'", "'a-b glutamate', 'a-b slow'"),
+    "fit: a negative gap junction": refused(lambda: model_with(NET, {"a=b ge": -1.0}), "'a=b ge' is -1", "at least 0"),
+    "fit: a rate of slope 0": refused(lambda: model_with(NET, {"Na m α k": 0}), "'Na m α k' is 0", "slope in mV"),
+    "fit: a rate that closes never": refused(lambda: model_with(NET, {"k glutamate": 0}), "'k glutamate' is 0", "positive"),
     "fit: values in a list": mistyped(lambda: with_values(CIRCUIT.params, [100]), "[100]", "mapping"),
-    "fit: params of a network": mistyped(lambda: with_values(P, {NA: 100}), "of type Params", "model.params"),
+    "fit: params of a neuron": mistyped(lambda: with_values(PLAIN.params, {NA: 100}), "model.params"),
     "fit: a negative conductance": refused(lambda: with_values(CIRCUIT.params, {NA: -100}), "-100", "at least 0"),
     "fit: a conductance NaN": refused(lambda: with_values(CIRCUIT.params, {NA: np.nan}), "nan", "finite"),
     "fit: two conductances for one": mistyped(lambda: with_values(CIRCUIT.params, {NA: np.ones(2)}), "ndarray", "number"),
@@ -379,7 +385,7 @@ CASES: dict[str, Case] = {
     "fit: goal of text": mistyped(lambda: fitted(goal="low"), "'low'", "number"),
     "fit: progress of text": mistyped(lambda: fitted(progress="no"), "'no'", "True or False"),
     "fit: loss no function": mistyped(lambda: fitted(loss=3), "loss is 3", "function"),
-    "fit: loss of another model": mistyped(lambda: fitted(loss=lambda p: p.gz.sum()), "gz", "function of one argument"),
+    "fit: loss of another model": mistyped(lambda: fitted(loss=lambda p: p.weights.sum()), "weights", "function of one argument"),
     "sensitivity: a name twice": refused(lambda: sensitive(names=[NA, NA]), "twice", "Remove"),
     "sensitivity: of nothing": refused(lambda: sensitive(names=["AB/PD 2 leak"]), "'AB/PD 2 leak' is 0", "per cent"),
     "sensitivity: features by place": mistyped(lambda: sensitive(features=lambda t, V: V.mean()), "by name", "mapping"),
@@ -424,7 +430,8 @@ if importlib.util.find_spec("torch"):
         return CircuitModule(**({"model": CIRCUIT, "names": [NA], "t": T, "state": CIRCUIT.cold} | changes))
 
     CASES |= {
-        "torch: a network": mistyped(lambda: module(model=NET), "Network(", "must be a Prinz2004"),
+        "torch: a neuron": mistyped(lambda: module(model=PLAIN), "must be a Prinz2004, a Cell or a Network"),
+        "torch: a channel of another cell": refused(lambda: module(model=NET, names=["a Kd"]), "'a Kd'", "Did you mean 'a K'"),
         "torch: a name twice": refused(lambda: module(names=[NA, NA]), "twice", "Remove"),
         "torch: a batch of nothing": refused(lambda: module(names={NA: []}), "(0,)", "at least"),
         "torch: a negative conductance": refused(lambda: module(names={NA: [100, -1]}, log=False), "-1", "at least 0"),

@@ -13,10 +13,10 @@ import pandas as pd
 
 from pyloric_simulator import batches
 from pyloric_simulator import database as db
-from pyloric_simulator.batch import MULTIPLE, Plan, feasible
 from pyloric_simulator.config import sample_file
-from pyloric_simulator.fitting import fit
+from pyloric_simulator.fit import fit
 from pyloric_simulator.inference import PARAMETERS, Prior, outside_of_the_prior, prior, simulator
+from pyloric_simulator.lanes import MULTIPLE, Plan, feasible
 from pyloric_simulator.prinz2004 import CONSTANTS, Prinz2004
 
 from . import Case, mistyped, refused, warned

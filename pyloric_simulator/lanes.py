@@ -41,6 +41,7 @@ from jax import Array, lax
 
 from . import checks
 from .detection import GAP, MIN_BURST, REFRACTORY, SPIKE_THRESHOLD
+from .kinetics import value
 from .prinz2004 import (
     DEFAULT_DT,
     SCHEMES,
@@ -62,6 +63,7 @@ from .prinz2004 import (
     gates_of,
     growth,
     pack,
+    unpack,
 )
 from .rhythm import FEATURES, ROLES, WHY, Cycles, Measures, in_right_order, of_each_cycle, reasons
 
@@ -73,18 +75,33 @@ from .rhythm import FEATURES, ROLES, WHY, Cycles, Measures, in_right_order, of_e
 
 
 # %%
+def in_arrays(y: Working) -> Working:
+    """A state with one array for each transmitter and each gate."""
+    return y._replace(s=tuple(y.s), x=tuple(map(tuple, y.x)))
+
+
 def to_lanes(circuit: Circuit, states: State, dtype: Any) -> Working:
     """States with a leading axis of circuits, (circuit, cell, …), as lanes."""
-    last = jax.tree.map(lambda x: jnp.moveaxis(jnp.asarray(x, dtype), 0, -1), states)
-    y = pack(circuit, last)
-    return y._replace(s=tuple(y.s), x=tuple(map(tuple, y.x)))
+    return in_arrays(pack(circuit, jax.tree.map(lambda x: jnp.moveaxis(jnp.asarray(x, dtype), 0, -1), states)))
+
+
+def from_lanes(circuit: Circuit, y: Working) -> Any:
+    """The state (cell, …, lane) of all lanes."""
+    cells = [len(numbers) for numbers in circuit.groups]
+    x = tuple(jnp.stack(x) if x else jnp.zeros((0, n, *y.V.shape[1:]), y.V.dtype) for x, n in zip(y.x, cells, strict=True))
+    return unpack(circuit, y._replace(s=jnp.stack(y.s) if y.s else jnp.zeros((0, *y.V.shape), y.V.dtype), x=x))
+
+
+def prepared_in_lanes(params: Params, dtype: Any, dt: float) -> Prepared:
+    """Conductances in µS; each field of the parameters has the lanes behind its last axis."""
+    p = converted(params, dtype, dt)
+    return p._replace(g=tuple(map(tuple, p.g)), w=tuple(p.w))
 
 
 def conductances_in_lanes(circuit: Circuit, g: Any, gs: Any, dtype: Any) -> Prepared:
     """Densities g (circuit, cell, channel) in mS/cm² and strengths gs (circuit, synapse) in nS, in µS."""
     g, gs = (jnp.moveaxis(jnp.asarray(x, dtype), 0, -1) for x in (g, gs))
-    p = converted(Params(g, gs, jnp.zeros((), dtype), circuit), dtype, DEFAULT_DT)
-    return p._replace(g=tuple(map(tuple, p.g)), w=tuple(p.w))
+    return prepared_in_lanes(Params(g, gs, jnp.zeros((), dtype), circuit), dtype, DEFAULT_DT)
 
 
 # %% [markdown]
@@ -164,31 +181,38 @@ LARGEST = 60.0  # of r; the share is then 1 to the last bit
 TINY = 1e-4  # (1 - e^(-z))/z is 1 - z/2 to rounding below
 
 
-def exponential(V: Array, a: float, k: float) -> Array | float:
+def fixed(x: Any) -> bool:
+    """Whether a number is the same in all lanes, and known when a run is compiled."""
+    return not isinstance(x, Array)
+
+
+def exponential(V: Array, a: Any, k: Any) -> Any:
     """e^((V+a)/k), V in mV."""
-    if np.isinf(k):
+    if fixed(k) and np.isinf(k):
         return 1.0
-    return exp2(V * np.asarray(LOG2_E / k, V.dtype) + np.asarray(a * LOG2_E / k, V.dtype))
+    slope, offset = LOG2_E / k, a * LOG2_E / k
+    return exp2(V * jnp.asarray(slope, V.dtype) + jnp.asarray(offset, V.dtype))
 
 
-def quotient(f: Any, V: Array) -> tuple[Any, Any]:
-    """Numerator and denominator of a function of V in mV."""
+def quotient(f: Any, V: Array, Ca: Array) -> tuple[Any, Any]:
+    """Numerator and denominator of a function of V in mV, and perhaps Ca in µM."""
     if not isinstance(f, Curve):
-        return f(V), 1.0
+        return value(f, V, Ca), 1.0
     D = exponential(V, f.a1, f.k1) + exponential(V, f.a2, f.k2)
-    N = f.c0 * D + f.c1 if f.c0 else f.c1
-    if np.isinf(f.k3):
+    N = f.c1 if fixed(f.c0) and not f.c0 else f.c0 * D + f.c1
+    if fixed(f.k3) and np.isinf(f.k3):
         return N * f.κ, D
     D3 = 1 + exponential(V, f.a3, f.k3)
     return N * (f.κ * D3 + f.λ), D * D3
 
 
-def gate_step(gate: Gate, V: Array, Ca: Array, x: Array, *, dt: float, τ_min: float, grow: Any) -> Array:
+def gate_step(gate: Gate, V: Array, Ca: Array, x: Array, *, dt: float, τ_min: Any, grow: Any) -> Array:
     """x after a time dt (ms), {eq}`eq-lane-gate`; grow: r -> q."""
-    (N, D), (N_τ, D_τ) = quotient(gate.inf, V), quotient(gate.tau, V)
-    if gate.K:
+    (N, D), (N_τ, D_τ) = quotient(gate.inf, V, Ca), quotient(gate.tau, V, Ca)
+    if not fixed(gate.K) or gate.K:
         N, D = N * Ca, D * (Ca + gate.K)
-    q = grow(jnp.minimum(dt * D_τ / N_τ, min(dt / τ_min, LARGEST)))
+    most = min(dt / τ_min, LARGEST) if fixed(τ_min) else jnp.minimum(dt / τ_min, LARGEST)
+    q = grow(jnp.minimum(dt * D_τ / N_τ, most))
     return x + (N - x * D) * q / (D * (1 + q))
 
 
@@ -309,21 +333,28 @@ def begin(y: Working, buffer: int) -> Run:
     return Run(y, never, Spikes(jnp.zeros((buffer, *shape), jnp.int32), jnp.zeros(shape, jnp.int32)))
 
 
-def advance(
-    p: Prepared, run: Run, k: Any, blocks: Any, *, circuit: Circuit, solver: str, dt: float, n: int, ticks: int = TICKS
+def advance_flows(
+    at: Callable[[Any], Flows], run: Run, k: Any, blocks: Any, *, solver: str, dt: float, n: int, ticks: int = TICKS
 ) -> Run:  # fmt: skip
-    """`blocks` blocks of n steps of dt (ms), the first of which is step k of the recording."""
-    f = flows(circuit, p, lambda _: None, dt, LANES)
+    """`blocks` blocks of n steps of dt (ms), the first of which is step k of the recording; at: the flows of a block that begins with a step."""
 
     def block(b: Array, run: Run) -> Run:
         none = jnp.zeros_like(run.watch.found)
         start = Watched(run.y, run.watch._replace(found=none))
-        y, watch = SCHEMES[solver](watched(f, dt), start, 0, n, dt, UNROLL)
+        y, watch = SCHEMES[solver](watched(at(k + b * n), dt), start, 0, n, dt, UNROLL)
         spikes = store(run.spikes, watch, k + b * n, ticks)
         return Run(y, watch._replace(spike=watch.spike - n), spikes)
 
     hidden = lax.optimization_barrier(jnp.asarray(blocks, jnp.int32))  # or one of a known number is compiled to other roundings
     return lax.fori_loop(0, hidden, block, run)
+
+
+def advance(
+    p: Prepared, run: Run, k: Any, blocks: Any, *, circuit: Circuit, solver: str, dt: float, n: int, ticks: int = TICKS
+) -> Run:  # fmt: skip
+    """The same for a circuit without input."""
+    f = flows(circuit, p, lambda _: None, dt, LANES)
+    return advance_flows(lambda _: f, run, k, blocks, solver=solver, dt=dt, n=n, ticks=ticks)
 
 
 # %% [markdown]

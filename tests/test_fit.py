@@ -1,4 +1,4 @@
-"""Named parameters, soft features, losses and fits."""
+"""Fits: conductances found again, starts, bounds and checkpoints."""
 
 import os
 from pathlib import Path
@@ -10,226 +10,19 @@ import optax
 import pandas as pd
 import pytest
 
-from pyloric_simulator import fitting, rhythm
-from pyloric_simulator.config import find_circuit
+from pyloric_simulator import rhythm
 from pyloric_simulator.database import circuit
-from pyloric_simulator.fitting import (
-    SAMPLING,
-    Train,
-    box,
-    conductance_names,
-    criteria_mismatch,
-    fifteen,
-    fit,
-    model_with,
-    parameters,
-    prediction_error,
-    ratio,
-    rhythm_mismatch,
-    sensitivity,
-    soft_bursts,
-    soft_features,
-    soft_period,
-    spike_density,
-    trace_mismatch,
-    train,
-    with_trend,
-    with_values,
-)
-from pyloric_simulator.prinz2004 import Prinz2004, simulate
+from pyloric_simulator.fit import box, fit, with_trend
+from pyloric_simulator.losses import criteria_mismatch, prediction_error, rhythm_mismatch
+from pyloric_simulator.parameters import conductance_names, model_with, parameters
+from pyloric_simulator.prinz2004 import Prinz2004
 from pyloric_simulator.seals import is_intact
-
-T = np.arange(0, 100, 0.5)
-
-
-@pytest.fixture(scope="module")
-def paper():
-    return Prinz2004.from_toml(find_circuit("paper"))
+from pyloric_simulator.soft_features import SAMPLING
 
 
 @pytest.fixture(scope="module")
 def cell():
     return Prinz2004({"AB/PD 2": 1}, gs={}, ge=0)
-
-
-@pytest.fixture(scope="module")
-def recording(paper):
-    return paper(np.arange(2000, 9000, 0.25))
-
-
-# ---------------------------------------------------------------- names
-
-
-def test_names_and_values_of_all_numbers(paper):
-    found = parameters(paper)
-    assert found["AB/PD Na"] == 100
-    assert found["PY-LP"] == 30
-    assert found["E Na"] == 50
-    assert found["E acetylcholine"] == -80
-    assert found["C"] == 0.628
-    assert found["Na m inf a1"] == 25.5
-    assert found["KCa m K"] == 3
-    assert "ge" not in found  # one pacemaker cell only
-
-
-def test_with_values_changes_what_it_names_and_nothing_else(paper):
-    new = {"LP Na": 120.0, "PD-LP": 7.0, "E Na": 45.0, "Kd m tau c0": 15.0, "k glutamate": 0.03, "τ_Ca": 300.0}
-    changed = paper.params
-    other = with_values(changed, new)
-    model = model_with(paper, {})
-    model.params, model.circuit = other, other.circuit
-    before, after = parameters(paper), parameters(model)
-    assert {n for n in before if before[n] != after[n]} == set(new)
-    assert all(after[n] == x for n, x in new.items())
-
-
-def test_whole_numbers_leave_the_others_as_they_are(cell):
-    changed = parameters(model_with(cell, {"AB/PD 2 KCa": 2}))
-    assert changed == parameters(cell) | {"AB/PD 2 KCa": 2}
-
-
-def test_values_come_by_their_labels_from_a_series_too(cell):
-    values = {"AB/PD 2 KCa": 2.0, "E Na": 45.0}
-    assert parameters(model_with(cell, pd.Series(values))) == parameters(model_with(cell, values))
-
-
-def test_unknown_names_are_refused_with_a_hint(paper):
-    with pytest.raises(ValueError, match="Did you mean 'LP Na'"):
-        with_values(paper.params, {"LP Naa": 1.0})
-
-
-# ---------------------------------------------------------------- soft features
-
-
-def test_spikes_are_those_of_the_rhythm_chapter(recording):
-    for i, expected in enumerate(rhythm.spike_trains(recording).values()):
-        found = train(jnp.asarray(recording.t), jnp.asarray(recording.states.V[:, i]))
-        np.testing.assert_allclose(found.times[found.real], expected, rtol=0, atol=1e-9)
-
-
-def test_spikes_of_a_trace_with_close_maxima_are_those_of_the_rhythm_chapter():
-    """A run has no noise, but it may have a second, lower maximum within the refractory time."""
-    t = np.arange(0, 400, 0.1)
-    V = -60 + sum(h * np.exp(-(((t - x) / 0.2) ** 2)) for k in range(9) for x, h in ((20 + 40.03 * k, 90), (20.7 + 40.03 * k, 80)))
-    found = train(jnp.asarray(t), jnp.asarray(V))
-    assert int(found.real.sum()) == 9
-    np.testing.assert_allclose(found.times[found.real], rhythm.spikes(t, V), rtol=0, atol=1e-9)
-    assert bool((jnp.diff(found.times) >= 0).all())
-    assert int(found.lost) == 0
-
-
-@pytest.mark.slow
-def test_features_are_undefined_if_there_are_too_many_spikes(monkeypatch):
-    monkeypatch.setattr(fitting, "MAX_SPIKES", 20)
-    t = np.arange(0, 4000, 0.5)
-    tonic, silent = 40 * np.sin(t), np.full(len(t), -60.0)
-    found = soft_features(t, np.stack([tonic, silent], 1))
-    assert np.isnan(found.rate[0])
-    assert found.rate[1] == 0
-
-
-@pytest.mark.slow
-def test_the_derivative_of_a_spike_time_is_that_of_the_spike():
-    """A spike that is shifted moves by the shift, wherever it lies between the samples; the top of a parabola does not."""
-    t = jnp.arange(0.0, 30.0, 0.1)
-
-    def spiking(shift):  # 1 ms wide, steeper before its top than after it
-        x = t - 15 - shift
-        return 100 * jnp.exp(-(x**2) / jnp.where(x < 0, 0.3, 0.8)) - 60
-
-    shifts = jnp.linspace(0.0, 0.1, 11)
-    slopes = jax.vmap(jax.grad(lambda shift: train(t, spiking(shift)).times[0]))(shifts)
-    np.testing.assert_allclose(slopes, 1, rtol=5e-3)
-
-    def parabola(shift):
-        V = spiking(shift)
-        i = jnp.argmax(V)
-        a, b, c = V[i - 1], V[i], V[i + 1]
-        return t[i] + 0.1 * (a - c) / (a - 2 * b + c) / 2
-
-    assert np.abs(np.asarray(jax.vmap(jax.grad(parabola))(shifts)) - 1).max() > 0.05
-    np.testing.assert_allclose(jax.vmap(lambda s: train(t, spiking(s)).times[0])(shifts), jax.vmap(parabola)(shifts), atol=1e-12)
-
-
-def test_soft_features_become_those_of_the_rhythm_chapter_as_the_temperature_falls(recording):
-    hard = rhythm.summary(recording)
-    soft = jax.jit(soft_features)
-    errors = []
-    for temperature in (20.0, 5.0, 0.01):
-        found = soft(jnp.asarray(recording.t), jnp.asarray(recording.states.V), temperature)
-        columns = {"period": "period (ms)", "burst": "burst (ms)", "duty_cycle": "duty cycle", "phase": "phase", "bursts": "bursts"}
-        errors.append({f: np.abs(np.asarray(getattr(found, f)) - hard[c].to_numpy()) / hard[c].max() for f, c in columns.items()})
-    for f in errors[0]:
-        assert errors[2][f].max() < 1e-9, f
-    assert (errors[1]["period"][:2] < 1e-6).all()  # PY has silences near the limit; the others are clear
-    assert errors[0]["period"].max() > errors[1]["period"].max() > errors[2]["period"].max()
-
-
-def test_soft_periods_equal_hard_ones_on_random_trains():
-    rng, window, size = np.random.default_rng(3), (0.0, 5000.0), 128
-    compared, soft = 0, jax.jit(lambda x: (b := soft_bursts(x, window, 1e-3), soft_period(b)))
-    for _ in range(100):
-        gaps = rng.choice([8.0, 30.0, 90.0, 230.0, 400.0], 90, p=[0.3, 0.3, 0.25, 0.1, 0.05]) * rng.uniform(0.9, 1.1, 90)
-        x = np.cumsum(gaps)
-        x = x[x < window[1]]
-        padded = Train(jnp.asarray(np.pad(x, (0, size - len(x)), constant_values=window[1])), jnp.arange(size) < len(x), 0)
-        b, period = soft(padded)
-        begun = rhythm.begun(rhythm.bursts(x), window)
-        whole = rhythm.whole(begun, window)
-        assert float(b.weight.sum()) == pytest.approx(len(begun), abs=1e-9)
-        assert float((b.whole * b.duration).sum()) == pytest.approx((whole[:, 1] - whole[:, 0]).sum(), abs=1e-6)
-        if len(begun) > 1:
-            compared += 1
-            assert float(period) == pytest.approx(np.diff(begun[:, 0]).mean(), rel=1e-9)
-    assert compared > 50
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("V", [-60.0, 0.0])
-def test_a_silent_cell_has_undefined_features_without_undefined_derivatives(V):
-    t = jnp.arange(0.0, 500.0, 0.5)
-    trace = jnp.full((len(t), 2), V)
-    assert bool(jnp.isnan(soft_features(t, trace).period).all())
-    f = lambda V: jax.tree.reduce(jnp.add, jax.tree.map(lambda x: jnp.nan_to_num(x).sum(), soft_features(t, V)))  # noqa: E731
-    assert bool(jnp.isfinite(jax.jit(jax.grad(f))(trace)).all())
-
-
-def test_the_fifteen_features_are_those_of_a_regular_rhythm():
-    """Bursts of known phases: the smooth formulas give what `rhythm.features` gives."""
-    P = 1000.0
-    bursts_of = {"AB/PD": (0.0, 300.0), "LP": (450.0, 250.0), "PY": (680.0, 280.0)}
-    trains = {
-        c: np.concatenate([k * P + 500 + start + np.linspace(0, long, 8) for k in range(8)]) for c, (start, long) in bursts_of.items()
-    }
-    hard = rhythm.features(trains, window=(0.0, 9000.0))
-    packed = [Train(jnp.asarray(np.pad(x, (0, 4), constant_values=9000.0)), jnp.arange(len(x) + 4) < len(x), 0) for x in trains.values()]
-    b = [soft_bursts(x, (0.0, 9000.0), 0.01) for x in packed]
-    f = fitting.Features(
-        *(
-            jnp.stack(x)
-            for x in (
-                [soft_period(x) for x in b],
-                [ratio((x.whole * x.duration).sum(), x.whole.sum()) for x in b],
-                [jnp.zeros(())] * 3,
-                [fitting.soft_phase(x, b[0]) for x in b],
-                [jnp.zeros(())] * 3,
-                [jnp.zeros(())] * 3,
-            )
-        )
-    )
-    for name, x in fifteen(f, (0, 1, 2)).items():
-        if not name.startswith("duty"):
-            assert float(x) == pytest.approx(float(hard[name]), abs=1e-6 * max(1, abs(float(hard[name])))), name
-
-
-def test_spike_density_counts_spikes(recording):
-    density = spike_density(recording.t, jnp.asarray(recording.states.V), 20.0)
-    counted = np.asarray(density.sum(0)) * 0.25 / 1000
-    expected = [len(x) for x in recording.spike_times().values()]
-    np.testing.assert_allclose(counted, expected, rtol=0.02, atol=1)
-
-
-# ---------------------------------------------------------------- losses and fits
 
 
 @pytest.mark.slow
@@ -434,67 +227,10 @@ def test_refusals_of_fits(cell, change, error, words):
         fit(cell, **arguments)
 
 
-@pytest.mark.parametrize(
-    ("data", "error", "words"),
-    [
-        ((T, np.zeros((3, 1))), ValueError, "must be"),
-        ((T, np.full(len(T), np.nan)), ValueError, "V is nan at 0 ms"),
-        ((np.array([0.0, 1, 3]), np.zeros(3)), ValueError, "equally spaced"),
-        (np.zeros(3), TypeError, "a result, a DataFrame"),
-    ],
-)
-def test_refusals_of_recordings(cell, data, error, words):
-    for make in (trace_mismatch, prediction_error):
-        with pytest.raises(error, match=words):
-            make(cell, data)
-
-
-def test_refusals_of_losses(cell):
-    with pytest.raises(ValueError, match="K is -1"):
-        prediction_error(cell, (T, np.zeros(len(T))), K=-1)
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        rhythm_mismatch(cell, T, period=1000, duty_cycle=1.5)
-    with pytest.raises(ValueError, match="must be positive"):
-        rhythm_mismatch(cell, T, period=0, duty_cycle=0.5)
-
-
-@pytest.mark.slow
-def test_losses_of_silent_and_tonic_circuits_have_finite_derivatives(paper):
-    """No spikes at all in 100 ms: every feature is undefined."""
-    loss = criteria_mismatch(paper, np.arange(0, 100, 0.5))
-    value, slope = jax.jit(jax.value_and_grad(lambda g: loss(paper.params.replace(g=g))))(jnp.asarray(paper.params.g))
-    assert float(value) > 0
-    assert bool(jnp.isfinite(slope).all())
-
-
 def test_the_box_is_logarithmic_for_conductances_and_linear_otherwise(cell):
     space = box(cell, ["AB/PD 2 Na", "E Na"], {"E Na": (40, 60)})
     np.testing.assert_allclose(space.natural(jnp.asarray([0.5, 0.5])), [100, 50])
     np.testing.assert_allclose(space.inside(np.asarray(space.natural(jnp.asarray([0.2, 0.7])))), [0.2, 0.7])
-
-
-# ---------------------------------------------------------------- rhythms
-
-
-@pytest.mark.slow
-def test_elasticities_are_those_of_finite_changes(cell):
-    """A ten-thousandth to both sides: wide enough for the phase of the samples, too narrow for a spike to come or go."""
-    names = ["AB/PD 2 A", "AB/PD 2 CaS"]
-    found = sensitivity(cell, names=names)
-    t, start = np.arange(2000, 6000, SAMPLING), cell.get_thermalization()
-
-    @jax.jit
-    def rhythm_at(factors):
-        params = with_values(cell.params, {n: parameters(cell)[n] * x for n, x in zip(names, factors, strict=True)})
-        f = soft_features(jnp.asarray(t), simulate(params, start, t).V)
-        return jnp.log(jnp.stack([f.period[0], f.duty_cycle[0]]))
-
-    h = 2e-4
-    for i, name in enumerate(names):
-        change = h * jnp.eye(2)[i]
-        difference = (rhythm_at(1 + change) - rhythm_at(1 - change)) / (2 * h)
-        ours = found[name].loc[[("AB/PD 2 0", "period"), ("AB/PD 2 0", "duty_cycle")]]
-        np.testing.assert_allclose(ours, difference, rtol=0.02)
 
 
 def test_the_trend_of_a_smooth_function_is_its_derivative_and_of_a_rough_one_its_slope():

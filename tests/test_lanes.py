@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pyloric_simulator import batch
-from pyloric_simulator.batch import (
+from pyloric_simulator import lanes as batch
+from pyloric_simulator.config import find_circuit
+from pyloric_simulator.lanes import (
     MULTIPLE,
     OFFSET,
     PART,
@@ -25,7 +26,6 @@ from pyloric_simulator.batch import (
     padded,
     to_lanes,
 )
-from pyloric_simulator.config import find_circuit
 from pyloric_simulator.prinz2004 import Prinz2004, State
 from pyloric_simulator.rhythm import ROLES, WHY, Measures, measure, spikes
 
