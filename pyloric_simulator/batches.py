@@ -778,7 +778,7 @@ def status(path: str | os.PathLike[str]) -> dict[str, int]:
 #     by: float
 #
 #     facts = property(lambda self: {"by": self.by})
-#     rows = lambda self, first, last: self.table[first:last]
+#     rows = lambda self, first, last: self.table.iloc[first:last]
 #     prepared = lambda self: partial(count_up, by=self.by)
 #     __len__ = lambda self: len(self.table)
 #

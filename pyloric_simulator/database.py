@@ -47,15 +47,16 @@ import numpy as np
 import pandas as pd
 
 from . import batches, checks
-from .batches import RUN_FILE as RUN_FILE
-from .batches import Tell, Work, local_devices, silent, usable_labels
-from .batches import facts_of as facts_of
-from .batches import load as load
-from .batches import status as status
+from .batches import RUN_FILE, Tell, Work, facts_of, load, local_devices, silent, status, usable_labels
 from .lanes import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, padded
 from .prinz2004 import FROM_SETTINGS, SCHEMES, Prinz2004, State, neuron_models, precision
 from .rhythm import FEATURES, MAX_PERIOD_CV, MEAN, WHY, Measures, demanded_order, largest_cv, verdict, within
 from .scale import DENSITY, SYNAPSE, Scale, suspicion
+
+__all__ = [
+    "AXES", "COLUMNS", "MEMBRANE", "PAIRS", "POPULATIONS", "RESULTS", "RUN_FILE", "SIZES", "SYNAPSES", "TOTAL", "Summary", "circuit",
+    "conductances", "facts_of", "fill", "grid", "index_of", "interval", "load", "named", "row_of", "run", "sample", "status", "summary", "table",
+]  # fmt: skip
 
 # %% [markdown]
 # ## Circuits and their numbers
@@ -349,6 +350,11 @@ class Options(NamedTuple):
         """For the compiler."""
         return Plan(MODEL.circuit, self.solver, self.dt, self.duration, self.transient, self.dtype)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Those that decide results; a batch of another size has the same ones."""
+        return {name: value for name, value in self._asdict().items() if name != "batch"}
+
 
 def named(rows: pd.DataFrame) -> bool:
     """Whether all cells are those of the paper."""
@@ -450,16 +456,14 @@ class Circuits(Work):
     @property
     def facts(self) -> dict[str, Any]:
         """What decides the results."""
-        options = {name: value for name, value in self.options._asdict().items() if name != "batch"}
-        return {"max_period_cv": MAX_PERIOD_CV, **options, "why": WHY}
+        return {"max_period_cv": MAX_PERIOD_CV, **self.options.facts, "why": WHY}
 
     def __len__(self) -> int:
         return len(self.circuits)
 
     def rows(self, first: int, last: int) -> pd.DataFrame:
         """Some of the circuits, as a table."""
-        part = self.circuits[first:last]
-        return part if isinstance(part, pd.DataFrame) else table(part)
+        return self.circuits.iloc[first:last] if isinstance(self.circuits, pd.DataFrame) else table(self.circuits[first:last])
 
     def prepared(self) -> batches.Compute:
         """`run_batch` from thermalized cells."""

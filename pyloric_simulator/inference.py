@@ -76,7 +76,9 @@ from .database import (
 )
 from .lanes import compiled, padded
 from .prinz2004 import CHANNELS, neuron_models, precision
-from .rhythm import FEATURES as FEATURES
+from .rhythm import FEATURES
+
+__all__ = ["FEATURES", "MEMBRANE", "PARAMETERS", "SYNAPSES", "Prior", "prior", "simulator"]
 
 # %% [markdown]
 # ## Parameters
@@ -400,14 +402,14 @@ class Draws(Work):
     @property
     def facts(self) -> dict[str, Any]:
         """What decides the results."""
-        return {"seed": self.seed, **{name: value for name, value in self.options._asdict().items() if name != "batch"}}
+        return {"seed": self.seed, **self.options.facts}
 
     def __len__(self) -> int:
         return len(self.circuits)
 
     def rows(self, first: int, last: int) -> pd.DataFrame:
         """Some of the circuits."""
-        return self.circuits[first:last]
+        return self.circuits.iloc[first:last]
 
     def prepared(self) -> batches.Compute:
         """`features_of` with the seed."""

@@ -71,7 +71,7 @@ class Example(Work):
         return len(self.table)
 
     def rows(self, first: int, last: int) -> pd.DataFrame:
-        return self.table[first:last]
+        return self.table.iloc[first:last]
 
     def prepared(self) -> batches.Compute:
         return partial(self.compute, factor=self.factor)
