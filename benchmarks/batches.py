@@ -98,7 +98,7 @@ def operations() -> Counter[str]:
     from pyloric_simulator import batch, database
 
     lanes = 64
-    plan = database.planned(range(lanes), "local").options.plan
+    plan = database.planned(range(lanes)).options.plan
     g, gs = (jnp.zeros((lanes, *shape), jnp.float32) for shape in ((3, 8), (7,)))
     with jax.enable_x64(True):
         p, y = batch.ready(plan, g, gs, batch.State(*(jnp.stack([x] * lanes) for x in batch.cold_start(plan.circuit))))

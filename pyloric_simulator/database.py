@@ -19,8 +19,8 @@
 #
 # {cite:t}`Prinz2004` built all circuits of five pacemaker, five LP and six PY cells with five or six
 # strengths for each of seven synapses, and found that 20% of them are pyloric-like and 2.2% pyloric.
-# This chapter numbers them, runs any part of them, or circuits of one's own, on all cores, all GPUs or
-# a cluster, and keeps the results in a folder that survives interruptions.
+# This chapter numbers them, and runs any part of them, or circuits of one's own, [in batches](batches.md): on all cores, all GPUs or
+# a cluster, into a folder that survives interruptions.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -33,34 +33,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import reprlib
-import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import count, islice
-from pathlib import Path
-from queue import SimpleQueue
-from threading import Event, Lock
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import jax
 import numpy as np
 import pandas as pd
 
-from . import __version__, checks
+from . import batches, checks
+from .batches import RUN_FILE, Tell, Work, facts_of, load, local_devices, silent, status, usable_labels
 from .lanes import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, padded
-from .files import remove_drafts, write_whole
 from .prinz2004 import FROM_SETTINGS, SCHEMES, Prinz2004, State, neuron_models, precision
-from .rhythm import FEATURES, MAX_PERIOD_CV, WHY, Measures, verdict, within
+from .rhythm import FEATURES, MAX_PERIOD_CV, MEAN, WHY, Measures, demanded_order, largest_cv, verdict, within
 from .scale import DENSITY, SYNAPSE, Scale, suspicion
-from .seals import OF_FACTS, blank, is_intact, is_sealed, sealed
+
+__all__ = [
+    "AXES", "COLUMNS", "MEMBRANE", "PAIRS", "POPULATIONS", "RESULTS", "RUN_FILE", "SIZES", "SYNAPSES", "TOTAL", "Summary", "circuit",
+    "conductances", "facts_of", "fill", "grid", "index_of", "interval", "load", "named", "row_of", "run", "sample", "status", "summary", "table",
+]  # fmt: skip
 
 # %% [markdown]
 # ## Circuits and their numbers
@@ -113,7 +109,7 @@ UNITS = dict.fromkeys(MEMBRANE, "mS/cm²") | dict.fromkeys(SYNAPSES, "nS")
 # that would be usual in another unit are warned of.
 
 # %%
-RESULTS = (*FEATURES, "period_cv", "pyloric_like", "pyloric", "failed", *(f"why_{x}" for x in FEATURES))  # of a run
+RESULTS = (*FEATURES, "period_cv", "cycles_in_order", "pyloric_like", "pyloric", "failed", *(f"why_{x}" for x in FEATURES))  # of a run
 STRONGEST = SYNAPSE._replace(
     what="the strongest synapses of circuits", least=0.15, others={"µS": 1e3, "mS": 1e6, "pS": 1e-3}
 )  # 100 nS, the strongest of the database, are 0.1 µS
@@ -173,21 +169,6 @@ def known_columns(what: str, names: Iterable[Any], known: Sequence[str]) -> None
             )
         if names.count(name) > 1:
             raise ValueError(f"{what} has {names.count(name)} columns {name!r}; each must be there once. Drop the others.")
-
-
-def usable_labels(labels: pd.Index, columns: pd.Index) -> None:
-    """The labels of circuits are different ones, of one type, and their name is no column."""
-    if labels.has_duplicates:
-        raise ValueError(
-            f"the table has {labels[labels.duplicated()][0]!s} as the label of several rows; each needs one of its own. Take "
-            "rows.reset_index(drop=True), or drop the doubles."
-        )
-    for level in (labels.get_level_values(i) for i in range(labels.nlevels)):
-        if level.hasnans or pd.api.types.infer_dtype(level).startswith("mixed"):
-            raise ValueError(f"the labels of the table are {list(level[:3])!r}, …; all must be there, of one type. Take rows.reset_index(drop=True).")
-    for name in labels.names:
-        if name in columns:
-            raise ValueError(f"the labels of the table and a column are both named {name!r}; rename one: rows.rename_axis('index').")
 
 
 def known_cells(population: str, names: Iterable[Any]) -> None:
@@ -349,8 +330,8 @@ def axis_of(name: str, values: Any) -> np.ndarray:
 # %% [markdown]
 # ## One batch
 #
-# Cells of the paper start from their thermalized states; others are thermalized in the batch. While it
-# is computed, a batch tells now and then what share of it is done.
+# Cells of the paper start from their thermalized states; others are thermalized in the batch. All batches have the same number of lanes,
+# and the last one is filled up with its own circuits.
 
 
 # %%
@@ -368,6 +349,11 @@ class Options(NamedTuple):
     def plan(self) -> Plan:
         """For the compiler."""
         return Plan(MODEL.circuit, self.solver, self.dt, self.duration, self.transient, self.dtype)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Those that decide results; a batch of another size has the same ones."""
+        return {name: value for name, value in self._asdict().items() if name != "batch"}
 
 
 def named(rows: pd.DataFrame) -> bool:
@@ -392,13 +378,6 @@ def thermalized_cells(options: Options, store: Any = FROM_SETTINGS) -> State:
     return cells.get_thermalization(solver=options.solver, dt=options.dt, store=store)
 
 
-Tell = Callable[[float], None]  # hears the share of a batch that is done
-
-
-def silent(share: float) -> None:
-    """Tells nobody."""
-
-
 def measure_rows(rows: pd.DataFrame, options: Options, cells: State, device: Any, tell: Tell) -> Measures:
     """`Measures` of each circuit, on one device."""
     n, lanes = len(rows), padded(options.batch)
@@ -415,436 +394,16 @@ def measure_rows(rows: pd.DataFrame, options: Options, cells: State, device: Any
         return Measures(*(np.asarray(x)[:n] for x in found))
 
 
-def run_batch(
-    rows: pd.DataFrame, options: Options, cells: State, device: Any = None, tell: Tell = silent
-) -> pd.DataFrame:
+def run_batch(rows: pd.DataFrame, options: Options, cells: State, device: Any = None, tell: Tell = silent) -> pd.DataFrame:
     """The table of one batch: parameters, features, classes, and why not."""
     found = measure_rows(rows, options, cells, device, tell)
     like, pyloric = verdict(found.values, found.cv)
     bits = 1 << np.arange(len(FEATURES))
     data = dict(zip(FEATURES, found.values.T, strict=True))
-    data |= {"period_cv": found.cv, "pyloric_like": like, "pyloric": pyloric}
+    data |= {"period_cv": found.cv, "cycles_in_order": found.ordered, "pyloric_like": like, "pyloric": pyloric}
     data |= {"failed": (~within(found.values) @ bits).astype(np.uint16)}
     data |= dict(zip((f"why_{x}" for x in FEATURES), found.why.T.astype(np.uint8), strict=True))
     return pd.concat([rows, pd.DataFrame(data, index=rows.index)], axis=1)
-
-
-# %% [markdown]
-# ## A folder of results
-#
-# Each batch becomes one Parquet file, which appears under its name only when it is complete. A run that
-# was stopped looks which files are there and computes the others. All batches have the same size and
-# the last one is filled up, so a circuit is computed in the same way however often the run was stopped,
-# and whoever computes it. A lock keeps a second writer out; the file `_run.json` holds what was asked
-# for, and a run that asks for something else is refused.
-#
-# Every file says by itself what it is: of which run, which batch of it, and which circuits; and it holds
-# a checksum of all its bytes. So a part of another run, a copy under another name, or one of which a bit
-# has changed is never taken for a batch that is done.
-
-# %%
-RUN_FILE, LOCK_FILE, FORMAT = "_run.json", "_lock", 2
-ASIDE = "_aside"  # how the names of files begin that were set aside; readers of Parquet pass over the underscore
-MOST_CIRCUITS = 10**9  # of a run
-
-
-class Source:
-    """Circuits in batches: numbers of the database, or a table."""
-
-    def __init__(self, circuits: Any) -> None:
-        if isinstance(circuits, range):
-            numbers_of([*circuits[:1], *circuits[-1:]])
-        elif not isinstance(circuits, pd.DataFrame):
-            circuits = numbers_of(circuits)
-        if not len(circuits):
-            raise ValueError("there are 0 circuits; there must be one at least. Pass a table or numbers of circuits.")
-        self.circuits = checked_table(circuits) if isinstance(circuits, pd.DataFrame) else circuits
-
-    def __len__(self) -> int:
-        return len(self.circuits)
-
-    def rows(self, first: int, last: int) -> pd.DataFrame:
-        """Some of the circuits, as a table."""
-        part = self.circuits[first:last]
-        return part if isinstance(part, pd.DataFrame) else table(part)
-
-    def fingerprint(self) -> str:
-        """Changes with the circuits."""
-        if isinstance(self.circuits, range):
-            return repr(self.circuits)
-        if isinstance(self.circuits, np.ndarray):
-            return hashlib.sha256(self.circuits.tobytes()).hexdigest()
-        return fingerprint(self.circuits)
-
-
-def fingerprint(rows: pd.DataFrame) -> str:
-    """Changes with the labels of circuits, with the names of their columns, and with every value."""
-    digest = hashlib.sha256(json.dumps(list(rows)).encode())
-    for name, x in rows.items():
-        digest.update((neuron_models.index.get_indexer(pd.Index(x)) if name in POPULATIONS else x.to_numpy(float)).tobytes())
-    for level in range(rows.index.nlevels):
-        digest.update("\0".join(map(str, rows.index.get_level_values(level))).encode())
-    return digest.hexdigest()
-
-
-# %% [markdown]
-# What a run is, its **facts**, stand in its folder, and in each of its files, which may be copied
-# elsewhere.
-
-
-# %%
-def as_text(facts: Mapping[str, Any]) -> bytes:
-    """Facts as JSON; the same facts give the same bytes."""
-    return json.dumps(facts, ensure_ascii=False, indent=1).encode()
-
-
-def about(source: Source, options: Options) -> dict[str, Any]:
-    """What a run is, for its file and for the metadata of its tables."""
-    versions = {"pyloric_simulator": __version__, "jax": jax.__version__, "numpy": np.__version__}
-    facts = {"format": FORMAT, "circuits": len(source), "fingerprint": source.fingerprint(), "max_period_cv": MAX_PERIOD_CV,
-             **options._asdict(), "why": WHY, "versions": versions, "checksum": blank(OF_FACTS).decode()}  # fmt: skip
-    return json.loads(sealed(as_text(facts), OF_FACTS))
-
-
-def facts_in(data: bytes, where: Path) -> dict[str, Any]:
-    """The facts that stand somewhere. Raises ValueError if they cannot be right."""
-    cure = "Delete it and run the same again: batches that are done say the same and are kept."
-    try:
-        facts = json.loads(data)
-        known = facts["format"] in range(1, FORMAT + 1)
-        sizes = [checks.count(f"{name!r} in {where}", facts[name], MOST_CIRCUITS) for name in ("circuits", "batch")]
-        intact = known and (facts["format"] == 1 or is_intact(as_text(facts), OF_FACTS))
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{where} is damaged, it does not say what the run is: {error}. {cure}") from None
-    if not known:
-        raise ValueError(f"{where} has the format {facts['format']}; this version reads up to {FORMAT}. Take the version that wrote it.")
-    if not intact:
-        raise ValueError(f"{where} is damaged: it asks for {sizes[0]:,} circuits, but its checksum does not fit. {cure}")
-    return facts
-
-
-def difference(old: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """In what two runs differ first, or nothing."""
-    for key in (key for key in now if key != "checksum"):
-        if old.get(key) != now[key]:
-            return f"{key} = {old.get(key)!r}, and this one has {now[key]!r}"
-    return ""
-
-
-# %% [markdown]
-# A part is read as a whole, and its checksum compared, before anything in it is believed. Pages have
-# checksums of their own, by which other tools find out.
-
-# %%
-FACTS, PLACE, SEAL = b"pyloric_simulator", b"pyloric_simulator_part", b"pyloric_simulator_seal"  # keys of metadata
-
-
-def part(path: Path, batch: int) -> Path:
-    """The file of a batch."""
-    return path / f"part-{batch:06d}.parquet"
-
-
-def parts_of(path: Path) -> list[Path]:
-    """The files of a folder, in the order of their batches; a file is its only part."""
-    return sorted(path.glob("part-*.parquet"), key=lambda file: (len(file.name), file.name)) if path.is_dir() else [path]
-
-
-def write_part(path: Path, batch: int, rows: pd.DataFrame, facts: Mapping[str, Any], circuits: str) -> None:
-    """Write one batch, so that its file is complete whenever it is there; `circuits`: their fingerprint."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    data = pa.Table.from_pandas(rows, preserve_index=True)
-    data = data.replace_schema_metadata({**data.schema.metadata, FACTS: json.dumps(facts, ensure_ascii=False).encode()})
-    file = pa.BufferOutputStream()
-    with pq.ParquetWriter(file, data.schema, compression="zstd", write_page_checksum=True) as writer:
-        writer.write_table(data)
-        writer.add_key_value_metadata({PLACE: json.dumps({"batch": batch, "circuits": circuits}), SEAL: blank()})
-    write_whole(part(path, batch), sealed(file.getvalue().to_pybytes()))
-
-
-class Part(NamedTuple):
-    """A file of results that was found intact."""
-
-    file: Path
-    data: bytes  # all of it
-    about: Any  # its metadata, as Arrow has them
-    facts: dict[str, Any] | None  # of its run; None for a table that no run has written
-    place: dict[str, Any]  # "batch" in the run, and the fingerprint of its "circuits"; empty in files of format 1
-
-    @property
-    def names(self) -> list[str]:
-        """Its columns."""
-        return [name for name in self.about.schema.names if not name.startswith("__index")]
-
-    @property
-    def size(self) -> int:
-        """Number of circuits."""
-        return int(self.about.num_rows)
-
-    def table(self, columns: Sequence[str] | None = None, filters: Any = None) -> Any:
-        """Its rows, as a table of Arrow."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if filters is None:  # much faster than the general way
-            if unknown := [name for name in columns or () if name not in self.names]:
-                raise ValueError(f"{self.file} has no column {unknown[0]!r}.")
-            file = pq.ParquetFile(pa.BufferReader(self.data), page_checksum_verification=True)
-            return file.read(columns, use_threads=False, use_pandas_metadata=True)
-        return pq.read_table(
-            pa.BufferReader(self.data), columns=columns, filters=filters, use_pandas_metadata=True, page_checksum_verification=True
-        )
-
-
-def read_part(file: Path) -> Part:
-    """A file of results. Raises ValueError if it is damaged, or no Parquet."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    data = file.read_bytes()
-    if is_sealed(data) and not is_intact(data):
-        raise ValueError(f"{file} is damaged: its checksum does not fit.")
-    try:
-        about = pq.read_metadata(pa.BufferReader(data))
-        said = about.metadata or {}
-        place = json.loads(said.get(PLACE, b"{}"))
-    except Exception as error:  # whatever Arrow makes of damaged bytes
-        raise ValueError(f"{file} is damaged, or no Parquet file: {str(error).strip().splitlines()[-1].rstrip('.')}.") from None
-    facts = facts_in(said[FACTS], file) if FACTS in said else None
-    if facts and facts["format"] > 1 and not is_sealed(data):
-        raise ValueError(f"{file} is damaged: its checksum is missing.")
-    return Part(file, data, about, facts, place)
-
-
-def stranger(found: Part, facts: Mapping[str, Any]) -> str:
-    """Why a file in the folder of a run is not the part that its name says, or nothing."""
-    if found.facts is None:
-        return f"{found.file} is not of this run: it does not say of which it is."
-    if text := difference(found.facts, facts):
-        return f"{found.file} is of another run, with {text}."
-    batch = found.place.get("batch")
-    if batch is not None and part(found.file.parent, batch).name != found.file.name:
-        return f"{found.file} says that it is batch {batch}."
-    return ""
-
-
-# %% [markdown]
-# A run that finds its folder begun compares all of it with what it was asked for. Without `_run.json`, or
-# with a damaged one, the parts say what the run was. A file that cannot be read or belongs elsewhere is
-# set aside, and its batch computed again.
-
-
-# %%
-def agree(path: Path, facts: Mapping[str, Any]) -> None:
-    """Make sure that a folder is of this run, or new. Raises ValueError if it holds another one."""
-    file, old = path / RUN_FILE, None
-    if file.exists():
-        try:
-            old = facts_in(file.read_bytes(), file)
-        except ValueError as error:
-            warnings.warn(f"{error} It is written anew.", stacklevel=4)
-    known = old or first_facts(path)
-    if known is not None and (text := difference(known, facts)):
-        old_format = "A run of an earlier version can be read, and not continued. " if known["format"] < FORMAT else ""
-        raise ValueError(
-            f"{path} holds a run with {text}; a folder holds one run. {old_format}Choose another folder, or the same arguments and versions."
-        )
-    if old is None:
-        write_whole(file, as_text(facts))
-
-
-def first_facts(path: Path) -> dict[str, Any] | None:
-    """What the first readable part of a folder says of its run."""
-    for file in parts_of(path):
-        try:
-            return read_part(file).facts
-        except ValueError:
-            continue
-    return None
-
-
-def wrong_with(file: Path, job: Job, facts: Mapping[str, Any]) -> str:
-    """Why a file is not the result of a batch of this run, or nothing."""
-    try:
-        found = read_part(file)
-        if text := stranger(found, facts):
-            return text
-        batch = found.place["batch"]
-        if batch not in job.batches:
-            return f"{file} is batch {batch}, of {len(job.batches)}."
-        asked = job.rows(batch)
-        rows = found.table([*asked]).to_pandas()
-        return "" if list(rows) == list(asked) and fingerprint(rows) == fingerprint(asked) else f"{file} has other circuits than batch {batch}."
-    except ValueError as error:
-        return str(error)
-
-
-def batches_done(path: Path, job: Job, facts: Mapping[str, Any]) -> set[int]:
-    """The batches whose results are in a folder; files that are none are set aside, with a warning."""
-    done = set()
-    for file in parts_of(path):
-        if text := wrong_with(file, job, facts):
-            aside = next(new for i in count() if not (new := path / f"{ASIDE}-{i}-{file.name}").exists())
-            file.rename(aside)
-            warnings.warn(f"{text} It is set aside as {aside.name}, and its batch computed again.", stacklevel=4)
-        else:
-            done.add(int(file.stem.removeprefix("part-")))
-    return done
-
-
-# %% [markdown]
-# ## What a run computes
-#
-# A run is a number of circuits in batches of one size, the last of which may have fewer. Whoever
-# computes a batch hands back an `Outcome`. A batch that fails, because memory is short, say, costs
-# no other batch: what went wrong is told, not raised.
-
-
-# %%
-class Job(NamedTuple):
-    """What a run computes, and how."""
-
-    source: Source
-    options: Options
-
-    @property
-    def batches(self) -> range:
-        """The numbers of all batches."""
-        return range(-(-len(self.source) // self.options.batch))
-
-    def size(self, batch: int) -> int:
-        """Circuits in a batch."""
-        return min(self.options.batch, len(self.source) - batch * self.options.batch)
-
-    def rows(self, batch: int) -> pd.DataFrame:
-        """The circuits of a batch, as a table."""
-        first = batch * self.options.batch
-        return self.source.rows(first, first + self.options.batch)
-
-
-class Outcome(NamedTuple):
-    """What became of a batch."""
-
-    batch: int
-    rows: pd.DataFrame | None  # None if it failed
-    error: str  # empty if it did not
-
-
-def attempt(
-    batch: int, rows: pd.DataFrame, options: Options, cells: State, device: Any = None, tell: Tell = silent
-) -> Outcome:  # fmt: skip
-    """Run one batch; what goes wrong is told, not raised."""
-    try:
-        return Outcome(batch, run_batch(rows, options, cells, device, tell), "")
-    except Exception:
-        return Outcome(batch, None, traceback.format_exc())
-
-
-# %% [markdown]
-# ## Engines
-#
-# An engine takes the numbers of batches and yields their outcomes as they come. It keeps only a few
-# batches at hand, since a table of all 20,250,000 circuits would not fit into the memory of most
-# machines.
-#
-# ### This machine
-#
-# The local engine gives each core of the processor a thread, or each GPU, and a batch to each. Threads
-# suffice, because compiled code runs without Python's lock.
-
-
-# %%
-def local_devices() -> list[Any]:
-    """One entry for each batch that runs at the same time."""
-    devices = jax.devices()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return devices[:1] * cores if devices[0].platform == "cpu" else devices
-
-
-# %% [markdown]
-# Whenever one of them is done, the next one begins:
-
-
-# %%
-def as_they_end(submit: Callable[[int], Future[Outcome]], todo: Iterable[int], n: int) -> Iterator[Outcome]:
-    """The outcomes of batches, n of which are under way at a time."""
-    waiting, running = iter(todo), set[Future[Outcome]]()
-    while running := running | {submit(batch) for batch in islice(waiting, n - len(running))}:
-        done, running = wait(running, return_when=FIRST_COMPLETED)
-        yield from (future.result() for future in done)
-
-
-# %% [markdown]
-# A batch takes a minute. While it runs it tells after every part how far it is, which moves the
-# progress bar and is also the moment to give up: where a run is stopped, by Ctrl-C or by an error,
-# its threads end after the part at hand.
-
-
-# %%
-def run_locally(job: Job, todo: Iterable[int], cells: State, tell: Callable[[int, float], None]) -> Iterator[Outcome]:
-    """Batches as they are done, on all cores or GPUs of this machine."""
-    free, stopped = SimpleQueue[Any](), Event()
-    for device in (devices := local_devices()):
-        free.put(device)
-
-    def heard(batch: int, share: float) -> None:
-        if stopped.is_set():
-            raise InterruptedError("the run was stopped")
-        tell(batch, share)
-
-    def one(batch: int) -> Outcome:
-        device = free.get()
-        try:
-            return attempt(batch, job.rows(batch), job.options, cells, device, partial(heard, batch))
-        finally:
-            free.put(device)
-
-    with ThreadPoolExecutor(len(devices)) as pool:
-        try:
-            yield from as_they_end(lambda batch: pool.submit(one, batch), todo, len(devices))
-        finally:
-            stopped.set()
-
-
-# %% [markdown]
-# ### A cluster
-#
-# A [dask](https://distributed.dask.org) client sends the same batches to the workers of a cluster,
-# and those of a lost worker to another one. A batch whose workers die again and again has failed;
-# its number stands in the key of its future.
-
-
-# %%
-def outcome_of(future: Any) -> Outcome:
-    """What became of a batch, also where its workers died."""
-    batch = int(future.key.split("-")[1])
-    return future.result() if future.status == "finished" else Outcome(batch, None, str(future.exception()))
-
-
-# %% [markdown]
-# Two batches for each worker are under way, so that none waits for the next one to arrive. Results
-# are dropped from the cluster once they are here.
-
-
-# %%
-def run_on_cluster(client: Any, job: Job, todo: Iterable[int], cells: State) -> Iterator[Outcome]:
-    """Batches as they are done, on the workers of a dask cluster."""
-    from dask.distributed import as_completed
-
-    def submit(batch: int) -> Any:
-        key = f"pyloric-{batch}-{uuid4()}"
-        return client.submit(attempt, batch, job.rows(batch), job.options, cells, key=key)
-
-    ahead = 2 * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-    waiting = iter(todo)
-    futures = as_completed([submit(batch) for batch in islice(waiting, ahead)])
-    for future in futures:
-        outcome = outcome_of(future)
-        future.release()
-        for batch in islice(waiting, 1):
-            futures.add(submit(batch))
-        yield outcome
 
 
 # %% [markdown]
@@ -860,86 +419,97 @@ DURATION, TRANSIENT = 13_000.0, 3_000.0  # ms, of the whole run and of what is l
 SOLVER, DT, DTYPE = "staggered", 0.05, "float32"
 
 
-def planned(
-    circuits: Any, engine: Any, *, duration: Any = DURATION, transient: Any = TRANSIENT, solver: Any = SOLVER, dt: Any = DT,
-    dtype: Any = DTYPE, batch_size: Any = None,
-) -> Job:  # fmt: skip
-    """What a run computes, of its arguments. Raises ValueError or TypeError."""
-    source = Source(circuits)
-    if engine != "local" and not hasattr(engine, "submit"):
-        raise ValueError(f"engine is {engine!r}; it must be 'local' or a dask.distributed.Client. Pass one of these.")
-    checks.choice("solver", solver, SCHEMES)
-    dt = checks.scheme(solver, dt, SCHEMES)
-    checks.choice("dtype", dtype, ("float64", "float32"))
-    checks.recording(duration, transient)
-    doubt_duration(duration - transient)
-    options = Options(solver, dt, dtype, float(duration - transient), float(transient), 0)
-    lanes = lanes_for(len(source), options.plan) if batch_size is None else padded(checks.count("batch_size", batch_size, TOTAL))
-    feasible(options.plan, lanes)
-    return Job(source, options._replace(batch=lanes))
-
-
 def lanes_for(n: int, plan: Plan) -> int:
     """The size of batches for n circuits, less where runs are so long that their spikes would fill the memory."""
     share = padded(min(LANES, -(-n // len(local_devices()))))
     return min(share, max(MOST_BYTES // bytes_of(feasible(plan), 1) // MULTIPLE, 1) * MULTIPLE)
 
 
-# %% [markdown]
-# The progress bar counts circuits, those done before included. Batches that are under way count with
-# the share of them that is done.
-
-
-# %%
-@contextmanager
-def meter(job: Job, todo: Sequence[int], shown: bool) -> Iterator[Callable[[int, float], None]]:
-    """A progress bar; what it yields takes a batch and the share of it that is done, from any thread."""
-    from tqdm import tqdm
-
-    initial = len(job.source) - sum(map(job.size, todo))
-    circuits, lock = dict.fromkeys(todo, 0), Lock()
-    with tqdm(total=len(job.source), initial=initial, unit=" circuits", disable=not shown) as bar:
-
-        def tell(batch: int, share: float) -> None:
-            with lock:
-                circuits[batch] = int(share * job.size(batch))
-                bar.update(initial + sum(circuits.values()) - bar.n)
-
-        yield tell
-
-
-def outcomes(job: Job, todo: Sequence[int], engine: Any, progress: bool) -> Iterator[Outcome]:
-    """The batches as they are done, with a progress bar."""
-    cells = thermalized_cells(job.options)
-    with meter(job, todo, progress) as tell:
-        here = engine == "local"
-        for outcome in run_locally(job, todo, cells, tell) if here else run_on_cluster(engine, job, todo, cells):
-            yield outcome
-            tell(outcome.batch, 1.0)
+def options_for(n: int, duration: Any, transient: Any, solver: Any, dt: Any, dtype: Any, batch_size: Any = None) -> Options:
+    """How n circuits are run, of the arguments of `run`. Raises ValueError or TypeError before anything is compiled."""
+    checks.choice("solver", solver, SCHEMES)
+    dt = checks.scheme(solver, dt, SCHEMES)
+    checks.choice("dtype", dtype, ("float64", "float32"))
+    checks.recording(duration, transient)
+    doubt_duration(duration - transient)
+    options = Options(solver, dt, dtype, float(duration - transient), float(transient), 0)
+    lanes = lanes_for(n, options.plan) if batch_size is None else padded(checks.count("batch_size", batch_size, TOTAL))
+    feasible(options.plan, lanes)
+    return options._replace(batch=lanes)
 
 
 # %% [markdown]
-# Batches that failed are named at the end, with what went wrong.
+# What is run is a work of the chapter [on batches](batches.md): numbers of circuits, of which a batch makes a table when its turn comes, or
+# a table. The demand on the period stands among its facts, since it decides the classes.
 
 
 # %%
-def warn_of_failures(failed: Sequence[Outcome], job: Job) -> None:
-    """Tell which circuits are missing, and why."""
-    for f in failed:
-        index = job.rows(f.batch).index
-        warnings.warn(
-            f"batch {f.batch} failed, circuits {list(index[:3])} to {index[-1]}: {f.error.strip().splitlines()[-1]} "
-            f"All others are done. Run again to repeat only this batch.\n{f.error}", stacklevel=3,
-        )  # fmt: skip
+@dataclass(frozen=True, eq=False)
+class Circuits(Work):
+    """Circuits, and how they are run."""
+
+    circuits: range | np.ndarray | pd.DataFrame  # numbers of the database, or a table with its columns in order
+    options: Options
+
+    what = "circuits"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What decides the results."""
+        return {"max_period_cv": MAX_PERIOD_CV, **self.options.facts, "why": WHY}
+
+    def __len__(self) -> int:
+        return len(self.circuits)
+
+    def rows(self, first: int, last: int) -> pd.DataFrame:
+        """Some of the circuits, as a table."""
+        return self.circuits.iloc[first:last] if isinstance(self.circuits, pd.DataFrame) else table(self.circuits[first:last])
+
+    def prepared(self) -> batches.Compute:
+        """`run_batch` from thermalized cells."""
+        return partial(run_batch, options=self.options, cells=thermalized_cells(self.options))
+
+    def fingerprint(self, rows: pd.DataFrame | None = None) -> str:
+        """Changes with the circuits."""
+        circuits = self.circuits if rows is None else rows
+        if isinstance(circuits, range):
+            return repr(circuits)
+        if isinstance(circuits, np.ndarray):
+            return hashlib.sha256(circuits.tobytes()).hexdigest()
+        return batches.fingerprint(circuits, column_bytes)
+
+
+def column_bytes(x: pd.Series) -> bytes:
+    """A column of a table of circuits in numbers."""
+    return (neuron_models.index.get_indexer(pd.Index(x)) if x.name in POPULATIONS else x.to_numpy(float)).tobytes()
+
+
+def circuits_in(what: Any) -> range | np.ndarray | pd.DataFrame:
+    """Numbers of the database, or a table of circuits; refuses others, and none."""
+    if isinstance(what, range):
+        numbers_of([*what[:1], *what[-1:]])
+    elif not isinstance(what, pd.DataFrame):
+        what = numbers_of(what)
+    if not len(what):
+        raise ValueError("there are 0 circuits; there must be one at least. Pass a table or numbers of circuits.")
+    return checked_table(what) if isinstance(what, pd.DataFrame) else what
+
+
+def planned(
+    circuits: Any, *, duration: Any = DURATION, transient: Any = TRANSIENT, solver: Any = SOLVER, dt: Any = DT, dtype: Any = DTYPE,
+    batch_size: Any = None,
+) -> Circuits:  # fmt: skip
+    """What a run computes, of its arguments. Raises ValueError or TypeError."""
+    circuits = circuits_in(circuits)
+    return Circuits(circuits, options_for(len(circuits), duration, transient, solver, dt, dtype, batch_size))
 
 
 # %% [markdown]
-# `run` has its results in memory, or in a folder if it is given a path.
+# `run` has its results in memory, or in a folder if it is given a path; `fill` only fills the folder. `load`, `status` and `facts_of`, which
+# read it, are those of the chapter on batches.
+
 
 # %%
-ROW_BYTES = 400  # of a row in memory
-
-
 def run(
     circuits: Any, path: str | os.PathLike[str] | None = None, *, duration: float = DURATION, transient: float = TRANSIENT,
     solver: str = SOLVER, dt: float = DT, dtype: str = DTYPE, engine: Any = "local", batch_size: int | None = None,
@@ -955,161 +525,14 @@ def run(
     file of the folder that is damaged or not of this run, whose batch is computed again.
     """
     asked = dict(duration=duration, transient=transient, solver=solver, dt=dt, dtype=dtype, batch_size=batch_size)
-    if path is not None:
-        fill(circuits, path, engine=engine, progress=progress, **asked)
-        return load(path)
-    job = planned(circuits, engine, **asked)
-    checks.memory(f"the rows of {len(job.source):,} circuits", ROW_BYTES * len(job.source), "Give the path of a folder, or use `fill`.")
-    every = sorted(outcomes(job, job.batches, engine, progress))
-    warn_of_failures([x for x in every if x.rows is None], job)
-    parts = [x.rows for x in every if x.rows is not None]
-    return pd.concat(parts) if parts else job.source.rows(0, 0)
+    work = planned(circuits, **asked)
+    return batches.run(work, path, batch_size=work.options.batch, engine=engine, progress=progress)
 
 
-# %% [markdown]
-# A folder has one writer, which holds its lock. The operating system frees the lock of a process that
-# dies.
-
-
-# %%
-@contextmanager
-def sole_writer(path: Path) -> Iterator[None]:
-    """Hold the lock of a folder. Raises ValueError if another process does."""
-    from filelock import FileLock, Timeout
-
-    path.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(
-            f"{path} is being written by another process; a folder has one writer. Wait for it, or choose another folder."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-# %% [markdown]
-# `fill` computes what a folder lacks. Nothing of it stays in memory.
-
-
-# %%
-def fill(
-    circuits: Any, path: str | os.PathLike[str], *, engine: Any = "local", progress: bool = True, **asked: Any
-) -> None:
+def fill(circuits: Any, path: str | os.PathLike[str], *, engine: Any = "local", progress: bool = True, **asked: Any) -> None:
     """`run` into a folder, for runs whose table would not fit into memory; arguments as there."""
-    job, path = planned(circuits, engine, **asked), folder_at(path)
-    with sole_writer(path):
-        facts = about(job.source, job.options)
-        agree(path, facts)
-        for pattern in (RUN_FILE, "part-*.parquet"):
-            remove_drafts(path, pattern)
-        done = batches_done(path, job, facts)
-        failed = []
-        try:
-            for outcome in outcomes(job, [batch for batch in job.batches if batch not in done], engine, progress):
-                if outcome.rows is None:
-                    failed.append(outcome)
-                else:
-                    write_part(path, outcome.batch, outcome.rows, facts, fingerprint(job.rows(outcome.batch)))
-                    done.add(outcome.batch)
-        except KeyboardInterrupt as stop:
-            number = sum(map(job.size, done))
-            stop.add_note(f"Stopped: {number:,} of {len(job.source):,} circuits are done in {path}. Run the same again to go on from there.")
-            raise
-        warn_of_failures(failed, job)
-
-
-def folder_at(path: Any) -> Path:
-    """The path of a folder for results."""
-    if isinstance(path, bool) or not isinstance(path, (str, os.PathLike)) or str(path) in ("", "memory"):
-        raise TypeError(
-            f"path is {path!r}; it must be the path of a folder, such as 'results', or None for results in memory. Give one of these."
-        )
-    if Path(path).exists() and not Path(path).is_dir():
-        raise ValueError(f"{path} is a file; results are written into a folder. Give another path.")
-    return Path(path)
-
-
-# %% [markdown]
-# ## Reading back
-#
-# A folder of results is an ordinary set of Parquet files, so that any tool reads it. `load` takes some
-# of the columns or rows, too, which matters for a table of gigabytes.
-
-
-# %%
-def load(
-    path: str | os.PathLike[str], columns: Sequence[str] | None = None, filters: Any = None
-) -> pd.DataFrame:
-    """The rows of a run in the order of its circuits; `columns` and `filters` as for `pyarrow.parquet.read_table`.
-
-    path: a folder written by `run`, or one Parquet file. Raises FileNotFoundError if there is none, and ValueError for a file
-    that is damaged or not the part of the run that its name says, and for other columns.
-    """
-    if isinstance(columns, str):
-        raise TypeError(f"columns is {columns!r}; it must be a list of names. Write [{columns!r}].")
-    files = files_at(path)
-    facts = facts_of(path) if Path(path).is_dir() else None
-    with ThreadPoolExecutor() as pool:
-        tables = list(pool.map(lambda file: sound_rows(file, facts, columns, filters), files))
-    if not tables:
-        return pd.DataFrame()
-    import pyarrow as pa
-
-    return pa.concat_tables(tables, promote_options="permissive").to_pandas()
-
-
-def sound_rows(file: Path, facts: Mapping[str, Any] | None, columns: Sequence[str] | None, filters: Any) -> Any:
-    """The rows of a part of the run with these facts, or of one file for None, as a table of Arrow."""
-    try:
-        found = read_part(file)
-        if facts is not None and (text := stranger(found, facts)):
-            raise ValueError(text)
-    except ValueError as error:
-        raise ValueError(f"{error} It cannot be used. Run the same again: only this batch is computed anew.") from None
-    try:
-        return found.table(None if columns is None else list(columns), filters)
-    except Exception as error:  # what Arrow says of columns or filters that do not fit
-        names = found.names
-        if unknown := [name for name in columns or () if name not in names]:
-            raise ValueError(f"{file} has no column {unknown[0]!r}.{checks.closest(unknown[0], names)} It has {checks.listing(names)}.") from None
-        raise ValueError(f"filters is {filters!r}, which cannot be used: {str(error).splitlines()[0]}. Write [('LP', '==', 'LP 2')], for example.") from None
-
-
-def files_at(path: str | os.PathLike[str]) -> list[Path]:
-    """The files of results at a path. Raises FileNotFoundError if there is nothing of the kind."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path is {short(path)}; it must be the path of a folder written by `run`, or of a Parquet file. Give one.")
-    files = parts_of(Path(path))
-    if not Path(path).exists() or not (files or (Path(path) / RUN_FILE).exists()):
-        raise FileNotFoundError(f"{path} holds no results; it must be a folder written by `run`, or one of its files. Check the path.")
-    return files
-
-
-def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a run is: solver, dt, versions and so on, from its folder or the metadata of its tables. Raises ValueError if nothing tells."""
-    files, file = files_at(path), Path(path) / RUN_FILE
-    if file.exists():
-        return facts_in(file.read_bytes(), file)
-    facts = first_facts(Path(path)) if Path(path).is_dir() else read_part(files[0]).facts
-    if facts is None:
-        raise ValueError(f"{path} does not say of which run it is; it must be a folder written by `run`, or one of its files. Check the path.")
-    return facts
-
-
-def status(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Circuits asked for, and circuits done in a folder or a file; damaged files do not count. Raises FileNotFoundError if there is none."""
-    facts, done = facts_of(path), 0
-    for file in files_at(path):
-        try:
-            found = read_part(file)
-            done += 0 if Path(path).is_dir() and stranger(found, facts) else found.size
-        except ValueError:
-            continue
-    return {"circuits": facts["circuits"], "done": done}
+    work = planned(circuits, **asked)
+    batches.fill(work, path, batch_size=work.options.batch, engine=engine, progress=progress)
 
 
 # %% [markdown]
@@ -1117,12 +540,13 @@ def status(path: str | os.PathLike[str]) -> dict[str, int]:
 # is the same to the last bit.
 
 # %% tags=["active-ipynb"]
+# from pathlib import Path
 # from tempfile import TemporaryDirectory
 #
 # few, asked = sample(100, seed=1), dict(duration=4000, transient=1000, dt=0.1, batch_size=64, progress=False)
 # with TemporaryDirectory() as folder:
 #     first = run(few, folder, **asked)
-#     part(Path(folder), 0).unlink()
+#     batches.part(Path(folder), 0).unlink()
 #     assert status(folder) == {"circuits": 100, "done": 36}
 #     pd.testing.assert_frame_equal(run(few, folder, **asked), first, check_exact=True)
 # first[["AB/PD", "LP", "PY", "cycle_period", "why_cycle_period", "pyloric_like", "pyloric"]].head()
@@ -1172,20 +596,22 @@ def shares_among(rows: pd.DataFrame, pyloric: np.ndarray) -> pd.DataFrame:
     return pd.concat(found, names=["parameter", "value"]) if found else pd.DataFrame()
 
 
-def summary(data: Any, max_cv: float = MAX_PERIOD_CV) -> Summary:
+def summary(data: Any, max_cv: float = MAX_PERIOD_CV, order: float | str = MEAN) -> Summary:
     """Fractions and distributions (as in P04, Fig. 6) of a table of `run`, or of the path of one.
 
-    max_cv: largest coefficient of variation of the period of a pyloric-like circuit; np.inf asks for no period. The attrs of
-    both tables say how many "circuits" were asked for and how many are "done". Warns of a run that is not finished. Raises
-    ValueError if there are no rows, if columns of results are missing, and for a max_cv that is no share.
+    max_cv: largest coefficient of variation of the period of a pyloric-like circuit; np.inf asks for no period. order: share of its cycles that
+    must be in order; "mean" asks for it of their mean. The attrs of both tables say how many "circuits" were asked for and how many are
+    "done". Warns of a run that is not finished. Raises ValueError if there are no rows, if columns of results are missing, and for
+    a max_cv or an order that is no share.
     """
+    max_cv, share = largest_cv(max_cv), demanded_order(order)
     rows = data if isinstance(data, pd.DataFrame) else load(data)
-    max_cv = largest_cv(max_cv)
     if not (n := len(rows)):
         raise ValueError("there are 0 circuits to sum up; there must be one at least. Run some of them first.")
     of = asked_for(data, n)
-    values = columns_of_results(rows, data)
-    like, pyloric = verdict(values[:, :-1], values[:, -1], max_cv)
+    values = columns_of_results(rows, data, [*FEATURES, "period_cv"])
+    ordered = None if share is None else columns_of_results(rows, data, ["cycles_in_order"])[:, 0]
+    like, pyloric = verdict(values[:, :-1], values[:, -1], max_cv, order, ordered)
     counts = {"pyloric_like": int(like.sum()), "pyloric": int(pyloric.sum())}
     lines = [(k, n, k / n, *interval(k, n)) for k in counts.values()]
     found = Summary(pd.DataFrame(lines, list(counts), ["count", "of", "fraction", "low", "high"]), shares_among(rows, pyloric))
@@ -1208,24 +634,15 @@ def asked_for(data: Any, n: int) -> int:
     return of
 
 
-def columns_of_results(rows: pd.DataFrame, data: Any) -> np.ndarray:
-    """The fifteen features and the variation of the period, (circuit, 16)."""
-    wanted = [*FEATURES, "period_cv"]
+def columns_of_results(rows: pd.DataFrame, data: Any, wanted: Sequence[str]) -> np.ndarray:
+    """Some columns of results, (circuit, column)."""
     if missing := [name for name in wanted if name not in rows]:
         what = "the table" if isinstance(data, pd.DataFrame) else data
         raise ValueError(
             f"{what} lacks {checks.listing(missing[:3])}{' and others' if len(missing) > 3 else ''}; it must have the columns that `run` "
-            "returns, all features and 'period_cv'. Load it with all columns."
+            f"returns, {'all features and ' if len(wanted) > 1 else ''}{wanted[-1]!r}. Load it with all columns."
         )
     return np.stack([checks.numbers(f"the column {name!r}", rows[name]).astype(float) for name in wanted], 1)
-
-
-def largest_cv(value: Any) -> float:
-    """A coefficient of variation, or inf."""
-    x = math.inf if isinstance(value, float) and value == math.inf else checks.number("max_cv", value, "shares of the period")
-    if not (0 < x <= 1 or x == math.inf):
-        raise ValueError(f"max_cv is {x:g}; it is a share of the period, above 0 and up to 1. Write 0.02 for 2%, or np.inf to ask for no period.")
-    return x
 
 
 # %% [markdown]

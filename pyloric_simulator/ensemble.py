@@ -62,6 +62,7 @@ import pandas as pd
 from jax import Array
 
 from . import checks
+from .batches import Compute, Work
 from .batches import run as run_in_batches
 from .components import celsius, model_of, start_of
 from .inputs import Samples
@@ -476,8 +477,8 @@ ROWS = 256  # rows in a batch, by default
 MOST_NUMBERS = 2.5e8  # in what a batch records
 
 
-class Rows(Portable):
-    """The rows of an ensemble, as work for `batches.run`."""
+class Rows(Portable, Work):
+    """The rows of an ensemble."""
 
     def __init__(self, model: Any, table: pd.DataFrame, spec: Spec, keep: Any, given: Mapping[str, Any]) -> None:
         self.model, self.table, self.spec, self.keep, self.given = model, table, spec, keep, dict(given)
@@ -513,6 +514,10 @@ class Rows(Portable):
         values = values or {"": none}
         out = Outside(self.given["base"], values.get(INPUT), more, keys)
         return Batch(self.model.params, self.given["start"], values, out)
+
+    def prepared(self) -> Compute:
+        """What computes a batch, without the other rows."""
+        return Rows(self.model, self.table[:0], self.spec, self.keep, self.given).compute
 
     def compute(self, rows: pd.DataFrame, device: Any, tell: Callable[[float], None]) -> pd.DataFrame:
         """Results beside the inputs."""

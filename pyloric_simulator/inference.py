@@ -50,6 +50,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from typing import Any
 
 import jax
@@ -57,24 +58,27 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from . import checks
-from .lanes import Plan, compiled, feasible, padded
+from . import batches, checks
+from .batches import Tell, Work, silent
 from .database import (
     DT,
     DTYPE,
     DURATION,
-    LANES,
     MEMBRANE,
-    MODEL,
     POPULATIONS,
     SOLVER,
     SYNAPSES,
     TRANSIENT,
-    doubt_duration,
+    Options,
+    conductances,
     doubt_units,
+    options_for,
 )
+from .lanes import compiled, padded
 from .prinz2004 import CHANNELS, neuron_models, precision
-from .rhythm import FEATURES as FEATURES
+from .rhythm import FEATURES
+
+__all__ = ["FEATURES", "MEMBRANE", "PARAMETERS", "SYNAPSES", "Prior", "prior", "simulator"]
 
 # %% [markdown]
 # ## Parameters
@@ -344,32 +348,37 @@ def prior() -> Prior:
 # circuit with two rhythms may show either. A row depends on its own $θ$, on the seed and on its
 # position, and on no other row. So the seed must be given, and another one in each call: rows of two calls with
 # the same seed share their moments.
+#
+# The rows are computed [in batches](batches.md) on all cores. Given a path, they are kept in a folder, in natural units with the features beside
+# them, and a call that was stopped goes on from there.
 
 
 # %%
 def simulator(
-    theta: Any, seed: int | None = None, *, duration: float = DURATION, transient: float = TRANSIENT, solver: str = SOLVER,
-    dt: float = DT, dtype: str = DTYPE,
+    theta: Any, seed: int | None = None, path: str | PathLike[str] | None = None, *, duration: float = DURATION, transient: float = TRANSIENT,
+    solver: str = SOLVER, dt: float = DT, dtype: str = DTYPE, engine: Any = "local", progress: bool = False,
 ) -> np.ndarray:  # fmt: skip
     """The fifteen `FEATURES` (n, 15) of circuits with parameters θ (n, 31); ms and 1, NaN where undefined.
 
-    seed: a whole number from 0, another one in each call. duration: ms, of which `transient` is left out. One compiled call for
-    each `LANES` rows. Raises ValueError or TypeError, and warns of rows outside of the prior.
+    seed: a whole number from 0, another one in each call. duration: ms, of which `transient` is left out. path: a folder that keeps them.
+    engine: "local" or a `dask.distributed.Client`. Raises ValueError or TypeError, and warns of rows outside of the prior; RuntimeError if a
+    batch fails.
     """
     if seed is None:
         raise TypeError(
             "seed is None; it must be a whole number from 0, since it decides the moments at which cells are joined, and calls with the same "
             "one share them. Give seed=1, and another one in each call."
         )
-    checks.recording(duration, transient)
-    doubt_duration(duration - transient)
     x, seed = rows_of(theta), checks.count("seed", seed, least=0)
-    checks.choice("solver", solver, ("staggered", "exponential_euler"))
-    plan = feasible(Plan(MODEL.circuit, solver, checks.number("dt", dt, "ms"), duration - transient, transient, dtype), padded(min(len(x), LANES)))
-    g, gs = prior().conductances(x)
+    options = options_for(max(len(x), 1), duration, transient, solver, dt, dtype)
+    circuits = prior().frame(x)
     outside_of_the_prior(x)
-    found = [features_of(plan, g, gs, first, seed) for first in range(0, len(x), LANES)]
-    return np.concatenate([np.empty((0, len(FEATURES))), *found])
+    if not len(x):
+        return np.empty((0, len(FEATURES)))
+    found = batches.run(Draws(circuits, seed, options), path, batch_size=options.batch, engine=engine, progress=progress)
+    if len(found) < len(x):
+        raise RuntimeError(f"{len(x) - len(found):,} of {len(x):,} circuits could not be computed, as the warnings say. Mend that, and call it again.")
+    return found[list(FEATURES)].to_numpy()
 
 
 def rows_of(theta: Any) -> np.ndarray:
@@ -380,14 +389,44 @@ def rows_of(theta: Any) -> np.ndarray:
     return x
 
 
-def features_of(plan: Plan, g: np.ndarray, gs: np.ndarray, first: int, seed: int) -> np.ndarray:
-    """Features of up to `LANES` rows from the first on; the batch is filled up with its own rows."""
-    n = min(LANES, len(g) - first)
-    rows = first + np.arange(padded(n)) % n
+@dataclass(frozen=True, eq=False)
+class Draws(Work):
+    """Circuits by their 31 parameters, and how they are run."""
+
+    circuits: pd.DataFrame  # in natural units, labelled by position
+    seed: int
+    options: Options
+
+    what = "circuits"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What decides the results."""
+        return {"seed": self.seed, **self.options.facts}
+
+    def __len__(self) -> int:
+        return len(self.circuits)
+
+    def rows(self, first: int, last: int) -> pd.DataFrame:
+        """Some of the circuits."""
+        return self.circuits.iloc[first:last]
+
+    def prepared(self) -> batches.Compute:
+        """`features_of` with the seed."""
+        return partial(features_of, seed=self.seed, options=self.options)
+
+
+def features_of(rows: pd.DataFrame, seed: int, options: Options, device: Any = None, tell: Tell = silent) -> pd.DataFrame:
+    """The circuits of a batch with their features; it is filled up with its own rows."""
+    fill = np.arange(padded(options.batch)) % len(rows)
+    g, gs = (x[fill] for x in conductances(rows))
+    device = jax.devices()[0] if device is None else device
     with precision("float64"):
-        keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.asarray(rows))
-        found = compiled(jax.default_backend())(plan, g[rows], gs[rows], None, keys)
-        return np.asarray(found.values)[:n]
+        keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.asarray(rows.index.to_numpy()[fill]))
+        found = compiled(device.platform)(options.plan, *jax.device_put((g, gs, None, keys), device))
+        values = np.asarray(found.values)[: len(rows)]
+    tell(1.0)
+    return pd.concat([rows, pd.DataFrame(values, rows.index, list(FEATURES))], axis=1)
 
 
 # %% [markdown]

@@ -23,18 +23,18 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
-from pyloric_simulator import database
+from pyloric_simulator import batches, database
 from pyloric_simulator.config import sample_file
 from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, Prinz2004, neuron_models
 from pyloric_simulator.rhythm import CRITERIA, FEATURES, WHY, features
 
 # One set for all, since each set is compiled anew.
-OPTIONS: dict[str, Any] = dict(duration=2500, transient=500, dt=0.25, batch_size=64, progress=False)
+OPTIONS: dict[str, Any] = dict(duration=4500, transient=500, dt=0.25, batch_size=64, progress=False)
 BATCH, BATCHES = 64, 5
 CIRCUITS = database.sample(BATCHES * BATCH - 7, seed=3)  # the last batch is not full
 PARAMETERS = [axis.name for axis in database.AXES]
 COLUMNS = [
-    *PARAMETERS, *FEATURES, "period_cv", "pyloric_like", "pyloric", "failed", *(f"why_{x}" for x in FEATURES),
+    *PARAMETERS, *FEATURES, "period_cv", "cycles_in_order", "pyloric_like", "pyloric", "failed", *(f"why_{x}" for x in FEATURES),
 ]  # fmt: skip
 
 
@@ -270,6 +270,7 @@ def test_every_circuit_is_the_one_run_alone(as_table: Any, calm: pd.DataFrame, a
     assert np.nanmax(error) < 0.01  # ms
     assert np.nanmax(error[[c.name for c in CRITERIA if c.unit == "1"]]) < 1e-5
     np.testing.assert_allclose(found["period_cv"], [x.attrs["period CV"] for x in alone], atol=1e-5)
+    np.testing.assert_array_equal(found["cycles_in_order"], [x.attrs["cycles in order"] for x in alone])
     assert np.isfinite(values).any(axis=1).sum() > BATCH / 2, "the runs are too short to tell anything"
     assert np.isfinite(values).all(axis=1).sum() > BATCH / 10
 
@@ -429,7 +430,7 @@ def computed(monkeypatch: pytest.MonkeyPatch, whole: pd.DataFrame) -> list[int]:
     """Batches are looked up, and listed by their first circuits; nothing is compiled."""
     calls: list[int] = []
 
-    def look_up(rows: pd.DataFrame, *_: Any) -> pd.DataFrame:
+    def look_up(rows: pd.DataFrame, **_: Any) -> pd.DataFrame:
         calls.append(int(rows.index[0]))
         return whole.loc[rows.index]
 
@@ -465,7 +466,7 @@ def stray_copy(path: Path) -> None:
 
 def stray_copy_behind_the_end(path: Path) -> None:
     """There is a part more."""
-    shutil.copy(parts(path)[0], database.part(path, 99))
+    shutil.copy(parts(path)[0], batches.part(path, 99))
 
 
 def another_schema(path: Path) -> None:
@@ -482,7 +483,7 @@ def without_a_word(path: Path) -> None:
 def exchanged_rows(path: Path) -> None:
     """The third part claims to be what it is, and its checksum fits, but its circuits are those of the fourth."""
     facts, rows = database.facts_of(path), database.load(parts(path)[3])
-    database.write_part(path, 2, rows, facts, database.fingerprint(CIRCUITS[2 * BATCH : 3 * BATCH]))
+    batches.write_part(path, 2, rows, facts, database.planned(CIRCUITS).fingerprint(CIRCUITS[2 * BATCH : 3 * BATCH]))
 
 
 def a_flipped_bit(path: Path) -> None:
@@ -551,38 +552,13 @@ def test_parts_without_their_run_are_not_taken_for_another(copied: Path, circuit
 def test_the_same_numbers_under_another_name_are_other_circuits(tmp_path: Path) -> None:
     cells, values = {"AB/PD": ["AB/PD 1"], "LP": ["LP 1"], "PY": ["PY 1"]}, [20.0, 40.0]
     one, other = (database.grid(cells | {name: values}) for name in ("LP Na", "LP Kd"))
-    assert database.Source(one).fingerprint() != database.Source(other).fingerprint()
-    assert database.Source(one).fingerprint() == database.Source(one[list(one)[::-1]].astype({"LP Na": int})).fingerprint()
-    write_facts = lambda rows: database.agree(tmp_path, database.about(database.Source(rows), database.planned(rows, "local").options))  # noqa: E731
+    fingerprint = lambda rows: database.planned(rows).fingerprint()  # noqa: E731
+    assert fingerprint(one) != fingerprint(other)
+    assert fingerprint(one) == fingerprint(one[list(one)[::-1]].astype({"LP Na": int}))
+    write_facts = lambda rows: batches.agree(tmp_path, batches.about(batches.Job(database.planned(rows), 64)))  # noqa: E731
     write_facts(one)
     with pytest.raises(ValueError, match="fingerprint"):
         write_facts(other)
-
-
-def test_no_flipped_bit_changes_a_value(copied: Path) -> None:
-    file = parts(copied)[1]
-    data, bits = file.read_bytes(), 8 * file.stat().st_size
-    for bit in np.linspace(0, bits - 1, 200).astype(int):
-        flip(file, bit)
-        with pytest.raises(ValueError, match=r"part-000001\.parquet"):
-            database.load(file)
-        file.write_bytes(data)
-    pages = pq.read_metadata(file).row_group(0).column(11)
-    flip(file, 8 * (pages.data_page_offset + pages.total_compressed_size - 4))
-    with pytest.raises(OSError, match="CRC"):  # other tools see it, too
-        pq.read_table(file, page_checksum_verification=True)
-
-
-def test_no_flipped_bit_changes_what_a_run_is(folder: Path) -> None:
-    file = folder / database.RUN_FILE
-    data, facts = file.read_bytes(), database.facts_of(folder)
-    for bit in range(8 * len(data)):
-        changed = bytearray(data)
-        changed[bit // 8] ^= 1 << bit % 8
-        try:
-            assert database.facts_in(bytes(changed), file) == facts
-        except ValueError as error:
-            assert "_run.json" in str(error)  # noqa: PT017
 
 
 def test_files_of_an_earlier_version_are_read_and_not_continued(copied: Path, whole: pd.DataFrame) -> None:
@@ -644,7 +620,7 @@ def test_a_run_killed_at_any_step_of_its_writing_continues(tmp_path: Path, whole
                 same(some, whole.loc[some.index])
             assert database.status(path)["done"] == len(some)
         written = {int(database.load(file).index[0]) for file in parts(path)}
-        assert len(computed) <= len(written) + len(database.local_devices()), "more was lost than what was under way"
+        assert len(computed) <= len(written) + len(batches.local_devices()), "more was lost than what was under way"
         computed.clear()
         same(run(CIRCUITS, path), whole)
         assert written.isdisjoint(computed)
@@ -688,16 +664,6 @@ def test_a_folder_has_one_writer(tmp_path: Path, whole: pd.DataFrame) -> None:
     same(run(CIRCUITS[:BATCH], tmp_path), whole[:BATCH])
 
 
-def test_a_refused_run_gives_the_folder_back(tmp_path: Path) -> None:
-    """Also while its error is still looked at, as in a notebook."""
-    run(CIRCUITS[:BATCH], tmp_path)
-    with pytest.raises(ValueError, match="holds a run") as caught:
-        run(CIRCUITS[1 : BATCH + 1], tmp_path)
-    assert caught.tb is not None
-    with FileLock(tmp_path / database.LOCK_FILE, timeout=0):
-        pass
-
-
 # --- failing batches --------------------------------------------------------------------------
 
 
@@ -706,10 +672,10 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """The second batch fails."""
     real = database.run_batch
 
-    def fail(rows: pd.DataFrame, *others: Any) -> pd.DataFrame:
+    def fail(rows: pd.DataFrame, **others: Any) -> pd.DataFrame:
         if CIRCUITS.index[BATCH] in rows.index:
             raise MemoryError("no room for this batch")
-        return real(rows, *others)
+        return real(rows, **others)
 
     with monkeypatch.context() as patch:
         patch.setattr(database, "run_batch", fail)
@@ -795,7 +761,7 @@ def test_what_a_run_is(folder: Path) -> None:
     )
     expected = {"solver": "staggered", "dt": 0.25, "dtype": "float32", "transient": 500.0, "batch": BATCH}
     assert {k: facts[k] for k in expected} == expected
-    assert facts["duration"] == 2000.0  # without the transient
+    assert facts["duration"] == 4000.0  # without the transient
     assert facts["circuits"] == len(CIRCUITS)
     assert tuple(facts["why"]) == WHY
     assert set(facts["versions"]) == {"pyloric_simulator", "jax", "numpy"}
@@ -827,22 +793,9 @@ def test_a_part_may_be_copied_elsewhere_under_any_name(folder: Path, whole: pd.D
     assert database.status(tmp_path / "mine.parquet") == {"circuits": len(CIRCUITS), "done": BATCH}
 
 
-def test_labels_of_all_kinds_come_back(tmp_path: Path, whole: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    results = whole[COLUMNS[len(PARAMETERS) :]]
-    monkeypatch.setattr(database, "thermalized_cells", lambda _: None)
-    monkeypatch.setattr(database, "run_batch", lambda rows, *_: rows.join(results[: len(rows)].set_index(rows.index)))
-    pairs = pd.MultiIndex.from_product([["a", "b"], range(50)], names=["kind", "number"])
-    names = pd.Index([f"circuit {k}" for k in range(100)])
-    for i, labels in enumerate([pairs, names, pd.RangeIndex(100), pd.date_range("2020", periods=100)]):
-        own_labels = CIRCUITS[:100].set_axis(labels)
-        found = run(own_labels, tmp_path / str(i))
-        pd.testing.assert_frame_equal(found, run(own_labels), check_exact=True, check_freq=False, check_index_type="equiv")
-        pd.testing.assert_frame_equal(run(own_labels, tmp_path / str(i)), found, check_exact=True)
-
-
 def test_results_can_be_run_again(whole: pd.DataFrame) -> None:
     """What a run has added is left out."""
-    same(database.Source(whole).rows(0, 10), CIRCUITS[:10])
+    same(database.planned(whole).rows(0, 10), CIRCUITS[:10])
 
 
 def test_a_model_of_other_kinetics_or_temperature_has_no_number() -> None:
@@ -881,6 +834,22 @@ def test_the_interval_of_none_and_of_all(k: int, low: float, high: float) -> Non
     assert database.interval(k, 10) == pytest.approx((low, high), abs=1e-4)
 
 
+def test_classes_by_the_share_of_cycles_in_order() -> None:
+    rows = made_up(like=60, pyloric=40, irregular=0, n=100).assign(cycles_in_order=np.arange(100) / 100)
+    found = database.summary(rows, order=0.2).fractions["count"]
+    assert list(found) == [40, 20]
+    assert list(database.summary(rows).fractions["count"]) == [60, 40]
+
+
+def test_the_share_of_cycles_in_order_is_that_of_the_rhythm(whole: pd.DataFrame) -> None:
+    share = whole["cycles_in_order"]
+    assert share.dropna().between(0, 1).all()
+    assert (share[whole["pyloric_like"]] > 0).all()
+    triphasic = whole["phase_PYstart"].notna()
+    assert triphasic.sum() > 3
+    assert share[triphasic].notna().all()
+
+
 def test_classes_without_a_period() -> None:
     rows = made_up(like=60, pyloric=40, irregular=30, n=100)
     strict, loose = (database.summary(rows, **x).fractions["count"] for x in ({}, {"max_cv": np.inf}))
@@ -911,7 +880,7 @@ def test_shares_of_the_parameters_sum_to_one() -> None:
 
 
 def hold(folder: Path) -> None:
-    with FileLock(folder / database.LOCK_FILE):
+    with FileLock(folder / batches.LOCK_FILE):
         print("held", flush=True)
         time.sleep(600)
 

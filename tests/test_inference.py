@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,7 +12,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pyloric_simulator.inference import MEMBRANE, PARAMETERS, SYNAPSES, Prior, prior
+from pyloric_simulator import batches, inference
+from pyloric_simulator.inference import FEATURES, MEMBRANE, PARAMETERS, SYNAPSES, Prior, prior, simulator
 
 PRIOR = prior()
 THETA = PRIOR.sample(200, seed=1)
@@ -173,6 +175,47 @@ def test_conductances_are_those_of_the_table() -> None:
     np.testing.assert_allclose(compiled[0], g)
     np.testing.assert_allclose(compiled[1], gs)
     assert [x.shape for x in PRIOR.conductances(THETA[0])] == [(3, 8), (7,)]
+
+
+# ---------------------------------------------------------------- simulator
+
+
+SHORT: dict[str, Any] = dict(duration=3500, transient=500, dt=0.25)
+
+
+def test_a_row_depends_on_the_seed_and_on_its_position_only(tmp_path: Path) -> None:
+    found = simulator(THETA[:70], 5, tmp_path, **SHORT)
+    assert found.shape == (70, len(FEATURES))
+    assert np.isfinite(found).any(0).sum() > 3, "the runs are too short to tell anything"
+    np.testing.assert_array_equal(simulator(THETA[:40], 5, **SHORT), found[:40])
+    assert not np.array_equal(simulator(THETA[:40], 6, **SHORT), found[:40], equal_nan=True)
+
+
+def made_up(rows: pd.DataFrame, **_: Any) -> pd.DataFrame:
+    """Results that are not computed."""
+    return rows.assign(**dict.fromkeys(FEATURES, rows.index / 2))
+
+
+def test_a_folder_keeps_the_circuits_in_natural_units_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "features_of", made_up)
+    found = simulator(THETA, 5, tmp_path, **SHORT)
+    np.testing.assert_array_equal(found, np.repeat(np.arange(200)[:, None] / 2, 15, 1))
+    pd.testing.assert_frame_equal(batches.load(tmp_path, list(PARAMETERS)), PRIOR.frame(THETA), check_index_type="equiv", check_exact=True)
+    assert batches.facts_of(tmp_path)["seed"] == 5
+    batches.part(tmp_path, 0).unlink()
+    np.testing.assert_array_equal(simulator(THETA, 5, tmp_path, **SHORT), found)
+    for theta, seed in ((THETA, 6), (THETA[::-1], 5)):
+        with pytest.raises(ValueError, match="holds a run with"):
+            simulator(theta, seed, tmp_path, **SHORT)
+
+
+def test_circuits_that_cannot_be_computed_are_no_silent_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(inference, "features_of", fail)
+    with pytest.warns(UserWarning, match="no room"), pytest.raises(RuntimeError, match="2 of 2 circuits could not be computed"):
+        simulator(THETA[:2], 5, **SHORT)
 
 
 # ---------------------------------------------------------------- torch

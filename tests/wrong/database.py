@@ -10,12 +10,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from pyloric_simulator.batch import MULTIPLE, Plan, feasible
 
+from pyloric_simulator import batches
 from pyloric_simulator import database as db
 from pyloric_simulator.config import sample_file
 from pyloric_simulator.fit import fit
 from pyloric_simulator.inference import PARAMETERS, Prior, outside_of_the_prior, prior, simulator
+from pyloric_simulator.lanes import MULTIPLE, Plan, feasible
 from pyloric_simulator.prinz2004 import CONSTANTS, Prinz2004
 
 from . import Case, mistyped, refused, warned
@@ -34,7 +35,7 @@ NAMES = ["AB/PD 2 Na"]
 
 def asked(circuits: Any, **changes: Any) -> Callable[[], Any]:
     """What would be run, which is all that is looked at before anything is compiled."""
-    return partial(db.planned, circuits, "local", **(SHORT | changes))
+    return partial(db.planned, circuits, **(SHORT | changes))
 
 
 def with_values(**columns: Any) -> Callable[[], Any]:
@@ -74,18 +75,24 @@ def circuit(sizes: dict[str, int]) -> Any:
     return Prinz2004(sizes, {}, np.ones((len(sizes), 8)), ge=1.0).circuit
 
 
+def in_batches(circuits: Any, **changes: Any) -> batches.Job:
+    """What would be run, batch by batch."""
+    work = asked(circuits, **({"batch_size": 64} | changes))()
+    return batches.Job(work, work.options.batch)
+
+
 def folder(spoil: Callable[[Path], Any], then: Callable[[Path], Any]) -> Callable[[], Any]:
     """What is said of a folder of two batches of made-up results that was spoilt."""
 
     def call() -> Any:
         with tempfile.TemporaryDirectory() as name:
-            path, job = Path(name), asked(ROWS, batch_size=64)()
-            facts = db.about(job.source, job.options)
-            db.agree(path, facts)
+            path, job = Path(name), in_batches(ROWS)
+            facts = batches.about(job)
+            batches.agree(path, facts)
             for batch in job.batches:
                 rows = job.rows(batch)
                 results = pd.DataFrame(0.5, rows.index, list(db.RESULTS))
-                db.write_part(path, batch, rows.join(results), facts, db.fingerprint(rows))
+                batches.write_part(path, batch, rows.join(results), facts, job.work.fingerprint(rows))
             spoil(path)
             return then(path)
 
@@ -94,10 +101,10 @@ def folder(spoil: Callable[[Path], Any], then: Callable[[Path], Any]) -> Callabl
 
 def again(path: Path, circuits: Any = ROWS, **changes: Any) -> Any:
     """The beginning of a second run into a folder."""
-    job = asked(circuits, **({"batch_size": 64} | changes))()
-    facts = db.about(job.source, job.options)
-    db.agree(path, facts)
-    return db.batches_done(path, job, facts)
+    job = in_batches(circuits, **changes)
+    facts = batches.about(job)
+    batches.agree(path, facts)
+    return batches.batches_done(path, job, facts)
 
 
 def flipped(file: Path) -> None:
@@ -124,22 +131,22 @@ def first_without(path: Path) -> None:
 
 def unfinished(path: Path) -> None:
     """Only the second batch is done."""
-    db.part(path, 0).unlink()
+    batches.part(path, 0).unlink()
 
 
 def a_bit(path: Path) -> None:
     """A bit of the second part has changed."""
-    flipped(db.part(path, 1))
+    flipped(batches.part(path, 1))
 
 
 def stray(path: Path) -> None:
     """The second part is a copy of the first."""
-    db.part(path, 1).write_bytes(db.part(path, 0).read_bytes())
+    batches.part(path, 1).write_bytes(batches.part(path, 0).read_bytes())
 
 
 def anonymous(path: Path) -> None:
     """The second part was written by another tool."""
-    pd.read_parquet(db.part(path, 1)).to_parquet(db.part(path, 1))
+    pd.read_parquet(batches.part(path, 1)).to_parquet(batches.part(path, 1))
 
 
 def of_another_tool(columns: dict[str, Any], then: Callable[[Path], Any]) -> Callable[[], Any]:
@@ -255,7 +262,7 @@ CASES: dict[str, Case] = {
     "run: a Boolean batch size": mistyped(asked(ROWS, batch_size=True), "batch_size is True"),
     "run: an adaptive solver": refused(asked(ROWS, solver=object()), "'staggered'"),
     "run: a step that is true": mistyped(asked(ROWS, dt=True), "dt is True"),
-    "run: no engine": refused(lambda: db.planned(ROWS, None), "engine is None", "'local'"),
+    "run: no engine": refused(lambda: db.run(ROWS, engine=None, **SHORT), "engine is None", "'local'"),
     "run: an empty path": mistyped(lambda: db.fill(ROWS, "", **SHORT), "path is ''", "None for results in memory"),
     "run: into memory": mistyped(lambda: db.fill(ROWS, "memory", **SHORT), "'memory'", "None for results in memory"),
     "run: a number as path": mistyped(lambda: db.fill(ROWS, 3, **SHORT), "path is 3"),  # type: ignore[arg-type]
@@ -275,7 +282,7 @@ CASES: dict[str, Case] = {
     "folder: a part of another tool, read": refused(folder(anonymous, db.load), "part-000001", "does not say of which"),
     "folder: a part of another tool, resumed": warned(folder(anonymous, again), "part-000001", "set aside"),
     "folder: an unfinished run": warned(folder(unfinished, db.summary), "64 of the 128 circuits", "to finish it"),
-    "folder: one part": warned(folder(bool, lambda path: db.summary(db.part(path, 0))), "64 of the 128 circuits"),
+    "folder: one part": warned(folder(bool, lambda path: db.summary(batches.part(path, 0))), "64 of the 128 circuits"),
     "folder: empty _run.json": refused(folder(run_file(""), db.status), "_run.json is damaged", "Delete it"),
     "folder: half a _run.json": refused(folder(run_file('{"format": 2,'), db.summary), "_run.json is damaged", "Delete it"),
     "folder: _run.json of another kind": refused(folder(run_file("[1, 2]"), db.facts_of), "_run.json is damaged"),
@@ -299,10 +306,14 @@ CASES: dict[str, Case] = {
     "summary: a column of text": mistyped(lambda: db.summary(RESULTS.assign(cycle_period="1")), "'cycle_period'", "'1'"),
     "summary: a column of truth values": mistyped(lambda: db.summary(RESULTS.assign(period_cv=True)), "'period_cv'", "truth values"),
     "summary: no rows": refused(lambda: db.summary(RESULTS[:0]), "0 circuits"),
-    "summary: per cents": refused(lambda: db.summary(RESULTS, 2), "max_cv is 2", "0.02 for 2%"),
+    "summary: per cents": refused(lambda: db.summary(RESULTS, 2), "max_cv is 2", "2% is 0.02"),
     "summary: NaN": refused(lambda: db.summary(RESULTS, np.nan), "max_cv is nan"),
     "summary: true": mistyped(lambda: db.summary(RESULTS, True), "max_cv is True"),
     "summary: a negative limit": refused(lambda: db.summary(RESULTS, -0.02), "max_cv is -0.02"),
+    "summary: most cycles in order, in per cents": refused(lambda: db.summary(RESULTS, order=70), "order is 70", "70% is 0.7"),
+    "summary: cycles in order, which an earlier version did not write": refused(
+        lambda: db.summary(RESULTS, order=0.7), "lacks 'cycles_in_order'", "Load it with all columns"
+    ),
     # batches
     "plan: two pacemakers": refused(planned(circuit=circuit({"AB/PD": 2, "LP": 1})), "'AB/PD' has 2 cells", "one by one"),
     "plan: ten PY cells": refused(planned(circuit=circuit({"AB/PD": 1, "PY": 10})), "'PY' has 10 cells", "one by one"),
