@@ -177,3 +177,17 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
 def test_bad_input_is_refused(call: Any, error: Any, says: str) -> None:
     with pytest.raises(error, match=says):
         call()
+
+
+def test_a_run_goes_on_in_its_folder(tmp_path: Any) -> None:
+    axon, I = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65), 7.0
+    rows = {"cell Na": np.linspace(100, 140, 70)}
+    first = run(axon, rows, keep="V", t=T, I_ext=I, path=tmp_path, batch_size=64)
+    parts = sorted(tmp_path.glob("part-*.parquet"))
+    assert len(parts) == 2
+    parts[0].unlink()
+    again = run(axon, rows, keep="V", t=T, I_ext=I, path=tmp_path, batch_size=64)
+    np.testing.assert_array_equal(potentials(again, 3), potentials(first, 3))
+    for others in (dict(I_ext=8.0), dict(I_ext=I, dt=0.1), dict(I_ext=I, keep=lambda t, y: {"V": y.V})):  # noqa: ARG005
+        with pytest.raises(ValueError, match="another folder"):
+            run(axon, rows, t=T, path=tmp_path, batch_size=64, **{"keep": "V"} | others)
