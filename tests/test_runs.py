@@ -290,3 +290,14 @@ def test_circuit_files_round_trip(nine: Prinz2004, tmp_path: Path) -> None:
     assert again.circuit == nine.circuit
     for a, b in zip(jax.tree.leaves(again.params), jax.tree.leaves(nine.params), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_thermalized_cell_does_not_depend_on_its_company() -> None:
+    """To the last bit: whoever computes a cell first, and with whichever others, puts the same state into the store."""
+    names = ["AB/PD 1", "LP 1", "LP 4", "PY 1", "PY 5"]
+    alone = [Prinz2004({name: 1}, {}, ge=0).thermalize().states for name in names]
+    together = Prinz2004(dict.fromkeys(neuron_models.index, 1), {}, ge=0).thermalize().states
+    for name, one in zip(names, alone, strict=True):
+        i = list(neuron_models.index).index(name)
+        for a, b in zip(one, together, strict=True):
+            np.testing.assert_array_equal(a[:, 0], b[:, i])
