@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 
 from pyloric_simulator import cli
-from pyloric_simulator.clamps import voltage_clamp
 from pyloric_simulator.components import Cell, HodgkinHuxley1952
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.fitting import calcium_mismatch, criteria_mismatch, recording_of, rhythm_mismatch
 from pyloric_simulator.prinz2004 import Prinz2004
 from pyloric_simulator.recording import as_recording, left_out, pieces, read_recording
 from pyloric_simulator.rhythm import CRITERIA, features, report, summary
+from pyloric_simulator.voltage_clamp import voltage_clamp
 
 # ---------------------------------------------------------------- rhythms that were made
 

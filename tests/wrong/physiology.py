@@ -9,26 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from pyloric_simulator.clamps import activation, clamp_family, dynamic_clamp, inactivation, voltage_clamp
-from pyloric_simulator.components import Cell, HodgkinHuxley1952, Network, NetworkResult, Prinz2003, Synapse
-from pyloric_simulator.experiments import (
-    EXCITATION,
-    INHIBITION,
-    OU,
-    Bombardment,
-    Ramp,
-    Steps,
-    White,
-    Zap,
-    current_clamp,
-    fi_curve,
-    input_resistance,
-    load_state,
-    noisy,
-    rheobase,
-    save_state,
-    step,
-)
+from pyloric_simulator.components import Cell, HodgkinHuxley1952, Network, Prinz2003, Synapse
+from pyloric_simulator.current_clamp import current_clamp, fi_curve, input_resistance, rheobase
+from pyloric_simulator.dynamic_clamp import dynamic_clamp
+from pyloric_simulator.noise import EXCITATION, INHIBITION, OU, Bombardment, White, noisy
 from pyloric_simulator.physiology import (
     Q10s,
     at_temperature,
@@ -41,6 +25,10 @@ from pyloric_simulator.physiology import (
     sweep_temperature,
 )
 from pyloric_simulator.prinz2004 import GLUTAMATE
+from pyloric_simulator.protocols import Ramp, Steps, Zap, step
+from pyloric_simulator.results import SimResult
+from pyloric_simulator.snapshots import load_state, save_state
+from pyloric_simulator.voltage_clamp import activation, clamp_family, inactivation, voltage_clamp
 
 from . import Case, mistyped, refused, warned
 
@@ -50,8 +38,8 @@ PAIR = Network({"a": AXON, "b": AXON})
 LEAK = Cell([HH.leak(0.3)], V=-54.387)
 SLOW = Cell([Prinz2003.CaS(5), Prinz2003.leak(0.05)], calcium=Prinz2003.calcium)
 T = np.arange(0, 10, 0.5)
-ONE = NetworkResult(np.zeros(1), type(PAIR.cold)(*(x[None] for x in PAIR.cold)), PAIR)
-COARSE = NetworkResult(10.0 * np.arange(3), type(PAIR.cold)(*(np.stack([x] * 3) for x in PAIR.cold)), PAIR)
+ONE = SimResult(np.zeros(1), type(PAIR.cold)(*(x[None] for x in PAIR.cold)), PAIR)
+COARSE = SimResult(10.0 * np.arange(3), type(PAIR.cold)(*(np.stack([x] * 3) for x in PAIR.cold)), PAIR)
 V_RECORDED = pd.Series([-65.0, -60.0], [0.0, 20.0])
 
 
@@ -127,7 +115,7 @@ CASES: dict[str, Case] = {
     "clamp: NaN from a function": refused(clamped(lambda t: np.nan * t), "nan at 0 ms", "finite")._replace(compiles=True),
     "clamp: NaN recorded": refused(clamped(pd.Series([-65.0, np.nan], [0.0, 20.0])), "nan at 20 ms", "finite"),
     "clamp: an array": mistyped(clamped(np.full(20, -65.0)), "ndarray", "(times, values)"),
-    "clamp: a result": mistyped(clamped(ONE), "NetworkResult", "result.V"),
+    "clamp: a result": mistyped(clamped(ONE), "SimResult", "result.V"),
     "clamp: text": mistyped(clamped("-65"), "'-65'", "number"),
     "clamp: Boolean": mistyped(clamped(True), "True", "number"),
     "clamp: None": mistyped(clamped(None), "None", "number"),
