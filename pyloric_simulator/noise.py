@@ -230,6 +230,10 @@ class Kind(NamedTuple):
         """How many channels of a cell have so many open gates, (cell, open m, open h)."""
         return n[self.cells, self.columns].reshape(-1, *(i + 1 for i in self.gates))
 
+    def put(self, n: Array, counts: Array) -> Array:
+        """The channels of all kinds with other `counts` of this one."""
+        return n.at[self.cells, self.columns].set(counts.reshape(len(counts), -1))
+
 
 def kinds_of(circuit: Circuit, N: Any) -> list[Kind]:
     """All kinds that are counted; N: as `RandomChannels.N`."""
@@ -371,8 +375,7 @@ def with_random_steps(circuit: Circuit, kinds: Sequence[Kind], c: RandomChannels
     inf, τ = (lax.stop_gradient([x[i] for x in targets]) for i in (0, 1))
     for kind in kinds:
         m, h = zip(kind.of(inf), kind.of(τ), strict=True)
-        after = jax.vmap(partial(random_step, dt=dt))(c.keys(kind, c.key, k), kind.counts(n), m, h)
-        n = n.at[kind.cells, kind.columns].set(after.reshape(len(after), -1))
+        n = kind.put(n, jax.vmap(partial(random_step, dt=dt))(c.keys(kind, c.key, k), kind.counts(n), m, h))
     return with_gates(kinds, Counted(now.y, n))
 
 
@@ -390,21 +393,27 @@ def with_gates(kinds: Sequence[Kind], now: Counted) -> Counted:
 
 
 def drawn(circuit: Circuit, kinds: Sequence[Kind], c: RandomChannels, y: Working, old: Any) -> Counted:
-    """The start of a run: channels drawn from the gates, or the old ones of the cells in which they are as many and have these gates."""
-    n, dtype = jnp.zeros((len(circuit.rows), max(kind.columns.max() + 1 for kind in kinds)), y.V.dtype), y.V.dtype
-    key, goes_on = jax.random.fold_in(c.key, START), old is not None and old.shape == n.shape
-    theirs = with_gates(kinds, Counted(y, jnp.asarray(old, dtype))).y.x if goes_on else ()
+    """The start of a run: channels drawn from the gates, or the old ones where the gates are theirs."""
+    n = jnp.zeros((len(circuit.rows), max(kind.columns.max() + 1 for kind in kinds)), y.V.dtype)
     for kind in kinds:
-        gates = lax.stop_gradient(kind.of(y.x))
-        closed = kind.counts(n).at[:, 0, 0].set(jnp.asarray(c.N[kind.membrane][kind.channel], dtype))
-        some = tuple((x, jnp.ones_like(x)) for x in gates)
-        fresh = jax.vmap(partial(random_step, dt=jnp.inf))(c.keys(kind, key, 0), closed, *some)
-        if goes_on:
-            was = kind.counts(jnp.asarray(old, dtype))
-            same = jnp.all(jnp.abs(jnp.stack(kind.of(theirs)) - jnp.stack(kind.of(y.x))) < EDGE, 0)
-            fresh = jnp.where((same & (was.sum((1, 2)) == fresh.sum((1, 2))))[:, None, None], was, fresh)
-        n = n.at[kind.cells, kind.columns].set(fresh.reshape(len(fresh), -1))
-    return with_gates(kinds, Counted(y, n))
+        some = [(x, jnp.ones_like(x)) for x in lax.stop_gradient(kind.of(y.x))]
+        closed = kind.counts(n).at[:, 0, 0].set(jnp.asarray(c.N[kind.membrane][kind.channel], n.dtype))
+        keys = c.keys(kind, jax.random.fold_in(c.key, START), 0)
+        n = kind.put(n, jax.vmap(partial(random_step, dt=jnp.inf))(keys, closed, *some))
+    same_kinds = old is not None and old.shape == n.shape
+    return with_gates(kinds, Counted(y, gone_on(kinds, y, n, jnp.asarray(old, n.dtype)) if same_kinds else n))
+
+
+def gone_on(kinds: Sequence[Kind], y: Working, fresh: Array, old: Array) -> Array:
+    """The old channels of the cells in which they are as many as asked for and have the gates of the state, else the fresh ones."""
+    theirs, n = with_gates(kinds, Counted(y, old)).y.x, fresh
+    for kind in kinds:
+        a, b = kind.counts(old), kind.counts(fresh)
+        same = a.sum((1, 2)) == b.sum((1, 2))
+        for x, wanted in zip(kind.of(theirs), kind.of(y.x), strict=True):
+            same &= jnp.abs(x - wanted) < EDGE
+        n = kind.put(n, jnp.where(same[:, None, None], a, b))
+    return n
 
 
 def numbers_of_channels(model: Model, channels: Mapping[str, float]) -> tuple[tuple[np.ndarray | None, ...], ...]:
