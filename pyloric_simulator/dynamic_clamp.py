@@ -78,11 +78,11 @@ from .prinz2004 import (
     Population,
     SimResult,
     Working,
+    activating,
     cold_start,
     filled_to,
     join,
     kinetics,
-    pack,
     precision,
     split,
     unpack,
@@ -187,8 +187,10 @@ def steady(circuit: Circuit, V: Array, Ca: Array) -> Any:
 
 def there(circuit: Circuit) -> Any:
     """1 for all numbers of a state, and 0 where cells with fewer gates or synapses than others are filled up."""
-    y = jax.tree.map(jnp.ones_like, pack(circuit, jax.tree.map(jnp.asarray, cold_start(circuit))))
-    return unpack(circuit, y._replace(z=jnp.asarray(used(circuit), float)))
+    cold, of = cold_start(circuit), [circuit.membranes[circuit.populations[i].membrane] for i in circuit.rows]
+    m = np.array([[i < len(activating(x)) for i in range(cold.m.shape[1])] for x in of], float).reshape(cold.m.shape)
+    y = jax.tree.map(np.ones_like, cold)._replace(m=m, h=cold.h)
+    return y._replace(z=used(circuit).T) if circuit.kinetic else y
 
 
 def padded(y: Any, name: str, like: Any) -> np.ndarray:

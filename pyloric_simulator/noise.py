@@ -218,8 +218,9 @@ class Kind(NamedTuple):
     channel: int  # its number in the membrane
     gates: tuple[int, int]  # how many gates of activation and of inactivation it has
     rows: tuple[int | None, int | None]  # of m and h among all gates of the membrane
-    cells: np.ndarray  # (cell, 1) that have it
-    columns: np.ndarray  # (1, state) of `NoisyState.n`
+    cells: np.ndarray  # (cell,) that have it
+    place: tuple[Any, Any]  # rows and columns of `NoisyState.n`
+    end: int  # the column behind it
 
     def of(self, x: Sequence[Array]) -> list[Array]:
         """Its m and h from those of all channels, for each membrane (gate, cell); 1 for a gate that it does not have."""
@@ -228,11 +229,7 @@ class Kind(NamedTuple):
 
     def counts(self, n: Array) -> Array:
         """How many channels of a cell have so many open gates, (cell, open m, open h)."""
-        return n[self.cells, self.columns].reshape(-1, *(i + 1 for i in self.gates))
-
-    def put(self, n: Array, counts: Array) -> Array:
-        """The channels of all kinds with other `counts` of this one."""
-        return n.at[self.cells, self.columns].set(counts.reshape(len(counts), -1))
+        return n[self.place].reshape(-1, *(i + 1 for i in self.gates))
 
 
 def kinds_of(circuit: Circuit, N: Any) -> list[Kind]:
@@ -245,9 +242,11 @@ def kinds_of(circuit: Circuit, N: Any) -> list[Kind]:
             if number is not None:
                 rows = m.index(c.name) if c.m else None, len(m) + h.index(c.name) if c.h else None
                 gates = c.p if c.m else 0, c.q if c.h else 0
-                columns = place + np.arange((gates[0] + 1) * (gates[1] + 1))
-                found.append(Kind(i, k, gates, rows, cells[:, None], columns[None]))
-                place += len(columns)
+                end = place + (gates[0] + 1) * (gates[1] + 1)
+                all_alike = len(cells) == len(circuit.rows)
+                where = (slice(None), slice(place, end)) if all_alike else (cells[:, None], np.arange(place, end)[None])
+                found.append(Kind(i, k, gates, rows, cells, where, end))
+                place = end
     return found
 
 
@@ -330,7 +329,7 @@ class Counted(NamedTuple):
     """The state of a run in which channels are counted."""
 
     y: Working
-    n: Array  # as in `NoisyState`
+    n: tuple[Array, ...]  # of each kind, as `Kind.counts`
 
 
 START = 2**32 - 1  # in the place of a cell's number, for the keys with which channels are drawn at the start
@@ -360,30 +359,38 @@ class RandomChannels(NamedTuple):
             close=lambda now, k: now._replace(y=f.close(now.y, k)),
             euler=lambda now, k: stepped(now, f.euler(now.y, k), now.y.V, k),
         )
-        return around, drawn(circuit, kinds, self, y, n), lambda now: noisy_state(unpack(circuit, now.y), now.n)
+        seen = lambda now: noisy_state(unpack(circuit, now.y), as_array(len(y.V), kinds, now.n))  # noqa: E731
+        return around, drawn(kinds, self, y, n), seen
 
     def keys(self, kind: Kind, key: Any, k: Any) -> Array:
         """The keys for a kind of channel in all cells that have it, for the step k of a run, from one of all cells."""
         of_cell = lambda cell: jax.random.fold_in(jax.random.fold_in(key, cell), self.first + k)  # noqa: E731
-        return jax.vmap(lambda cell: jax.random.fold_in(of_cell(cell), kind.channel))(jnp.asarray(kind.cells[:, 0]))
+        return jax.vmap(lambda cell: jax.random.fold_in(of_cell(cell), kind.channel))(jnp.asarray(kind.cells))
+
+
+def as_array(cells: int, kinds: Sequence[Kind], counts: Sequence[Array]) -> Array:
+    """The channels of all kinds as in `NoisyState.n`."""
+    n = jnp.zeros((cells, max(kind.end for kind in kinds)), counts[0].dtype)
+    for kind, x in zip(kinds, counts, strict=True):
+        n = n.at[kind.place].set(x.reshape(len(x), -1))
+    return n
 
 
 def with_random_steps(circuit: Circuit, kinds: Sequence[Kind], c: RandomChannels, now: Counted, V: Array, k: Any, dt: float) -> Counted:
     """The channels after step k, at the potentials V (mV), and their gates with them."""
-    parts, n = zip(circuit.membranes, split(circuit, V), split(circuit, now.y.Ca), strict=True), now.n
+    parts, after = zip(circuit.membranes, split(circuit, V), split(circuit, now.y.Ca), strict=True), []
     targets = [tuple(kinetics(circuit, *part))[1] for part in parts]
     inf, τ = (lax.stop_gradient([x[i] for x in targets]) for i in (0, 1))
-    for kind in kinds:
+    for kind, n in zip(kinds, now.n, strict=True):
         m, h = zip(kind.of(inf), kind.of(τ), strict=True)
-        n = kind.put(n, jax.vmap(partial(random_step, dt=dt))(c.keys(kind, c.key, k), kind.counts(n), m, h))
-    return with_gates(kinds, Counted(now.y, n))
+        after.append(jax.vmap(partial(random_step, dt=dt))(c.keys(kind, c.key, k), n, m, h))
+    return with_gates(kinds, Counted(now.y, tuple(after)))
 
 
 def with_gates(kinds: Sequence[Kind], now: Counted) -> Counted:
     """The gates that channels have together, with m such that m^p h^q of them are open."""
     x = list(now.y.x)
-    for kind in kinds:
-        n = kind.counts(now.n)
+    for kind, n in zip(kinds, now.n, strict=True):
         opened, available, all_ = n[:, -1, -1], n[:, :, -1].sum(1), n.sum((1, 2))
         shares = opened / jnp.maximum(available, 1), available / all_
         for i, gates, share in zip(kind.rows, kind.gates, shares, strict=True):
@@ -392,28 +399,29 @@ def with_gates(kinds: Sequence[Kind], now: Counted) -> Counted:
     return Counted(now.y._replace(x=tuple(x)), now.n)
 
 
-def drawn(circuit: Circuit, kinds: Sequence[Kind], c: RandomChannels, y: Working, old: Any) -> Counted:
+def drawn(kinds: Sequence[Kind], c: RandomChannels, y: Working, old: Any) -> Counted:
     """The start of a run: channels drawn from the gates, or the old ones where the gates are theirs."""
-    n = jnp.zeros((len(circuit.rows), max(kind.columns.max() + 1 for kind in kinds)), y.V.dtype)
+    fresh = []
     for kind in kinds:
         some = [(x, jnp.ones_like(x)) for x in lax.stop_gradient(kind.of(y.x))]
-        closed = kind.counts(n).at[:, 0, 0].set(jnp.asarray(c.N[kind.membrane][kind.channel], n.dtype))
+        N = jnp.asarray(c.N[kind.membrane][kind.channel], y.V.dtype)
+        closed = jnp.zeros((len(kind.cells), *(i + 1 for i in kind.gates)), N.dtype).at[:, 0, 0].set(N)
         keys = c.keys(kind, jax.random.fold_in(c.key, START), 0)
-        n = kind.put(n, jax.vmap(partial(random_step, dt=jnp.inf))(keys, closed, *some))
-    same_kinds = old is not None and old.shape == n.shape
-    return with_gates(kinds, Counted(y, gone_on(kinds, y, n, jnp.asarray(old, n.dtype)) if same_kinds else n))
+        fresh.append(jax.vmap(partial(random_step, dt=jnp.inf))(keys, closed, *some))
+    if old is not None and old.shape[-1] == max(kind.end for kind in kinds):
+        fresh = gone_on(kinds, y, fresh, [kind.counts(jnp.asarray(old, y.V.dtype)) for kind in kinds])
+    return with_gates(kinds, Counted(y, tuple(fresh)))
 
 
-def gone_on(kinds: Sequence[Kind], y: Working, fresh: Array, old: Array) -> Array:
+def gone_on(kinds: Sequence[Kind], y: Working, fresh: Sequence[Array], old: Sequence[Array]) -> list[Array]:
     """The old channels of the cells in which they are as many as asked for and have the gates of the state, else the fresh ones."""
-    theirs, n = with_gates(kinds, Counted(y, old)).y.x, fresh
-    for kind in kinds:
-        a, b = kind.counts(old), kind.counts(fresh)
+    theirs, found = with_gates(kinds, Counted(y, tuple(old))).y.x, []
+    for kind, a, b in zip(kinds, old, fresh, strict=True):
         same = a.sum((1, 2)) == b.sum((1, 2))
         for x, wanted in zip(kind.of(theirs), kind.of(y.x), strict=True):
             same &= jnp.abs(x - wanted) < EDGE
-        n = kind.put(n, jnp.where(same[:, None, None], a, b))
-    return n
+        found.append(jnp.where(same[:, None, None], a, b))
+    return found
 
 
 def numbers_of_channels(model: Model, channels: Mapping[str, float]) -> tuple[tuple[np.ndarray | None, ...], ...]:

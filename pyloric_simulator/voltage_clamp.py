@@ -197,7 +197,7 @@ def clamp_family(
 
 
 # %%
-HELD = 4000  # steps, in which a potential is held
+HELD = 2000  # steps, in which a potential is held
 LONG = 25.0  # time constants, after which a gate has settled
 SETTLED = 20.0  # time constants of activation before a test pulse is read
 AVAILABLE, INACTIVATED = -150.0, 100.0  # mV, prepulses after which all and no channels are available
