@@ -10,20 +10,25 @@ def cells_table() -> str:
     import numpy as np
     from speed import MS, call, paper
 
-    from pyloric_simulator.components import Cell, Network, Prinz2003
-    from pyloric_simulator.experiments import converted, network_of
+    from pyloric_simulator.components import Cell, Network, Prinz2003, Synapse
     from pyloric_simulator.prinz2004 import neuron_models
 
+    def cell(row: str) -> Cell:
+        """A cell of the table, as a list of channels."""
+        return Cell([getattr(Prinz2003, name)(g) for name, g in neuron_models.loc[row].items()], calcium=Prinz2003.calcium)
+
     circuit = paper()
-    start = circuit.get_thermalization(store=None)
-    network = network_of(circuit)
-    one = Cell([getattr(Prinz2003, name)(g) for name, g in neuron_models.loc["AB/PD 2"].items()], calcium=Prinz2003.calcium)
+    start, kinds = circuit.get_thermalization(store=None), circuit.circuit.transmitters
+    joined = zip(circuit.circuit.synapses, circuit.params.gs, strict=True)
+    synapses = [Synapse(circuit.labels[s.pre], circuit.labels[s.post], kinds[s.transmitter], float(g)) for s, g in joined]
+    network = Network({"AB/PD": cell("AB/PD 2"), "LP": cell("LP 4"), "PY": cell("PY 1")}, synapses)
+    one = cell("AB/PD 2")
     many = {n: Network({"cell": one}, sizes={"cell": n}) for n in (1, 100, 1000, 10_000)}
     spread = {n: m.cold._replace(V=m.cold.V + 1e-3 * np.arange(n)) for n, m in many.items()}
     span = {1: MS, 100: 200, 1000: 100, 10_000: 20}
     times = take_turns({
         "three-cell circuit, `Prinz2004`": call(circuit, start, 5 * MS),
-        "three-cell circuit, `Network`": call(network, converted(circuit, network, start), 5 * MS),
+        "three-cell circuit, `Network`": call(network, start, 5 * MS),
         "one cell, `Prinz2004`": call(paper(1), paper(1).get_thermalization(store=None)),
         **{f"{n:,} different cells, `Network`": call(m, spread[n], span[n]) for n, m in many.items()},
     })  # fmt: skip

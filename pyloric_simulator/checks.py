@@ -863,21 +863,6 @@ def values_of_protocol(what: str, f: Any) -> None:
             )
 
 
-def drive(d: Any, n: int, cells: int, clamped: Sequence[int]) -> None:
-    """What acts on a network during n steps has the shapes that the steps ask for."""
-    wanted = {"I": (n + 1, cells), "G": (n + 1, cells), "V": (2 * n + 1, len(clamped))}
-    for name, (least, width) in wanted.items():
-        x = getattr(d, name)
-        if x is not None and (np.ndim(x) != 2 or np.shape(x)[1] != width or np.shape(x)[0] < least):
-            raise ValueError(f"drive.{name} has shape {np.shape(x)}; it must be ({least}, {width}) for {n} steps. Sample it longer.")
-    if (d.V is None) != (not clamped):
-        raise ValueError(f"clamped is {tuple(clamped)}, and drive.V {'missing' if d.V is None else 'there'}; both go together. Give both.")
-    if d.N is not None and d.key is None:
-        raise ValueError("drive.N is there, and drive.key is None; random channels need a key. Give jax.random.key(0).")
-    if any(not 0 <= i < cells for i in clamped):
-        raise ValueError(f"clamped is {tuple(clamped)}; there are the cells 0 to {cells - 1}. Name some of these.")
-
-
 def levels(what: str, values: Any, unit: str) -> np.ndarray:
     """A list of finite numbers."""
     x = np.atleast_1d(np.asarray(numbers(what, values), float))

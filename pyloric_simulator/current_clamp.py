@@ -117,9 +117,8 @@ def potentials(params: Params, start: State, I: Array, *, cell: int, grid: Grid,
 def responses(s: Setup, cell: int, levels: np.ndarray, in_turn: bool = False) -> np.ndarray:
     """`potentials` of a cell at currents (nA) into it, compiled."""
     with precision(s.model.dtype):
-        start = type(s.start)(*(np.asarray(x, s.model.dtype) for x in s.start))
         I = s.into(cell, jnp.asarray(levels))
-        return np.asarray(potentials(s.model.params, start, I, cell=cell, grid=s.grid, dt=s.dt, in_turn=in_turn))
+        return np.asarray(potentials(s.model.params, s.start, I, cell=cell, grid=s.grid, dt=s.dt, in_turn=in_turn))
 
 
 def set_up_for_spikes(model: Any, duration: float, state: Any, dt: float | None) -> Setup:

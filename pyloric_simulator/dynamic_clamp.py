@@ -56,9 +56,10 @@
 # %%
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -79,9 +80,7 @@ from .prinz2004 import (
     Working,
     activating,
     cold_start,
-    conductances,
     filled_to,
-    inactivating,
     join,
     kinetics,
     precision,
@@ -92,19 +91,18 @@ from .protocols import (
     Drive,
     Setup,
     cell_number,
+    commanded,
     compiled_driven,
     injected,
     membrane_of,
     model_of,
-    plausible_potentials,
     run,
-    sampled,
     set_up,
     start_of,
 )
 from .recording import check_commands
 from .schedule import Grid
-from .voltage_clamp import with_one_channel
+from .voltage_clamp import open_share, with_one_channel
 
 # %% [markdown]
 # ## The model with additions
@@ -120,16 +118,11 @@ class Extended(Model):
     """A model with channels or synapses that a dynamic clamp adds; it has no thermalized start."""
 
     starts_thermalized = False
+    about: Any = None  # what files say about the model, and what is added
 
     def __init__(self, model: Model, params: Params, added: Sequence[str]) -> None:
-        self.given, self.added = model, tuple(added)
-        self.params, self.cold, self.dtype = params, cold_start(params.circuit), model.dtype
-        self.labels = tuple(p.label for p in params.circuit.populations)
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What files say about the model, and what is added."""
-        return self.given.about | {"added": list(self.added)}
+        self.labels, self.dtype = tuple(p.label for p in params.circuit.populations), model.dtype
+        self.params, self.cold, self.about = params, cold_start(params.circuit), model.about | {"added": list(added)}
 
 
 def density_of(placed: Placed, membrane: Membrane) -> float:
@@ -137,35 +130,28 @@ def density_of(placed: Placed, membrane: Membrane) -> float:
     return placed.uS / (membrane.constants.A * CM2_MS_TO_US) if placed.density is None else placed.density  # type: ignore[operator]
 
 
-def with_channels(params: Params, population: int, channels: Sequence[Placed]) -> Params:
-    """The numbers of a circuit in which the cells of a population have more channels."""
-    c = params.circuit
-    of = [c.membranes[p.membrane] for p in c.populations]
-    old = of[population]
-    of[population] = old._replace(channels=(*old.channels, *(p.channel for p in channels)))
-    membranes, n = tuple(dict.fromkeys(of)), len(old.channels)
-    populations = tuple(p._replace(membrane=membranes.index(m)) for p, m in zip(c.populations, of, strict=True))
-    g = filled_to(np.asarray(params.g), (len(of), max(len(m.channels) for m in membranes)))
-    g[population, n : n + len(channels)] = [density_of(p, old) for p in channels]
-    return params.replace(g=g, circuit=c._replace(populations=populations, membranes=membranes))
+def with_cells(params: Params, population: int, channels: Sequence[Placed], recorded: bool) -> Params:
+    """The numbers of a circuit with more channels in a population, and with a cell without channels whose terminals are those of one there."""
+    c, populations = params.circuit, params.circuit.populations
+    of = [c.membranes[p.membrane] for p in populations]
+    own, g = of[population], [[*x[: len(m.channels)]] for x, m in zip(np.asarray(params.g), of, strict=True)]
+    of[population] = own._replace(channels=(*own.channels, *(p.channel for p in channels)))
+    g[population] += [density_of(p, own) for p in channels]
+    if recorded:
+        populations = (*populations, Population(RECORDING, "", 1))
+        of, g = [*of, own._replace(channels=(), pool=False)], [*g, []]
+    membranes, width = tuple(dict.fromkeys(of)), max(map(len, g))
+    populations = tuple(p._replace(membrane=membranes.index(m)) for p, m in zip(populations, of, strict=True))
+    filled = np.array([x + [0.0] * (width - len(x)) for x in g])
+    return params.replace(g=filled, circuit=c._replace(populations=populations, membranes=membranes))
 
 
-def with_recorded_cell(params: Params, population: int) -> Params:
-    """The numbers of a circuit with one more cell, without channels; its terminals are those of a cell of a population."""
-    c = params.circuit
-    bare = c.membranes[c.populations[population].membrane]._replace(channels=(), pool=False)
-    more = Population(RECORDING, "", 1, 1, len(c.membranes))
-    circuit = c._replace(populations=(*c.populations, more), membranes=(*c.membranes, bare))
-    return params.replace(g=filled_to(np.asarray(params.g), (len(circuit.populations), np.shape(params.g)[1])), circuit=circuit)
-
-
-def with_synapses(params: Params, synapses: Sequence[Synapse], terminals: dict[tuple[int, int], str]) -> Params:
+def with_synapses(params: Params, synapses: Sequence[Synapse], terminals: Mapping[tuple[int, int], str]) -> Params:
     """The numbers of a circuit with more synapses; terminals: names of those that are there, by population and transmitter."""
     c, gs, gz = params.circuit, [*np.asarray(params.gs)], [*np.asarray(params.gz)]
     place = {p.label: i for i, p in enumerate(c.populations)}
     for s in synapses:
-        pre, post = place[s.pre], place[s.post]
-        field = "kinds" if isinstance(s.kind, Kinetic) else "transmitters"
+        pre, post, field = place[s.pre], place[s.post], "kinds" if isinstance(s.kind, Kinetic) else "transmitters"
         known = tuple(dict.fromkeys([*getattr(c, field), s.kind]))
         c, kind = c._replace(**{field: known}), known.index(s.kind)
         if isinstance(s.kind, Kinetic):
@@ -178,12 +164,9 @@ def with_synapses(params: Params, synapses: Sequence[Synapse], terminals: dict[t
 
 def with_additions(model: Model, population: int, channels: Sequence[Placed], synapses: Sequence[Synapse]) -> Extended:
     """The model with more channels in a population, more synapses, and the cell that is a recording if a synapse names it."""
-    membrane = model.circuit.membranes[model.circuit.populations[population].membrane]
-    params = with_channels(model.params, population, channels)
-    if any(s.pre == RECORDING for s in synapses):
-        params = with_recorded_cell(params, population)
+    params = with_cells(model.params, population, channels, any(s.pre == RECORDING for s in synapses))
     params = with_synapses(params, synapses, {(row, kind): name for name, row, kind in model.ends})
-    added = [f"{p.channel.name}({density_of(p, membrane):g}) in {model.labels[population]}" for p in channels]
+    added = [f"{p.channel.name} in {model.labels[population]}, {p.density} mS/cm² or {p.uS} µS" for p in channels]
     return Extended(model, params, added + [f"{s.kind.name} from {s.pre} to {s.post}, {strength(s):g} nS" for s in synapses])
 
 
@@ -197,47 +180,34 @@ def with_additions(model: Model, population: int, channels: Sequence[Placed], sy
 # %%
 def steady(circuit: Circuit, V: Array, Ca: Array) -> Any:
     """The state at V (mV) and Ca (µM), (cell,) each, in which all gates have settled."""
-    found = []
-    for membrane, V_i, Ca_i in zip(circuit.membranes, split(circuit, V), split(circuit, Ca), strict=True):
-        (s, _), (x, _) = kinetics(circuit, membrane, V_i, Ca_i)
-        found.append((s, x))
-    s, x = zip(*found, strict=True)
+    parts = zip(circuit.membranes, split(circuit, V), split(circuit, Ca), strict=True)
+    s, x = zip(*([target for target, _ in kinetics(circuit, *part)] for part in parts), strict=True)
     return unpack(circuit, Working(V, Ca, join(circuit, s, 1), x, starts(circuit).T if circuit.kinetic else None))
 
 
 def there(circuit: Circuit) -> Any:
     """1 for all numbers of a state, and 0 where cells with fewer gates or synapses than others are filled up."""
-    gates = (len(activating(m)) + len(inactivating(m)) for m in circuit.membranes)
-    x = tuple(jnp.ones((n, len(cells))) for n, cells in zip(gates, circuit.groups, strict=True))
-    one = jnp.ones(len(circuit.rows))
-    return unpack(circuit, Working(one, one, jnp.ones((len(circuit.transmitters), len(one))), x, jnp.asarray(used(circuit), float)))
+    cold, of = cold_start(circuit), [circuit.membranes[circuit.populations[i].membrane] for i in circuit.rows]
+    m = np.array([[i < len(activating(x)) for i in range(cold.m.shape[1])] for x in of], float).reshape(cold.m.shape)
+    y = jax.tree.map(np.ones_like, cold)._replace(m=m, h=cold.h)
+    return y._replace(z=used(circuit).T) if circuit.kinetic else y
 
 
-NOTHING = np.zeros((0, 0))  # in the place of a variable that a state does not have
-
-
-def missing(old: Circuit, new: Circuit) -> dict[str, np.ndarray]:
-    """Which numbers of a state of a circuit with additions are not in one of the circuit without them."""
-    before, after = (there(c)._asdict() for c in (old, new))
-    return {name: np.asarray(x) > filled_to(np.asarray(before.get(name, NOTHING)), x.shape) for name, x in after.items()}
-
-
-def is_like(y: Any, like: Any) -> bool:
-    """Whether something is a state of the shapes of another one."""
-    return isinstance(y, type(like)) and all(np.shape(a) == np.shape(b) for a, b in zip(y, like, strict=True))
+def padded(y: Any, name: str, like: Any) -> np.ndarray:
+    """A variable of a state filled up with 0 to the shape of another one; all 0 if the state does not have it."""
+    return filled_to(np.asarray(getattr(y, name, np.zeros([0] * like.ndim))), like.shape)
 
 
 def started(model: Model, new: Extended, state: Any, V: Array) -> Any:
     """A state of a model in one with additions, or one of the latter as it is; V: (1,) mV of a recorded cell, or (0,) without one."""
-    added = missing(model.circuit, new.circuit)
-    goes_on = is_like(state, new.cold) and any(np.asarray(getattr(state, name))[x].any() for name, x in added.items())
-    if goes_on or (is_like(state, new.cold) and not is_like(state, model.cold)):
+    before = there(model.circuit)
+    missing = {name: np.asarray(x) > padded(before, name, x) for name, x in there(new.circuit)._asdict().items()}
+    fits = isinstance(state, type(new.cold)) and [np.shape(x) for x in state] == [np.shape(x) for x in new.cold]
+    if fits and any(np.asarray(getattr(state, name))[x].any() for name, x in missing.items()):
         return start_of(new, state)
-    y = start_of(model, state)._asdict()
-    V, Ca = (jnp.concatenate([jnp.asarray(a), jnp.asarray(b)]) for a, b in ((y["V"], V), (y["Ca"], new.cold.Ca[len(y["Ca"]) :])))
-    settled = steady(new.circuit, V, Ca)._asdict()
-    kept = {name: filled_to(np.asarray(y.get(name, NOTHING)), x.shape) for name, x in settled.items()}
-    return type(new.cold)(**{name: np.where(added[name], x, kept[name]) for name, x in settled.items()})
+    y = start_of(model, state)
+    settled = steady(new.circuit, jnp.append(y.V, V), jnp.append(y.Ca, new.cold.Ca[len(y.Ca) :]))
+    return type(settled)(**{name: np.where(missing[name], x, padded(y, name, x)) for name, x in settled._asdict().items()})
 
 
 # %% [markdown]
@@ -252,8 +222,7 @@ def driven_conductance(model: Model, cell: int, placed: Placed, V: Array, s: Set
     params = with_one_channel(model, cell, placed.channel)
     start = steady(params.circuit, V[:1], jnp.full(1, membrane.constants.Ca_rest))
     y = compiled_driven(params, start, Drive(0.0, V=V[:, None]), None, grid=Grid(0, 1, len(s.steps) - 1), clamped=(0,), dt=s.dt)
-    g = density_of(placed, membrane) * membrane.constants.A * CM2_MS_TO_US
-    G = conductances(params.circuit.only, [g], jnp.concatenate([y.m[:, 0], y.h[:, 0]], 1).T)[0]
+    G = open_share(params, y) * (density_of(placed, membrane) * membrane.constants.A * CM2_MS_TO_US)
     return G, G * E
 
 
@@ -277,7 +246,7 @@ def dynamic_clamp(
     clamped = (len(new.rows) - 1,) if RECORDING in new.labels else ()
     s = set_up(new, t, new.cold, dt, t0)
     with precision(model.dtype):
-        V = jnp.zeros(0) if recording is None else recorded_potential(recording, s)
+        V = jnp.zeros(0) if recording is None else commanded("the recording", recording, s)
         s = s._replace(start=started(model, new, state, V[: len(clamped)]))
         I, G = injected(s, I_ext), None
         for x in channels if recording is not None else ():
@@ -285,13 +254,6 @@ def dynamic_clamp(
             more, J = (x[:, None] * mine for x in driven_conductance(model, number, x, V, s))
             G, I = more if G is None else G + more, I + J
         return run(s, Drive(I, G, V[:, None] if clamped else None), clamped)
-
-
-def recorded_potential(recording: Any, s: Setup) -> Array:
-    """A recording (mV) at the half steps."""
-    V = sampled("the recording", recording, s.halves, s.last)
-    plausible_potentials("the largest potential of the recording", np.asarray(V))
-    return V
 
 
 def check_additions(model: Model, cell: int, channels: Sequence[Placed], synapses: Sequence[Synapse], driven: bool) -> None:

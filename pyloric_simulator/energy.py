@@ -51,7 +51,6 @@ from jax import Array
 
 from . import checks
 from .components import GHK
-from .protocols import membrane_of, millivolts
 from .prinz2004 import (
     DEFAULT_DT,
     MS_PER_S,
@@ -69,6 +68,7 @@ from .prinz2004 import (
     precision,
     prepare,
 )
+from .protocols import membrane_of, millivolts
 from .results import SimResult
 from .rhythm import bursts, spikes
 from .scale import SAMPLING, suspicion

@@ -187,10 +187,10 @@ def kinetic_rate(circuit: Any, V: Array, z: Array) -> Array:
     return rate
 
 
-def exponential_step(f: Callable[[Array], Array], x: Array, h: float) -> Array:
-    """x after a time h of dx/dt = f(x), f acting element by element, {eq}`eq-rosenbrock`."""
-    slope, a = jax.jvp(f, (x,), (jnp.ones_like(x),))
-    return x + h * slope * exprel(a * h)
+def exponential_step(f: Callable[[Any], Any], x: Any, h: float) -> Any:
+    """x, an array or several, after a time h of dx/dt = f(x), f acting element by element, {eq}`eq-rosenbrock`."""
+    slope, a = jax.jvp(f, (x,), (jax.tree.map(jnp.ones_like, x),))
+    return jax.tree.map(lambda x, slope, a: x + h * slope * exprel(a * h), x, slope, a)
 
 
 def kinetic_step(circuit: Any, V: Array, z: Any, h: float) -> Any:

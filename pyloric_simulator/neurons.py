@@ -59,7 +59,7 @@ from jax import Array, lax
 from . import checks
 from .config import load_settings
 from .inputs import Samples, current, pure_current
-from .kinetics import exprel
+from .junctions import exponential_step
 from .lif import check_elementwise, heaviside
 from .prinz2004 import DEFAULT_ATOL, DEFAULT_DT, DEFAULT_RTOL, adaptively, input_at, precision
 from .results import SPIKE_THRESHOLD, Result, local_maxima, run_of
@@ -151,9 +151,7 @@ class Running(NamedTuple):
 def advance_block(equations: Equations, names: tuple[str, ...], y: Any, I: Any, p: Any, h: float) -> Any:
     """The state of one cell after a time h in which only these variables move, {eq}`eq-rosenbrock`."""
     f = lambda x: equations.slopes(y._replace(**dict(zip(names, x, strict=True))), I, p, names)  # noqa: E731
-    x = tuple(getattr(y, name) for name in names)
-    slope, a = jax.jvp(f, (x,), (tuple(map(jnp.ones_like, x)),))
-    after = [x + h * s * exprel(a * h) for x, s, a in zip(x, slope, a, strict=True)]
+    after = exponential_step(f, tuple(getattr(y, name) for name in names), h)
     return y._replace(**dict(zip(names, after, strict=True)))
 
 

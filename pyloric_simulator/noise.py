@@ -64,7 +64,6 @@ from .prinz2004 import (
     activating,
     covered_exactly,
     inactivating,
-    join,
     kinetics,
     precision,
     split,
@@ -219,26 +218,35 @@ class Kind(NamedTuple):
     channel: int  # its number in the membrane
     gates: tuple[int, int]  # how many gates of activation and of inactivation it has
     rows: tuple[int | None, int | None]  # of m and h among all gates of the membrane
+    cells: np.ndarray  # (cell,) that have it
+    place: tuple[Any, Any]  # rows and columns of `NoisyState.n`
+    end: int  # the column behind it
 
-    @property
-    def states(self) -> int:
-        """How many states a channel has."""
-        return (self.gates[0] + 1) * (self.gates[1] + 1)
-
-    def of(self, gates: Array) -> list[Array]:
-        """Its m and h from those of all channels, (gate, cell); 1 for a gate that it does not have."""
+    def of(self, x: Sequence[Array]) -> list[Array]:
+        """Its m and h from those of all channels, for each membrane (gate, cell); 1 for a gate that it does not have."""
+        gates = x[self.membrane]
         return [jnp.ones_like(gates[0]) if i is None else gates[i] for i in self.rows]
+
+    def counts(self, n: Array) -> Array:
+        """How many channels of a cell have so many open gates, (cell, open m, open h)."""
+        return n[self.place].reshape(-1, *(i + 1 for i in self.gates))
 
 
 def kinds_of(circuit: Circuit, N: Any) -> list[Kind]:
     """All kinds that are counted; N: as `RandomChannels.N`."""
     found = []
-    for i, (membrane, numbers) in enumerate(zip(circuit.membranes, N, strict=True)):
+    for i, (membrane, cells, numbers) in enumerate(zip(circuit.membranes, circuit.groups, N, strict=True)):
         m, h = ([c.name for c in names(membrane)] for names in (activating, inactivating))
-        for k, c in enumerate(membrane.channels):
-            if numbers[k] is not None:
+        place = 0
+        for k, (c, number) in enumerate(zip(membrane.channels, numbers, strict=True)):
+            if number is not None:
                 rows = m.index(c.name) if c.m else None, len(m) + h.index(c.name) if c.h else None
-                found.append(Kind(i, k, (c.p if c.m else 0, c.q if c.h else 0), rows))
+                gates = c.p if c.m else 0, c.q if c.h else 0
+                end = place + (gates[0] + 1) * (gates[1] + 1)
+                all_alike = len(cells) == len(circuit.rows)
+                where = (slice(None), slice(place, end)) if all_alike else (cells[:, None], np.arange(place, end)[None])
+                found.append(Kind(i, k, gates, rows, cells, where, end))
+                place = end
     return found
 
 
@@ -321,7 +329,7 @@ class Counted(NamedTuple):
     """The state of a run in which channels are counted."""
 
     y: Working
-    n: tuple[Array, ...]  # for each kind of channel that is counted (cell, open m, open h), how many have so many open gates
+    n: tuple[Array, ...]  # of each kind, as `Kind.counts`
 
 
 START = 2**32 - 1  # in the place of a cell's number, for the keys with which channels are drawn at the start
@@ -338,8 +346,7 @@ class RandomChannels(NamedTuple):
         """Refuse numbers that do not belong to the channels of a circuit."""
         wanted = [[(len(cells),)] * len(m.channels) for m, cells in zip(circuit.membranes, circuit.groups, strict=True)]
         found = [[None if x is None else np.shape(x) for x in numbers] for numbers in self.N]
-        fits = [len(x) for x in found] == [len(x) for x in wanted]
-        if not fits or any(x not in (None, y) for a, b in zip(found, wanted, strict=True) for x, y in zip(a, b, strict=True)):
+        if len(found) != len(wanted) or any(len(a) != len(b) or not {*a} <= {None, *b} for a, b in zip(found, wanted, strict=True)):
             raise ValueError(f"N has the shapes {found}; it must be {wanted}, or None for channels without noise. See numbers_of_channels.")
 
     def joined(self, circuit: Circuit, p: Prepared, f: Flows, y: Working, n: Any, dt: float) -> tuple[Flows, Counted, Callable[[Counted], Any]]:
@@ -352,28 +359,31 @@ class RandomChannels(NamedTuple):
             close=lambda now, k: now._replace(y=f.close(now.y, k)),
             euler=lambda now, k: stepped(now, f.euler(now.y, k), now.y.V, k),
         )
-        seen = lambda now: noisy_state(unpack(circuit, now.y), counts_as_array(circuit, kinds, now.n))  # noqa: E731
-        return around, drawn(circuit, kinds, self, y, n), seen
+        seen = lambda now: noisy_state(unpack(circuit, now.y), as_array(len(y.V), kinds, now.n))  # noqa: E731
+        return around, drawn(kinds, self, y, n), seen
 
-    def keys(self, circuit: Circuit, key: Any, k: Any) -> list[Array]:
-        """The keys of the cells of each membrane for the step k of a run, from one of all cells."""
+    def keys(self, kind: Kind, key: Any, k: Any) -> Array:
+        """The keys for a kind of channel in all cells that have it, for the step k of a run, from one of all cells."""
         of_cell = lambda cell: jax.random.fold_in(jax.random.fold_in(key, cell), self.first + k)  # noqa: E731
-        return [jax.vmap(of_cell)(jnp.asarray(cells)) for cells in circuit.groups]
+        return jax.vmap(lambda cell: jax.random.fold_in(of_cell(cell), kind.channel))(jnp.asarray(kind.cells))
 
 
-def of_channel(keys: Array, channel: int) -> Array:
-    """The keys of one kind of channel from those of the cells."""
-    return jax.vmap(lambda key: jax.random.fold_in(key, channel))(keys)
+def as_array(cells: int, kinds: Sequence[Kind], counts: Sequence[Array]) -> Array:
+    """The channels of all kinds as in `NoisyState.n`."""
+    n = jnp.zeros((cells, max(kind.end for kind in kinds)), counts[0].dtype)
+    for kind, x in zip(kinds, counts, strict=True):
+        n = n.at[kind.place].set(x.reshape(len(x), -1))
+    return n
 
 
 def with_random_steps(circuit: Circuit, kinds: Sequence[Kind], c: RandomChannels, now: Counted, V: Array, k: Any, dt: float) -> Counted:
     """The channels after step k, at the potentials V (mV), and their gates with them."""
-    keys, after = c.keys(circuit, c.key, k), []
-    parts = zip(circuit.membranes, split(circuit, V), split(circuit, now.y.Ca), strict=True)
-    targets = [tuple(map(lax.stop_gradient, tuple(kinetics(circuit, membrane, V_i, Ca_i))[1])) for membrane, V_i, Ca_i in parts]
+    parts, after = zip(circuit.membranes, split(circuit, V), split(circuit, now.y.Ca), strict=True), []
+    targets = [tuple(kinetics(circuit, *part))[1] for part in parts]
+    inf, τ = (lax.stop_gradient([x[i] for x in targets]) for i in (0, 1))
     for kind, n in zip(kinds, now.n, strict=True):
-        m, h = zip(*(kind.of(x) for x in targets[kind.membrane]), strict=True)
-        after.append(jax.vmap(partial(random_step, dt=dt))(of_channel(keys[kind.membrane], kind.channel), n, m, h))
+        m, h = zip(kind.of(inf), kind.of(τ), strict=True)
+        after.append(jax.vmap(partial(random_step, dt=dt))(c.keys(kind, c.key, k), n, m, h))
     return with_gates(kinds, Counted(now.y, tuple(after)))
 
 
@@ -389,49 +399,29 @@ def with_gates(kinds: Sequence[Kind], now: Counted) -> Counted:
     return Counted(now.y._replace(x=tuple(x)), now.n)
 
 
-def drawn(circuit: Circuit, kinds: Sequence[Kind], c: RandomChannels, y: Working, n: Any) -> Counted:
-    """The start of a run: channels drawn from the gates, or those of an earlier run, where the gates are theirs."""
-    keys, fresh = c.keys(circuit, jax.random.fold_in(c.key, START), 0), []
+def drawn(kinds: Sequence[Kind], c: RandomChannels, y: Working, old: Any) -> Counted:
+    """The start of a run: channels drawn from the gates, or the old ones where the gates are theirs."""
+    fresh = []
     for kind in kinds:
-        N, gates = c.N[kind.membrane][kind.channel], lax.stop_gradient(kind.of(y.x[kind.membrane]))
-        closed = jnp.zeros((len(gates[0]), *(x + 1 for x in kind.gates)), gates[0].dtype).at[:, 0, 0].set(jnp.asarray(N, gates[0].dtype))
-        some = tuple((x, jnp.ones_like(x)) for x in gates)
-        fresh.append(jax.vmap(partial(random_step, dt=jnp.inf))(of_channel(keys[kind.membrane], kind.channel), closed, *some))
-    now = Counted(y, tuple(fresh))
-    if n is not None and n.shape[-1] == counts_as_array(circuit, kinds, now.n).shape[-1]:
-        now = gone_on(kinds, now, counts_from_array(circuit, kinds, n))
-    return with_gates(kinds, now)
+        some = [(x, jnp.ones_like(x)) for x in lax.stop_gradient(kind.of(y.x))]
+        N = jnp.asarray(c.N[kind.membrane][kind.channel], y.V.dtype)
+        closed = jnp.zeros((len(kind.cells), *(i + 1 for i in kind.gates)), N.dtype).at[:, 0, 0].set(N)
+        keys = c.keys(kind, jax.random.fold_in(c.key, START), 0)
+        fresh.append(jax.vmap(partial(random_step, dt=jnp.inf))(keys, closed, *some))
+    if old is not None and old.shape[-1] == max(kind.end for kind in kinds):
+        fresh = gone_on(kinds, y, fresh, [kind.counts(jnp.asarray(old, y.V.dtype)) for kind in kinds])
+    return with_gates(kinds, Counted(y, tuple(fresh)))
 
 
-def gone_on(kinds: Sequence[Kind], fresh: Counted, old: tuple[Array, ...]) -> Counted:
+def gone_on(kinds: Sequence[Kind], y: Working, fresh: Sequence[Array], old: Sequence[Array]) -> list[Array]:
     """The old channels of the cells in which they are as many as asked for and have the gates of the state, else the fresh ones."""
-    theirs, found = with_gates(kinds, Counted(fresh.y, old)).y.x, []
-    for kind, a, b in zip(kinds, old, fresh.n, strict=True):
+    theirs, found = with_gates(kinds, Counted(y, tuple(old))).y.x, []
+    for kind, a, b in zip(kinds, old, fresh, strict=True):
         same = a.sum((1, 2)) == b.sum((1, 2))
-        for x, y in zip(kind.of(theirs[kind.membrane]), kind.of(fresh.y.x[kind.membrane]), strict=True):
-            same &= jnp.abs(x - y) < EDGE
+        for x, wanted in zip(kind.of(theirs), kind.of(y.x), strict=True):
+            same &= jnp.abs(x - wanted) < EDGE
         found.append(jnp.where(same[:, None, None], a, b))
-    return Counted(fresh.y, tuple(found))
-
-
-def counts_as_array(circuit: Circuit, kinds: Sequence[Kind], n: Sequence[Array]) -> Array:
-    """The channels of all cells as in `NoisyState.n`."""
-    rows = []
-    for i, cells in enumerate(circuit.groups):
-        mine = [x.reshape(len(x), -1) for kind, x in zip(kinds, n, strict=True) if kind.membrane == i]
-        rows.append(jnp.concatenate([jnp.zeros((len(cells), 0), n[0].dtype), *mine], 1))
-    width = max(x.shape[1] for x in rows)
-    return join(circuit, [jnp.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in rows])
-
-
-def counts_from_array(circuit: Circuit, kinds: Sequence[Kind], array: Array) -> tuple[Array, ...]:
-    """The inverse of `counts_as_array`."""
-    parts, places, found = split(circuit, array), [0] * len(circuit.membranes), []
-    for kind in kinds:
-        a = places[kind.membrane]
-        places[kind.membrane] = a + kind.states
-        found.append(parts[kind.membrane][:, a : a + kind.states].reshape(-1, *(x + 1 for x in kind.gates)))
-    return tuple(found)
+    return found
 
 
 def numbers_of_channels(model: Model, channels: Mapping[str, float]) -> tuple[tuple[np.ndarray | None, ...], ...]:

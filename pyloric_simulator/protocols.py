@@ -44,7 +44,7 @@ import pandas as pd
 from jax import Array
 
 from . import checks, circuits
-from .components import Cell, Network
+from .components import model_of, quantity, start_of
 from .inputs import Sampled, Samples, current, run_is_sound, trace_of
 from .prinz2004 import (
     CONSTANTS,
@@ -179,19 +179,6 @@ def evaluated(what: str, f: Any, t: np.ndarray) -> Array:
 
 
 # %%
-def model_of(model: Any) -> Model:
-    """A circuit or a network as it is, a cell as a network of one. Raises TypeError for all else."""
-    checks.model_of_cells(model, (Model, Cell))
-    return Network({"cell": model}) if isinstance(model, Cell) else model
-
-
-def start_of(model: Model, state: Any = None) -> Any:
-    """The start of a run: `state`, or that of the model."""
-    if state is None:
-        return model.get_thermalization() if model.starts_thermalized else model.cold
-    return checks.state(state, model.cold)
-
-
 def cell_number(model: Model, cell: Any) -> int:
     """Number of a cell: a label (its first cell), (label, number), or None in a model of one cell."""
     cells = list(model.cells)
@@ -321,6 +308,12 @@ class Setup(NamedTuple):
         """Currents (…,) nA into one cell and none into the others, (…, cell)."""
         return I[..., None] * (np.arange(len(self.model.rows)) == cell).astype(I.dtype)
 
+    def result(self, states: Any) -> SimResult:
+        """What was recorded; warns (UserWarning) and raises FloatingPointError as a run of the model does."""
+        run_is_sound(states, self.t, self.model.cells)
+        ran = run_of(self.model, DEFAULT_SOLVER, self.steps[0], "of the experiment", dt=self.dt)
+        return SimResult(self.t, states, self.model, run=ran)
+
 
 def set_up(model: Any, t: Any, state: Any, dt: float | None, t0: float) -> Setup:
     """What all experiments need. Raises ValueError or TypeError for arguments that cannot be used."""
@@ -330,7 +323,8 @@ def set_up(model: Any, t: Any, state: Any, dt: float | None, t0: float) -> Setup
     grid, slots = grid_of(t, t0, dt)
     n = grid.first + grid.n * grid.blocks + 1
     allocated(f"a run from {t0:g} to {t[-1]:g} ms with the input of its {n:,} steps", n * (len(model.rows) + 3))
-    return Setup(model, start_of(model, state), t, dt, grid, slots, t0 + dt * np.arange(n))
+    start = start_of(model, state)
+    return Setup(model, type(start)(*(np.asarray(x, model.dtype) for x in start)), t, dt, grid, slots, t0 + dt * np.arange(n))
 
 
 def injected(s: Setup, I_ext: Any) -> Any:
@@ -349,9 +343,17 @@ def injected(s: Setup, I_ext: Any) -> Any:
         checks.protocol("I_ext", I_ext, s.steps[0], s.last)
     I = current(I_ext, model.labels, model.rows, s.t, s.steps[0], scale=None)
     if callable(I):
-        values = jax.vmap(I)(jnp.asarray(s.steps))
-        I = jnp.broadcast_to(values[:, None] if values.ndim == 1 else values, shape)
+        I = jax.vmap(lambda t: jnp.broadcast_to(I(t), shape[1:]))(jnp.asarray(s.steps))
     return plausible("I_ext", I.at(s.steps) if isinstance(I, Samples) else I, model)
+
+
+def commanded(what: str, command: Any, s: Setup) -> Array:
+    """A potential (mV) that is to be held, at the half steps."""
+    V = sampled(what, command, s.halves, s.last)
+    seen = not callable(command) or hasattr(command, "levels")  # by `check_commands`, which warns
+    if not seen or float(np.abs(V).max(initial=0.0)) > POTENTIAL.most:
+        plausible_potentials(f"the largest potential of {what}", np.asarray(V))
+    return V
 
 
 def run(s: Setup, drive: Drive, clamped: tuple[int, ...] = ()) -> SimResult:
@@ -362,11 +364,8 @@ def run(s: Setup, drive: Drive, clamped: tuple[int, ...] = ()) -> SimResult:
         I = np.asarray(drive.I)
         params, start, I, expand = model._without_copies(start, Samples(s.steps, I) if I.ndim == 2 else I)
         drive = Drive(I.values if isinstance(I, Samples) else I)
-    start = type(start)(*(np.asarray(x, model.dtype) for x in start))
     states = compiled_driven(params, start, drive, s.slots, grid=s.grid, clamped=clamped, dt=s.dt)
-    states = jax.tree.map(lambda x: np.asarray(x)[:, expand], states)
-    run_is_sound(states, s.t, model.cells)
-    return SimResult(s.t, states, model, run=run_of(model, DEFAULT_SOLVER, s.steps[0], "of the experiment", dt=s.dt))
+    return s.result(jax.tree.map(lambda x: np.asarray(x)[:, expand], states))
 
 
 # %% [markdown]
@@ -410,10 +409,7 @@ def constant_current(what: str, I: Any, model: Model) -> np.ndarray:
 
 def milliseconds(what: str, time: Any) -> float:
     """How long something lasts (ms); warns (UserWarning) where that looks like seconds."""
-    time = checks.positive(what, time, "ms")
-    if said := suspicion(what, time, DURATION):
-        checks.warn(said)
-    return time
+    return quantity(what, time, DURATION, above=0)
 
 
 def millivolts(what: str, V: Any) -> float:

@@ -1,6 +1,6 @@
 """What was recorded, here or elsewhere, in one form: times in ms, potentials in mV, and the gaps between.
 
-Mechanics of `rhythm`, `losses` and `clamps`. A recording comes from a result of this package, from a table of an amplifier's software,
+Mechanics of `rhythm`, `losses` and the clamps. A recording comes from a result of this package, from a table of an amplifier's software,
 from a file, or as spike times. Its times are read rightly where their meaning is sure, and refused with the cure where it is not; a size
 that belongs to another unit is refused or warned of. Results are in ms and mV by their making.
 """

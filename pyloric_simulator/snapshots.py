@@ -123,9 +123,10 @@ def load_state(path: str | os.PathLike[str], model: Any) -> Snapshot:
         model = model_of(model)
     arrays = checks.snapshot_in(path_of("the snapshot", path))
     text, numbers = described(model)
-    (version, found, t0), fields = arrays.about, arrays.fields
+    version, found, t0 = arrays.about
     checks.same_model(path, (version, found), (SNAPSHOT, json.loads(json.dumps(text))), arrays.numbers, numbers)
-    like = state_like(model, fields)
+    like = state_like(model, arrays.fields)
+    fields = {name: x for name, x in arrays.fields.items() if x.size or name in like._fields}
     checks.same_fields(path, fields, like._fields)
     sound = checks.neuron_state if like is getattr(model, "state", None) else checks.state
     return Snapshot(sound(type(like)(**fields), like), checks.number(f"the time in {path}", t0, "ms"))

@@ -49,7 +49,6 @@ import pandas as pd
 
 from . import checks
 from .components import CELSIUS, Cell, GapJunction, Kinetic, Network, celsius, divided, faster
-from .protocols import allocated, milliseconds, model_of, start_of
 from .kinetics import together
 from .prinz2004 import (
     DEFAULT_DT,
@@ -63,6 +62,7 @@ from .prinz2004 import (
     precision,
     simulate,
 )
+from .protocols import allocated, milliseconds, model_of, start_of
 from .rhythm import begun, bursts, mean_phase, period, spikes
 
 __all__ = ["DIFFUSION", "TYPICAL", "Q10s", "at_temperature", "caplan", "sweep_temperature", "warm"]

@@ -50,53 +50,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jax import Array, lax
+from jax import Array
 
 from . import checks
-from .inputs import run_is_sound
 from .kinetics import at
-from .prinz2004 import (
-    DEFAULT_DT,
-    DEFAULT_SOLVER,
-    Channel,
-    Model,
-    Params,
-    Prepared,
-    SimResult,
-    State,
-    Working,
-    cold_start,
-    conductances,
-    isolated,
-    pack,
-    precision,
-    prepare,
-    relaxed,
-)
+from .prinz2004 import Channel, Model, Params, SimResult, cold_start, conductances, isolated, precision
 from .protocols import (
     EDGE,
     Drive,
     Setup,
     allocated,
     cell_number,
+    commanded,
     injected,
     integrate_driven,
     membrane_of,
     millivolts,
     model_of,
     plausible_potentials,
-    sampled,
     set_up,
 )
 from .recording import check_commands
-from .results import run_of
-from .scale import POTENTIAL
 from .schedule import Grid, Slots
 
 # %% [markdown]
@@ -138,44 +118,29 @@ def slope_of(command: Any, V: Array, s: Setup) -> np.ndarray:
     return np.append(change, last)[np.searchsorted(s.halves, s.t - EDGE)]
 
 
-def commanded(command: Any, s: Setup) -> Array:
-    """A command (mV) at the half steps."""
-    V = sampled("the command", command, s.halves, s.last)
-    seen = not callable(command) or hasattr(command, "levels")  # by `check_commands`, which warns
-    if not seen or float(np.abs(V).max(initial=0.0)) > POTENTIAL.most:
-        plausible_potentials("the largest command", np.asarray(V))
-    return V
-
-
 # %% [markdown]
 # A family of commands is a batch, and one command a family of one. The program is compiled once for all of them.
 
 
 # %%
 @partial(jax.jit, static_argnames=("grid", "clamped", "dt"))
-def batch_of_commands(
-    params: Params, start: State, I: Any, V: Array, slots: Slots | None, *, grid: Grid, clamped: tuple[int, ...], dt: float
-) -> State:
-    """States (command, time, …) under the currents I and the commands V (command, half step) mV."""
-    one = lambda V: integrate_driven(params, start, Drive(I, V=V[:, None]), slots, grid=grid, clamped=clamped, dt=dt)  # noqa: E731
-    found: State = jax.vmap(one)(V)
-    return found
+def compiled_family(params: Params, start: Any, drive: Drive, slots: Slots | None, **run: Any) -> Any:
+    """States (command, time, …); drive.V: (command, half step, clamped cell)."""
+    return jax.vmap(lambda V: integrate_driven(params, start, drive._replace(V=V), slots, **run))(drive.V)
 
 
 def clamped_runs(s: Setup, commands: Sequence[Any], cell: Any, I_ext: Any) -> list[ClampResult]:
     """The runs of one experiment with each of several commands."""
-    model, number = s.model, cell_number(s.model, cell)
+    model, number, results = s.model, cell_number(s.model, cell), []
     allocated(f"a family of {len(commands):,} commands", len(commands) * len(s.halves))
     with precision(model.dtype):
-        V = jnp.stack([commanded(c, s) for c in commands])
-        start = type(s.start)(*(np.asarray(x, model.dtype) for x in s.start))
-        found = batch_of_commands(model.params, start, injected(s, I_ext), V, s.slots, grid=s.grid, clamped=(number,), dt=s.dt)
+        V = jnp.stack([commanded("the command", c, s) for c in commands])
+        drive = Drive(injected(s, I_ext), V=V[:, :, None])
+        found = compiled_family(model.params, s.start, drive, s.slots, grid=s.grid, clamped=(number,), dt=s.dt)
         slopes = [pd.Series(slope_of(c, v, s), s.t) for c, v in zip(commands, V, strict=True)]
-    ran, results = run_of(model, DEFAULT_SOLVER, s.steps[0], "of the experiment", dt=s.dt), []
     for i, slope in enumerate(slopes):
-        states = jax.tree.map(lambda x, i=i: np.asarray(x)[i], found)
-        run_is_sound(states, s.t, model.cells)
-        results.append(ClampResult(s.t, states, model, number, slope, run=ran))
+        result = s.result(jax.tree.map(lambda x, i=i: np.asarray(x)[i], found))
+        results.append(ClampResult(s.t, result.states, model, number, slope, run=result.run))
     return results
 
 
@@ -232,52 +197,49 @@ def clamp_family(
 
 
 # %%
-HELD = 4000  # steps, in which a potential is held
+HELD = 2000  # steps, in which a potential is held
 LONG = 25.0  # time constants, after which a gate has settled
 SETTLED = 20.0  # time constants of activation before a test pulse is read
 AVAILABLE, INACTIVATED = -150.0, 100.0  # mV, prepulses after which all and no channels are available
 
 
-class Alone(NamedTuple):
-    """A cell with one channel, with all of its calcium at rest."""
-
-    channel: Channel
-    params: Params
-    p: Prepared
-    start: Working
-
-    def τ(self, symbol: str, V: Any) -> np.ndarray:
-        """Time constant (ms) of a gate at potentials V (mV)."""
-        V = jnp.asarray(V)
-        return np.asarray(at(getattr(self.channel, symbol).tau, V, jnp.full_like(V, float(self.start.Ca[0]))))
-
-    def held(self, y: Working, V: Any, duration: Any) -> Working:
-        """The state after a time (ms) at the potential V (mV)."""
-        dt = duration / HELD
-        return lax.fori_loop(0, HELD, lambda _, y: relaxed(self.params.circuit, self.p, y, dt), y._replace(V=jnp.full_like(y.V, V)))
-
-    def open(self, y: Working) -> Array:
-        """Share of the channels that are open."""
-        return conductances(self.params.circuit.only, jnp.ones(1), y.x[0])[0][0]
-
-
-def with_one_channel(model: Model, cell: int, channel: Channel, density: float = 1.0) -> Params:
-    """One cell of a model alone, with nothing but a channel (mS/cm²)."""
+def with_one_channel(model: Model, cell: int, channel: Channel) -> Params:
+    """One cell of a model alone, with nothing but a channel of 1 mS/cm², and with its calcium at rest."""
     params = isolated(model.params, [int(model.rows[cell])])
     circuit = params.circuit._replace(transmitters=()).with_membrane(channels=(channel._replace(ion=None),), pool=False)
-    return params.replace(circuit=circuit, g=np.full((1, 1), density))
+    return params.replace(circuit=circuit, g=np.ones((1, 1)))
 
 
-def alone(model: Model, channel: str, cell: Any, symbol: str, inactivating: bool) -> Alone:
-    """A channel of a cell, to be measured without the others."""
+def alone(model: Model, channel: str, cell: Any, symbol: str) -> tuple[Params, Channel]:
+    """A channel of a cell without all others, for a measurement of one of its gates."""
     number = cell_number(model, cell)
     found = {c.name: c for c in membrane_of(model, number).channels}
     checks.choice("channel", channel, found)
     checks.has_gate(channel, symbol, getattr(found[channel], symbol))
-    only = found[channel] if inactivating else found[channel]._replace(h=None)
-    params = with_one_channel(model, number, only)
-    y = pack(params.circuit, jax.tree.map(jnp.asarray, cold_start(params.circuit)))
-    return Alone(only, params, prepare(params, y.V.dtype, DEFAULT_DT), y)
+    only = found[channel] if symbol == "h" else found[channel]._replace(h=None)
+    return with_one_channel(model, number, only), only
+
+
+def slowest(params: Params, gate: Any, V: Any) -> float:
+    """The longest time constant (ms) of a gate at potentials V (mV)."""
+    V = jnp.asarray(V)
+    return float(at(gate.tau, V, jnp.full_like(V, params.circuit.constants.Ca_rest)).max())
+
+
+def open_share(params: Params, y: Any) -> Array:
+    """Share of the channels of `with_one_channel` that are open, from states (…, cell, gate) of the cell: (…)."""
+    gates = jnp.moveaxis(jnp.concatenate([y.m, y.h], -1), -1, 0)
+    return conductances(params.circuit.only, jnp.ones((1, *y.V.shape)), gates)[0][..., 0]
+
+
+def open_after(params: Params, pulses: Sequence[tuple[Any, float]]) -> Array:
+    """Share of the channels of `with_one_channel` that are open after each potential (mV) was held for a time (ms)."""
+    y = jax.tree.map(jnp.asarray, cold_start(params.circuit))
+    for V, duration in pulses:
+        drive = Drive(0.0, V=jnp.broadcast_to(V, (2 * HELD + 1, 1)))
+        ys = integrate_driven(params, y, drive, None, grid=Grid(HELD, 1, 0), clamped=(0,), dt=duration / HELD)
+        y = jax.tree.map(lambda x: x[0], ys)
+    return open_share(params, y)
 
 
 def potentials(levels: Any) -> np.ndarray:
@@ -291,10 +253,10 @@ def activation(model: Any, channel: str, levels: Any, *, cell: Any = None) -> pd
     """m∞ of a channel at potentials (mV), from voltage clamp without inactivation. Raises ValueError if it has no such gate."""
     V, model = potentials(levels), model_of(model)
     with precision(model.dtype):
-        only = alone(model, channel, cell, "m", False)
-        duration = LONG * float(only.τ("m", V).max())
-        share = lambda V: only.open(only.held(only.start, V, duration)) ** (1 / only.channel.p)  # noqa: E731
-        return pd.Series(np.asarray(jax.jit(jax.vmap(share))(jnp.asarray(V))), pd.Index(V, name="V"), name=f"m of {channel}")
+        params, only = alone(model, channel, cell, "m")
+        duration = LONG * slowest(params, only.m, V)
+        share = jax.jit(jax.vmap(lambda V: open_after(params, [(V, duration)]) ** (1 / only.p)))(jnp.asarray(V))
+    return pd.Series(np.asarray(share), pd.Index(V, name="V"), name=f"m of {channel}")
 
 
 def inactivation(model: Any, channel: str, levels: Any, *, cell: Any = None, test: float = 0.0) -> pd.Series:
@@ -302,15 +264,11 @@ def inactivation(model: Any, channel: str, levels: Any, *, cell: Any = None, tes
     V, model = np.concatenate([[AVAILABLE, INACTIVATED], potentials(levels)]), model_of(model)
     test = millivolts("test", test)
     with precision(model.dtype):
-        only = alone(model, channel, cell, "h", True)
-        before = LONG * float(max(only.τ("h", V).max(), only.τ("m", V).max()))
-        during = SETTLED * float(only.τ("m", [test])[0])
-
-        def share(V: Array) -> Array:
-            y = only.held(only.held(only.start, V, before), test, during)
-            return only.open(y) ** (1 / only.channel.q)
-
-        most, least, *found = np.asarray(jax.jit(jax.vmap(share))(jnp.asarray(V)))
+        params, only = alone(model, channel, cell, "h")
+        before = LONG * max(slowest(params, gate, V) for gate in (only.m, only.h))
+        pulse = test, SETTLED * slowest(params, only.m, [test])
+        share = jax.jit(jax.vmap(lambda V: open_after(params, [(V, before), pulse]) ** (1 / only.q)))(jnp.asarray(V))
+    most, least, *found = np.asarray(share)
     return pd.Series((np.array(found) - least) / (most - least), pd.Index(V[2:], name="V"), name=f"h of {channel}")
 
 

@@ -1,5 +1,6 @@
 """Clamps, noise and snapshots, against closed forms and against each other."""
 
+import pickle
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,36 @@ def test_an_added_channel_is_the_cell_with_it() -> None:
     assert on.V.iloc[0].equals(both.V.iloc[-1])
 
 
+def test_additions_to_one_of_several_kinds_of_cells_go_on_and_are_told(tmp_path: Path) -> None:
+    """A gate more than the axon has takes a place that was filled up with 0; with it comes a kinetic synapse of a recording."""
+    model, t = joined(), np.arange(0, 20, 0.5)
+    slow = Kinetic("late", 0, lambda s, V_pre, V_post: (1 - s) / (1 + jnp.exp(-(V_pre + 20) / 5)) - s / 20 + 0 * V_post, start=0.1)
+    more = HH.K._replace(name="more", source="")
+    channel = dynamic_clamp(model, t, more(3), cell="a", state=model.cold)
+    assert channel.states.m.shape[2] == model.cold.m.shape[1]
+    K = float(HH.K.m.inf(jnp.array([-65.0]), jnp.ones(1))[0])
+    np.testing.assert_allclose(channel.m["a", 0, "more"].iloc[0], K)
+    np.testing.assert_array_equal(channel.states.m[0, 1], model.cold.m[1])
+    synapse = dynamic_clamp(model, t, Synapse("recording", "a", slow, 50), recording=-30.0, cell="a", state=model.cold)
+    assert list(synapse.V.columns) == [("a", 0), ("b", 0), ("recording", 0)]
+    for run, added, options in ((channel, more(3), {}), (synapse, Synapse("recording", "a", slow, 50), {"recording": -30.0})):
+        half = dynamic_clamp(model, t[:21], added, cell="a", state=model.cold, **options)
+        on = dynamic_clamp(model, t[20:], added, cell="a", state=half.final_state, t0=t[20], **options)
+        np.testing.assert_array_equal(on.states.V, run.states.V[20:])
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(run)).V, run.V)
+        run.to_csv(tmp_path / "x.csv")
+        assert "added" in (tmp_path / "x.csv").read_text(encoding="utf-8")
+    np.testing.assert_array_equal(model(t, state=model.cold).states.V[0], channel.states.V[0])
+
+
+def test_a_clamped_pacemaker_pulls_its_neighbours_through_gap_junctions() -> None:
+    t, free = np.arange(0, 200, 0.5), Prinz2004({"AB": 1, "PD": 2}, {}, neuron_models.loc[["AB/PD 2", "AB/PD 3"]], ge=5000)
+    held = voltage_clamp(free, t, -75.0, cell="AB")
+    np.testing.assert_array_equal(held.V["AB", 0], -75.0)
+    np.testing.assert_allclose(held.states.V[100:, 1:], -75.0, atol=1.0)
+    np.testing.assert_allclose(held.currents.xs("electrical", axis=1, level="channel").sum(axis=1), 0, atol=1e-6)
+
+
 def test_a_recorded_presynaptic_cell_acts_as_the_cell_itself() -> None:
     t, dt = np.arange(0, 300, 0.5), 0.05
     pair = Network({"pre": burster(), "post": axon()}, [Synapse("pre", "post", GLUTAMATE, 20)])
@@ -357,6 +388,7 @@ def test_the_axon_fires_by_itself_as_often_as_with_exact_channels() -> None:
     counts = np.array([(spikes(t, V) > 50).sum() for V in run.states.V.T]) / 0.4
     assert counts.mean() == pytest.approx(38.8, abs=4 * 4.0 / 5)  # Hz; exact channels, 105 s, ±0.2; of one axon here ±4.0
     o = run.states.m[..., 0] ** 3 * run.states.h[..., 0]
+    np.testing.assert_allclose(run.currents["a", 0, "Na"], 120 * AREA * o[:, 0] * (run.states.V[:, 0] - 50), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(o, run.states.n[..., 7] / 600, atol=1e-12)  # currents are those of the open channels
 
 

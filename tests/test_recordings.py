@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from pyloric_simulator.clamps import voltage_clamp
 
 from pyloric_simulator import cli
 from pyloric_simulator.components import Cell, HodgkinHuxley1952
@@ -20,6 +19,7 @@ from pyloric_simulator.losses import calcium_mismatch, criteria_mismatch, record
 from pyloric_simulator.prinz2004 import Prinz2004
 from pyloric_simulator.recording import as_recording, left_out, pieces, read_recording
 from pyloric_simulator.rhythm import CRITERIA, features, report, summary
+from pyloric_simulator.voltage_clamp import voltage_clamp
 
 # ---------------------------------------------------------------- rhythms that were made
 

@@ -6,11 +6,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from pyloric_simulator.experiments import current_clamp
 
 from pyloric_simulator.adjoint import simulate_with_adjoint
 from pyloric_simulator.components import Cell, HodgkinHuxley1952, Network, Prinz2003
 from pyloric_simulator.config import find_circuit
+from pyloric_simulator.current_clamp import current_clamp
 from pyloric_simulator.inputs import Sampled
 from pyloric_simulator.lif import LIF
 from pyloric_simulator.neurons import Neuron

@@ -3,6 +3,7 @@
 
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,12 +21,8 @@ from pyloric_simulator.components import (
     Kinetic,
     Nernst,
     Network,
-    NetworkResult,
     Prinz2003,
     Synapse,
-    network_currents,
-    network_derivative,
-    simulate_network,
     upstrokes,
 )
 from pyloric_simulator.components import Q10 as Factors
@@ -47,7 +44,17 @@ from pyloric_simulator.losses import prediction_error as steered_error
 from pyloric_simulator.losses import trace_mismatch
 from pyloric_simulator.neurons import Neuron, simulate_neuron
 from pyloric_simulator.parameters import conductance_names, model_with, parameters, with_values
-from pyloric_simulator.prinz2004 import GLUTAMATE, B, Gate, Prinz2004, Transmitter
+from pyloric_simulator.prinz2004 import (
+    GLUTAMATE,
+    B,
+    Gate,
+    Prinz2004,
+    Transmitter,
+    currents,
+    derivative,
+    simulate,
+)
+from pyloric_simulator.results import SimResult
 from pyloric_simulator.sensitivity import sensitivity
 
 from . import Case, mistyped, refused, warned
@@ -64,8 +71,8 @@ AXON = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
 SLOW = Kinetic("slow", 0, lambda s, V_pre, V_post: 1 - s)
 NET = Network({"a": AXON, "b": AXON}, [Synapse("a", "b", GLUTAMATE, 20), Synapse("a", "b", SLOW, 20), GapJunction("a", "b", 10)])
 P, COLD, T = NET.params, NET.cold, np.arange(0, 2, 0.25)
-RUN = NetworkResult(T, type(COLD)(*(np.stack(8 * [x]) for x in COLD)), NET)
 BARE = Network({"a": AXON, "b": AXON})
+RUN = SimResult(T, type(COLD)(*(np.stack(8 * [x]) for x in COLD)), NET)
 CIRCUIT = Prinz2004({"AB/PD 2": 1}, gs={}, ge=0)
 NA = "AB/PD 2 Na"
 
@@ -255,28 +262,28 @@ CASES: dict[str, Case] = {
     "network: dense gap junctions": Case(
         lambda: joined(GapJunction("a", "b", 1), sizes={"a": 10**6, "b": 10**6}), MemoryError, ("2000000 cells", "GB")),
     # states and parameters wherever they enter
-    "params: g of another network": refused(lambda: network_with(g=(np.ones((1, 3)),))(T), "params.g[0] has shape (1, 3)", "(2, 3)"),
-    "params: one gs too many": refused(lambda: network_with(gs=np.ones(2))(T), "params.gs has shape (2,)", "(1,)"),
+    "params: g of another network": refused(lambda: network_with(g=np.ones((1, 3)))(T), "g has shape (1, 3)", "(2, 3)"),
+    "params: one gs too many": refused(lambda: network_with(gs=np.ones(2))(T), "gs has shape (2,)", "(1,)"),
     "params: gs negative": refused(lambda: network_with(gs=np.array([-1.0]))(T), "-1", "not be negative"),
     "params: gs NaN": refused(lambda: network_with(gs=np.array([np.nan]))(T), "nan", "finite"),
-    "params: a table for g": mistyped(lambda: network_with(g=(TABLE,))(T), "DataFrame", "'K'", "only the order counts"),
-    "params: gs with labels": mistyped(lambda: network_with(gs=pd.Series({"a": 1.0}))(T), "Series", "['a']", ".to_numpy()"),
-    "params: g is an array": mistyped(lambda: network_with(g=np.ones((2, 3)))(T), "params.g", "tuple"),
-    "pure: gz of one": refused(lambda: simulate_network(P.replace(gz=np.ones(2)), COLD, T), "params.gz has shape (2,)", "(1,)"),
-    "pure: two groups": refused(lambda: simulate_network(P.replace(g=(*P.g, *P.g)), COLD, T), "2 arrays", "each of the 1 groups"),
-    "pure: params of a circuit": mistyped(lambda: simulate_network(CIRCUIT.params, CIRCUIT.cold, T), "of type Params", "network.params"),
-    "pure: state of a circuit": mistyped(lambda: simulate_network(P, CIRCUIT.cold, T), "type State", "network.cold"),
-    "pure: state None": mistyped(lambda: simulate_network(P, None, T), "NoneType", "network.cold"),
-    "pure: state of one cell": refused(lambda: simulate_network(P, COLD._replace(V=np.zeros(1)), T), "state.V has shape (1,)", "(2,)"),
-    "pure: gates of too many cells": refused(lambda: simulate_network(P, COLD._replace(m=np.zeros((3, 2))), T), "state.m", "(2, 2)"),
-    "pure: truth values in a state": mistyped(lambda: simulate_network(P, COLD._replace(V=np.ones(2, bool)), T), "state.V", "truth values"),
-    "pure: derivative at another state": refused(lambda: network_derivative(P, COLD._replace(z=np.zeros(2))), "state.z", "(2, 1)"),
-    "pure: currents without time": refused(lambda: network_currents(P, COLD), "states.V", "Take one of the same model"),
-    "pure: derivative with a current too many": refused(lambda: network_derivative(P, COLD, np.ones(3)), "(3,)", "() or (2,)"),
+    "params: a table for g": mistyped(lambda: network_with(g=TABLE)(T), "g is a DataFrame", "labels are not read", ".to_numpy()"),
+    "params: gs with labels": mistyped(lambda: network_with(gs=pd.Series({"a": 1.0}))(T), "Series", "labels are not read", ".to_numpy()"),
+    "params: g of each group": refused(lambda: network_with(g=(np.ones((2, 3)),))(T), "g has shape (1, 2, 3)", "(2, 3)"),
+    "pure: gz of one": refused(lambda: simulate(replace(P, gz=np.ones(2)), COLD, T), "params.gz has shape (2,)", "(1,)"),
+    "pure: two groups": refused(lambda: simulate(replace(P, g=np.concatenate([P.g, P.g])), COLD, T), "params.g has shape (4, 3)", "(2, 3)"),
+    "pure: params of a circuit": mistyped(lambda: simulate(CIRCUIT.params, COLD, T), "type KineticState", "this circuit"),
+    "pure: state of a circuit": mistyped(lambda: simulate(P, CIRCUIT.cold, T), "type State", "model.cold"),
+    "pure: state None": mistyped(lambda: simulate(P, None, T), "NoneType", "model.cold"),
+    "pure: state of one cell": refused(lambda: simulate(P, COLD._replace(V=np.zeros(1)), T), "state.V has shape (1,)", "(2,)"),
+    "pure: gates of too many cells": refused(lambda: simulate(P, COLD._replace(m=np.zeros((3, 2))), T), "state.m", "(2, 2)"),
+    "pure: truth values in a state": mistyped(lambda: simulate(P, COLD._replace(V=np.ones(2, bool)), T), "state.V", "truth values"),
+    "pure: derivative at another state": refused(lambda: derivative(P, COLD._replace(z=np.zeros(2))), "state.z", "(2, 1)"),
+    "pure: currents without time": refused(lambda: currents(P, COLD), "state.V", "time"),
+    "pure: derivative with a current too many": refused(lambda: derivative(P, COLD, np.ones(3)), "(3,)", "(2,)"),
     "spikes above text": mistyped(lambda: RUN.spike_times("-10"), "'-10'", "number in mV"),
     "monitor: no function": mistyped(lambda: RUN.monitor(3), "f is 3", "function"),
     "monitor: one cell": refused(lambda: RUN.monitor(lambda y: y.V[:, 0]), "(8,)", "(8, 2)"),
-    "currents of nothing": mistyped(lambda: NET.currents(None), "NoneType", "result.states"),
+    "currents of nothing": mistyped(lambda: NET.currents(None), "NoneType", "result.final_state"),
     "upstrokes: another length": refused(lambda: upstrokes(T, np.zeros(3)), "(3,)", "(8,)"),
     "upstrokes: level NaN": refused(lambda: upstrokes(T, 0 * T, np.nan), "nan", "finite"),
     # equations of one's own

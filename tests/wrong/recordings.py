@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pyloric_simulator.clamps import clamp_family, dynamic_clamp, voltage_clamp
-from pyloric_simulator.experiments import Steps
 
 from pyloric_simulator.components import Cell, HodgkinHuxley1952, Synapse
+from pyloric_simulator.dynamic_clamp import dynamic_clamp
 from pyloric_simulator.losses import (
     calcium_mismatch,
     criteria_mismatch,
@@ -22,9 +21,11 @@ from pyloric_simulator.losses import (
 )
 from pyloric_simulator.plotting import criteria_chart, phase_diagram, raster
 from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004, neuron_models
+from pyloric_simulator.protocols import Steps
 from pyloric_simulator.recording import as_recording, read_recording
 from pyloric_simulator.rhythm import features, is_pyloric, report, summary
 from pyloric_simulator.soft_features import soft_features
+from pyloric_simulator.voltage_clamp import clamp_family, voltage_clamp
 
 from . import Case, mistyped, refused, warned
 

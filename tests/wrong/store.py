@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pyloric_simulator import experiments, files
+from pyloric_simulator import files, snapshots
 from pyloric_simulator.config import find_circuit, load_settings, read_circuit, store_folder, write_circuit
 from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, Prinz2004, Transmitter
 from pyloric_simulator.results import SimResult
@@ -54,9 +54,9 @@ def snapshot(change: Callable[[bytearray], bytes | bytearray]) -> Callable[[], A
 
     def load() -> Any:
         path = new("x.npz")
-        experiments.save_state(path, RESULT)
+        snapshots.save_state(path, RESULT)
         path.write_bytes(change(bytearray(path.read_bytes())))
-        return experiments.load_state(path, PAPER)
+        return snapshots.load_state(path, PAPER)
 
     return load
 
@@ -66,12 +66,12 @@ def with_state(**values: Any) -> Callable[[], Any]:
 
     def load() -> Any:
         path = new("x.npz")
-        experiments.save_state(path, RESULT)
+        snapshots.save_state(path, RESULT)
         with np.load(path) as file:
             arrays = dict(file) | values
         with path.open("wb") as out:
             np.savez(out, **{name: x for name, x in arrays.items() if x is not None})
-        return experiments.load_state(path, PAPER)
+        return snapshots.load_state(path, PAPER)
 
     return load
 
@@ -224,13 +224,13 @@ CASES: dict[str, Case] = STORE_WORDS | {
     "a slice backwards": refused(lambda: RESULT[2:1], "2:1", "its end is before its start"),
     "a slice outside": refused(lambda: RESULT[10:20], "10:20", "0 to 2.5 ms"),
     # snapshots
-    "save_state: no folder": refused(lambda: experiments.save_state(HERE / "no" / "x", RESULT), "must be there", error=FileNotFoundError),
-    "save_state: a folder": refused(lambda: experiments.save_state(HERE, RESULT), "is a directory", error=IsADirectoryError),
-    "save_state: a model": mistyped(lambda: experiments.save_state(HERE / "x", PAPER), "a result of a run"),  # type: ignore[arg-type]
-    "save_state: a number": mistyped(lambda: experiments.save_state(3, RESULT), "3", "pathlib.Path"),  # type: ignore[arg-type]
-    "load_state: no file": refused(lambda: experiments.load_state(HERE / "none", PAPER), "is no file", error=FileNotFoundError),
-    "load_state: a folder": refused(lambda: experiments.load_state(HERE, PAPER), "is no file", error=FileNotFoundError),
-    "load_state: bytes": mistyped(lambda: experiments.load_state(b"x", PAPER), "b'x'"),  # type: ignore[arg-type]
+    "save_state: no folder": refused(lambda: snapshots.save_state(HERE / "no" / "x", RESULT), "must be there", error=FileNotFoundError),
+    "save_state: a folder": refused(lambda: snapshots.save_state(HERE, RESULT), "is a directory", error=IsADirectoryError),
+    "save_state: a model": mistyped(lambda: snapshots.save_state(HERE / "x", PAPER), "a result of a run"),  # type: ignore[arg-type]
+    "save_state: a number": mistyped(lambda: snapshots.save_state(3, RESULT), "3", "pathlib.Path"),  # type: ignore[arg-type]
+    "load_state: no file": refused(lambda: snapshots.load_state(HERE / "none", PAPER), "is no file", error=FileNotFoundError),
+    "load_state: a folder": refused(lambda: snapshots.load_state(HERE, PAPER), "is no file", error=FileNotFoundError),
+    "load_state: bytes": mistyped(lambda: snapshots.load_state(b"x", PAPER), "b'x'"),  # type: ignore[arg-type]
     "load_state: text": refused(snapshot(lambda _: b"text"), "is no snapshot, or is damaged", "save_state"),
     "load_state: nothing": refused(snapshot(lambda _: b""), "is no snapshot, or is damaged"),
     "load_state: half": refused(snapshot(lambda raw: raw[: len(raw) // 2]), "is no snapshot, or is damaged"),
@@ -247,7 +247,7 @@ CASES: dict[str, Case] = STORE_WORDS | {
     "load_state: fewer cells": refused(with_state(**{"state.V": PAPER.cold.V[:1]}), "state.V has shape (1,)", "(3,)"),
     "load_state: without a variable": refused(with_state(**{"state.h": None}), "variables", "'h'"),
     "load_state: another model": refused(
-        lambda: (experiments.save_state(HERE / "s", RESULT), experiments.load_state(HERE / "s", Prinz2004({"LP 1": 1}, {}))),
+        lambda: (snapshots.save_state(HERE / "s", RESULT), snapshots.load_state(HERE / "s", Prinz2004({"LP 1": 1}, {}))),
         "other version, cells",
     ),
 }  # fmt: skip
