@@ -95,15 +95,18 @@ def operations() -> Counter[str]:
     import jax
     import jax.numpy as jnp
 
-    from pyloric_simulator import batch, database
+    from pyloric_simulator import database
+    from pyloric_simulator import lanes as in_lanes
+    from pyloric_simulator.prinz2004 import State, charged, cold_start, relaxed
 
     lanes = 64
     plan = database.planned(range(lanes)).options.plan
     g, gs = (jnp.zeros((lanes, *shape), jnp.float32) for shape in ((3, 8), (7,)))
     with jax.enable_x64(True):
-        p, y = batch.ready(plan, g, gs, batch.State(*(jnp.stack([x] * lanes) for x in batch.cold_start(plan.circuit))))
-        step = jax.make_jaxpr(lambda y, i: batch.staggered(plan.circuit, p, y, i, plan.dt))(y, jnp.int32(1))
-        one = jax.make_jaxpr(batch.exp2)(jnp.zeros(lanes, jnp.float32))
+        c, by = plan.circuit, in_lanes.LANES
+        p, y = in_lanes.ready(plan, g, gs, State(*(jnp.stack([x] * lanes) for x in cold_start(c))))
+        step = jax.make_jaxpr(lambda y: relaxed(c, p, y._replace(V=charged(c, p, y, None, plan.dt, by)), plan.dt, by))(y)
+        one = jax.make_jaxpr(in_lanes.exp2)(jnp.zeros(lanes, jnp.float32))
     found = counted(step.jaxpr, lanes)
     found["others"] -= found["exponentials"] * counted(one.jaxpr, lanes)["others"]
     return found
@@ -139,11 +142,11 @@ def limits_table() -> str:
     import jax.numpy as jnp
     import numpy as np
 
-    from pyloric_simulator import batch
+    from pyloric_simulator.lanes import exp2
 
     small = np.float32(1e-3)
     rates = {
-        "exponentials": rate(lambda x: batch.exp2(x * small)),
+        "exponentials": rate(lambda x: exp2(x * small)),
         "divisions": rate(lambda x: small / (x + 1)),
         "logarithms": rate(lambda x: jnp.log(x + 2)),
         "others": rate(lambda x: x * np.float32(0.999) + small, in_a_row),
