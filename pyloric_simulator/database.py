@@ -57,7 +57,8 @@ import pandas as pd
 from . import __version__, checks
 from .lanes import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, padded
 from .files import remove_drafts, write_whole
-from .prinz2004 import FROM_SETTINGS, SCHEMES, Prinz2004, State, neuron_models, precision
+from .prinz2004 import SCHEMES, Prinz2004, State, neuron_models, precision
+from .thermalization import FROM_SETTINGS
 from .rhythm import FEATURES, MAX_PERIOD_CV, WHY, Measures, verdict, within
 from .scale import DENSITY, SYNAPSE, Scale, suspicion
 from .seals import OF_FACTS, blank, is_intact, is_sealed, sealed

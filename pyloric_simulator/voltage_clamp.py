@@ -73,7 +73,6 @@ from .prinz2004 import (
     Working,
     cold_start,
     conductances,
-    isolated,
     pack,
     precision,
     prepare,
@@ -98,6 +97,7 @@ from .recording import check_commands
 from .results import run_of
 from .scale import POTENTIAL
 from .schedule import Grid, Slots
+from .thermalization import isolated
 
 # %% [markdown]
 # ## Command and current
