@@ -18,6 +18,7 @@ from jax import lax
 from . import checks
 from .inputs import Samples, sampled_at
 
+DEFAULT_RTOL = DEFAULT_ATOL = 1e-6
 MAX_STEPS = 10**8
 FIRST_STEP = 1e-3  # ms, where none can be derived from the slope at the start
 SHORTEST = 4  # the shortest step, in units of the resolution of time

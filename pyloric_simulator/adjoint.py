@@ -101,7 +101,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from . import checks, circuits
-from .inputs import pure_current
+from .inputs import input_at, pure_current
 from .prinz2004 import (
     DEFAULT_DT,
     DEFAULT_SOLVER,
@@ -112,7 +112,6 @@ from .prinz2004 import (
     State,
     Working,
     flows,
-    input_at,
     pack,
     prepare,
     state_of,

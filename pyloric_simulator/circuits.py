@@ -20,6 +20,15 @@ from . import checks
 from .junctions import inlets_of
 from .scale import AREA, DENSITY, POTENTIAL, SYNAPSE, Scale, suspicion
 
+
+class Placed(NamedTuple):
+    """A channel and how much there is of it: the density or the conductance."""
+
+    channel: Any  # `Channel`
+    density: float | None  # mS/cm², cm/s for GHK
+    uS: float | None  # µS
+
+
 # ---------------------------------------------------------------- constants
 
 
@@ -194,6 +203,16 @@ def contradicts(
     return bool(others or checks.closest(row.upper(), known))
 
 
+def cells(
+    labels: Sequence[str], cell_types: Any, g_ion: Any, types: Mapping[str, Any], models: pd.DataFrame, area: float
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Type of each population, and its densities (population, channel) in mS/cm²; area: cm²."""
+    named = named_types(cell_types, labels)
+    kinds, rows = zip(*(cell_type(label, named, types, models) for label in labels), strict=True)
+    told = {label: kind for label, kind in zip(labels, kinds, strict=True) if label not in named}
+    return kinds, membrane_conductances(g_ion, labels, told, rows, types, models, area)
+
+
 # ---------------------------------------------------------------- conductances
 
 
@@ -324,6 +343,19 @@ def synapses(gs: Any, labels: Sequence[str], ends: Sequence[Terminal]) -> dict[t
     found = {pair: float(g) for pair, g in zip(pairs, strengths, strict=True)}
     usual_strengths({f"gs[{pair!r}]": g for pair, g in found.items()})
     return found
+
+
+def joined(
+    gs: Any, sizes: Mapping[str, int], types: Sequence[Any], transmitters: Sequence[Any]
+) -> tuple[list[Terminal], np.ndarray, list[tuple[str, int, int, int]]]:
+    """All terminals; strength (nS) of each synapse; and its terminal, presynaptic population, transmitter and postsynaptic population."""
+    labels = tuple(sizes)
+    ends = terminals(labels, types)
+    end, found = {e.label: e for e in ends}, synapses(gs, labels, ends)
+    for pre, post in found:
+        no_autapse(pre, post, labels[end[pre].population] == post, sizes[post])
+    pairs = [(a, end[a].population, transmitters.index(end[a].transmitter), labels.index(b)) for a, b in found]
+    return ends, np.array(list(found.values()), float), pairs
 
 
 def usual_strengths(found: Mapping[str, float]) -> None:
@@ -497,7 +529,7 @@ def started(params: Any, state: Any, kind: Any, state_of: Any, leading: str | No
     params_fit(params, kind)
     wanted = shapes_of_state(params.circuit)
     state = getattr(state, "plain", state)  # of a run in which channels were counted
-    if not isinstance(state, tuple) or getattr(state, "_fields", None) != tuple(wanted):
+    if getattr(state, "_fields", None) != tuple(wanted):
         raise TypeError(
             f"state is of type {type(state).__name__}; it must be a State of this circuit, such as `model.get_thermalization()`, `model.cold` "
             "or `result.final_state`."

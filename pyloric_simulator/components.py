@@ -63,8 +63,10 @@ import numpy as np
 from jax import Array
 
 from . import checks
+from .circuits import Placed
 from .config import load_settings
 from .kinetics import Function, at, linoid, takes_calcium, value
+from .layout import Connection, Population
 from .portable import Portable
 from .prinz2004 import (
     CHANNELS,
@@ -74,7 +76,6 @@ from .prinz2004 import (
     B,
     Channel,
     Circuit,
-    Connection,
     Constants,
     Curve,
     Gate,
@@ -82,8 +83,6 @@ from .prinz2004 import (
     Model,
     Nernst,
     Params,
-    Placed,
-    Population,
     State,
     Transmitter,
     cold_start,

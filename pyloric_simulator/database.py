@@ -49,9 +49,10 @@ import pandas as pd
 from . import batches, checks
 from .batches import RUN_FILE, Tell, Work, facts_of, load, local_devices, silent, status, usable_labels
 from .lanes import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, padded
-from .prinz2004 import FROM_SETTINGS, SCHEMES, Prinz2004, State, neuron_models, precision
+from .prinz2004 import SCHEMES, Prinz2004, State, neuron_models, precision
 from .rhythm import FEATURES, MAX_PERIOD_CV, MEAN, WHY, Measures, demanded_order, largest_cv, verdict, within
 from .scale import DENSITY, SYNAPSE, Scale, suspicion
+from .thermalization import FROM_SETTINGS
 
 __all__ = [
     "AXES", "COLUMNS", "MEMBRANE", "PAIRS", "POPULATIONS", "RESULTS", "RUN_FILE", "SIZES", "SYNAPSES", "TOTAL", "Summary", "circuit",

@@ -65,26 +65,21 @@ import numpy as np
 from jax import Array
 
 from . import checks
+from .circuits import Placed
 from .components import Kinetic, Synapse, check_channels, check_kind, check_repetitions, strength
 from .junctions import starts, used
+from .layout import Connection, Population, activating, filled_to, join, split
 from .prinz2004 import (
     CM2_MS_TO_US,
     Circuit,
-    Connection,
     Membrane,
     Model,
     Params,
-    Placed,
-    Population,
     SimResult,
     Working,
-    activating,
     cold_start,
-    filled_to,
-    join,
     kinetics,
     precision,
-    split,
     unpack,
 )
 from .protocols import (

@@ -92,7 +92,6 @@ from .prinz2004 import (
     DEFAULT_DT,
     DEFAULT_SOLVER,
     SCHEMES,
-    THERMALIZATION,
     Circuit,
     Flows,
     Params,
@@ -105,6 +104,7 @@ from .rhythm import FEATURES, ROLES, measure, roles, summary
 from .schedule import Grid, Slots, grid_of, recorded
 from .snapshots import described
 from .temperature import TYPICAL, Q10s, warm
+from .thermalization import THERMALIZATION
 
 # %% [markdown]
 # ## What varies

@@ -69,6 +69,14 @@ def sampled_at(t: Any, times: np.ndarray, values: np.ndarray, outside: float | N
     return jax.vmap(at_t, in_axes=1, out_axes=-1)(jnp.asarray(values))
 
 
+def input_at(I: Any, dt: float, t0: float, dtype: Any) -> Callable[[Any], Any]:
+    """A current, () or (cell,) or (step, cell) nA, or a function of t, as a function of the number of the step."""
+    if callable(I):
+        return lambda k: jnp.asarray(I(jnp.asarray(t0, dtype) + dt * jnp.asarray(k, dtype)), dtype)
+    I = jnp.asarray(0.0 if I is None else I, dtype)
+    return (lambda k: I[k]) if I.ndim == 2 else (lambda _: I)
+
+
 # ---------------------------------------------------------------- who gets it
 
 

@@ -93,7 +93,8 @@ def changes(A: Array, h: Any) -> Array:
 
 
 def coupling(circuit: Any, ge: Array, C: Array, h: Any, held: tuple[int, ...] = ()) -> Coupling:
-    """From ge (junction, …) µS, capacitances C (cell, …) nF and half a step h (ms); held: cells that do not follow."""
+    """From ge (junction, …) µS, or one for all, capacitances C (cell, …) nF and half a step h (ms); held: cells that do not follow."""
+    ge = jnp.broadcast_to(ge, (len(circuit.junctions), *ge.shape[1:]))
     n, more, rows = len(circuit.populations), ge.ndim - 1, circuit.rows
     C = as_matrix(C, ge.ndim - C.ndim)
     a, b = (np.array([j[i] for j in circuit.junctions], int) for i in (0, 1))
@@ -137,6 +138,17 @@ def electrical_current(gap: Coupling | None, V: Array) -> Array:
 
 
 # ---------------------------------------------------------------- synapses with an equation of their own
+
+
+class KineticState(NamedTuple):
+    """The state of a circuit with synapses that have an equation of their own."""
+
+    V: Any  # (cell,) mV
+    Ca: Any  # (cell,) µM
+    s: Any  # (cell, transmitter) 0…1
+    m: Any  # (cell, activating channel) 0…1
+    h: Any  # (cell, inactivating channel) 0…1
+    z: Any  # (cell, kinetic synapse onto the cell) activation
 
 
 class Inlets(NamedTuple):
@@ -191,6 +203,11 @@ def exponential_step(f: Callable[[Any], Any], x: Any, h: float) -> Any:
     """x, an array or several, after a time h of dx/dt = f(x), f acting element by element, {eq}`eq-rosenbrock`."""
     slope, a = jax.jvp(f, (x,), (jax.tree.map(jnp.ones_like, x),))
     return jax.tree.map(lambda x, slope, a: x + h * slope * exprel(a * h), x, slope, a)
+
+
+def kinetic_slope(circuit: Any, V: Array, z: Any) -> Any:
+    """The same, or None without any."""
+    return kinetic_rate(circuit, V, z) if circuit.kinetic else None
 
 
 def kinetic_step(circuit: Any, V: Array, z: Any, h: float) -> Any:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+from . import checks
 
 Function = Callable[..., Any]  # of V (mV), or of V and the calcium concentration (µM), element by element
 
@@ -53,6 +57,43 @@ def exprel(x: Array) -> Array:
 def linoid(x: Array) -> Array:
     """x/(1 − e^(−x)), smooth at 0."""
     return 1 / exprel(-x)
+
+
+def with_slope(f: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
+    """f(x) and f'(x), for f that acts element by element."""
+    found: tuple[Array, Array] = jax.jvp(f, (x,), (jnp.ones_like(x),))
+    return found
+
+
+# ---------------------------------------------------------------- arithmetic of curves
+
+
+class Composed:
+    """A curve that can be added to and multiplied by numbers, and by c0 + c1 B(a, k). Raises ValueError or TypeError for other terms."""
+
+    c0: Any
+    c1: Any
+
+    def __add__(self, c: float) -> Self:
+        checks.plain_number(c)
+        checks.curve_has_no_factor(self)
+        return self._with(c0=self.c0 + c)
+
+    def __mul__(self, c: Any) -> Self:
+        if isinstance(c, type(self)):  # the second factor c0 + c1 B(a, k) takes the place of κ + λ B(a₃, k₃)
+            checks.curve_has_no_factor(self)
+            checks.curve_is_sigmoid(c)
+            return self._with(κ=c.c0, λ=c.c1, a3=c.a1, k3=c.k1)  # type: ignore[attr-defined]
+        checks.plain_number(c)
+        return self._with(c0=self.c0 * c, c1=self.c1 * c)
+
+    def __rsub__(self, c: float) -> Self:
+        return self * -1 + c
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def _with(self: Any, **numbers: Any) -> Any:
+        return replace(self, **numbers)
 
 
 # ---------------------------------------------------------------- side by side

@@ -42,11 +42,10 @@ from jax import Array, lax
 from . import checks
 from .detection import GAP, MIN_BURST, REFRACTORY, SPIKE_THRESHOLD
 from .kinetics import value
+from .layout import Arithmetic
 from .prinz2004 import (
     DEFAULT_DT,
     SCHEMES,
-    THERMALIZATION,
-    Arithmetic,
     Circuit,
     Curve,
     Flows,
@@ -66,6 +65,7 @@ from .prinz2004 import (
     unpack,
 )
 from .rhythm import FEATURES, ROLES, WHY, Cycles, Measures, in_right_order, of_each_cycle, reasons
+from .thermalization import THERMALIZATION
 
 # %% [markdown]
 # ## Lanes

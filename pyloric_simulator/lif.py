@@ -59,8 +59,8 @@ from jax import Array, lax
 
 from . import checks
 from .config import load_settings
-from .inputs import Samples, current, pure_current
-from .prinz2004 import MS_PER_S, covered_exactly, input_at, precision
+from .inputs import Samples, current, input_at, pure_current
+from .prinz2004 import MS_PER_S, covered_exactly, precision
 from .results import Result, dims, run_of
 from .scale import HELD, MEMBRANE_TIME, POTENTIAL, RESISTANCE, suspicion
 from .schedule import steps_of

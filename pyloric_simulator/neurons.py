@@ -57,11 +57,12 @@ import pandas as pd
 from jax import Array, lax
 
 from . import checks
+from .adaptive import DEFAULT_ATOL, DEFAULT_RTOL, adaptively
 from .config import load_settings
-from .inputs import Samples, current, pure_current
+from .inputs import Samples, current, input_at, pure_current
 from .junctions import exponential_step
 from .lif import check_elementwise, heaviside
-from .prinz2004 import DEFAULT_ATOL, DEFAULT_DT, DEFAULT_RTOL, adaptively, input_at, precision
+from .prinz2004 import DEFAULT_DT, precision
 from .results import SPIKE_THRESHOLD, Result, local_maxima, run_of
 from .schedule import Grid, Slots, grid_of, recorded
 

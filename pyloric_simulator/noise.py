@@ -50,23 +50,20 @@ import numpy as np
 from jax import Array, lax
 
 from . import checks
-from .junctions import contracted
+from .junctions import KineticState, contracted
+from .layout import activating, inactivating, split
 from .prinz2004 import (
     NS_TO_US,
     Circuit,
     Flows,
-    KineticState,
     Model,
     Prepared,
     SimResult,
     State,
     Working,
-    activating,
     covered_exactly,
-    inactivating,
     kinetics,
     precision,
-    split,
     unpack,
 )
 from .protocols import EDGE, Drive, Setup, allocated, injected, millivolts, plausible, run, set_up

@@ -23,7 +23,12 @@
 # graded inhibitory synapses, and showed that very different conductances give the same rhythm. This
 # chapter is that model, complete: the text states an equation, the code below it computes it, and the
 # same code runs every simulation of the package. It is written in [JAX](https://docs.jax.dev), so
-# that any function here can be compiled, vectorized and differentiated.
+# that any function here can be compiled, vectorized and differentiated. What is not physics stands
+# in modules beside this one: `circuits` reads what a user writes, `layout` arranges arrays,
+# `schedule` records, `model` handles a call.
+#
+# The chapter goes from units and parameters to the state, the right-hand side, its integration, and
+# the model, and ends with results: the cells alone, the circuit, and how they compare with the paper.
 #
 # Here is the circuit of Fig. 3e of the paper. Its cells start thermalized, each in its own rhythm, and
 # find the common one within a second or two.
@@ -53,11 +58,9 @@
 # %%
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -66,41 +69,29 @@ import numpy as np
 import pandas as pd
 from jax import Array, lax
 
-from . import checks, circuits
-from .adaptive import adaptively as adaptively
-from .adaptive import run_adaptively as run_adaptively
-from .config import SETTINGS_STORE, load_settings, store_folder
-from .inputs import Samples, current, pure_current, run_is_sound
-from .junctions import (
-    FEW,
-    Coupling,
-    contracted,
-    coupling,
-    electrical_current,
-    kinetic_conductances,
-    kinetic_input,
-    kinetic_rate,
-    kinetic_step,
-    per_cell,
-    starts,
-)
-from .kinetics import at, targets, together
-from .labelled import Labelled, Vectors
-from .portable import Portable
+from . import checks, circuits, junctions, layout
+from .adaptive import DEFAULT_ATOL, DEFAULT_RTOL, adaptively
+from .circuits import Placed
+from .inputs import input_at, pure_current
+from .kinetics import Composed, at, targets, with_slope
+from .layout import PACEMAKERS as PACEMAKERS
+from .layout import Connection, Population, activating, by_membrane, inactivating, join, rejoined, turned
+from .model import Physics, Runnable, compiled, dtype_of, planned
 from .precision import precision as precision
 from .results import SimResult as SimResult
 from .results import dims as dims
-from .results import run_of
-from .schedule import Grid, Slots, fields_of, grid_of, in_part, recorded
-from .store import ThermalizationStore
+from .schedule import Grid, Slots, recorded
 
 # %% [markdown]
 # ## Notation and units
 #
-# Inside the model there is one set of units: mV, ms, nA, µS, nF and µM. They are consistent, since µS
-# · mV = nA and nA · ms / nF = mV, so no equation below carries a factor. Membrane conductances come
-# as densities in mS/cm² and synaptic conductances in nS, the units in which the papers print them;
-# they are converted once, in the function `prepare`, and nowhere else. Arrays are indexed as follows.
+# Inside the model there is one set of units: mV, ms, nA, µS, nF and µM. They are consistent, since
+# µS · mV = nA and nA · ms / nF = mV, so no equation below carries a factor. Membrane conductances
+# come as densities in mS/cm² and synaptic conductances in nS, the units in which the papers print
+# them; they are converted once, in the function `prepare`, and nowhere else. A sodium density of
+# 100 mS/cm² on 0.628·10⁻³ cm² is 62.8 µS. If all of it were open 100 mV away from its reversal
+# potential, it would pass 6.3 µA and charge the cell's 0.628 nF by 10 V in a millisecond: channels
+# open a little, or briefly. Arrays are indexed as follows.
 #
 # cell
 # : one compartment. Cells of one *population* share their maximal conductances.
@@ -116,7 +107,7 @@ from .store import ThermalizationStore
 # : glutamate or acetylcholine.
 #
 # A positive external current $I_\mathrm{ext}$ **depolarizes**. (The Methods of {cite:t}`Prinz2004`
-# and some codes write the input with the opposite sign.)
+# and some codes write the input with the opposite sign.) A positive membrane current flows outward.
 
 # %%
 CM2_MS_TO_US = 1e3  # mS/cm² × cm² = mS, and 1 mS = 10³ µS
@@ -128,9 +119,12 @@ MS_PER_S = 1e3  # rates are shown per second
 #
 # ### Constants
 #
-# The membrane of area $A$ has 1 µF/cm². The factor $f$ turns the *total* calcium current in nA, not a
-# current density, into a concentration {cite:p}`Prinz2003`. The Nernst slope $γ = RT/2F$ is 12.2 mV;
-# 283 K gives 12.19.
+# The membrane of area $A$ has 1 µF/cm². The factor $f$ turns the *total* calcium current in nA, not
+# a current density, into a concentration {cite:p}`Prinz2003`. The Nernst slope $γ = RT/2F$ is 12.2
+# mV; 283 K gives 12.19. Two constants give scales of time. With a leak of 0.03 mS/cm² alone the
+# potential settles with $C/(\bar g A)$ = 33 ms; calcium does with $τ_{Ca}$ = 200 ms. Bursts last
+# that long because the slow variables carry them, spikes only a millisecond because sodium is a
+# thousand times faster.
 
 
 # %%
@@ -153,8 +147,25 @@ class Constants(NamedTuple):
 
 CONSTANTS = Constants()
 
+
 # %% [markdown]
-# ### Activation curves and time constants
+# ### Gates
+#
+# A cell's membrane is crossed by channels that open and close with the potential $V$. In the
+# description of Hodgkin and Huxley a channel is open when all of a few independent *gates* are. A
+# gate is open with a probability $x$ between 0 and 1, which approaches a value $x_∞(V)$ that depends
+# on the potential, and does so exponentially, with a time constant $τ_x(V)$:
+#
+# $$
+# τ_x(V) \frac{dx}{dt} = x_∞(V, [Ca]) - x, \qquad x = m, h, s.
+# $$ (eq-gate)
+#
+# Gates $m$ open when the cell depolarizes, the *activation*; gates $h$ close, the *inactivation*;
+# $s$ is the activation of a synapse. Take the sodium channel, open with the probability $m^3 h$. At
+# −50 mV $m_∞ = 0.01$ and $h_∞ = 0.55$: it is closed, since hardly an $m$ is open. When $V$ jumps to
+# −20 mV, $m$ heads for 0.74 within $τ_m$ = 0.17 ms, but $h$ heads for 0 and takes $τ_h$ = 2 ms. So
+# half a millisecond later $m^3 h = 0.70^3 · 0.43 = 0.15$, and ten milliseconds later 0.003. The
+# channel has let in a pulse of current: the upstroke of a spike.
 #
 # With the sigmoid $B(a, k) = 1/(1 + e^{(V+a)/k})$, all steady states $x_∞(V)$ and time constants
 # $τ_x(V)$ of the model, the synapses' included, have the form
@@ -164,12 +175,16 @@ CONSTANTS = Constants()
 # $$ (eq-curve)
 #
 # $B$ is the case $k_2 = ∞$. A `Curve` is such a function: it can be called, and be added to or
-# multiplied by numbers, so that the table of channels below reads as in the paper.
+# multiplied by numbers, so that the table of channels below reads as in the paper. A sigmoid is at
+# one half at $V = -a$, and $|k|$ is its width: it goes from 0.12 to 0.88 within $4|k|$. It rises
+# with $V$ where $k$ is negative. So $m_∞ = B(25.5, -5.29)$ of sodium opens around −25.5 mV, and
+# $h_∞ = B(48.9, 5.18)$ closes around −48.9 mV: between the two lies a *window* in which some
+# channels stay open. Any other function of $V$ may stand in the place of a `Curve`.
 
 
 # %%
 @dataclass(frozen=True)
-class Curve:
+class Curve(Composed):
     """A function of V in mV, {eq}`eq-curve`; build it from `B` and `bell` by adding and multiplying numbers."""
 
     c0: float = 0.0  # unit of the value
@@ -187,24 +202,6 @@ class Curve:
         core = 1 / (jnp.exp((V + self.a1) / self.k1) + jnp.exp((V + self.a2) / self.k2))
         return (self.c0 + self.c1 * core) * (self.κ + self.λ / (1 + jnp.exp((V + self.a3) / self.k3)))
 
-    def __add__(self, c: float) -> Curve:
-        checks.plain_number(c)
-        checks.curve_has_no_factor(self)
-        return replace(self, c0=self.c0 + c)
-
-    def __mul__(self, c: float | Curve) -> Curve:
-        if isinstance(c, Curve):  # the second factor c0 + c1 B(a, k) takes the place of κ + λ B(a₃, k₃)
-            checks.curve_has_no_factor(self)
-            checks.curve_is_sigmoid(c)
-            return replace(self, κ=c.c0, λ=c.c1, a3=c.a1, k3=c.k1)
-        checks.plain_number(c)
-        return replace(self, c0=self.c0 * c, c1=self.c1 * c)
-
-    def __rsub__(self, c: float) -> Curve:
-        return self * -1 + c
-
-    __radd__, __rmul__ = __add__, __mul__
-
 
 def bell(a1: float, k1: float, a2: float, k2: float) -> Curve:
     """1 / (e^((V+a1)/k1) + e^((V+a2)/k2)), mV."""
@@ -216,26 +213,36 @@ def B(a: float, k: float) -> Curve:
     return Curve(a1=a, k1=k)
 
 
-# %% [markdown]
-# ### Channels
-#
-# A channel passes the current $I_i = \bar g_i A\, m^p h^q (V - E_i)$; $q$ is 0 where it does not
-# inactivate. A gate is a steady state and a time constant. Only the potassium current $I_{KCa}$ reads
-# the calcium concentration: its $m_∞$ is multiplied by $[Ca]/([Ca] + K)$. All of these kinetics but
-# those of $I_H$ go back to {cite:t}`Liu1998`, whose time constants are half of the ones here; $I_H$
-# has the curves of {cite:t}`HuguenardMcCormick1992`, with twice their time constant. Any function of
-# $V$ may stand in place of a `Curve`.
-
-
-# %%
 class Gate(NamedTuple):
-    """First-order kinetics of one gate: τ(V) dx/dt = x∞(V, Ca) − x."""
+    """First-order kinetics of one gate, {eq}`eq-gate`."""
 
     inf: Callable[..., Any]  # steady state x∞(V), V in mV; or x∞(V, Ca), Ca in µM
     tau: Callable[..., Any]  # time constant τ(V), ms; or τ(V, Ca)
     K: float = 0.0  # µM, x∞ is multiplied by Ca/(Ca + K)
 
 
+# %% [markdown]
+# ### Channels
+#
+# A channel passes the current
+#
+# $$
+# I_i = \bar g_i A\, m^p h^q (V - E_i),
+# $$ (eq-current)
+#
+# with the maximal conductance density $\bar g_i$, the exponents $p$ and $q$ of its gates, and the
+# reversal potential $E_i$, at which it passes nothing. For calcium $E_i$ follows from the
+# concentrations: it is the Nernst potential $E_{Ca} = γ \ln([Ca]_\mathrm{out}/[Ca])$, and falls as
+# calcium enters. Near a given state every current is a line in $V$, $I = G V - J$. The equations ask
+# each channel for these two, so that other laws, such as that of Goldman, Hodgkin and Katz in the
+# [chapter on components](components.md), need no place of their own.
+#
+# A channel says what it is, not how much of it there is. That is a number of each cell: `Na(100)` is
+# a sodium channel with 100 mS/cm², ready for a cell of one's own; in a circuit the densities are the
+# rows of a table.
+
+
+# %%
 @dataclass(frozen=True)  # a tuple would equal that of another law with the same numbers
 class Nernst:
     """The Nernst potential of an ion as a reversal potential; without concentrations that of the cell's calcium."""
@@ -243,6 +250,11 @@ class Nernst:
     z: int = 2  # charge of the ion
     outside: float | None = None  # µM; None is the cell's calcium
     inside: float | None = None  # µM; None is the cell's calcium
+
+    @property
+    def of_calcium(self) -> bool:
+        """Whether the ion is the cell's own calcium."""
+        return self == Nernst()
 
     def potential(self, c: Constants, Ca: Array) -> Array:
         """mV, at the calcium concentration Ca (µM)."""
@@ -255,7 +267,7 @@ class Nernst:
 
 
 class Channel(NamedTuple):
-    """One membrane current, I = ḡ A m^p h^q (V − E); called with a density it is ready for a cell: `Na(100)`."""
+    """One membrane current, {eq}`eq-current`; called with a density it is ready for a cell: `Na(100)`."""
 
     name: str  # also the name of its column in `neuron_models`
     E: Any  # mV, reversal potential, or how it follows from concentrations; None is that of calcium, which then enters
@@ -272,14 +284,17 @@ class Channel(NamedTuple):
         return Placed(self, *checks.one_of_two(self.name, density, uS, hasattr(self.E, "permeates")))
 
 
-class Placed(NamedTuple):
-    """A channel and how much there is of it: the density or the conductance."""
+# %% [markdown]
+# Here are the channels of the paper: sodium, a transient and a slow calcium current (CaT, CaS), a
+# transient potassium current (A), one that calcium opens (KCa), the delayed rectifier (Kd), an
+# inward current that opens below rest (H), and the leak. Sodium makes spikes and the delayed
+# rectifier ends them; the calcium currents make bursts, and $I_{KCa}$ ends these. Only $I_{KCa}$
+# reads the calcium concentration: its $m_∞$ is multiplied by $[Ca]/([Ca] + K)$. All of these
+# kinetics but those of $I_H$ go back to {cite:t}`Liu1998`, whose time constants are half of the
+# ones here; $I_H$ has the curves of {cite:t}`HuguenardMcCormick1992`, with twice their time
+# constant.
 
-    channel: Channel
-    density: float | None  # mS/cm², cm/s for GHK
-    uS: float | None  # µS
-
-
+# %%
 CHANNELS = (
     Channel("Na", 50, 3, Gate(B(25.5, -5.29), 2.64 - 2.52 * B(120, -25)),
             Gate(B(48.9, 5.18), 1.34 * B(62.9, -10) * (1.5 + B(34.9, 3.6)))),
@@ -295,6 +310,22 @@ CHANNELS = (
     Channel("leak", -50),
 )  # fmt: skip
 
+# %% [markdown]
+# With these numbers the pulse of sodium conductance is as stated above.
+
+# %% tags=["active-ipynb"]
+# m, h = CHANNELS[0].m, CHANNELS[0].h
+# share = lambda t, τ: 1 - np.exp(-t / τ)
+#
+#
+# def opened(t, before=-50.0, after=-20.0):
+#     """m³h of the sodium channel at t (ms) after a jump of the potential (mV)."""
+#     m_t, h_t = (x.inf(before) + (x.inf(after) - x.inf(before)) * share(t, x.tau(after)) for x in (m, h))
+#     return float(m_t**3 * h_t)
+#
+#
+# assert np.allclose([opened(0), opened(0.5), opened(10)], [0, 0.15, 0.003], atol=0.001)
+
 # %% tags=["active-ipynb", "remove-input"]
 # from .book import kinetics_table
 #
@@ -308,10 +339,12 @@ CHANNELS = (
 # %% [markdown]
 # ### The sixteen cells
 #
-# Table 2 of {cite:t}`Prinz2004`: five pacemaker cells, five LP and six PY, in mS/cm². AB/PD 5 has 2.5
-# mS/cm² of CaT: independent transcriptions of the table agree on it, and its published period fits
-# 2.5, not the 5.0 of one public code. `neuron_models` is an ordinary DataFrame; a row added to it is
-# a new cell.
+# Table 2 of {cite:t}`Prinz2004`: five pacemaker cells, five LP and six PY, in mS/cm². AB/PD 5 has
+# 2.5 mS/cm² of CaT: independent transcriptions of the table agree on it, and its published period
+# fits 2.5, not the 5.0 of one public code. `neuron_models` is an ordinary DataFrame; a row added to
+# it is a new cell. What makes a cell a pacemaker is no single number. AB/PD cells have no leak and
+# little H, so that nothing constant holds them near rest, and KCa to end a burst of calcium. LP
+# cells have no CaT, PY cells no KCa.
 
 # %%
 neuron_models = pd.DataFrame.from_dict(
@@ -354,9 +387,17 @@ neuron_models = pd.DataFrame.from_dict(
 # $$ (eq-synapse)
 #
 # Since $1 - B(a, k) = B(a, -k)$, this is a gate like the others: $s_∞ = B(-V_\mathrm{th}, -Δ)$ and
-# $τ_s = B(-V_\mathrm{th}, Δ)/k_-$. Glutamate, from AB, LP and PY, inhibits quickly and toward −70 mV;
-# acetylcholine, from PD, slowly and toward −80 mV. $g_s$ is the conductance itself, in nS, not a
-# density.
+# $τ_s = B(-V_\mathrm{th}, Δ)/k_-$. It is a property of the presynaptic cell, and one for all
+# synapses that the cell makes with one transmitter. Glutamate, from AB, LP and PY, inhibits quickly
+# and toward −70 mV; acetylcholine, from PD, slowly and toward −80 mV. At $V_\mathrm{th}$ the first
+# has $τ_s$ = 20 ms, the second 50 ms. Release is graded: at −50 mV, without a spike, $s_∞$ is
+# already 0.05, and a slow wave to −30 mV raises it to 0.73. $g_s$ is the conductance itself, in nS,
+# not a density.
+#
+# What a label of a population stands for is its `CellType`: which cells of the table it may be, and
+# which terminals it has. A terminal is where transmitter is released. The lumped AB/PD cell has
+# two, named after the cells that it stands for, so that a synapse says which transmitter it uses:
+# `("AB", "LP")` is glutamatergic, `("PD", "LP")` cholinergic.
 
 
 # %%
@@ -391,7 +432,6 @@ CELL_TYPES = {
     "LP": CellType("LP", (("LP", GLUTAMATE),)),
     "PY": CellType("PY", (("PY", GLUTAMATE),)),
 }
-PACEMAKERS = ("AB", "PD", "AB/PD")  # the types that electrical synapses couple
 
 # %% [markdown]
 # {cite:t}`Prinz2004` lump the AB cell and the two PD cells into one AB/PD cell that releases both
@@ -405,11 +445,19 @@ DEFAULT_GE = 10.0  # nS, between any two cells of the pacemaker group
 # %% [markdown]
 # ### The circuit
 #
-# Topology is data: populations, and one synapse for each pair of presynaptic terminal and
-# postsynaptic population. A synapse means that *every* cell of the presynaptic population inhibits
-# *every* cell of the postsynaptic one with $g_s$ (and never itself). Cells of one population that
-# start alike and are driven alike stay alike; such a population is integrated once and counted
-# `copies` times.
+# A circuit is data: what its cells are, and who is joined to whom. Cells of one *membrane* have the
+# same channels and constants, and differ in their conductances only, so that their equations are
+# evaluated side by side. The circuits of the paper have one membrane for all cells; a network of
+# cells of different kinds, as in the [chapter on components](components.md), has several, and is a
+# circuit like any other.
+#
+# A `Population` has a label, a type, a number of cells, and the number of its membrane; a
+# `Connection` names a terminal, and the numbers of the presynaptic population, the transmitter and
+# the postsynaptic population. The circuit of Fig. 3e is three populations of one cell and seven
+# connections. A synapse means that *every* cell of the presynaptic population inhibits *every* cell
+# of the postsynaptic one with $g_s$ (and never itself); a gap junction joins the cells of two
+# populations in the same way. Cells of one population that start alike and are driven alike stay
+# alike; such a population is integrated once and counted `copies` times.
 
 
 # %%
@@ -423,79 +471,52 @@ class Membrane(NamedTuple):
     pump: float | None = None  # Q10 of the rate of the calcium pump, where it is known
 
 
-class Population(NamedTuple):
-    """Cells with the same conductances and terminals."""
-
-    label: str
-    type: str  # key of CELL_TYPES
-    size: int  # number of cells that are integrated
-    copies: int = 1  # number of identical cells that each of them stands for
-    membrane: int = 0  # index into `Circuit.membranes`
-
-
-class Connection(NamedTuple):
-    """All synapses from one terminal of a population to a population."""
-
-    terminal: str  # label of the presynaptic terminal
-    pre: int  # presynaptic population
-    transmitter: int  # index into `Circuit.transmitters`
-    post: int  # postsynaptic population
+# %% [markdown]
+# Of synapses there are two sorts. The graded ones are those of the paper. A *kinetic* synapse has an
+# equation $ds/dt = f(s, V_\mathrm{pre}, V_\mathrm{post})$ of its own, and an activation $z$ for each
+# pair of cells; the [chapter on components](components.md) makes some. All that follows from the data,
+# such as the numbers of the cells of each membrane, `circuit.groups`, is in the module `layout`.
+#
+# None of this changes during a run. JAX translates a function for given sizes of its arrays into
+# machine code, and with the circuit fixed that code contains no choice, such as a test for a
+# channel that a membrane lacks. Another topology means another translation, which takes a second or
+# two; other conductances do not.
 
 
-class Circuit(NamedTuple):
-    """All that is fixed when a simulation is compiled. Hashable, unless numbers of it are differentiated."""
+# %%
+class Topology(NamedTuple):
+    """The data of a circuit."""
 
     populations: tuple[Population, ...]
     synapses: tuple[Connection, ...]  # graded ones
     membranes: tuple[Membrane, ...] = (Membrane(),)
     transmitters: tuple[Any, ...] = TRANSMITTERS  # kinds of graded synapses
     junctions: tuple[tuple[int, int], ...] = ()  # populations that gap junctions join, each cell to each
-    kinetic: tuple[tuple[int, int, int], ...] = ()  # synapses with an equation of their own: pre, post, index into `kinds`
+    kinetic: tuple[tuple[int, int, int], ...] = ()  # kinetic synapses: pre, post, index into `kinds`
     kinds: tuple[Any, ...] = ()  # their kinds
 
-    @property
-    def rows(self) -> np.ndarray:
-        """Population of each integrated cell, shape (cell,)."""
-        return np.repeat(np.arange(len(self.populations)), [p.size for p in self.populations])
 
-    @property
-    def pacemakers(self) -> np.ndarray:
-        """Which cells are of a type that paces the rhythm, shape (cell,)."""
-        return np.array([self.populations[i].type in PACEMAKERS for i in self.rows])
+class Circuit(layout.Arranged, Topology):
+    """All that is fixed when a simulation is compiled. Hashable, unless numbers of it are differentiated."""
 
-    @property
-    def groups(self) -> list[np.ndarray]:
-        """Numbers of the cells of each membrane, (cell,) each."""
-        of = np.array([p.membrane for p in self.populations], int)[self.rows]
-        return [np.flatnonzero(of == i) for i in range(len(self.membranes))]
-
-    @property
-    def channels(self) -> tuple[Channel, ...]:
-        """Those of the only membrane."""
-        return self.only.channels
-
-    @property
-    def constants(self) -> Constants:
-        """Those of the only membrane."""
-        return self.only.constants
-
-    @property
-    def only(self) -> Membrane:
-        """The membrane that all cells have. Raises ValueError if there are several."""
-        (membrane,) = self.membranes
-        return membrane
-
-    def with_membrane(self, **changes: Any) -> Circuit:
-        """The circuit with other channels or constants of its only membrane."""
-        return self._replace(membranes=(self.only._replace(**changes),))
-
-    def alike(self) -> Circuit:
-        """The same circuit, with one integrated cell for each population."""
-        return self._replace(
-            populations=tuple(p._replace(size=1, copies=p.size * p.copies) for p in self.populations)
-        )
+    __slots__ = ()
 
 
+# %% [markdown]
+# ### Conductances
+#
+# What varies from one circuit to the next are numbers. `Params` holds them in the papers' units, one
+# row for each population, and carries the circuit along: derivatives are taken with respect to the
+# numbers, and a run is compiled once for each circuit. `prepare` turns them into what the equations
+# want: conductances of whole cells in µS, the density times the area. Being a *pytree*, a tree of
+# arrays for JAX, `Params` is what `jax.grad` returns, too: the derivative of a number by `params` has
+# the same fields, each with the derivative by that conductance. The gap junctions are
+# solved here, too, for half a step of integration, since nothing of that solution changes during a
+# run. A cell whose potential is imposed, as by a clamp, is `held`: its neighbours follow it, and it
+# does not follow them.
+
+
+# %%
 @partial(jax.tree_util.register_dataclass, data_fields=["g", "gs", "ge", "gz"], meta_fields=["circuit"])
 @dataclass(frozen=True)
 class Params:
@@ -515,26 +536,14 @@ class Params:
 class Prepared(NamedTuple):
     """Conductances in µS, as the equations want them. Behind the last axis there may be another one, of circuits side by side."""
 
-    g: tuple[Array, ...]  # for each membrane (channel, cell)
-    w: Array  # (post, pre, transmitter) of the graded synapses, cell by cell, or of many cells by populations; of circuits side by side (synapse, circuit)
-    gap: Coupling | None  # gap junctions, if there are some
+    g: tuple[Any, ...]  # for each membrane (channel, cell)
+    w: Any  # (post, pre, transmitter) of the graded synapses, cell by cell or, of many cells, by populations
+    gap: junctions.Coupling | None  # gap junctions, if there are some
     gz: Any  # (slot, cell) of the kinetic synapses onto each cell
 
 
-def densities_in_µS(circuit: Circuit, g: Array) -> tuple[Array, ...]:
-    """For each membrane (channel, cell) µS, from g (population, channel) mS/cm²."""
-    of_cells = zip(circuit.membranes, circuit.groups, strict=True)
-    return tuple(
-        jnp.swapaxes(g[circuit.rows[cells]][:, : len(m.channels)], 0, 1) * (m.constants.A * CM2_MS_TO_US)
-        for m, cells in of_cells
-    )
-
-
 def prepare(params: Params, dtype: Any, dt: float, held: tuple[int, ...] = ()) -> Prepared:
-    """Convert all conductances to µS, the only place where units change, and solve the gap junctions for half a step dt (ms).
-
-    held: numbers of cells whose potential is imposed.
-    """
+    """All conductances in µS, and the gap junctions solved for half a step dt (ms); held: numbers of cells whose potential is imposed."""
     circuits.params_fit(params, Params)
     return converted(params, dtype, dt, held)
 
@@ -542,40 +551,22 @@ def prepare(params: Params, dtype: Any, dt: float, held: tuple[int, ...] = ()) -
 def converted(params: Params, dtype: Any, dt: float, held: tuple[int, ...] = ()) -> Prepared:
     """The same without a check; each number may have another axis behind it, of circuits side by side."""
     c, (g, gs, ge, gz) = params.circuit, (jnp.asarray(x, dtype) for x in (params.g, params.gs, params.ge, params.gz))
-    gap = None
-    if c.junctions:
-        ge = jnp.broadcast_to(ge, (len(c.junctions), *ge.shape[1:]))
-        gap = coupling(c, ge * NS_TO_US, jnp.asarray(capacitances(c), dtype), dt / 2, held)
-    return Prepared(densities_in_µS(c, g), weights(c, gs * NS_TO_US), gap, kinetic_conductances(c, gz * NS_TO_US))
-
-
-def weights(circuit: Circuit, gs: Array) -> Array:
-    """`Prepared.w` from the conductances (synapse,) µS."""
-    if gs.ndim > 1:
-        return gs
-    n, rows = len(circuit.populations), circuit.rows
-    to = tuple(np.array([getattr(s, x) for s in circuit.synapses], int) for x in ("post", "pre", "transmitter"))
-    w = jnp.zeros((n, n, len(circuit.transmitters)), gs.dtype).at[to].add(gs)
-    if len(rows) > FEW and len(rows) > n:
-        return w
-    copies = np.array([p.copies for p in circuit.populations], gs.dtype)
-    other = 1 - np.eye(len(rows), dtype=gs.dtype)  # no cell inhibits itself, but its copies do
-    itself = np.diag(copies[rows] - 1)
-    return w[rows][:, rows] * (copies[rows][None] * other + itself)[..., None]
-
-
-def capacitances(circuit: Circuit) -> Any:
-    """Capacitance of each cell, (cell,) nF."""
-    C = [jnp.asarray(m.constants.C) for m in circuit.membranes]
-    return jnp.stack(jnp.broadcast_arrays(*(C[p.membrane] for p in circuit.populations)))[circuit.rows]
+    areas = [m.constants.A * CM2_MS_TO_US for m in c.membranes]
+    C = jnp.asarray(layout.constant(c, "C"), dtype)
+    gap = junctions.coupling(c, ge * NS_TO_US, C, dt / 2, held) if c.junctions else None
+    whole = tuple(x * area for x, area in zip(layout.densities(c, g), areas, strict=True))
+    return Prepared(whole, layout.weights(c, gs * NS_TO_US), gap, junctions.kinetic_conductances(c, gz * NS_TO_US))
 
 
 # %% [markdown]
 # ## State
 #
 # Every cell has its potential, its calcium, its gates, and the activation of the synapses it makes,
-# one for each transmitter. (A cell that releases only one of them ignores the other.) The cold start
-# of {cite:t}`Prinz2003` (p. 4001) closes all $m$ and opens all $h$.
+# one for each transmitter. (A cell that releases only one of them ignores the other.) States that a
+# user sees, a `State`, have the cell first. Inside, a `Working` state has *names first, places after*:
+# a row for each gate, a column for each cell. A sum over channels then runs over whole rows, and one
+# more axis behind the last may hold thousands of circuits side by side. A cell of the paper has seven
+# $m$, four $h$ and two $s$, which with $V$ and $[Ca]$ makes 15 variables, and 45 for the circuit.
 
 
 # %%
@@ -589,90 +580,44 @@ class State(NamedTuple):
     h: Any  # (cell, inactivating channel) 0…1
 
 
-class KineticState(NamedTuple):
-    """The state of a circuit with synapses that have an equation of their own."""
-
-    V: Any  # (cell,) mV
-    Ca: Any  # (cell,) µM
-    s: Any  # (cell, transmitter) 0…1
-    m: Any  # (cell, activating channel) 0…1
-    h: Any  # (cell, inactivating channel) 0…1
-    z: Any  # (cell, kinetic synapse onto the cell) activation
-
-
-def state_of(circuit: Circuit, V: Any, Ca: Any, s: Any, m: Any, h: Any, z: Any = None) -> Any:
-    """A state with the fields that the circuit has."""
-    return KineticState(V, Ca, s, m, h, z) if circuit.kinetic else State(V, Ca, s, m, h)
-
-
-def activating(membrane: Membrane | Circuit) -> list[Channel]:
-    """Channels with an m gate, in the order of `State.m`."""
-    return [c for c in membrane.channels if c.m]
-
-
-def inactivating(membrane: Membrane | Circuit) -> list[Channel]:
-    """Channels with an h gate, in the order of `State.h`."""
-    return [c for c in membrane.channels if c.h]
-
-
-def cold_start(circuit: Circuit) -> State:
-    """P03 p. 4001: V = −50 mV, Ca = 0.05 µM, m = 0, h = 1; s = 0."""
-    of = [circuit.membranes[circuit.populations[i].membrane] for i in circuit.rows]
-    V, Ca = (np.array([getattr(m.constants, x) for m in of], float) for x in ("V_cold", "Ca_rest"))
-    n_m, n_h = (max(len(gates(m)) for m in circuit.membranes) for gates in (activating, inactivating))
-    h = np.array([[i < len(inactivating(m)) for i in range(n_h)] for m in of], float).reshape(len(of), n_h)
-    return state_of(circuit, V, Ca, np.zeros((len(of), len(circuit.transmitters))), np.zeros((len(of), n_m)), h, starts(circuit))
-
-
 class Working(NamedTuple):
     """The state as the equations use it: names first, then cells; a last axis may hold circuits side by side."""
 
     V: Array  # (cell,) mV
     Ca: Array  # (cell,) µM
-    s: Array  # (transmitter, cell)
-    x: tuple[Array, ...]  # for each membrane (gate, cell), the m of all activating channels, then the h of all inactivating ones
+    s: Any  # (transmitter, cell)
+    x: tuple[Any, ...]  # for each membrane (gate, cell), the m of all activating channels, then the h of all inactivating ones
     z: Any  # (slot, cell) of the kinetic synapses onto each cell
 
 
-def split(circuit: Circuit, x: Any, axis: int = 0) -> list[Any]:
-    """The part of x that belongs to the cells of each membrane."""
-    if len(circuit.membranes) == 1:
-        return [x]
-    if isinstance(x, tuple):  # an array (cell, …) for each name
-        return [tuple(parts) for parts in zip(*(split(circuit, a, axis - 1) for a in x), strict=True)]
-    return [jnp.take(x, cells, axis) for cells in circuit.groups]
+def state_of(circuit: Circuit, V: Any, Ca: Any, s: Any, m: Any, h: Any, z: Any = None) -> Any:
+    """A state with the fields that the circuit has."""
+    return junctions.KineticState(V, Ca, s, m, h, z) if circuit.kinetic else State(V, Ca, s, m, h)
 
 
-def join(circuit: Circuit, parts: Sequence[Any], axis: int = 0) -> Any:
-    """The inverse of `split`."""
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0], tuple):
-        return tuple(join(circuit, some, axis - 1) for some in zip(*parts, strict=True))
-    return jnp.take(jnp.concatenate(parts, axis), np.argsort(np.concatenate(circuit.groups)), axis)
+def pack(circuit: Circuit, y: Any) -> Working:
+    """A state with names first, and m and h of each membrane together."""
+    return Working(y.V, y.Ca, turned(y.s), layout.gates_together(circuit, y.m, y.h), turned(getattr(y, "z", None)))
 
 
-def pack(circuit: Circuit, y: State) -> Working:
-    """A state with names first, and m and h of each membrane side by side."""
-    n = [(len(activating(m)), len(inactivating(m))) for m in circuit.membranes]
-    of = zip(split(circuit, y.m), split(circuit, y.h), n, strict=True)
-    x = tuple(jnp.swapaxes(jnp.concatenate([m[:, :i], h[:, :j]], 1), 0, 1) for m, h, (i, j) in of)
-    return Working(y.V, y.Ca, jnp.swapaxes(y.s, 0, 1), x, jnp.swapaxes(y.z, 0, 1) if circuit.kinetic else None)
-
-
-def unpack(circuit: Circuit, y: Working) -> State:
+def unpack(circuit: Circuit, y: Working) -> Any:
     """The inverse of `pack`."""
-    counts = [len(activating(m)) for m in circuit.membranes]
-    cells_first = lambda x: jnp.swapaxes(x, 0, 1)  # noqa: E731
-    parts = [[x[:n] for x, n in zip(y.x, counts, strict=True)], [x[n:] for x, n in zip(y.x, counts, strict=True)]]
-    m, h = (cells_first(join(circuit, filled_up(part), 1)) for part in parts)
-    return state_of(circuit, y.V, y.Ca, cells_first(y.s), m, h, cells_first(y.z) if circuit.kinetic else None)
+    return state_of(circuit, y.V, y.Ca, turned(y.s), *layout.gates_apart(circuit, y.x), turned(y.z))
 
 
-def filled_up(parts: Sequence[Array]) -> list[Array]:
-    """Arrays (gate, cell, …) with as many gates as the longest of them has."""
-    longest = max(map(len, parts))
-    return [jnp.pad(x, ((0, longest - len(x)), *[(0, 0)] * (x.ndim - 1))) for x in parts]
+# %% [markdown]
+# The cold start of {cite:t}`Prinz2003` (p. 4001) is a cell at −50 mV with resting calcium, all $m$
+# closed and all $h$ open. No cell ever visits this state, but every cell leaves it for its own
+# rhythm within a few seconds.
+
+
+# %%
+def cold_start(circuit: Circuit) -> Any:
+    """P03 p. 4001: V = −50 mV, Ca = 0.05 µM, m = 0, h = 1; s = 0."""
+    V, Ca = (layout.at_rest(circuit, name) for name in ("V_cold", "Ca_rest"))
+    s = np.zeros((len(V), len(circuit.transmitters)))
+    m, h = (layout.places(circuit, gates) for gates in (activating, inactivating))
+    return state_of(circuit, V, Ca, s, 0 * m, h, junctions.starts(circuit))
 
 
 # %% [markdown]
@@ -680,11 +625,8 @@ def filled_up(parts: Sequence[Array]) -> list[Array]:
 #
 # ### Gates
 #
-# $$
-# τ_x(V) \frac{dx}{dt} = x_∞(V, [Ca]) - x, \qquad x = m, h, s.
-# $$ (eq-gate)
-#
-# The obvious way to evaluate all $x_∞$ and $τ_x$ calls one function after the other:
+# Equation {eq}`eq-gate` needs all $x_∞$ and $τ_x$. The obvious way to evaluate them calls one function
+# after the other:
 
 
 # %%
@@ -699,13 +641,15 @@ def steady_and_tau_plain(gates: Sequence[Gate], V: Array, Ca: Array) -> tuple[Ar
 # differ only in their $a$ and $k$, so they are taken in one sweep, $E = e^{V/k + a/k}$, from which the
 # curves {eq}`eq-curve` follow by arithmetic. The thirty that a cell needs are 48 in the sweep: where
 # one of the time constants has a second or a third exponential all have one, most of them $e^0 = 1$.
+# A processor takes many equal operations on neighbouring numbers at once, so the superfluous ones are
+# cheaper than telling them apart. A cell below checks that both versions agree.
 
 
 # %%
 def gates_of(circuit: Circuit, membrane: Membrane) -> tuple[tuple[Gate, ...], tuple[Gate, ...]]:
     """The gates of all synapses that a cell may make, and those of its membrane, all m before all h."""
     released = tuple(t.gate(membrane.constants) for t in circuit.transmitters)
-    return released, (*(c.m for c in activating(membrane)), *(c.h for c in inactivating(membrane)))  # type: ignore[misc]
+    return released, (*(c.m for c in activating(membrane)), *(c.h for c in inactivating(membrane)))
 
 
 def kinetics(circuit: Circuit, membrane: Membrane, V: Array, Ca: Array) -> Any:
@@ -713,20 +657,28 @@ def kinetics(circuit: Circuit, membrane: Membrane, V: Array, Ca: Array) -> Any:
     return targets(gates_of(circuit, membrane), membrane.constants.τ_min, V, Ca)
 
 
+# %% tags=["active-ipynb"]
+# with precision():
+#     V, Ca, here = np.linspace(-90, 60, 151), np.full(151, 5.0), (Circuit((), ()), Membrane())
+#     for gates, fast in zip(gates_of(*here), kinetics(*here, V, Ca)):
+#         plain = steady_and_tau_plain(gates, V, Ca)
+#         assert all(np.allclose(a, b, rtol=1e-12, atol=CONSTANTS.τ_min) for a, b in zip(fast, plain))
+
 # %% [markdown]
 # ### Membrane currents
 #
-# $$
-# I_i = \bar g_i A\, m^p h\, (V - E_i), \qquad E_{Ca} = γ \ln\frac{[Ca]_\mathrm{out}}{[Ca]}.
-# $$ (eq-current)
+# The conductance of a channel is $\bar g_i A\, m^p h^q$, and the currents add up: with $G = \sum
+# G_i$ and $J = \sum J_i$ all of them together are $G V - J$. The cell has one conductance and one
+# driving current, whatever its channels. The two tell at once where the potential is heading and
+# how fast: to $J/G$, with the time constant $C/G$. A leak of 0.02 µS at −50 mV and a synapse open
+# to 0.03 µS at −70 mV make $G$ = 0.05 µS and $J$ = −3.1 nA, hence −62 mV within 13 ms. In the code
+# $γ$ is the open conductance of one channel in µS, and `c` are the constants of a membrane.
 
 
 # %%
 def conductances(membrane: Any, g: Any, x: Any) -> list[Array]:
     """ḡ A m^p h^q of each channel in µS, from ḡ A of each channel and the values of each gate, (cell,) or any other shape."""
-    gates = iter(x)
-    m = {c.name: next(gates) for c in activating(membrane)}
-    h = {c.name: next(gates) for c in inactivating(membrane)}
+    m, h = layout.by_channel(membrane, x)
     power = lambda x, n: x if n == 1 else x**n  # noqa: E731
     return [
         g[i] * (m[c.name] ** c.p if c.m else 1) * (power(h[c.name], c.q) if c.h else 1)
@@ -739,9 +691,14 @@ def linear(channel: Channel, c: Constants, γ: Array, V: Array, Ca: Array) -> tu
     return channel.E.linear(c, γ, V, Ca) if hasattr(channel.E, "linear") else (γ, γ * channel.E)
 
 
+def opened(membrane: Membrane, g: Array, x: Array) -> list[tuple[Channel, Array]]:
+    """Each channel of a membrane with its conductance, (cell,) µS."""
+    return list(zip(membrane.channels, conductances(membrane, g, x), strict=True))
+
+
 def ionic(membrane: Membrane, g: Array, V: Array, Ca: Array, x: Array, G: Array, J: Array) -> tuple[Array, Array]:
     """G (µS) and J (nA), (cell,), with the membrane currents added."""
-    for channel, γ in zip(membrane.channels, conductances(membrane, g, x), strict=True):
+    for channel, γ in opened(membrane, g, x):
         G_i, J_i = linear(channel, membrane.constants, γ, V, Ca)
         G, J = G + G_i, J + J_i
     return G, J
@@ -750,59 +707,28 @@ def ionic(membrane: Membrane, g: Array, V: Array, Ca: Array, x: Array, G: Array,
 # %% [markdown]
 # ### Synaptic input
 #
-# Written as a conductance and a driving current, $\sum I_s = G_s V - J_s$ with $G_s = \sum g_s s$ and
-# $J_s = \sum g_s s E_s$. The sum runs over populations first, so that it costs as much for a thousand
-# PY cells as for one.
+# Synapses add to the same two sums: $\sum I_s = G_s V - J_s$ with $G_s = \sum g_s s$ and $J_s =
+# \sum g_s s E_s$. Few cells see each other one by one. For many cells the sum runs over populations
+# first, so that it costs as much for a thousand PY cells as for one. A sum over a population is
+# also right for its `copies`, and what a cell of the same population would give itself is taken out
+# again. Kinetic synapses, where a circuit has some, add their own part.
 
 
 # %%
-def per_population(circuit: Circuit, x: Array) -> Array:
-    """Sum x (cell, …) over the cells of each population, copies counted: (population, …)."""
-    copies = np.array([p.copies for p in circuit.populations], x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-    if all(p.size == 1 for p in circuit.populations):
-        return x * copies
-    return jax.ops.segment_sum(x, circuit.rows, len(circuit.populations), indices_are_sorted=True) * copies
-
-
 def synaptic_input(circuit: Circuit, w: Any, s: Any) -> tuple[Array, Array]:
     """G_s (µS) and J_s (nA), each (cell,), from the activations s (transmitter, cell)."""
-    if isinstance(w, tuple):
-        return side_by_side(circuit, w, s)
-    E = together([t.E for t in circuit.transmitters]).astype(s.dtype)
-    if len(w) == len(circuit.rows):  # cell by cell
-        gs = w * s.T
-        return gs.sum((1, 2)), (gs * E).sum((1, 2))
-    gs = w * per_population(circuit, s.T)
-    G, J = (x.sum((1, 2))[circuit.rows] for x in (gs, gs * E))
-    if any(x.pre == x.post for x in circuit.synapses):  # no cell inhibits itself
-        own = jnp.einsum("iit->it", w)[circuit.rows] * s.T
-        G, J = G - own.sum(1), J - (own * E).sum(1)
-    return G, J
-
-
-def side_by_side(circuit: Circuit, gs: tuple[Array, ...], s: Sequence[Array]) -> tuple[Array, Array]:
-    """The same for many circuits, one synapse after the other: gs (circuit,) of each synapse, s (cell, circuit) of each transmitter."""
-    released = [per_population(circuit, x) for x in s]
-    zero = jnp.zeros_like(released[0][0])
-    G, J = ([zero] * len(circuit.populations) for _ in range(2))
-    for x, g in zip(circuit.synapses, gs, strict=True):
-        opened = g * released[x.transmitter][x.pre]
-        G[x.post] = G[x.post] + opened
-        J[x.post] = J[x.post] + opened * circuit.transmitters[x.transmitter].E
-    G, J = (per_cell(jnp.stack(x), circuit.rows) for x in (G, J))
-    for x, g in zip(circuit.synapses, gs, strict=True):
-        if x.pre == x.post:  # no cell inhibits itself
-            own = g * s[x.transmitter] * (circuit.rows == x.pre).astype(zero.dtype)[:, None]
-            G, J = G - own, J - own * circuit.transmitters[x.transmitter].E
-    return G, J
+    if not layout.sees_each(circuit, w):
+        return layout.from_populations(circuit, w, s)
+    gs = w * s.T  # (post, pre, transmitter)
+    return gs.sum((1, 2)), (gs * layout.reversals(circuit, s.dtype)).sum((1, 2))
 
 
 def chemical(circuit: Circuit, p: Prepared, y: Working) -> tuple[Array, Array]:
     """G (µS) and J (nA), each (cell,), of all chemical synapses."""
     none = jnp.zeros_like(y.V)
-    G, J = (none, none) if isinstance(y.s, tuple) and not y.s else synaptic_input(circuit, p.w, y.s)
+    G, J = synaptic_input(circuit, p.w, y.s) if circuit.transmitters else (none, none)
     if circuit.kinetic:
-        G_z, J_z = kinetic_input(circuit, p.gz, y.z)
+        G_z, J_z = junctions.kinetic_input(circuit, p.gz, y.z)
         G, J = G + G_z, J + J_z
     return G, J
 
@@ -810,12 +736,23 @@ def chemical(circuit: Circuit, p: Prepared, y: Working) -> tuple[Array, Array]:
 # %% [markdown]
 # ### Electrical synapses
 #
-# Gap junctions pull each of the $N$ pacemaker cells toward their mean: $\sum_j g_e (V_i - V_j) = N
-# g_e (V_i - \bar V)$. The function `electrical_current` sums them for any pairs of populations, which
-# are data of the circuit.
-
-# %% [markdown]
+# The gap junctions of a circuit are a linear map from the potentials to the currents, $I_e = L V$,
+# with the matrix
+#
+# $$
+# L_{ij} = -g_{ij} \quad (i \ne j), \qquad L_{ii} = \sum_{j \ne i} g_{ij}.
+# $$ (eq-junctions)
+#
+# Its rows add up to 0: equal potentials drive no current. Where cells are many, each exchanges
+# current with the *mean* of each population, which is the same sum, $\sum_j g\,(V_i - V_j) = N g\,
+# (V_i - \bar V)$. The function `electrical_current`, in the module `junctions`, computes $L V$ in one
+# of the two ways. Two cells with $g$ = 10 nS between them approach each other with $C/2g$ = 31 ms,
+# slowly for a spike, fast for a burst.
+#
 # ### Current balance and calcium
+#
+# All currents charge the membrane's capacitance $C$. Those of calcium also bring calcium, which a
+# pump takes away:
 #
 # $$
 # \begin{aligned}
@@ -823,26 +760,25 @@ def chemical(circuit: Circuit, p: Prepared, y: Working) -> tuple[Array, Array]:
 # τ_{Ca} \frac{d[Ca]}{dt} &= - f\,(I_{CaT} + I_{CaS}) - [Ca] + [Ca]_\mathrm{rest}.
 # \end{aligned}
 # $$ (eq-balance)
+#
+# A steady inward current of 1 nA would hold $[Ca]$ at 15 µM above rest. The two equations are
+# coupled both ways: calcium lowers $E_{Ca}$ and opens KCa, and so limits what lets it in. The
+# balance of calcium comes with its derivative with respect to $[Ca]$, which integration needs. For
+# the Nernst potential $dE_{Ca}/d[Ca] = -γ/[Ca]$; any other law is differentiated by JAX.
 
 
 # %%
 def calcium_balance(membrane: Membrane, g: Array, V: Array, Ca: Array, x: Array) -> tuple[Array, Array]:
     """d[Ca]/dt, (cell,) µM/ms, and its derivative with respect to [Ca], 1/ms."""
     c = membrane.constants
-    opened = zip(membrane.channels, conductances(membrane, g, x), strict=True)
-    enters = [(channel, γ) for channel, γ in opened if channel.ion == "Ca"]
-    g_Ca = sum(γ for channel, γ in enters if nernstian(channel)) + 0 * g[0]
+    enters = [(channel, γ) for channel, γ in opened(membrane, g, x) if channel.ion == "Ca"]
+    g_Ca = sum(γ for channel, γ in enters if layout.is_nernstian(channel)) + 0 * g[0]
     influx, slope = c.f * g_Ca * (V - Nernst().potential(c, Ca)), c.f * g_Ca * c.γ / Ca
     for channel, γ in enters:
-        if not nernstian(channel):
-            I, dI = jax.jvp(lambda Ca, channel=channel, γ=γ: current_of(channel, c, γ, V, Ca), (Ca,), (jnp.ones_like(Ca),))
+        if not layout.is_nernstian(channel):
+            I, dI = with_slope(partial(current_of, channel, c, γ, V), Ca)
             influx, slope = influx + c.f * I, slope + c.f * dI
     return -(influx + Ca - c.Ca_rest) / c.τ_Ca, -(slope + 1) / c.τ_Ca
-
-
-def nernstian(channel: Channel) -> bool:
-    """Whether the Nernst potential of the cell's own calcium drives a channel."""
-    return isinstance(channel.E, Nernst) and Nernst() == channel.E
 
 
 def current_of(channel: Channel, c: Constants, γ: Array, V: Array, Ca: Array) -> Array:
@@ -852,45 +788,61 @@ def current_of(channel: Channel, c: Constants, γ: Array, V: Array, Ca: Array) -
     return γ * (V - (channel.E.potential(c, Ca) if hasattr(channel.E, "potential") else channel.E))
 
 
-def project(circuit: Circuit, y: Working) -> Working:
-    """The nearest state within bounds: gates in [0, 1] and calcium above its least value."""
-    Ca_min = join(circuit, [jnp.full_like(Ca, m.constants.Ca_min) for m, Ca in zip(circuit.membranes, split(circuit, y.Ca), strict=True)])
-    inside = lambda x: jnp.clip(x, 0, 1)  # noqa: E731
-    return y._replace(Ca=jnp.maximum(y.Ca, Ca_min), s=inside(y.s), x=tuple(map(inside, y.x)))
+# %% [markdown]
+# The right-hand side puts all of this together, for the cells of one membrane after the other.
+# `derivative` is the same for users: a pure function of parameters and state. It takes the state
+# nearest to the given one within bounds, gates in $[0, 1]$ and calcium above its least value.
 
 
+# %%
 def slopes(circuit: Circuit, p: Prepared, y: Working, I: Any) -> Working:
     """Time derivative of a state, per ms."""
     G, J = chemical(circuit, p, y)
-    J = J - electrical_current(p.gap, y.V) + I
-    V, Ca, s, x = [], [], [], []
-    parts = [split(circuit, a) for a in (y.V, y.Ca, G, J)] + [split(circuit, y.s, 1)]
-    for membrane, g, x_i, V_i, Ca_i, G_i, J_i, s_i in zip(circuit.membranes, p.g, y.x, *parts, strict=True):
-        G_i, J_i = ionic(membrane, g, V_i, Ca_i, x_i, G_i, J_i)
-        V.append((J_i - G_i * V_i) / membrane.constants.C)
-        Ca.append(calcium_balance(membrane, g, V_i, Ca_i, x_i)[0] if membrane.pool else jnp.zeros_like(Ca_i))
-        (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit, membrane, V_i, Ca_i)
-        s.append((s_inf - s_i) / τ_s)
-        x.append((x_inf - x_i) / τ_x)
-    z = kinetic_rate(circuit, y.V, y.z) if circuit.kinetic else None
-    return Working(join(circuit, V), join(circuit, Ca), join(circuit, s, 1), tuple(x), z)
+    V_dot, rest = [], []
+    for membrane, g, V, Ca, s, x, *sums in by_membrane(circuit, p, y, G, J - junctions.electrical_current(p.gap, y.V) + I):
+        G, J = ionic(membrane, g, V, Ca, x, *sums)
+        V_dot.append((J - G * V) / membrane.constants.C)
+        Ca_dot = calcium_balance(membrane, g, V, Ca, x)[0] if membrane.pool else jnp.zeros_like(Ca)
+        (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit, membrane, V, Ca)
+        rest.append((Ca_dot, (s_inf - s) / τ_s, (x_inf - x) / τ_x))
+    return Working(join(circuit, V_dot), *rejoined(circuit, rest), junctions.kinetic_slope(circuit, y.V, y.z))
 
 
-def derivative(params: Params, state: State, I_ext: Any = 0.0) -> State:
+def derivative(params: Params, state: Any, I_ext: Any = 0.0) -> Any:
     """Time derivative of the state, per ms. I_ext: () or (cell,) nA. Shapes as in `State`."""
     state, circuit = circuits.started(params, state, Params, state_of), params.circuit
     pure_current(I_ext, len(circuit.rows), None)
-    p, y = prepare(params, state.V.dtype, DEFAULT_DT), project(circuit, pack(circuit, state))
+    p, y = prepare(params, state.V.dtype, DEFAULT_DT), layout.within_bounds(circuit, pack(circuit, state))
     return unpack(circuit, slopes(circuit, p, y, jnp.asarray(I_ext, state.V.dtype)))
 
 
 # %% [markdown]
+# A check: what all recorded currents of a cell leave over is what charges it, {eq}`eq-balance`.
+
+# %% tags=["active-ipynb"]
+# moment, C = rhythm.final_state, paper.circuit.constants.C
+# left_over = -rhythm.currents.iloc[-1].groupby(level=["pop", "index"], sort=False).sum()
+# assert np.allclose(left_over, C * np.asarray(paper.derivative(5000, moment).V))
+
+# %% [markdown]
 # ## Integration
 #
-# With all other variables frozen, each equation above is linear and has an exact solution: an
-# exponential approach to a fixed point. A **fixed-step scheme** strings such solutions together
-# {cite:p}`RushLarsen1978`, so that no step can leave the range that the equations allow. For the
-# potential over a time $h$, with $φ(z) = (1 - e^{-z})/z$,
+# ### Splitting
+#
+# The equations are stiff: $m$ of sodium moves within 0.1 ms, calcium within 200. A method that
+# steps along the slopes has to resolve the fastest of them, or it blows up. But with all *other*
+# variables frozen, each equation above is linear, $\dot y = (y_∞ - y)/τ$, and its exact solution is
+# known, an exponential approach to $y_∞$ that cannot overshoot for any step. A **splitting scheme**
+# strings such solutions together {cite:p}`RushLarsen1978`, so that no step can leave the range that
+# the equations allow. What it costs is that variables which in truth move at once take turns; how
+# they take turns decides how small that error is. Two orders of the same two turns differ by about
+# $dt^2$ in a step, since each turn changes by about $dt$ what the other one starts from; over a
+# given time that is an error of order $dt$, unless it is made to cancel. Take sodium's $m$ after
+# the jump above, with $τ_m$ = 0.17 ms. A step of 0.5 ms along its slope would carry it to three
+# times its target; the exact solution covers 95% of the way.
+#
+# A gate covers the share $1 - e^{-dt/τ}$ of its way in a step $dt$. For the potential over a time $h$,
+# with $φ(z) = (1 - e^{-z})/z$,
 #
 # $$
 # V \leftarrow V + \frac{h}{C}\,(J + I_\mathrm{ext} - G V)\; φ\!\left(\frac{hG}{C}\right).
@@ -904,8 +856,9 @@ def phi(z: Array) -> Array:
     return jnp.where(small, 1 - z / 2 + z * z / 6, -jnp.expm1(-z) / jnp.where(small, 1, z))
 
 
-def flow(V: Array, G: Array, J: Array, h: Array | float) -> Array:
-    """Exact solution of dV/dt = J − G V after a time h; G in 1/ms, J in mV/ms, {eq}`eq-flow`."""
+def flow(V: Array, G: Array, J: Array, C: Any, h: Any) -> Array:
+    """Exact solution of C dV/dt = J − G V after a time h (ms), {eq}`eq-flow`."""
+    G, J = G / C, J / C
     return V + (J - G * V) * h * phi(h * G)
 
 
@@ -914,46 +867,43 @@ def covered_exactly(r: Array | float) -> Array:
     return -jnp.expm1(-r)
 
 
-def flowed(V: Array, G: Array, J: Array, C: Any, h: Any) -> Array:
-    """V after a time h (ms), from G (µS), J (nA) and C (nF)."""
-    return flow(V, G / C, J / C, h)
-
-
-def approached(
-    circuit: Circuit, membrane: Membrane, V: Array, Ca: Array, s: Array, x: Array, dt: float, share: Callable[[Any], Array]
-) -> tuple[Array, Array]:
+def approached(circuit: Circuit, membrane: Membrane, V: Array, Ca: Array, s: Array, x: Array, dt: float, share: Any) -> tuple[Array, Array]:
     """s and x, (gate, cell), after a time dt (ms) with V and Ca frozen; share: dt/τ -> the share of the way that is covered."""
     (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit, membrane, V, Ca)
     return s + (s_inf - s) * share(dt / τ_s), x + (x_inf - x) * share(dt / τ_x)
 
 
-class Arithmetic(NamedTuple):
-    """How the two exact solutions are computed: for one circuit as above, for thousands side by side as a later chapter says."""
-
-    flow: Callable[..., Array] = flowed
-    gates: Callable[..., tuple[Array, Array]] = approached
-
-
-ARITHMETIC = Arithmetic()
+# %% [markdown]
+# The potential of all cells takes its step with the sums $G$ and $J$ of the whole circuit. The two
+# solutions are a parameter, `by`: thousands of circuits side by side compute them with other
+# [exponentials](lanes.md).
 
 
-def charged(circuit: Circuit, p: Prepared, y: Working, I: Any, h: Any, by: Arithmetic = ARITHMETIC, G_more: Any = None) -> Array:
+# %%
+ARITHMETIC = layout.Arithmetic(flow, approached)
+
+
+def charged(circuit: Circuit, p: Prepared, y: Working, I: Any, h: Any, by: layout.Arithmetic = ARITHMETIC, G_more: Any = None) -> Array:
     """V (cell,) after a time h (ms) with everything else frozen, {eq}`eq-flow`; I (nA) and G_more (µS) act from outside."""
     G, J = chemical(circuit, p, y)
-    G = G if G_more is None else G + G_more
-    parts, V = [split(circuit, a) for a in (y.V, y.Ca, G, J)], []
-    I = [I] * len(parts[0]) if I is None or len(parts[0]) == 1 else split(circuit, jnp.broadcast_to(I, y.V.shape))
-    for membrane, g, x, V_i, Ca_i, G_i, J_i, I_i in zip(circuit.membranes, p.g, y.x, *parts, I, strict=True):
-        G_i, J_i = ionic(membrane, g, V_i, Ca_i, x, G_i, J_i)
-        V.append(by.flow(V_i, G_i, J_i if I_i is None else J_i + I_i, membrane.constants.C, h))
-    return join(circuit, V)
+    G, moved = G if G_more is None else G + G_more, []
+    parts = zip(by_membrane(circuit, p, y, G, J), layout.spread(circuit, I, y.V), strict=True)
+    for (membrane, g, V, Ca, _, x, *sums), I_i in parts:
+        G, J = ionic(membrane, g, V, Ca, x, *sums)
+        moved.append(by.flow(V, G, J if I_i is None else J + I_i, membrane.constants.C, h))
+    return join(circuit, moved)
 
 
 # %% [markdown]
-# A scheme wants to know four things of a model: how the potential moves while all else is frozen, how
-# all else moves while the potential is frozen, the same at the end of a block of steps, and how both
-# move at once from the old state. With these `Flows` a scheme is written once for all models, and what
-# acts on a model from outside, an electrode say, wraps them.
+# ### Flows
+#
+# A scheme wants to know four things of a model: how the potential moves while all else is frozen
+# (`charge`), how all else moves while the potential is frozen (`relax`), the potential's last half
+# step (`close`), and how all move at once from the old state (`euler`). With these `Flows` a scheme is
+# written once and serves every model. What acts on a model from outside wraps them: a voltage clamp
+# replaces `charge`, noise adds to it, a search for spikes looks on after `relax`. Such a wrapper is a
+# function from `Flows` to `Flows`, and wrappers can be put around each other. The number $k$ of the
+# step tells what happens when: after `charge` the potential is that in the middle of step $k$.
 
 
 # %%
@@ -966,32 +916,44 @@ class Flows(NamedTuple):
     euler: Callable[[Any, Any], Any]  # (y, k) -> y: all moves through step k, at first order
 
 
+def flows(circuit: Circuit, p: Prepared, I: Any, dt: float, by: layout.Arithmetic = ARITHMETIC, G: Any = None) -> Flows:
+    """The flows of a circuit under an external current I (nA) and, where there is one, an external conductance G (µS), functions of k."""
+    more = (lambda k: None) if G is None else G  # noqa: ARG005
+    return Flows(
+        charge=lambda y, k, h: y._replace(V=charged(circuit, p, y, I(k), h, by, more(k))),
+        relax=lambda y, k: relaxed(circuit, p, y, dt, by),  # noqa: ARG005
+        close=lambda y, k: y._replace(V=charged(circuit, p, y, I(k), dt / 2, by, more(k))),
+        euler=lambda y, k: euler_step(circuit, p, y, I(k), dt, by),
+    )
+
+
 # %% [markdown]
+# ### Exponential Euler
+#
 # **Exponential Euler**, the papers' scheme, advances every variable from the old state of all the
-# others. It is first-order: at its customary 0.025 ms the burst period is off by up to 3%.
+# others. It is first-order: halving the step halves the error, and at its customary 0.025 ms the
+# burst period is off by up to 3%. Every gate sees the potential of one step ago, and the potential
+# gates of one step ago, so that all lag by about half a step, always to the same side. The potentials
+# of coupled cells count among the frozen ones: their gap junctions are a conductance and a current
+# like a synapse's. The fixed point of calcium with all else frozen is
+# $[Ca] + τ_{Ca}\, d[Ca]/dt$, which it approaches with $τ_{Ca}$.
+#
+# The loop over the steps is `lax.fori_loop`, of which JAX compiles the body once. It has no side
+# effects: a step takes a state and returns the next.
+
 
 # %%
-Input = Callable[[Any], Any]  # external current (cell,) nA at step k
-
-
-def euler_step(circuit: Circuit, p: Prepared, y: Working, I: Any, dt: float, by: Arithmetic) -> Working:
+def euler_step(circuit: Circuit, p: Prepared, y: Working, I: Any, dt: float, by: layout.Arithmetic) -> Working:
     """The state after a time dt (ms), everything from the old state of all the rest."""
-    V, after = charged_with_neighbours(circuit, p, y, I, dt, by), []
-    parts = [split(circuit, a) for a in (y.V, y.Ca)] + [split(circuit, y.s, 1)]
-    for membrane, g, x, V_i, Ca, s in zip(circuit.membranes, p.g, y.x, *parts, strict=True):
+    after = []
+    for membrane, g, V, Ca, s, x in by_membrane(circuit, p, y):
         c = membrane.constants
-        target = Ca + c.τ_Ca * calcium_balance(membrane, g, V_i, Ca, x)[0] if membrane.pool else Ca
+        target = Ca + c.τ_Ca * calcium_balance(membrane, g, V, Ca, x)[0] if membrane.pool else Ca
         Ca_after = jnp.maximum(Ca + (target - Ca) * covered_exactly(dt / c.τ_Ca), c.Ca_min)
-        after.append((Ca_after, *by.gates(circuit, membrane, V_i, Ca, s, x, dt, covered_exactly)))
-    Ca, s, x = zip(*after, strict=True)
-    return Working(V, join(circuit, Ca), join(circuit, s, 1), x, kinetic_step(circuit, y.V, y.z, dt))
-
-
-def charged_with_neighbours(circuit: Circuit, p: Prepared, y: Working, I: Any, h: float, by: Arithmetic) -> Array:
-    """V (cell,) after a time h (ms) with everything else frozen, the potentials of coupled cells included."""
-    if p.gap is None:
-        return charged(circuit, p, y, I, h, by)
-    return charged(circuit, p, y, I + p.gap.own * y.V - p.gap.current(y.V), h, by, p.gap.own)
+        after.append((Ca_after, *by.gates(circuit, membrane, V, Ca, s, x, dt, covered_exactly)))
+    I, own = (I, None) if p.gap is None else (I + p.gap.own * y.V - p.gap.current(y.V), p.gap.own)
+    V = charged(circuit, p, y, I, dt, by, own)
+    return Working(V, *rejoined(circuit, after), junctions.kinetic_step(circuit, y.V, y.z, dt))
 
 
 def exponential_euler(f: Flows, y: Any, k: Any, n: int, dt: float, unroll: int = 1) -> Any:  # noqa: ARG001
@@ -1000,21 +962,33 @@ def exponential_euler(f: Flows, y: Any, k: Any, n: int, dt: float, unroll: int =
 
 
 # %% [markdown]
-# The **staggered** scheme, the default, is second-order at the same price. It is a Strang splitting
-# {cite:p}`Strang1968`: half a step of $V$ with the gates frozen, a whole step of the gates with $V$
-# frozen, half a step of $V$. The last half step joins the next first one, so that potentials are
-# known at half steps and gates at whole steps, and each is evaluated once per step. In detail:
+# ### The staggered scheme
+#
+# The **staggered** scheme, the default, is second-order at the same price: halving the step divides
+# the error by four. It is a Strang splitting {cite:p}`Strang1968`: half a step of $V$ with the gates
+# frozen, a whole step of the gates with $V$ frozen, half a step of $V$. This sequence reads the same
+# from both ends, so that what the first half does too early, the second does too late, and the errors
+# of first order cancel. The last half step joins the next first one, so that potentials are known at
+# half steps and gates at whole steps, and each is evaluated once per step. In detail:
 #
 # - Gates need $1 - e^{-r}$, $r = dt/τ$. We take $q/(1+q)$ with $q = r + r^2/2 + r^3/6 + r^4/24$,
 #   which is within $r^5/120$ of it, stays in $[0, 1)$ for any $r$, loses no digits in single
 #   precision, and needs no exponential.
 # - Calcium takes half a step before the gates and half a step after them, each with the calcium
 #   conductance of its side, so that $m_∞$ of $I_{KCa}$ sees the calcium in the middle of its step. Each is one
-#   step of the linearized equation, whose Jacobian in $[Ca]$ contains the Nernst potential.
+#   step of the linearized equation, whose Jacobian in $[Ca]$ contains the Nernst potential, and
+#   which is implicit: $Δ = h\,\dot{[Ca]} / (1 - \frac{h}{2}\, \partial\dot{[Ca]}/\partial[Ca])$ stays small however steep the slope is.
 # - Calcium never falls below $[Ca]_\mathrm{min}$, where $E_{Ca}$ is 303 mV. Only a potential above
 #   $E_{Ca}$, +134 mV at rest, could bring it there.
-# - Gap junctions alone contract $V_i - \bar V$ by $e^{-N g_e t/C}$; that solution is applied for half
-#   a step on each side of the gates.
+# - Gap junctions alone obey $C\,dV/dt = -LV$, whose solution after half a step is the matrix
+#   exponential $V \leftarrow e^{-C^{-1}L\,dt/2}\,V$, computed once for a run. It is applied on each side
+#   of the gates, which so see the potential in the middle. For many cells it is the same in two
+#   parts: a small matrix moves the populations' means, and one factor draws each cell toward its own.
+#
+# In the flows of a model a block of $n$ steps reads: `charge` for half a step, `relax`; then $n -
+# 1$ times `charge` for a whole step, `relax`; and `close`. Each step computes the conductances once
+# and the gates once, as exponential Euler does. A kinetic synapse takes its step with the gates, by
+# the exponential of its linearized equation.
 #
 # Every recorded state is complete: a run continued from it repeats the same operations as one that
 # went on.
@@ -1040,17 +1014,15 @@ def calcium_step(membrane: Membrane, g: Array, V: Array, Ca: Array, x: Array, h:
     return jnp.maximum(Ca + h * slope / (1 - h / 2 * jacobian), membrane.constants.Ca_min)
 
 
-def relaxed(circuit: Circuit, p: Prepared, y: Working, dt: float, by: Arithmetic = ARITHMETIC) -> Working:
+def relaxed(circuit: Circuit, p: Prepared, y: Working, dt: float, by: layout.Arithmetic = ARITHMETIC) -> Working:
     """The state after a time dt (ms) with V frozen, but for the current of the gap junctions."""
-    V, V_end = contracted(p.gap, y.V)
-    parts, after = [split(circuit, a) for a in (V, y.Ca)] + [split(circuit, y.s, 1)], []
-    for membrane, g, x, V_i, Ca, s in zip(circuit.membranes, p.g, y.x, *parts, strict=True):
-        Ca = calcium_step(membrane, g, V_i, Ca, x, dt / 2)
-        s, x = by.gates(circuit, membrane, V_i, Ca, s, x, dt, covered)
-        after.append((calcium_step(membrane, g, V_i, Ca, x, dt / 2), s, x))
-    Ca, s, x = zip(*after, strict=True)
-    z = kinetic_step(circuit, V, y.z, dt)
-    return Working(V_end, join(circuit, Ca), join(circuit, s, 1), x, z)
+    V_middle, V_end = junctions.contracted(p.gap, y.V)
+    after = []
+    for membrane, g, V, Ca, s, x in by_membrane(circuit, p, y._replace(V=V_middle)):
+        Ca = calcium_step(membrane, g, V, Ca, x, dt / 2)
+        s, x = by.gates(circuit, membrane, V, Ca, s, x, dt, covered)
+        after.append((calcium_step(membrane, g, V, Ca, x, dt / 2), s, x))
+    return Working(V_end, *rejoined(circuit, after), junctions.kinetic_step(circuit, V_middle, y.z, dt))
 
 
 def staggered(f: Flows, y: Any, k: Any, n: int, dt: float, unroll: int = 1) -> Any:
@@ -1060,396 +1032,188 @@ def staggered(f: Flows, y: Any, k: Any, n: int, dt: float, unroll: int = 1) -> A
     return f.close(y, k + n)
 
 
+# %% [markdown]
+# A new scheme is one more function of this form, and a line in this table. It advances a state by $n$
+# steps from step $k$, without knowing what a state consists of, so that it serves a circuit, a
+# thousand of them side by side, and a circuit under a clamp alike. `unroll` is for the compiler: how
+# many steps it writes out between two turns of the loop.
+
+# %%
 SCHEMES = {"staggered": staggered, "exponential_euler": exponential_euler}
 DEFAULT_SOLVER = "staggered"
 DEFAULT_DT = 0.05  # ms
 
-
-def flows(circuit: Circuit, p: Prepared, I: Input, dt: float, by: Arithmetic = ARITHMETIC, G: Input | None = None) -> Flows:
-    """The flows of a circuit under an external current I (nA) and, where there is one, an external conductance G (µS)."""
-    more = (lambda k: None) if G is None else G  # noqa: ARG005
-    return Flows(
-        charge=lambda y, k, h: y._replace(V=charged(circuit, p, y, I(k), h, by, more(k))),
-        relax=lambda y, k: relaxed(circuit, p, y, dt, by),  # noqa: ARG005
-        close=lambda y, k: y._replace(V=charged(circuit, p, y, I(k), dt / 2, by, more(k))),
-        euler=lambda y, k: euler_step(circuit, p, y, I(k), dt, by),
-    )
-
-
 # %% [markdown]
 # ### From a start to the requested times
 #
-# A run records the state at the requested times. Between multiples of $dt$ it interpolates linearly,
-# which is second-order too.
+# A run records the state at the requested times: `grid_of` says after which steps they come, and
+# `recorded` goes there. Between multiples of $dt$ it interpolates linearly, which is second-order
+# too. The steps themselves do not depend on the times asked for, so that a run recorded every 0.05
+# ms and one recorded every second pass through the same states. The loop is compiled once for each
+# circuit, number of times and step; other conductances, starts and currents reuse it. With
+# `record` the other variables take no memory.
 
 
 # %%
 def integrate(
-    params: Params,
-    state: State,
-    I: Any,
-    slots: Slots | None,
-    *,
-    grid: Grid,
-    solver: str,
-    dt: float,
-    t0: float,
+    params: Params, state: Any, I: Any, slots: Slots | None, *, grid: Grid, solver: str, dt: float, t0: float,
     record: tuple[str, ...] | None = None,
-) -> State:
+) -> Any:  # fmt: skip
     """States on the grid, with a leading time axis. I: () or (cell,) or (step, cell) nA, or a function of t.
 
     record: the fields of `State` to record; of the others only the last is returned, (1, …). None records all.
     """
     state, circuit = circuits.started(params, state, Params, state_of), params.circuit
-    p, I_k = prepare(params, state.V.dtype, dt), input_at(I, dt, t0, state.V.dtype)
-    f = flows(circuit, p, I_k, dt)
+    f = flows(circuit, prepare(params, state.V.dtype, dt), input_at(I, dt, t0, state.V.dtype), dt)
     advance = lambda y, k, n: SCHEMES[solver](f, y, k, n, dt)  # noqa: E731
     return recorded(advance, partial(unpack, circuit), pack(circuit, state), grid, slots, record)[1]
 
 
-def input_at(I: Any, dt: float, t0: float, dtype: Any) -> Input:
-    """The external current as a function of the number of the step."""
-    if callable(I):
-        return lambda k: jnp.asarray(I(jnp.asarray(t0, dtype) + dt * jnp.asarray(k, dtype)), dtype)
-    I = jnp.asarray(0.0 if I is None else I, dtype)
-    return (lambda k: I[k]) if I.ndim == 2 else (lambda _: I)
-
+compiled_integrate, compiled_with_function = compiled(integrate)
 
 # %% [markdown]
 # **Adaptive solvers** come from [diffrax](https://docs.kidger.site/diffrax) {cite:p}`Kidger2021` and
-# integrate `derivative` to a tolerance. They may overshoot the bounds of a gate by that tolerance;
-# the right-hand side and the result are taken at the nearest state within bounds. Where an input or a
-# state is not a number, they end, and say for which cell.
+# integrate the right-hand side to a tolerance. They may overshoot the bounds of a gate by that
+# tolerance; the right-hand side and the result are taken at the nearest state within bounds. Where an
+# input or a state is not a number, they end, and say for which cell. They take long steps between
+# bursts and short ones in spikes, and each costs several evaluations: at the default tolerance of
+# $10^{-6}$ they are the reference, not the fast way.
 
 
 # %%
-def integrate_adaptively(params: Params, state: State, t: Any, I: Any, **scheme: Any) -> State:
+def integrate_adaptively(params: Params, state: Any, t: Any, I: Any, **scheme: Any) -> Any:
     """States at times t (ms), with a leading time axis, by a diffrax solver. I: () or (cell,) nA, or a function of t."""
-    y0, circuit = circuits.started(params, state, Params, state_of), params.circuit
-    p = prepare(params, y0.V.dtype, DEFAULT_DT)
+    state, circuit = circuits.started(params, state, Params, state_of), params.circuit
+    p, inside = prepare(params, state.V.dtype, DEFAULT_DT), partial(layout.within_bounds, circuit)
     current = I if callable(I) else lambda _: 0.0 if I is None else I
-    slope = lambda t, y: slopes(circuit, p, project(circuit, y), jnp.asarray(current(t), y.V.dtype))  # noqa: E731
-    ys = adaptively(slope, pack(circuit, y0), t, **scheme)
-    return jax.vmap(lambda y: unpack(circuit, project(circuit, y)))(ys)
-
-
-DEFAULT_RTOL = DEFAULT_ATOL = 1e-6
+    slope = lambda t, y: slopes(circuit, p, inside(y), jnp.asarray(current(t), y.V.dtype))  # noqa: E731
+    return jax.vmap(lambda y: unpack(circuit, inside(y)))(adaptively(slope, pack(circuit, state), t, **scheme))
 
 
 # %% [markdown]
-# `simulate` is the pure function under everything else: `jax.jit`, `vmap` and `grad` work on it.
+# `simulate` is the pure function under everything else: `jax.jit`, `vmap` and `grad` work on it. It
+# changes nothing and looks at no settings; what it needs are its arguments. By default JAX computes
+# in 32 bits: `with precision():` around a call makes it 64, as in all calls of a model.
 
 
 # %%
 def simulate(
-    params: Params, state: State, t: Any, I_ext: Any = None, *, solver: Any = DEFAULT_SOLVER, dt: float = DEFAULT_DT,
+    params: Params, state: Any, t: Any, I_ext: Any = None, *, solver: Any = DEFAULT_SOLVER, dt: float = DEFAULT_DT,
     t0: float = 0.0, rtol: float = DEFAULT_RTOL, atol: float = DEFAULT_ATOL,
-) -> State:  # fmt: skip
+) -> Any:  # fmt: skip
     """States at the times t, shape (time, …) in each field of `State`.
 
-    params, state: as `Prinz2004.params` and `.get_thermalization()`; t: (time,) ms, increasing and concrete (not
-    traced), not before t0, the time of `state`. I_ext: None, () or (cell,) nA, (step, cell) nA at the steps
-    t0 + k dt, or a function of t. solver: "staggered", "exponential_euler" or a diffrax solver, which uses rtol and
-    atol instead of dt (ms). The precision is that of `state` under JAX's settings, see `precision`.
-    Raises TypeError or ValueError for times, dt or solvers that cannot be used.
+    params, state: as `Prinz2004.params` and `.get_thermalization()`; t: (time,) ms, increasing and concrete (not traced), not before t0,
+    the time of `state`. I_ext: None, () or (cell,) nA, (step, cell) nA at the steps t0 + k dt, or a function of t. solver: "staggered",
+    "exponential_euler" or a diffrax solver, which uses rtol and atol instead of dt (ms). The precision is that of `state` under JAX's
+    settings, see `precision`. Raises TypeError or ValueError for times, dt or solvers that cannot be used.
     """
     state = circuits.startable(circuits.started(params, state, Params, state_of))
-    t, dt = checks.times(t, t0), checks.scheme(solver, dt, SCHEMES)
-    n_cells = len(params.circuit.rows)
-    if not isinstance(solver, str):
-        checks.tolerances(rtol, atol)
-        pure_current(I_ext, n_cells, None)
+    t, steps = planned(t, t0, solver, dt, SCHEMES, I_ext, len(params.circuit.rows), rtol, atol)
+    if steps is None:
         return integrate_adaptively(params, state, t, I_ext, solver=solver, t0=t0, rtol=rtol, atol=atol)
-    checks.steps(t, t0, dt)
-    grid, slots = grid_of(t, t0, dt)
-    pure_current(I_ext, n_cells, grid.first + grid.n * grid.blocks + 1)
-    return integrate(params, state, I_ext, slots, grid=grid, solver=solver, dt=dt, t0=t0)
+    return integrate(params, state, I_ext, **steps, solver=solver, t0=t0)
 
 
-compiled_integrate = jax.jit(integrate, static_argnames=("grid", "solver", "dt", "record"))
-compiled_with_function = jax.jit(integrate, static_argnames=("I", "grid", "solver", "dt", "record"))
+# %% [markdown]
+# A check of the two orders: the error of the potentials of the circuit 20 ms after its start, against
+# a much finer step, when the step is halved.
+
+# %% tags=["active-ipynb"]
+# start = paper.get_thermalization()
+# V_after = lambda solver, dt: paper([20.0], state=start, solver=solver, dt=dt).states.V
+# exact = V_after("staggered", 0.05 / 64)
+# for solver, ratio in (("staggered", 4), ("exponential_euler", 2)):
+#     error, error_of_half = (np.abs(V_after(solver, 0.05 / n) - exact).max() for n in (4, 8))
+#     assert 0.9 * ratio < error / error_of_half < 1.1 * ratio
 
 # %% [markdown]
 # ## Result
 #
 # A `SimResult` shows a run as tables (`V`, `Ca`, `s`, `m`, `h`, `currents`), as spike times (local
 # maxima of $V$ above −10 mV) and as a picture, and writes files that carry their units. `dims` names
-# the quantities for plots. Currents follow from the recorded states, outward positive.
+# the quantities for plots. Currents follow from the recorded states, outward positive: the open share
+# of each channel times its distance from the reversal potential. What the synapses and the gap
+# junctions pass stands in two more columns. A run of which only the potential is recorded has no
+# currents.
 
 
 # %%
-def of_channels(params: Params, states: State, f: Callable[..., Array]) -> Array:
-    """f(membrane, channel, γ, V, Ca) -> (cell,) of each channel, open to γ µS, at states with a leading time axis: (time, cell, channel).
-
-    Cells with fewer channels than others have 0 in their places.
-    """
+def of_channels(params: Params, states: Any, f: Callable[..., Array]) -> Array:
+    """f(membrane, channel, γ, V, Ca) -> (cell,) of each channel, open to γ µS, at states (time, …): (time, cell, channel)."""
     circuit, p = params.circuit, prepare(params, states.V.dtype, DEFAULT_DT)
 
-    def at_state(y: State) -> Array:
-        w, found = pack(circuit, y), []
-        for membrane, g, x, V, Ca in zip(circuit.membranes, p.g, w.x, split(circuit, w.V), split(circuit, w.Ca), strict=True):
-            opened = zip(membrane.channels, conductances(membrane, g, x), strict=True)
-            values = [f(membrane, channel, γ, V, Ca) for channel, γ in opened]
-            found.append(jnp.stack(values) if values else jnp.zeros((0, *V.shape), V.dtype))
-        return join(circuit, filled_up(found), 1).T
+    def at_state(y: Any) -> Array:
+        parts = by_membrane(circuit, p, pack(circuit, y))
+        found = [[f(m, channel, γ, V, Ca) for channel, γ in opened(m, g, x)] for m, g, V, Ca, _, x in parts]
+        return layout.of_channels(circuit, found, y.V.dtype)
 
     return jax.vmap(at_state)(states)
 
 
-def currents(params: Params, states: State) -> Array:
+def currents(params: Params, states: Any) -> Array:
     """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, outward positive."""
     states, circuit = circuits.started(params, states, Params, state_of, "time"), params.circuit
     p = prepare(params, states.V.dtype, DEFAULT_DT)
 
-    def others(y: State) -> Array:
+    def others(y: Any) -> Array:
         G, J = chemical(circuit, p, pack(circuit, y))
-        return jnp.stack([G * y.V - J, electrical_current(p.gap, y.V)], 1)
+        return jnp.stack([G * y.V - J, junctions.electrical_current(p.gap, y.V)], 1)
 
     ionic = of_channels(params, states, lambda membrane, channel, *at: current_of(channel, membrane.constants, *at))
     return jnp.concatenate([ionic, jax.vmap(others)(states)], 2)
 
 
-compiled_currents = jax.jit(currents)
-
 # %% [markdown]
 # ## The model
 #
-# `Prinz2004` puts it together: it reads the arguments in the forms that people write, starts every
-# cell from its own rhythm, and runs. Currents from outside are numbers, functions of time, or samples
-# with times of their own. Samples cover the whole run, or say what holds outside of them:
-# `Sampled(frame, outside=0)` or `outside="hold"`, from `pyloric_simulator.inputs`. A long run may
-# record the potential alone, with `record=("V",)`; its last state is complete all the same.
+# A `Model` carries the equations, its `physics`, and the numbers to use them with. What it does
+# with the arguments of a call is in the module `model`. A subclass sets the labels of the
+# populations, `params`, a state to start from and the precision; `model.like(params)` is the same
+# model with other numbers.
 #
+# Currents from outside are numbers, functions of time, or samples with times of their own. Samples
+# cover the whole run, or say what holds outside of them: `Sampled(frame, outside=0)` or
+# `outside="hold"`, from `pyloric_simulator.inputs`. A long run may record the potential alone, with
+# `record=("V",)`; its last state is complete all the same, and `model(t, state=result.final_state,
+# t0=result.t[-1])` goes on from there.
+
+
+# %%
+class Model(Runnable):
+    """Cells and what joins them, ready to run: all that `Prinz2004` and the networks of later chapters have in common."""
+
+    params: Params
+    physics = Physics(
+        SCHEMES, (DEFAULT_SOLVER, DEFAULT_DT), cold_start, state_of, derivative, jax.jit(derivative),
+        compiled_integrate, compiled_with_function, integrate_adaptively, jax.jit(currents),
+    )  # fmt: skip
+
+
+# %% [markdown]
 # ### Thermalization
 #
 # {cite:t}`Prinz2004` start each cell of a circuit from the state that it reaches alone. Here that is
 # the state after 5 s without synapses and input from the cold start, with $s = 0$. It is computed the
 # first time a cell is used, and kept on disk: one entry for each cell, under a key that holds
 # everything that decides the result, so that circuits share cells and a change of the physics never
-# meets an old state.
+# meets an old state. The module `thermalization` does it, for every model: the cells of one membrane
+# side by side, each at its own conductances. A circuit so starts with each cell in its rhythm, and
+# the phases in which the cells happen to be decide how it goes on; see
+# [below](sec-departures).
+#
+# ### The circuits of the paper
+#
+# `Prinz2004` reads a circuit in the forms that people write. Each label tells the type of its cells,
+# and with it their terminals: a synapse from `"AB"` comes from the glutamatergic terminal of an AB/PD
+# population, if there is one. Conductances of synapses are a mapping as at the top of this chapter, a
+# DataFrame with named rows and columns, or a matrix with a row for each postsynaptic population. A
+# label or a shape that does not fit is refused before anything is computed, and numbers that look like
+# another unit are warned of. All pacemaker cells are coupled, those of one population among
+# themselves, too.
+
 
 # %%
-THERMALIZATION = 5000.0  # ms
-THERMALIZATION_TIMES = np.arange(0, THERMALIZATION + 0.5)  # ms, at which the run can be inspected
-STORE_FORMAT = 1  # changes when the meaning of a stored state changes
-FROM_SETTINGS = SETTINGS_STORE  # where the store is if a call does not say
-
-
-def isolated(params: Params, populations: Sequence[int]) -> Params:
-    """One cell of each of some populations, without synapses of any kind."""
-    c = params.circuit
-    some = [c.populations[i] for i in populations]
-    kinds = sorted({p.membrane for p in some})
-    cells = tuple(p._replace(size=1, copies=1, membrane=kinds.index(p.membrane)) for p in some)
-    membranes = tuple(c.membranes[i] for i in kinds)
-    g = np.asarray(params.g)[list(populations), : max(len(m.channels) for m in membranes)]
-    alone = c._replace(populations=cells, synapses=(), membranes=membranes, junctions=(), kinetic=(), kinds=())
-    return Params(g, np.zeros(0), np.zeros(()), alone)
-
-
-def cell_key(params: Params, population: int, **scheme: Any) -> str:
-    """Everything that decides the thermalized state of a cell, as text."""
-    c = params.circuit
-    membrane = c.membranes[c.populations[population].membrane]
-    g = np.asarray(params.g)[population, : len(membrane.channels)].tolist()
-    about = {"format": STORE_FORMAT, "g": g, "constants": membrane.constants._asdict(),
-             "channels": spelled(membrane), "transmitters": repr(c.transmitters), "start": "cold", "fields": State._fields, **scheme}  # fmt: skip
-    return json.dumps(about, ensure_ascii=False, sort_keys=True)
-
-
-def spelled(membrane: Membrane) -> str:
-    """The channels of a membrane as text, what a channel of the papers has first, so that stored states are found again."""
-    texts = []
-    for c in membrane.channels:
-        usual = nernstian(c) and c.ion == "Ca"
-        plain = f"name={c.name!r}, E={None if usual else c.E!r}, p={c.p!r}, m={c.m!r}, h={c.h!r}"
-        more = "" if c.q == 1 and usual == (c.ion == "Ca") else f", q={c.q!r}, ion={c.ion!r}"
-        texts.append(f"Channel({plain}{more})")
-    return f"({', '.join(texts)}{',' * (len(texts) == 1)})" + ("" if membrane.pool else " without a pool")
-
-
-def told_by_text(x: Any) -> bool:
-    """Whether the text of a gate, a function or a number says all about it."""
-    if isinstance(x, Gate) or (is_dataclass(x) and not isinstance(x, type)):
-        inside = x if isinstance(x, Gate) else [getattr(x, f.name) for f in fields(x)]
-        return all(map(told_by_text, inside))
-    return isinstance(x, (int, float, str, tuple)) or x is None
-
-
-def is_storable(membrane: Membrane) -> bool:
-    """Whether a key can say all about a cell."""
-    return all(told_by_text(x) for c in membrane.channels for x in (c.m, c.h, c.E))
-
-
-class Slopes(Vectors):
-    """The right-hand side of a model, by itself and for SciPy; `slope` is a pure function such as `derivative`."""
-
-    slope: Callable[[Any, Any, Any], Any]
-    compiled_slope: Callable[[Any, Any, Any], Any]
-
-    def derivative(self, t: float, state: Any, I_ext: Any = None) -> Any:
-        """Time derivative of a state, per ms; shapes as in `State`. I_ext: as in a call of the model, or None."""
-        I = current(I_ext, self.labels, self.rows, np.array([checks.number("t", t, "ms")]), t)
-        I = I.at(t)[0] if isinstance(I, Samples) else I
-        with precision(self.dtype):
-            return self.slope(self.params, state, I(t) if callable(I) else I)
-
-    def vector_field(self, t: float, y: np.ndarray, I_ext: Any = None) -> np.ndarray:
-        """The right-hand side in the form of `scipy.integrate.solve_ivp`, per ms.
-
-        y: (variable,) as from `flatten`; I_ext: None, () or (cell,) nA, or a function of t.
-        """
-        I = I_ext(t) if callable(I_ext) else 0.0 if I_ext is None else I_ext
-        pure_current(I, len(self.rows), None)
-        with precision(self.dtype):
-            return self.flatten(self.compiled_slope(self.params, self.unflatten(y), I))
-
-
-class Model(Labelled, Slopes, Portable):
-    """Cells and what joins them, ready to run: all that `Prinz2004` and the networks of later chapters have in common.
-
-    A subclass reads its arguments, and sets `labels` (of populations), `params`, `cold` (a state to start from) and `dtype`.
-    """
-
-    labels: tuple[str, ...]
-    params: Params
-    cold: State
-    dtype: str
-    starts_thermalized = True  # whether a run without a state starts with thermalized cells, or cold
-
-    slope, compiled_slope = staticmethod(derivative), staticmethod(jax.jit(derivative))
-
-    @property
-    def circuit(self) -> Circuit:
-        """What is fixed when the model is compiled."""
-        return self.params.circuit
-
-    @property
-    def ends(self) -> list[tuple[str, int, int]]:
-        """Label, population and index of the transmitter of each terminal that makes graded synapses."""
-        found = dict.fromkeys((s.pre, s.transmitter, s.terminal) for s in self.circuit.synapses)
-        return [(label, population, kind) for population, kind, label in sorted(found)]
-
-    def like(self, params: Params) -> Any:
-        """The model with other numbers, or another circuit."""
-        new = copy(self)
-        new.params, new.cold = params, cold_start(params.circuit)
-        return new
-
-    def currents(self, states: State) -> np.ndarray:
-        """Currents of each channel, then synaptic and electrical, (time, cell, channel + 2) nA, at recorded states."""
-        with precision(self.dtype):
-            return np.asarray(compiled_currents(self.params, circuits.started(self.params, states, Params, state_of, "time")))
-
-    def thermalize(self, *, solver: Any = None, dt: float | None = None) -> SimResult:
-        """The isolated run of one cell of each population, for inspection; recorded every ms."""
-        solver, dt = self._scheme(solver, dt, fixed=True)
-        alone = self.like(isolated(self.params, range(len(self.labels))))
-        return alone(THERMALIZATION_TIMES, state=alone.cold, solver=solver, dt=dt)
-
-    def get_thermalization(
-        self, *, solver: Any = None, dt: float | None = None, store: Any = FROM_SETTINGS
-    ) -> State:
-        """Thermalized state of all cells. store: a folder, "" for the user's cache, None or "memory" for the memory of this process."""
-        solver, dt = self._scheme(solver, dt, fixed=True)
-        scheme = {"solver": solver, "dt": dt, "duration": THERMALIZATION, "dtype": self.dtype}
-        keys = [cell_key(self.params, i, **scheme) for i in range(len(self.labels))]
-        kinds = [self.circuit.membranes[p.membrane] for p in self.circuit.populations]
-        found = list[Mapping[str, np.ndarray]]([{}] * len(kinds))
-        for membrane in dict.fromkeys(kinds):  # all cells of one kind together
-            mine = [i for i, kind in enumerate(kinds) if kind == membrane]
-            one = cold_start(isolated(self.params, mine[:1]).circuit)
-            where = thermalization_store(store) if is_storable(membrane) else ThermalizationStore(None)
-            compute = lambda missing, mine=mine: self._run_alone([mine[i] for i in missing], solver, dt)  # noqa: E731
-            sound = lambda entry, one=one: checks.stored_state(entry, one, self.dtype)  # noqa: E731
-            for i, entry in zip(mine, where.get_or_compute([keys[i] for i in mine], compute, sound), strict=True):
-                found[i] = entry
-        width = {x: getattr(self.cold, x).shape[1:] for x in State._fields}
-        whole = {x: np.stack([filled_to(e[x], width[x]) for e in found])[self.rows] for x in width}
-        return state_of(self.circuit, **whole, z=starts(self.circuit))
-
-    def _run_alone(self, populations: Sequence[int], solver: Any, dt: float) -> list[dict[str, np.ndarray]]:
-        """States of some populations' cells after the isolated run."""
-        params = isolated(self.params, populations)
-        with precision(self.dtype):
-            grid, slots = grid_of(THERMALIZATION_TIMES, 0.0, dt)
-            start = jax.tree.map(lambda x: np.asarray(x, self.dtype), cold_start(params.circuit))
-            y = compiled_integrate(
-                params, start, I=np.zeros(len(populations)), slots=slots, grid=grid, solver=solver, dt=dt, t0=0.0
-            )
-        circuits.thermalized(y, THERMALIZATION_TIMES, [self.labels[i] for i in populations])
-        return [{x: np.asarray(getattr(y, x))[-1, i] for x in State._fields} for i in range(len(populations))]
-
-    @staticmethod
-    def clear_thermalization_store(store: Any = FROM_SETTINGS) -> int:
-        """Empty the store; returns the number of cells that it held."""
-        return thermalization_store(store).clear()
-
-    def _scheme(self, solver: Any, dt: float | None, fixed: bool = False) -> tuple[Any, float]:
-        """Solver and dt, from the settings where not given; with `fixed`, the default scheme in place of an adaptive solver."""
-        settings = load_settings()
-        solver, dt = settings.solver if solver is None else solver, settings.dt if dt is None else dt
-        dt = checks.scheme(solver, dt, SCHEMES)
-        return (solver, dt) if isinstance(solver, str) or not fixed else (DEFAULT_SOLVER, DEFAULT_DT)
-
-    def __call__(
-        self, t: Any, I_ext: Any = None, state: State | None = None, *, solver: Any = None, dt: float | None = None, t0: float = 0.0,
-        store: Any = FROM_SETTINGS, rtol: float = DEFAULT_RTOL, atol: float = DEFAULT_ATOL, record: Sequence[str] | None = None,
-    ) -> SimResult:  # fmt: skip
-        """Simulate and record at the times t.
-
-        t: (time,) ms, increasing, from t0, the time of the start. I_ext (nA, depolarizing): a number, one per cell
-        or population, a mapping population -> value, an array (time,) or (time, cell) sampled at t, a DataFrame or
-        Series with its own times, or a JAX function of t; samples cover the run, or say what holds outside of them
-        (`inputs.Sampled`). state: start; thermalized cells by default. solver, dt: see `simulate`. store: see
-        `get_thermalization`. record: names of the variables to record, such as ("V",), all by default. Raises
-        ValueError or TypeError before anything is compiled, and FloatingPointError naming the cell and the time if
-        the run turns non-finite; warns (UserWarning) of numbers that look like another unit.
-        """
-        t, (solver, dt) = checks.times(t, t0), self._scheme(solver, dt)
-        checks.tolerances(rtol, atol)
-        fields, size = fields_of(record, self.cold._fields), circuits.bytes_of(self.params, self.circuit, record, self.dtype)
-        if isinstance(solver, str):
-            checks.steps(t, t0, dt)
-            grid, slots = grid_of(t, t0, dt, size)
-        I = current(I_ext, self.labels, self.rows, t, t0)
-        thermalized = state is None and self.starts_thermalized
-        if state is None:
-            state = self.get_thermalization(solver=solver, dt=dt, store=store) if thermalized else self.cold
-            start_is = "thermalized" if thermalized else "cold"
-        else:
-            state, start_is = checks.state(state, self.cold), "given"
-        params, start, I, expand = self._without_copies(state, I)
-        with precision(self.dtype):
-            start = type(start)(*(np.asarray(x, self.dtype) for x in start))
-            if isinstance(solver, str):
-                run = compiled_with_function if callable(I) else compiled_integrate
-                I = I.at_steps(t0, dt, grid) if isinstance(I, Samples) else I
-                states = run(params, start, I=I, slots=slots, grid=grid, solver=solver, dt=dt, t0=t0, record=fields)
-            else:
-                states = run_adaptively(integrate_adaptively, params, start, t, I, solver=solver, t0=t0, rtol=rtol, atol=atol)
-            states = in_part(jax.tree.map(lambda x: np.asarray(x)[:, expand], states), fields)
-        run_is_sound(states, t, self.cells)
-        return SimResult(t, states, self, run=run_of(self, solver, t0, start_is, dt=dt, rtol=rtol, atol=atol))
-
-    def _without_copies(self, start: State, I: Any) -> tuple[Params, State, Any, np.ndarray]:
-        """The same run with one cell for each population whose cells start and are driven alike; and where each cell is in it."""
-        first = np.searchsorted(self.rows, np.arange(len(self.labels)))
-        alike = lambda x: np.array_equal(x, x[first][self.rows])  # noqa: E731
-        function = callable(I) and jax.eval_shape(I, 0.0).shape != ()
-        values = None if callable(I) else (I.values.T if isinstance(I, Samples) else I)
-        if self.circuit.kinetic or function or not all(map(alike, start)) or (values is not None and not alike(values)):
-            return self.params, start, I, np.arange(len(self.rows))
-        if values is not None:
-            I = I._replace(values=I.values[:, first]) if isinstance(I, Samples) else I[first]
-        return (
-            self.params.replace(circuit=self.circuit.alike()),
-            jax.tree.map(lambda x: x[first], start),
-            I,
-            self.rows,
-        )
-
-
 class Prinz2004(Model):
     """A pyloric circuit: `result = model(t)` simulates it.
 
@@ -1468,57 +1232,17 @@ class Prinz2004(Model):
         cell_types: Mapping[str, str] | None = None, dtype: str | None = None,
         channels: tuple[Channel, ...] = CHANNELS, constants: Constants = CONSTANTS,
     ) -> None:  # fmt: skip
-        sizes, channels = checks.populations(pop_sizes), circuits.channels(channels, Channel, Gate, CHANNELS, Nernst())
+        sizes, self.dtype = checks.populations(pop_sizes), dtype_of(dtype)
+        channels = circuits.channels(channels, Channel, Gate, CHANNELS, Nernst())
+        membrane, self.labels = Membrane(channels, circuits.constants(constants, Constants)), tuple(sizes)
         models = self.models.reindex(columns=[c.name for c in channels], fill_value=0.0)
-        named, constants = circuits.named_types(cell_types, sizes), circuits.constants(constants, Constants)
-        self.dtype = load_settings().precision if dtype is None else dtype
-        checks.choice("dtype", self.dtype, ("float64", "float32"))
-        self.labels = tuple(sizes)
-        types, rows = zip(
-            *(circuits.cell_type(label, named, CELL_TYPES, models) for label in sizes), strict=True
-        )
-        told = {label: kind for label, kind in zip(sizes, types, strict=True) if label not in named}
-        g = circuits.membrane_conductances(g_ion, self.labels, told, rows, CELL_TYPES, models, constants.A)
-        self.terminals = circuits.terminals(self.labels, [CELL_TYPES[t] for t in types])
-        pairs = circuits.synapses(gs, self.labels, self.terminals)
-        coupling = circuits.coupling(DEFAULT_GE if ge is None else ge)
-        end = {e.label: e for e in self.terminals}
-        for pre, post in pairs:
-            circuits.no_autapse(pre, post, self.labels[end[pre].population] == post, sizes[post])
-        populations = tuple(Population(label, t, sizes[label]) for label, t in zip(self.labels, types, strict=True))
-        joined = tuple(
-            Connection(a, end[a].population, TRANSMITTERS.index(end[a].transmitter), self.labels.index(b)) for a, b in pairs
-        )
-        circuit = Circuit(populations, joined, (Membrane(channels, constants),), TRANSMITTERS, pacemaker_pairs(populations))
-        self.params = Params(g, np.array(list(pairs.values()), float), coupling, circuit)
+        types, g = circuits.cells(self.labels, cell_types, g_ion, CELL_TYPES, models, membrane.constants.A)
+        populations = tuple(map(Population, self.labels, types, sizes.values()))
+        self.terminals, strengths, ends = circuits.joined(gs, sizes, [CELL_TYPES[t] for t in types], TRANSMITTERS)
+        g_e = circuits.coupling(DEFAULT_GE if ge is None else ge)
+        circuit = Circuit(populations, tuple(Connection(*x) for x in ends), (membrane,), junctions=layout.pacemaker_pairs(populations))
+        self.params = Params(g, strengths, g_e, circuit)
         self.cold = cold_start(circuit)
-
-    @property
-    def ends(self) -> list[tuple[str, int, int]]:
-        """Label, population and index of the transmitter of each terminal, also of those without a synapse."""
-        return [(end.label, end.population, TRANSMITTERS.index(end.transmitter)) for end in self.terminals]
-
-
-def pacemaker_pairs(populations: Sequence[Population]) -> tuple[tuple[int, int], ...]:
-    """All pairs of populations of pacemaker cells, a population of several cells with itself, too."""
-    paced = [i for i, p in enumerate(populations) if p.type in PACEMAKERS]
-    return tuple((i, j) for i in paced for j in paced if i < j or (i == j and populations[i].size * populations[i].copies > 1))
-
-
-def filled_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """x with zeros behind it, in a shape."""
-    return np.pad(x, [(0, n - m) for n, m in zip(shape, x.shape, strict=True)]) if shape else x
-
-
-@cache
-def open_store(folder: Any) -> ThermalizationStore:
-    """The store in a folder; one for each folder in a process, so that what was read once stays in memory."""
-    return ThermalizationStore(folder)
-
-
-def thermalization_store(store: Any) -> ThermalizationStore:
-    """The store that a call, or else the settings, name."""
-    return open_store(store_folder(store))
 
 # %% [markdown]
 # ## Experiments
@@ -1537,7 +1261,10 @@ def thermalization_store(store: Any) -> ThermalizationStore:
 
 # %% [markdown]
 # The circuit of Fig. 3e, with the strength of each synapse in nS; blue is glutamate, orange
-# acetylcholine.
+# acetylcholine. The pacemaker bursts by itself and inhibits LP and PY, which fire between its
+# bursts, each when it has recovered: LP first, PY after it. The strong synapse from PY onto LP ends
+# LP's burst, the one from LP onto the pacemaker delays the next burst. So the triphasic rhythm arises
+# from inhibition alone.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The circuit of Fig. 3e; strengths in nS, blue glutamate, orange acetylcholine.", "name": "fig-circuit"}}
 # circuit_diagram(paper)

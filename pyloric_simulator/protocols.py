@@ -45,7 +45,7 @@ from jax import Array
 
 from . import checks, circuits
 from .components import model_of, quantity, start_of
-from .inputs import Sampled, Samples, current, run_is_sound, trace_of
+from .inputs import Sampled, Samples, current, input_at, run_is_sound, trace_of
 from .prinz2004 import (
     CONSTANTS,
     DEFAULT_DT,
@@ -58,7 +58,6 @@ from .prinz2004 import (
     Params,
     SimResult,
     flows,
-    input_at,
     pack,
     prepare,
     state_of,

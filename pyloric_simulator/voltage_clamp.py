@@ -60,7 +60,7 @@ from jax import Array
 
 from . import checks
 from .kinetics import at
-from .prinz2004 import Channel, Model, Params, SimResult, cold_start, conductances, isolated, precision
+from .prinz2004 import Channel, Model, Params, SimResult, cold_start, conductances, precision
 from .protocols import (
     EDGE,
     Drive,
@@ -78,6 +78,7 @@ from .protocols import (
 )
 from .recording import check_commands
 from .schedule import Grid, Slots
+from .thermalization import isolated
 
 # %% [markdown]
 # ## Command and current

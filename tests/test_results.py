@@ -88,7 +88,7 @@ def test_another_process_only_reads(paper: Prinz2004, tmp_path: Path) -> None:
     from pyloric_simulator import prinz2004
     from pyloric_simulator.config import find_circuit
     def never(*_, **__): raise AssertionError("computed again")
-    prinz2004.compiled_integrate = never
+    prinz2004.Model.physics = prinz2004.Model.physics._replace(integrate=never)
     model = prinz2004.Prinz2004.from_toml(find_circuit("paper"))
     print([x.tobytes().hex() for x in model.get_thermalization(store={str(tmp_path)!r})])
     """

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from pyloric_simulator import circuits, components, prinz2004
+from pyloric_simulator import circuits, components, prinz2004, thermalization
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.inputs import Sampled
 from pyloric_simulator.prinz2004 import (
@@ -149,20 +149,20 @@ def test_a_thermalization_that_turns_non_finite_names_the_cell_and_the_time() ->
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many cells each run of isolated cells computes from now on."""
     counts: list[int] = []
-    run = prinz2004.compiled_integrate
+    physics = prinz2004.Model.physics
 
     def counted(params: Any, *args: Any, **kwargs: Any) -> Any:
         counts.append(len(params.circuit.populations))
-        return run(params, *args, **kwargs)
+        return physics.integrate(params, *args, **kwargs)
 
-    monkeypatch.setattr(prinz2004, "compiled_integrate", counted)
+    monkeypatch.setattr(prinz2004.Model, "physics", physics._replace(integrate=counted))
     return counts
 
 
 def test_each_cell_is_thermalized_once_and_shared(tmp_path: Path, paper: Prinz2004, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = counting(monkeypatch)
     first = paper.get_thermalization(store=tmp_path)
-    prinz2004.open_store.cache_clear()  # as in a new process
+    thermalization.open_store.cache_clear()  # as in a new process
     again = paper.get_thermalization(store=tmp_path)
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -194,7 +194,7 @@ def test_a_change_of_physics_never_meets_an_old_state(tmp_path: Path, monkeypatc
 def test_the_thermalization_run_ends_in_the_thermalized_state(paper: Prinz2004, start: State) -> None:
     """PY 1 and AB/PD 2 to rounding; an isolated LP 4 is chaotic."""
     run = paper.thermalize()
-    assert run.t[-1] == prinz2004.THERMALIZATION
+    assert run.t[-1] == thermalization.THERMALIZATION
     for a, b in zip(run.final_state, start, strict=True):
         np.testing.assert_allclose(a[[0, 2]], b[[0, 2]], rtol=1e-6)
 
