@@ -450,12 +450,7 @@ def step_sums(circuit: Circuit, p: Prepared, k: Coefficients, seen: Array) -> Pr
     f = lambda w: synaptic_sums(circuit, jnp.expand_dims(w, (1, 2)), s, jnp.zeros_like(by_G))  # noqa: E731
     w = transposed(f, p.w, (by_G, by_J)) if circuit.synapses else jnp.zeros_like(p.w)
     gap = p.gap and gap_sums(p.gap, cells_first(k.V[:, 0]), (cells_first(seen[:, 3]), cells_first(seen[:, 4])))
-    return Prepared(tuple(map(joined_cells, g)), w, gap, p.gz)
-
-
-def joined_cells(parts: list[Array]) -> Array:
-    """Parts (channel, cell, …), one after the other."""
-    return joined(parts, 1)
+    return Prepared(tuple(joined(parts, 1) for parts in g), w, gap, p.gz)
 
 
 def gap_sums(gap: Any, V: Array, by: tuple[Array, Array]) -> Any:
@@ -573,6 +568,11 @@ def many(circuit: Circuit, p: Prepared, I: Input, dt: float) -> Maps:
     )
 
 
+def flat(x: Array) -> Array:
+    """The first two axes as one, also of an empty array."""
+    return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+
+
 def advance(circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: Array) -> tuple[Working, Working, Working]:
     """The last state, the record (record, …), and the states at the ends of the lanes, or at the records in them, before V's half step."""
     lanes = y.V.ndim > 1
@@ -595,7 +595,7 @@ def advance(circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: A
 
     begin: Any = in_blocks(circuit, y) if lanes else y
     end, (ys, found) = lax.scan(block, begin, jnp.arange(cut.m))
-    found = ys._replace(V=found) if cut.per_record == 1 else jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+    found = ys._replace(V=found) if cut.per_record == 1 else jax.tree.map(flat, found)
     outside: Any = partial(of_blocks, circuit) if lanes else lambda y, _: y
     return outside(end, 0), outside(ys, 1), outside(found, 1)
 
@@ -716,7 +716,7 @@ def run_back(circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: 
     some = jax.tree.map(lambda x: x[cut.per_lane - 1 :: cut.per_lane][: cut.lanes - 1], found)
     start = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b, *[a[None]] * (windows - cut.lanes)]), y, some)
     window = Window(jnp.arange(windows, dtype=jnp.int32), start, pulled)
-    window = jax.tree.map(lambda x: x.reshape(cut.windows, -1, *x.shape[1:]), window)
+    window = jax.tree.map(lambda x: x.reshape(cut.windows, len(x) // cut.windows, *x.shape[1:]), window)
 
     def one(carry: tuple[Array, Coefficients, Prepared, Array], w: Window) -> tuple[Any, Any]:
         λ, k, sums, by_I = back(way, *carry[:2], w)
@@ -865,7 +865,7 @@ def recorded(run: Run, y: Working, k: int, n: int, blocks: int) -> Working:
     if m == blocks:
         return go(y, 0, m)[1]
     y, ys = lax.scan(lambda y, i: go(y, i * m, m), y, jnp.arange(blocks // m))
-    ys = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), ys)
+    ys = jax.tree.map(flat, ys)
     if blocks % m:
         ys = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, go(y, blocks // m * m, blocks % m)[1])
     return ys

@@ -76,7 +76,7 @@ def flow_slopes(V: Array, G: Array, J: Array, h: Any) -> Slopes:
     z = h * G
     mean, small = phi(z), z < 1e-2
     left = 1 - z * mean
-    series = -1 / 2 + z * (1 / 3 - z * (1 / 8 - z * (1 / 30 - z / 144)))
+    series = -1 / 2 + z * (1 / 3 - jnp.where(z < 1e-4, 0, z * (1 / 8 - z * (1 / 30 - z / 144))))  # of `phi` as it is computed
     bent = jnp.where(small, series, (left - mean) / jnp.where(small, 1, z))  # dφ/dz
     return Slopes(V + (J - G * V) * h * mean, (left, h * ((J - G * V) * h * bent - V * mean), h * mean))
 
@@ -396,7 +396,7 @@ def of_rows(circuit: Circuit, λ: Array) -> Working:
     found, x = layout(circuit), [list[Array]() for _ in circuit.membranes]
     for piece in found.pieces:
         x[piece.membrane].append(λ[2:, piece.cells][np.argsort(numbers(found.kinds[piece.membrane]))])
-    return Working(λ[0], λ[1], λ[2 + found.gates :], tuple(map(joined, x)), None)
+    return Working(λ[0], λ[1], λ[2 + found.gates :], tuple(joined(parts, 1) for parts in x), None)
 
 
 # ---------------------------------------------------------------- graded synapses, a linear map
