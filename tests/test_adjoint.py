@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import AXON, LIU, mixed
 
-from pyloric_simulator.adjoint import simulate_with_adjoint
+from pyloric_simulator.adjoint import has_a_fast_way_back, simulate_with_adjoint
+from pyloric_simulator.components import GHK, Cell, Channel, GapJunction, Graded, Network, Prinz2003, Synapse
 from pyloric_simulator.config import find_circuit
-from pyloric_simulator.prinz2004 import Prinz2004, neuron_models, simulate
+from pyloric_simulator.prinz2004 import GLUTAMATE, B, Gate, Nernst, Prinz2004, neuron_models, simulate
 
 RNG = np.random.default_rng(4)
 
@@ -44,7 +46,7 @@ def weighted(model, y, t, I, run, weights, **options):
         g, gs, ge, start, I_ext = numbers
         current = (lambda time: I_ext * jnp.sin(time / 10)) if I == "function" else I_ext
         states = run(model.params.replace(g=g, gs=gs, ge=ge), start, t, current, **options)
-        return sum((w * x).mean() for w, x in zip(weights, states, strict=True))
+        return sum((w * x).mean() for w, x in zip(weights, states, strict=True) if w.size)
 
     I_ext = jnp.asarray(0.5) if I == "function" else I
     numbers = (*(jnp.asarray(getattr(model.params, x)) for x in ("g", "gs", "ge")), y, I_ext)
@@ -54,6 +56,9 @@ def weighted(model, y, t, I, run, weights, **options):
 CASES = {
     "first record late, uneven last segment": ("paper", np.arange(1.25, 20, 0.5), "function", {"t0": -3.0}),
     "gap junctions, sampled input": ("apart", np.arange(0, 10, 0.5), "steps", {}),
+    "lanes of unequal length": ("apart", np.arange(0, 10, 0.05 * 37), "steps", {}),
+    "every step": ("paper", np.arange(53) * 0.05, None, {}),
+    "segments that are run again": ("paper", np.arange(1, 20, 0.5), "function", {"memory": 0.001}),
     "exponential Euler": ("paper", np.arange(0, 5, 0.5), None, {"solver": "exponential_euler", "dt": 0.025}),
 }
 
@@ -61,6 +66,7 @@ CASES = {
 @pytest.mark.parametrize("case", [pytest.param(name, marks=() if "Euler" in name else pytest.mark.slow) for name in CASES])
 def test_equals_the_derivative_that_jax_takes_through_the_scheme(case, request):
     circuit, t, I, options = CASES[case]
+    options = dict(options)
     model = request.getfixturevalue(circuit)
     n = len(model.cells)
     y = scrambled(model)
@@ -68,10 +74,72 @@ def test_equals_the_derivative_that_jax_takes_through_the_scheme(case, request):
     I = jnp.asarray(RNG.normal(size=(steps, n))) if I == "steps" else I
     weights = [jnp.asarray(RNG.normal(size=(len(t), *x.shape))) for x in y]
     fast = weighted(model, y, t, I, simulate_with_adjoint, weights, **options)
+    options.pop("memory", None)
     plain = weighted(model, y, t, I, simulate, weights, **options)
     assert float(fast[0]) == pytest.approx(float(plain[0]), rel=1e-12)
     for a, b in zip(jax.tree.leaves(fast[1]), jax.tree.leaves(plain[1]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12 * max(1.0, float(jnp.abs(b).max())))
+
+
+def odd() -> Cell:
+    """All kinds of driving forces, of calcium channels and of gates."""
+    P, of_calcium = Prinz2003, Gate(lambda V: 1 / (1 + jnp.exp(-(V + 30) / 5)), lambda V, Ca: 2 + 0 * V + Ca / (1 + Ca))
+    return Cell([
+        Channel("L", GHK(), 2, of_calcium, ion="Ca")(2e-5), P.CaS._replace(q=2, source="")(3), P.CaT(1), P.KCa(10), P.Na(100),
+        Channel("fixed", 120.0, 3, P.CaS.m, P.CaS.h, ion="Ca")(0.2), Channel("sodium", GHK(1, 440e3, 50e3), 1, of_calcium)(1e-7),
+        Channel("potassium", Nernst(1, 4000.0, 140000.0))(0.02), Channel("pump", Nernst(2, None, 3.0))(0.01), P.Kd(50),
+    ], calcium=P.calcium)  # fmt: skip
+
+
+def ring() -> Network:
+    """Cells of three membranes in turn, one of them two, that graded synapses and gap junctions join."""
+    passive = Cell([Prinz2003.leak(0.05)], V=-60)
+    by_calcium = Graded("by calcium", -75.0, Gate(lambda V, Ca: Ca / (Ca + 0.1) / (1 + jnp.exp(-(V + 50) / 5)), lambda V: 5 + 0 * V))
+    joined = [Synapse("axon", "odd", GLUTAMATE, 20), Synapse("odd", "last", by_calcium, 10), Synapse("last", "last", GLUTAMATE, 5)]
+    cells = {"axon": AXON, "odd": odd(), "last": AXON, "passive": passive}
+    return Network(cells, [*joined, GapJunction("odd", "last", 5), GapJunction("last", "passive", 3)], sizes={"last": 2})
+
+
+def plain_pair() -> Network:
+    """Two different cells, a graded synapse and a gap junction; without calcium in one of them."""
+    graded = Graded("fast", -75.0, Gate(B(60, -5), B(0, 5) + 1))
+    return Network({"axon": AXON, "liu": LIU}, [Synapse("axon", "liu", graded, 20), GapJunction("axon", "liu", 5)])
+
+
+OWN = {
+    "Liu cell": (lambda: Network({"cell": LIU}), None),
+    "cell of odd channels": (lambda: Network({"cell": odd()}), None),
+    "two membranes": (plain_pair, "steps"),
+    "three membranes in turn": (ring, "steps"),
+}
+
+
+@pytest.mark.parametrize("which", [pytest.param(name, marks=() if name == "two membranes" else pytest.mark.slow) for name in OWN])
+def test_own_cells_equal_the_derivative_that_jax_takes(which):
+    make, I = OWN[which]
+    model, t = make(), np.arange(0, 5, 0.5)
+    assert has_a_fast_way_back(model.circuit, "staggered")
+    y = scrambled(model)
+    I = jnp.asarray(3 * RNG.normal(size=(91, len(y.V)))) if I else None
+    weights = [jnp.asarray(RNG.normal(size=(len(t), *x.shape))) for x in y]
+    fast, plain = (weighted(model, y, t, I, run, weights) for run in (simulate_with_adjoint, simulate))
+    assert float(fast[0]) == pytest.approx(float(plain[0]), rel=1e-12)
+    for a, b in zip(jax.tree.leaves(fast[1]), jax.tree.leaves(plain[1]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * float(jnp.abs(b).max(initial=0)))
+    runs = (jax.jit(lambda y, run=run: run(model.params, y, t, I))(y) for run in (simulate_with_adjoint, simulate))
+    for a, b in zip(*runs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_synapses_with_an_equation_of_their_own_take_the_way_of_jax():
+    model, t = mixed(), np.arange(0, 5, 0.5)
+    assert not has_a_fast_way_back(model.circuit, "staggered")
+    slopes = [
+        jax.jit(jax.grad(lambda gz, run=run: (run(model.params.replace(gz=gz), model.cold, t).V ** 2).mean()))(jnp.asarray(model.params.gz))
+        for run in (simulate_with_adjoint, simulate)
+    ]
+    np.testing.assert_allclose(*slopes, rtol=1e-9)
 
 
 def test_agrees_with_central_differences_over_200_ms_of_a_burst():
@@ -102,7 +170,7 @@ def test_agrees_with_central_differences_over_3_s_of_bursts():
 
 
 @pytest.mark.slow
-def test_memory_grows_like_the_square_root_of_the_steps(paper):
+def test_memory_grows_much_more_slowly_than_the_steps(paper):
     y = as_arrays(paper.get_thermalization())
 
     def memory(steps):
@@ -110,7 +178,7 @@ def test_memory_grows_like_the_square_root_of_the_steps(paper):
         return jax.jit(jax.grad(f)).lower(jnp.asarray(paper.params.g)).compile().memory_analysis().temp_size_in_bytes
 
     few, many = memory(10_000), memory(160_000)
-    assert many < 6 * few  # sixteen times the steps: four times the memory
+    assert many < 6 * few  # sixteen times the steps; what one window needs stays
     assert many < 50e6
 
 
@@ -120,7 +188,7 @@ def test_derivatives_with_respect_to_the_numbers_of_the_circuit(paper):
 
     def f(E, C):
         channels = (circuit.channels[0]._replace(E=E), *circuit.channels[1:])
-        changed = circuit._replace(channels=channels, constants=circuit.constants._replace(C=C))
+        changed = circuit.with_membrane(channels=channels, constants=circuit.constants._replace(C=C))
         return simulate_with_adjoint(paper.params.replace(circuit=changed), y, t).V.mean()
 
     slopes = jax.jit(jax.grad(f, argnums=(0, 1)))(50.0, 0.628)
@@ -128,6 +196,31 @@ def test_derivatives_with_respect_to_the_numbers_of_the_circuit(paper):
         up, down = ([50.0, 0.628], [50.0, 0.628])
         up[i], down[i] = up[i] + h, down[i] - h
         assert float(slopes[i]) == pytest.approx(float((f(*up) - f(*down)) / (2 * h)), rel=1e-5)
+
+
+def test_states_are_those_of_simulate_to_the_last_bit(paper):
+    y, p = as_arrays(paper.get_thermalization()), paper.params
+    for t in (np.arange(0, 20, 0.5), np.array([7.0, 30.0])):
+        pairs = (jax.jit(lambda y, run=run, t=t: run(p, y, t))(y) for run in (simulate, simulate_with_adjoint))
+        for a, b in zip(*pairs, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["gap junctions", "input", "both"])
+def test_batches_equal_the_derivative_that_jax_takes(apart, which):
+    """What is mapped over circuits, and what is the same for all, in coupled populations of several cells with a sampled input."""
+    t, y = np.arange(0, 5, 0.5), scrambled(apart)
+    ge, I = jnp.asarray([5.0, 20.0]), jnp.asarray(RNG.normal(size=(2, 91, len(apart.cells))))
+    axes = (None if which == "input" else 0, None if which == "gap junctions" else 0, None)
+    x = (ge if axes[0] == 0 else ge[0], I if axes[1] == 0 else I[0], jnp.asarray(apart.params.gs))
+
+    def slopes(run):
+        f = lambda ge, I, gs: (run(apart.params.replace(ge=ge, gs=gs), y, t, I).V ** 2).mean()  # noqa: E731
+        return jax.jit(jax.vmap(jax.grad(f, (0, 1, 2)), axes))(*x)
+
+    for a, b in zip(slopes(simulate_with_adjoint), slopes(simulate), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12 * max(1.0, float(jnp.abs(b).max())))
 
 
 @pytest.mark.slow
@@ -180,6 +273,7 @@ def test_no_derivative_is_nan_in_a_thousand_random_circuits(paper):
         (np.array([0.0, -1.0]), {}, "increas"),
         (np.arange(0, 5, 0.5), {"solver": "euler"}, "must be one of"),
         (np.arange(0, 5, 0.5), {"dt": -1.0}, "positive"),
+        (np.arange(0, 5, 0.5), {"memory": 0.0}, "memory is 0 MB; it must be positive"),
     ],
 )
 def test_refusals(paper, t, options, error):
