@@ -17,6 +17,7 @@ import numpy as np
 from . import checks
 from .components import (
     GHK,
+    Q10,
     Cell,
     Divided,
     Exponential,
@@ -28,7 +29,6 @@ from .components import (
     Liu1998,
     Network,
     Prinz2003,
-    Q10,
     RateInf,
     RateTau,
     Synapse,
