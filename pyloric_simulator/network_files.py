@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, NamedTuple
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +106,7 @@ def lines_of(network: Network, title: str) -> Iterator[str]:
         yield f"g = {toml_text(float(s.g))}  # nS"  # type: ignore[arg-type]
 
 
-def write_network(network: Network, path: Any, title: str) -> None:
+def write_network(network: Network, path: Any, title: Any) -> None:
     """Write a network as a file from which `read_network` gives it back."""
     if not isinstance(title, str) or not title:
         raise TypeError(f"title is {title!r}; it must be text that is not empty. Write 'A network'.")
@@ -116,7 +116,8 @@ def write_network(network: Network, path: Any, title: str) -> None:
 # ---------------------------------------------------------------- reading
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True)
+class Entry:
     """A value in a file, and the keys that lead to it."""
 
     path: Any
@@ -127,10 +128,10 @@ class Place(NamedTuple):
         """An error that names the file and the place in it."""
         return circuit_error(self.path, self.where, rule, cure)
 
-    def __getitem__(self, key: Any) -> Place:
-        return Place(self.path, (*self.where, key), self.value[key])
+    def __getitem__(self, key: Any) -> Entry:
+        return Entry(self.path, (*self.where, key), self.value[key])
 
-    def table(self, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> Place:
+    def table(self, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> Entry:
         """Itself, if it is a table with these keys."""
         known = (*required, *optional)
         if not isinstance(self.value, Mapping):
@@ -143,7 +144,7 @@ class Place(NamedTuple):
                 raise self.error(f"the key {key} is missing", f"add it; there must be {checks.listing(required)}")
         return self
 
-    def items(self, key: str) -> list[Place]:
+    def items(self, key: str) -> list[Entry]:
         """The entries of a list under a key, none where it is not there."""
         found = self.value.get(key, [])
         if not isinstance(found, list):
@@ -170,7 +171,7 @@ class Place(NamedTuple):
         return self.value if plain else self.component()
 
 
-def cell_in(place: Place) -> Cell:
+def cell_in(place: Entry) -> Cell:
     """The cell of a population in a file."""
     place.table(("channels",), ("size", "temperature", "pool", "pump", "constants"))
     given = place.value
@@ -186,7 +187,7 @@ def cell_in(place: Place) -> Cell:
 
 def read_network(path: str | os.PathLike[str], **kwargs: Any) -> Network:
     """The network in a file of `write_network`. Raises ValueError naming the key in the file, and what `Network` raises."""
-    root = Place(path, (), read_toml(path)).table(("title", "cells"), ("synapses", "gap_junctions"))
+    root = Entry(path, (), read_toml(path)).table(("title", "cells"), ("synapses", "gap_junctions"))
     labels = list(root["cells"].value) if isinstance(root["cells"].value, Mapping) else []
     cells = root["cells"].table(tuple(labels))
     joined: list[Synapse | GapJunction] = []
