@@ -400,6 +400,18 @@ class Cell(Portable):
         """The cell at another temperature (°C); see `Network.warmed`."""
         return Network({"cell": self}).warmed(temperature, q10).made_of["cell"]
 
+    def to_toml(self, path: Any, title: str = "A cell") -> None:
+        """Write the cell as TOML; see `Network.to_toml`."""
+        Network({"cell": self}).to_toml(path, title)
+
+    @classmethod
+    def from_toml(cls, path: Any) -> Cell:
+        """The cell in a TOML file. Raises ValueError if there are several, and as `Network.from_toml`."""
+        cells = Network.from_toml(path).made_of
+        if len(cells) > 1:
+            raise ValueError(f"{path} has the cells {checks.listing(cells)}; it must have one. Read it with Network.from_toml.")
+        return next(iter(cells.values()))
+
 
 def reads_calcium(gate: Gate | None) -> bool:
     """Whether a gate depends on the calcium concentration by its K."""
@@ -560,6 +572,22 @@ class Network(Model):
         """What files say about the cells: their densities in mS/cm², and their temperature."""
         cells = self.made_of.items()
         return {"cells": {label: repr(cell) for label, cell in cells}, "temperature (°C)": {label: cell.temperature for label, cell in cells}}
+
+    def to_toml(self, path: Any, title: str = "A network") -> None:
+        """Write the network as TOML, so that `from_toml` gives it back; an older file is replaced when the new one is complete.
+
+        Raises ValueError for functions of one's own, which a file cannot hold, and OSError, with the reason, if it cannot be written.
+        """
+        from .network_files import write_network
+
+        write_network(self, path, title)
+
+    @classmethod
+    def from_toml(cls, path: Any, **kwargs: Any) -> Network:
+        """The network in a TOML file; kwargs as for the class. Raises ValueError naming the key in the file."""
+        from .network_files import read_network
+
+        return read_network(path, **kwargs)
 
     def warmed(self, temperature: float, q10: Any = None) -> Network:
         """The network at another temperature (°C), from the present one of each cell; see `temperature.Q10s`.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,22 @@ class Vectors:
         return type(like)(
             *(part.reshape(*part.shape[:-1], *np.shape(x)) for part, x in zip(parts, like, strict=True))
         )
+
+
+THERMALIZED = "its cells have no rhythm of their own to wait for. Run it, and pass state=result.final_state"
+WRITTEN = "a file holds no functions and no arrays. Keep the Python code that makes it, or pickle it"
+
+
+class WithoutChannels:
+    """Says of cells without channels why they lack what other models have; `hasattr` is as ever."""
+
+    lacks: ClassVar[Mapping[str, str]] = {"thermalize": THERMALIZED, "get_thermalization": THERMALIZED, "to_toml": WRITTEN, "from_toml": WRITTEN}
+
+    def __getattr__(self, name: str) -> Any:
+        kind = type(self).__name__
+        if name in self.lacks:
+            raise AttributeError(f"{kind} has no {name}; a model must have channels for it: {self.lacks[name]}.")
+        raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
 
 class Labelled:

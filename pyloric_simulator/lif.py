@@ -60,6 +60,7 @@ from jax import Array, lax
 from . import checks
 from .config import load_settings
 from .inputs import Samples, current, input_at, pure_current
+from .labelled import WithoutChannels
 from .prinz2004 import MS_PER_S, covered_exactly, precision
 from .results import Result, dims, run_of
 from .scale import HELD, MEMBRANE_TIME, POTENTIAL, RESISTANCE, suspicion
@@ -261,6 +262,7 @@ def integrate(
 
 # %%
 DEFAULT_DT = 0.1  # ms
+SOLVER = "exact"  # the only one
 
 
 def simulate_lif(
@@ -339,7 +341,7 @@ class LIFResult(Result):
         return {"cells": {name: x.tolist() for name, x in self.model.params._asdict().items()}}
 
 
-class LIF:
+class LIF(WithoutChannels):
     """Leaky integrate-and-fire cells without connections: `result = LIF(size)(t, I_ext=…)` simulates them.
 
     size: number of cells. V_rest, V_reset, V_th (mV), R (MΩ), τ, t_ref (ms): a number or one for each cell, see
@@ -367,16 +369,17 @@ class LIF:
         return f"LIF({self.size})"
 
     def __call__(
-        self, t: Any, I_ext: Any = None, state: State | None = None, *, dt: float = DEFAULT_DT, t0: float = 0.0
+        self, t: Any, I_ext: Any = None, state: State | None = None, *, solver: Any = SOLVER, dt: float = DEFAULT_DT, t0: float = 0.0
     ) -> LIFResult:
         """Simulate and record at the times t.
 
         t: (time,) ms, increasing, from t0, the time of the start. I_ext (nA, depolarizing): a number, one per cell, an
         array (time,) or (time, cell) sampled at t, a DataFrame with its own times, or a JAX function of t; held through a
-        step of dt (ms). state: start; V_rest by default. Raises ValueError or TypeError before anything is compiled, and
+        step of dt (ms). state: start; V_rest by default. solver: "exact", between spikes. Raises ValueError or TypeError before anything is compiled, and
         FloatingPointError naming the cell and the time if the run turns non-finite.
         """
         check_params(self.params, self.size)
+        checks.choice("solver", solver, (SOLVER,))
         t, dt = checks.times(t, t0), check_step(dt, self.params.τ)
         checks.steps(t, t0, dt)
         I = current(I_ext, self.labels, np.zeros(self.size, int), t, t0)

@@ -61,7 +61,9 @@ from .adaptive import DEFAULT_ATOL, DEFAULT_RTOL, adaptively
 from .config import load_settings
 from .inputs import Samples, current, input_at, pure_current
 from .junctions import exponential_step
+from .labelled import WithoutChannels
 from .lif import check_elementwise, heaviside
+from .portable import Portable, carried
 from .prinz2004 import DEFAULT_DT, precision
 from .results import SPIKE_THRESHOLD, Result, local_maxima, run_of
 from .schedule import Grid, Slots, grid_of, recorded
@@ -260,7 +262,7 @@ class NeuronResult(Result):
         return {cell: local_maxima(self.t, V, threshold) for cell, V in zip(self.model.cells, self.states.V.T, strict=True)}
 
 
-class Neuron:
+class Neuron(WithoutChannels, Portable):
     """Cells with equations of one's own: `Neuron(dict(V=-65), derivative, params=dict(τ=20))(t, I_ext=…)` simulates them.
 
     start: variable -> its start, a number or one for each of `size` cells; call the potential V. derivative: of y, I, p, for one
@@ -294,6 +296,13 @@ class Neuron:
                 check_firing(self.equations, self.state, record_type("Parameters", tuple(self.params))(**self.params))
         names = [(label, i) for label in self.labels for i in range(self.size)]
         self.cells = pd.MultiIndex.from_tuples(names, names=["pop", "index"])
+
+    def __getstate__(self) -> Any:
+        return carried(self.__dict__ | {"state": self.state._asdict()})  # the type of a state has no place to be imported from
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.state = record_type("State", tuple(self.state))(**self.state)
 
     def __repr__(self) -> str:
         return f"Neuron({', '.join(self.equations.names)}; {self.size} cells)"

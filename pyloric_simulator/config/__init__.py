@@ -36,7 +36,10 @@ __all__ = [
     "load_settings",
     "path_of",
     "read_circuit",
+    "read_toml",
     "store_folder",
+    "toml_key",
+    "toml_text",
     "write_circuit",
 ]
 
@@ -290,6 +293,11 @@ def write_circuit(spec: CircuitSpec, path: str | os.PathLike[str]) -> None:
         file.write(text.encode())
 
 
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The tables of a TOML file. Raises FileNotFoundError if there is none, and ValueError, with the line, if it is not TOML."""
+    return _read(_existing(path_of("the file", path), "the file")).data
+
+
 def circuit_error(path: str | os.PathLike[str], where: Sequence[str], rule: str, cure: str) -> ValueError:
     """An error about a value of a circuit file; `where` are the keys that lead to it."""
     return _read(Path(path)).error(tuple(where), rule, cure)
@@ -520,6 +528,9 @@ def _toml(value: object) -> str:
 
 def _key(key: str) -> str:
     return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _toml(key)
+
+
+toml_text, toml_key = _toml, _key  # for other files of the package
 
 
 def _is_number(value: object) -> bool:

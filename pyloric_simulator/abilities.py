@@ -1,0 +1,110 @@
+# ---
+# jupyter:
+#   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version,-jupytext.text_representation.format_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["active-ipynb", "remove-cell"]
+# from _notebook import __spec__
+# %% [markdown]
+# # What each model can do
+#
+# Six kinds of models, and what can be done with each of them. Behind every tick there is a test, which compares a computation with a value from
+# elsewhere: SciPy, a closed form, finite differences, or a single run. Where there is a dash, the call is refused in words, and the table says
+# why.
+
+# %%
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["ABILITIES", "MODELS", "Ability"]
+
+# %% [markdown]
+# ## Models
+#
+# The paper's circuit is that of the first chapter. In the second one AB and PD are apart and joined by gap junctions, and populations have several
+# cells. The own cell is one of {cite:t}`Liu1998`. The own network has cells of two kinds, one of them an axon whose gates open and close at rates,
+# with a graded synapse, a synapse that has an equation of its own, and a gap junction. The last two come from the chapters on
+# [equations](neurons.md) and on [integrate-and-fire cells](lif.md).
+
+# %%
+MODELS = ("the paper's circuit", "gap junctions", "own cell", "own network", "own equations", "integrate and fire")
+CIRCUIT, COUPLED, CELL, NETWORK, EQUATIONS, LIF = MODELS
+
+# %% [markdown]
+# ## Abilities
+
+
+# %%
+class Ability(NamedTuple):
+    """A row of the table."""
+
+    name: str
+    call: str  # how it is called
+    dashes: dict[str, str] = {}  # noqa: RUF012 (never changed)  # models that lack it, and why
+
+
+def lacking(why: str, *models: str) -> dict[str, str]:
+    """The same reason for some models."""
+    return dict.fromkeys(models or (EQUATIONS, LIF), why)
+
+
+NO_CHANNELS = "no channels"
+OWN_SCHEME = lacking("has one scheme, of its own")
+TO_INPUT = lacking("pass it as `I_ext`")
+BY_JAX = lacking("write the loss with `simulate_…`, and take its gradient")
+
+ABILITIES = (
+    Ability("run, by the default scheme", "`model(t)`"),
+    Ability("run, by exponential Euler", "`model(t, solver=…)`", OWN_SCHEME),
+    Ability("run, by diffrax", "`model(t, solver=Tsit5())`", lacking("a threshold needs fixed steps", LIF)),
+    Ability("sampled input", "`model(t, I_ext=frame)`"),
+    Ability("input as a function", "`model(t, I_ext=f)`"),
+    Ability("thermalized starts", "`model.get_thermalization()`", lacking(NO_CHANNELS)),
+    Ability("TOML", "`model.to_toml(path)`", lacking("a kinetic synapse is a function", NETWORK) | lacking(NO_CHANNELS)),
+    Ability("snapshots", "`save_state(path, result)`"),
+    Ability("pickle", "`pickle.dumps(model)`"),
+    Ability("current clamp", "`current_clamp(model, t, protocol)`", TO_INPUT),
+    Ability("voltage clamp", "`voltage_clamp(model, t, V)`", lacking(NO_CHANNELS)),
+    Ability("dynamic clamp", "`dynamic_clamp(model, t, channel)`", lacking(NO_CHANNELS)),
+    Ability("current noise", "`noisy(model, t, current=White(σ))`", TO_INPUT),
+    Ability("conductance noise", "`noisy(model, t, conductances=[…])`", lacking(NO_CHANNELS)),
+    Ability("channel noise", "`noisy(model, t, channels={…})`", lacking(NO_CHANNELS)),
+    Ability("temperature", "`at_temperature(model, T)`", lacking(NO_CHANNELS)),
+    Ability("energy", "`energy(result)`", lacking(NO_CHANNELS)),
+    Ability("regulation", "`regulate(model, target)`", lacking(NO_CHANNELS)),
+    Ability("phase response", "`phase_response(model)`", lacking("see its rate in closed form", LIF) | lacking(NO_CHANNELS, EQUATIONS)),
+    Ability("gradient in reverse mode", "`jax.grad`, `simulate_with_adjoint`"),
+    Ability("named parameters", "`parameters(model)`", lacking("its numbers are `model.params`")),
+    Ability("sensitivity", "`sensitivity(model)`", BY_JAX),
+    Ability("loss: trace mismatch", "`trace_mismatch(model, data)`", BY_JAX),
+    Ability("loss: prediction error", "`prediction_error(model, data)`", BY_JAX),
+    Ability("loss: spike density", "`density_mismatch(model, data)`", BY_JAX),
+    Ability("loss: calcium", "`calcium_mismatch(model, target, t)`", BY_JAX),
+    Ability("loss: rhythm", "`rhythm_mismatch(model, t, …)`", BY_JAX),
+    Ability("loss: fifteen criteria", "`criteria_mismatch(model, t)`", lacking("asks for three cells", CELL) | BY_JAX),
+    Ability("fit", "`fit(model, loss, names)`", BY_JAX),
+    Ability("minimally disruptive curves", "`minimally_disruptive_curve(loss, …)`"),
+    Ability("torch module", "`CircuitModule`, `LIFModule`, `to_torch`"),
+    Ability("thousands at once", "`ensemble(model, table)`", lacking("has a `size`, and a value for each cell")),
+)  # fmt: skip
+
+
+def cell_of_table(ability: Ability, model: str) -> str:
+    """A tick, or a dash and why."""
+    return f"– {ability.dashes[model]}" if model in ability.dashes else "✓"
+
+
+# %% tags=["active-ipynb", "remove-input"]
+# from .book import list_table
+#
+# rows = [(a.name, a.call, *(cell_of_table(a, model) for model in MODELS)) for a in ABILITIES]
+# list_table("What each model can do.", "tbl-abilities", ("", "by", *MODELS), rows)
