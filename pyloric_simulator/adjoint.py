@@ -139,7 +139,6 @@ from .prinz2004 import (
     NS_TO_US,
     SCHEMES,
     Circuit,
-    Input,
     Membrane,
     Params,
     Prepared,
@@ -553,13 +552,13 @@ class Maps(NamedTuple):
     complete: Callable[[Any, Any], Any]  # the state with V half a step on, to the beginning of step k
 
 
-def single(circuit: Circuit, p: Prepared, I: Input, dt: float) -> Maps:
+def single(circuit: Circuit, p: Prepared, I: Callable[[Any], Any], dt: float) -> Maps:
     """Of one circuit, as `prinz2004.staggered` has them."""
     f = flows(circuit, p._replace(w=weights(circuit, p.w)), I, dt)
     return Maps(lambda y, k, h: f.relax(f.charge(y, k, h), k), f.close)
 
 
-def many(circuit: Circuit, p: Prepared, I: Input, dt: float) -> Maps:
+def many(circuit: Circuit, p: Prepared, I: Callable[[Any], Any], dt: float) -> Maps:
     """Of many circuits, one to a lane."""
     return Maps(
         lambda y, k, h: step(circuit, p, y, I(k), h, dt)[0],

@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 
 from .kinetics import one_by_one, stacks, takes_calcium
+from .layout import is_nernstian
 from .prinz2004 import (
     Channel,
     Circuit,
@@ -31,7 +32,6 @@ from .prinz2004 import (
     growth,
     inactivating,
     linear,
-    nernstian,
     phi,
 )
 
@@ -94,7 +94,7 @@ def drive(channel: Channel, c: Constants, V: Array, Ca: Array) -> Drive:
     """What drives a channel."""
     if not hasattr(channel.E, "linear"):
         return Drive(1.0, channel.E)
-    if nernstian(channel):
+    if is_nernstian(channel):
         return Drive(1.0, channel.E.potential(c, Ca), None, (0.0, -c.γ / Ca))
     one = jnp.ones_like(V)
     (G, J), by_V = along(lambda V: linear(channel, c, one, V, Ca), V)
@@ -116,7 +116,7 @@ class Influx(NamedTuple):
 
 def influx(channel: Channel, c: Constants, V: Array, Ca: Array) -> Influx:
     """The influx through a channel."""
-    if nernstian(channel):
+    if is_nernstian(channel):
         slope = c.γ / Ca
         return Influx(V - channel.E.potential(c, Ca), 1.0, slope, 0.0, -slope / Ca)
     current = lambda V, Ca: along(lambda Ca: current_of(channel, c, jnp.ones_like(V), V, Ca), Ca)  # noqa: E731
