@@ -66,7 +66,16 @@ from jax import Array
 
 from . import checks
 from .circuits import Placed
-from .components import Kinetic, Synapse, check_channels, check_kind, check_repetitions, strength
+from .components import (
+    Kinetic,
+    Synapse,
+    check_channels,
+    check_kind,
+    check_repetitions,
+    model_of,
+    start_of,
+    strength,
+)
 from .junctions import starts, used
 from .layout import Connection, Population, activating, filled_to, join, split
 from .prinz2004 import (
@@ -90,10 +99,8 @@ from .protocols import (
     compiled_driven,
     injected,
     membrane_of,
-    model_of,
     run,
     set_up,
-    start_of,
 )
 from .recording import check_commands
 from .schedule import Grid

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 
 from .kinetics import one_by_one, stacks, takes_calcium
-from .layout import is_nernstian
+from .layout import activating, inactivating, is_nernstian
 from .prinz2004 import (
     Channel,
     Circuit,
@@ -25,12 +25,10 @@ from .prinz2004 import (
     Gate,
     Membrane,
     Working,
-    activating,
     covered,
     current_of,
     gates_of,
     growth,
-    inactivating,
     linear,
     phi,
 )

@@ -44,8 +44,9 @@ from jax import Array, lax
 
 from . import checks
 from .adjoint import simulate_with_adjoint
+from .components import model_of
 from .prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, Model, precision
-from .protocols import EDGE, allocated, cell_number, constant_current, membrane_of, milliseconds, model_of
+from .protocols import EDGE, allocated, cell_number, constant_current, membrane_of, milliseconds
 from .rhythm import GAP, begun, bursts, spikes
 
 __all__ = ["phase_response"]

@@ -49,6 +49,7 @@ import pandas as pd
 from jax import Array, lax
 
 from . import checks
+from .components import model_of, start_of
 from .prinz2004 import (
     DEFAULT_DT,
     DEFAULT_SOLVER,
@@ -60,7 +61,7 @@ from .prinz2004 import (
     precision,
     simulate,
 )
-from .protocols import EDGE, milliseconds, model_of, start_of
+from .protocols import EDGE, milliseconds
 from .scale import CALCIUM_INSIDE, suspicion
 
 __all__ = ["TAU_G", "TAU_M", "Regulated", "regulate"]

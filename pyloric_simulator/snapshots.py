@@ -32,12 +32,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import checks
+from .components import model_of
 from .config import path_of
 from .files import target_of, written_whole
 from .kinetics import at
 from .noise import noisy_state
 from .prinz2004 import Circuit, Model, precision
-from .protocols import model_of
 from .results import Result
 
 # %% [markdown]

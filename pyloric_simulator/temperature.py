@@ -48,7 +48,18 @@ import numpy as np
 import pandas as pd
 
 from . import checks
-from .components import CELSIUS, Cell, GapJunction, Kinetic, Network, celsius, divided, faster
+from .components import (
+    CELSIUS,
+    Cell,
+    GapJunction,
+    Kinetic,
+    Network,
+    celsius,
+    divided,
+    faster,
+    model_of,
+    start_of,
+)
 from .kinetics import together
 from .prinz2004 import (
     DEFAULT_DT,
@@ -62,7 +73,7 @@ from .prinz2004 import (
     precision,
     simulate,
 )
-from .protocols import allocated, milliseconds, model_of, start_of
+from .protocols import allocated, milliseconds
 from .rhythm import begun, bursts, mean_phase, period, spikes
 
 __all__ = ["DIFFUSION", "TYPICAL", "Q10s", "at_temperature", "caplan", "sweep_temperature", "warm"]

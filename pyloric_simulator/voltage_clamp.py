@@ -59,6 +59,7 @@ import pandas as pd
 from jax import Array
 
 from . import checks
+from .components import model_of
 from .kinetics import at
 from .prinz2004 import Channel, Model, Params, SimResult, cold_start, conductances, precision
 from .protocols import (
@@ -72,7 +73,6 @@ from .protocols import (
     integrate_driven,
     membrane_of,
     millivolts,
-    model_of,
     plausible_potentials,
     set_up,
 )
