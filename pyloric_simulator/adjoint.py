@@ -251,7 +251,7 @@ def rows(V: Array, *found: Any) -> Rows:
 def blank(circuit: Circuit, p: Prepared, V: Array, turns: int) -> Any:
     """Notes (turn, row, cell, …) of the coefficients of so many steps, to be written."""
     y = jax.eval_shape(lambda: in_blocks(circuit, of_rows(circuit, jnp.zeros((variables(circuit), *V.shape), V.dtype))))
-    found = jax.eval_shape(lambda y: step(circuit, p, y, V, 1.0, 1.0)[1], y)
+    found = jax.eval_shape(lambda y: step(circuit, p, y, V, 1.0, 1.0).k, y)
     empty = lambda *x: jnp.zeros((turns, max(sum(len(b) for b in y.blocks) for y in x), *V.shape), V.dtype)  # noqa: E731
     return jax.tree.map(empty, *found, is_leaf=is_rows)
 
@@ -391,8 +391,16 @@ def above(part: Part, blocks: list[Array], found: Layout) -> list[Array]:
     return [*blocks[: part.kind.own], *zeros, *blocks[part.kind.own :]]
 
 
-def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float, one: Any = 1.0) -> tuple[Blocks, list[Coefficients]]:
-    """The state after a step, in which V takes a time h (ms), and the coefficients of the step, of each piece.
+class Step(NamedTuple):
+    """What a step leads to."""
+
+    y: Blocks  # the state after it
+    V: Array  # V₁
+    k: list[Coefficients]  # of each piece
+
+
+def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float, one: Any = 1.0) -> Step:
+    """A step, in which V takes a time h (ms).
 
     one: 1. What many coefficients need is divided by it: the compiler works a value out again for each of its uses, unless
     a division is among its operations.
@@ -403,7 +411,7 @@ def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float, 
     after = [relaxed_part(part, V[piece.cells], dt, one, found) for piece, part in zip(found.pieces, parts, strict=True)]
     first = [V1[piece.cells] for piece in found.pieces] if p.gap else [()] * len(parts)
     k = [Coefficients(charge, V=rows(part.V, *([V] if p.gap else [])), **x.k) for charge, part, V, x in zip(charges, parts, first, after, strict=True)]
-    return Blocks(V_end, joined([x.Ca for x in after]), tuple(tuple(x.z) for x in after)), k
+    return Step(Blocks(V_end, joined([x.Ca for x in after]), tuple(tuple(x.z) for x in after)), V1, k)
 
 
 # %% [markdown]
@@ -466,10 +474,10 @@ def gap_sums(gap: Any, V: Array, by: tuple[Array, Array]) -> Any:
 # The forward run keeps a state about every sixteen steps. On the way back the pieces between them, the **lanes**, are
 # run again side by side, with their coefficients; then the recursion goes through them one after the other. This takes place
 # in **windows** of some hundred lanes, so that what is known of all their steps, some ten megabytes, is never known of
-# more. A record lies half a step of $V$ after the state before it. That half step is a turn of its own in its lane, like a step
-# of which only the potential counts.
+# more. A record lies half a step of $V$ after the state before it, and the step after it begins with the other half. The first half
+# is a turn of its own in its lane, like a step of which only the potential counts.
 #
-# The states kept are the records themselves where these are close, with $V$ before its last half step. Where they are
+# The states kept are the records themselves where these are close. Where they are
 # far apart several lanes lie between them, and the last of them may be shorter; where they are very close a lane
 # holds several of them.
 
@@ -563,7 +571,7 @@ def single(circuit: Circuit, p: Prepared, I: Input, dt: float) -> Maps:
 def many(circuit: Circuit, p: Prepared, I: Input, dt: float) -> Maps:
     """Of many circuits, one to a lane."""
     return Maps(
-        lambda y, k, h: step(circuit, p, y, I(k), h, dt)[0],
+        lambda y, k, h: step(circuit, p, y, I(k), h, dt).y,
         lambda y, k: y._replace(V=charged(circuit, p, y, I(k), dt / 2)[0]),
     )
 
@@ -574,7 +582,7 @@ def flat(x: Array) -> Array:
 
 
 def advance(circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: Array) -> tuple[Working, Working, Working]:
-    """The last state, the record (record, …), and the states at the ends of the lanes, or at the records in them, before V's half step."""
+    """The last state, the record (record, …), and the states at the ends of the lanes, or at the records in them."""
     lanes = y.V.ndim > 1
     maps = (many if lanes else single)(circuit, p, (lambda k: I[k]) if I.ndim > y.V.ndim else (lambda _: I), dt)
 
@@ -585,17 +593,16 @@ def advance(circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: A
         k = b * cut.n
         y = maps.step(y, k, dt / 2)
         if cut.per_record == 1:
-            y = piece(y, 1, cut.n, k)
-            found = y.V
-        else:
-            part = lambda y, i: (piece(y, jnp.maximum(i * cut.length, 1), jnp.minimum((i + 1) * cut.length, cut.n), k),) * 2  # noqa: E731
-            y, found = lax.scan(part, y, jnp.arange(cut.per_record))
+            y = maps.complete(piece(y, 1, cut.n, k), k + cut.n)
+            return y, (y, None)
+        part = lambda y, i: (piece(y, jnp.maximum(i * cut.length, 1), jnp.minimum((i + 1) * cut.length, cut.n), k),) * 2  # noqa: E731
+        y, found = lax.scan(part, y, jnp.arange(cut.per_record))
         y = maps.complete(y, k + cut.n)
-        return y, (y, found)
+        return y, (y, found._replace(V=found.V.at[-1].set(y.V)))
 
     begin: Any = in_blocks(circuit, y) if lanes else y
     end, (ys, found) = lax.scan(block, begin, jnp.arange(cut.m))
-    found = ys._replace(V=found) if cut.per_record == 1 else jax.tree.map(flat, found)
+    found = ys if cut.per_record == 1 else jax.tree.map(flat, found)
     outside: Any = partial(of_blocks, circuit) if lanes else lambda y, _: y
     return outside(end, 0), outside(ys, 1), outside(found, 1)
 
@@ -643,7 +650,8 @@ class Way(NamedTuple):
 def back(way: Way, λ: Array, k: Coefficients, w: Window) -> tuple[Array, Coefficients, Prepared, Array]:
     """λ before a window from that after it, and derivatives with respect to the conductances and to the input of each turn.
 
-    A turn is a step, or the half step of V before a record, which takes the turn after the steps before it.
+    A turn is a step, or the half step of V before a record, which takes the turn after the steps before it. The step after a record takes
+    V half a step, too.
     """
     circuit, cut, dt, p, extra = way.circuit, way.cut, way.dt, way.lanes(), λ.ndim - 2
     column = lambda x: x.reshape(-1, *[1] * extra)  # noqa: E731
@@ -653,22 +661,25 @@ def back(way: Way, λ: Array, k: Coefficients, w: Window) -> tuple[Array, Coeffi
 
     def again(turn: Array, carry: tuple[Blocks, Coefficients]) -> tuple[Blocks, Coefficients]:
         steps, halves = cut.steps_before(turn.astype(length.dtype)), turn % (cut.part + 1) == cut.part
-        shorter = halves | (steps == 0) & (w.lane == 0)
+        shorter = halves | ((cut.first(w.lane) + steps) % cut.n == 0)
         h = column(jnp.where(shorter, dt / 2, dt).astype(λ.dtype))
-        y, found = step(circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt, one)
+        y, V, found = step(circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt, one)
         if cut.per_lane > 1 or cut.uneven:
             stays = column(halves | (steps >= length))
             y = jax.tree.map(lambda a, b: jnp.where(stays, a, b), carry[0], y)
+        if cut.per_lane > 1:
+            y = y._replace(V=jnp.where(halves, V, y.V))
         return y, noted(circuit, carry[1], found, turn)
 
     _, k = lax.fori_loop(jnp.uint32(0), jnp.uint32(cut.turns), again, (in_blocks(circuit, start), k))
-    λ, seen = recursion(way, λ, k, pulled, length)
+    λ, seen = recursion(way, λ, k, pulled, w.lane)
     return λ, k, step_sums(circuit, way.p, k, seen), seen[:, 1] * k.charge.J[:, 0]
 
 
-def recursion(way: Way, λ: Array, k: Coefficients, pulled: Array, length: Array) -> tuple[Array, Array]:
+def recursion(way: Way, λ: Array, k: Coefficients, pulled: Array, lanes: Array) -> tuple[Array, Array]:
     """λ before the lanes of a window, and what `step_back` has seen in each turn, (turn, row, cell, lane, …)."""
     circuit, cut, extra = way.circuit, way.cut, λ.ndim - 2
+    length, records_at_end = cut.end(lanes) - cut.first(lanes), lanes % cut.per_record == cut.per_record - 1
     none = jnp.zeros((), jnp.uint32)  # of a type that spares a look whether an index is negative
     last = none + (cut.width * cut.per_lane - 1)
     rows = 5 if way.p.gap else 3
@@ -686,8 +697,11 @@ def recursion(way: Way, λ: Array, k: Coefficients, pulled: Array, length: Array
         lane, begin = e // cut.per_lane, e % cut.per_lane * (cut.part + 1)
         by = lax.dynamic_index_in_dim(pulled, e, pulled.ndim - 1 - extra, keepdims=False)
         charge = jax.tree.map(lambda x: pick(x, begin + cut.part, lane), k.charge)
-        λ = λ + pulled_charge(circuit, way.p, charge, by[0]) + below(by[1:], 1, len(by))
-        seen = note(seen, below(by[:1], 1, rows), begin + cut.part, lane)
+        u = by[:1] + λ[:1]
+        new = pulled_charge(circuit, way.p, charge, u[0]) + below(by[1:] + λ[1:], 1, len(by))
+        if cut.per_record > 1:
+            new, u = jnp.where(records_at_end[lane], new, λ), jnp.where(records_at_end[lane], u, 0)
+        λ, seen = new, note(seen, below(u, 1, rows), begin + cut.part, lane)
 
         def one(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
             (λ, seen), turn = carry, begin + (cut.part - 1) - j

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from .kinetics import one_by_one, stacks, takes_calcium
 from .prinz2004 import (
@@ -344,8 +344,8 @@ def in_blocks(circuit: Circuit, y: Working) -> Blocks:
     for piece in found.pieces:
         kind = found.kinds[piece.membrane]
         x = y.x[piece.membrane][:, piece.own][numbers(kind)]
-        ends = np.cumsum([len(block) for block in kind.blocks])[:-1]
-        z.append(tuple(jnp.split(jnp.concatenate([x, y.s[:, piece.cells]]), ends)))
+        gates, ends = jnp.concatenate([x, y.s[:, piece.cells]]), np.cumsum([0, *map(len, kind.blocks)])
+        z.append(tuple(gates[a:b] for a, b in pairwise(ends)))
     return Blocks(y.V, y.Ca, tuple(z))
 
 
@@ -353,7 +353,8 @@ def of_blocks(circuit: Circuit, y: Blocks, axis: int = 0) -> Working:
     """The other way; axis: of the gates, after others that lead."""
     found, x, s = layout(circuit), [list[Array]() for _ in circuit.membranes], []
     for piece, blocks in zip(found.pieces, y.z, strict=True):
-        kind, z = found.kinds[piece.membrane], joined(blocks, axis)
+        none = lax.slice_in_dim(jnp.expand_dims(lax.slice_in_dim(y.V, piece.cells.start, piece.cells.stop, axis=axis), axis), 0, 0, axis=axis)
+        kind, z = found.kinds[piece.membrane], joined(blocks or (none,), axis)
         x[piece.membrane].append(jnp.take(z, np.argsort(numbers(kind)), axis))
         s.append(jnp.take(z, np.arange(len(kind.order), z.shape[axis]), axis))
     return Working(y.V, y.Ca, joined(s, axis + 1), tuple(joined(parts, axis + 1) for parts in x), None)
