@@ -121,6 +121,7 @@ from .partials import (
     gate_slopes,
     in_blocks,
     influx,
+    is_traced,
     joined,
     layout,
     of_blocks,
@@ -774,7 +775,7 @@ def recorded(run: Run, y: Working, k: int, n: int, blocks: int) -> Working:
 
 def has_a_fast_way_back(circuit: Circuit, solver: str) -> bool:
     """Whether this chapter applies."""
-    return solver == DEFAULT_SOLVER and not circuit.kinetic and is_hashable(circuit)
+    return solver == DEFAULT_SOLVER and not circuit.kinetic and is_hashable(circuit) and not is_traced(circuit)
 
 
 def segments(circuit: Circuit, solver: str, dt: float, N: int, memory: float, y: Working) -> tuple[Any, int]:
@@ -802,7 +803,7 @@ def simulate_with_adjoint(
     params, state, I_ext, dt, t0: as there. t: (time,) ms, equally spaced at whole steps t0 + k dt. solver: "staggered"
     or "exponential_euler". memory: MB that the states kept for the way back may take; a run that needs more takes
     longer. Derivatives with respect to `params`, `state` and I_ext; and, more slowly, to the
-    numbers of `params.circuit`. Forward mode needs `simulate`. Raises TypeError or ValueError as `simulate`
+    numbers of `params.circuit`, or all of them if it has synapses with an equation of their own. Forward mode needs `simulate`. Raises TypeError or ValueError as `simulate`
     does, and ValueError if the times are not equally spaced.
     """
     state = circuits.startable(circuits.started(params, state, Params, state_of))

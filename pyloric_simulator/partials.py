@@ -7,7 +7,8 @@ one membrane.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from dataclasses import fields, is_dataclass
+from functools import cache, partial
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
@@ -236,6 +237,30 @@ def reads(gate: Gate) -> bool:
 def reads_calcium(f: Any) -> bool:
     """Whether a function of a gate does."""
     return reads_calcium(f.f) if hasattr(f, "value") and hasattr(f, "f") else not stacks(f) and takes_calcium(f)
+
+
+def is_traced(x: Any) -> bool:
+    """Whether a number inside is traced, also one that a function refers to."""
+    todo, seen = [x], set[int]()
+    while todo:
+        x = todo.pop()
+        if isinstance(x, jax.core.Tracer):
+            return True
+        if id(x) not in seen:
+            todo += inside(x)
+        seen.add(id(x))
+    return False
+
+
+def inside(x: Any) -> list[Any]:
+    """What a tuple, a dataclass or a function holds."""
+    if isinstance(x, tuple):
+        return list(x)
+    if isinstance(x, partial):
+        return [x.func, *x.args, *x.keywords.values()]
+    if is_dataclass(x) and not isinstance(x, type):
+        return [getattr(x, field.name) for field in fields(x)]
+    return [cell.cell_contents for cell in getattr(x, "__closure__", None) or ()]
 
 
 def open_shares(membrane: Membrane, x: Sequence[Array], V: Array) -> tuple[list[Array], list[Array]]:
