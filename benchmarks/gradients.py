@@ -233,7 +233,7 @@ def networks_table() -> str:
         ratios.append(median(both) / median(forward))
         per_step = [f"{f(x) / 200 * DT * 1e6:.2f}" for x in (forward, both) for f in (median, min)]
         rows.append((name, *per_step, f"{ratios[-1]:.1f}", f"{contestants[name, 'gradient'].seconds:.1f}"))
-    header = "with synapses and a gap junction | µs per step, median | minimum | value and gradient, median | minimum | ratio | s to compile"
+    header = "a network | µs per step, median | minimum | value and gradient, median | minimum | ratio | s to compile"
     return table(header, rows) + f"\nLimit: {limit('4 times the forward run', max(ratios) <= 4)}.\n"
 
 
