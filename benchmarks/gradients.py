@@ -195,6 +195,48 @@ def batch_table() -> str:
     return table(header, rows) + f"\nLimit: {limit('a quarter at 256', per_step[256][0] <= per_step[1][0] / 4)}.\n"
 
 
+def networks() -> dict[str, Any]:
+    """Models of cells of one's own."""
+    from pyloric_simulator.components import Cell, GapJunction, HodgkinHuxley1952, Liu1998, Network, Synapse
+    from pyloric_simulator.prinz2004 import GLUTAMATE
+
+    HH, g = HodgkinHuxley1952, {"Na": 700, "CaT": 2, "CaS": 4, "A": 50, "KCa": 40, "Kd": 70, "H": 0.03, "leak": 0.01}
+    liu = Cell([getattr(Liu1998, name)(x) for name, x in g.items()], calcium=Liu1998.calcium)
+    axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
+    joined = [Synapse("a", "b", GLUTAMATE, 20), Synapse("b", "c", GLUTAMATE, 10), GapJunction("a", "c", 5)]
+    return {
+        "three Liu cells": Network(dict.fromkeys("abc", liu), joined),
+        "an axon between two Liu cells": Network({"a": liu, "b": axon, "c": liu}, joined),
+    }
+
+
+def networks_table() -> str:
+    """Gradients of cells of one's own, which graded synapses and a gap junction join."""
+    import jax
+    import numpy as np
+
+    from pyloric_simulator.adjoint import simulate_with_adjoint
+    from pyloric_simulator.prinz2004 import simulate
+
+    def loss(model: Any, run: Any) -> Callable[..., Any]:
+        t = np.arange(0, 200 + EVERY, EVERY)
+        return lambda g, gs, ge: (run(model.params.replace(g=g, gs=gs, ge=ge), model.cold, t, dt=DT).V ** 2).mean()
+
+    contestants, rows, ratios = {}, [], []
+    for name, model in networks().items():
+        x = (model.params.g, model.params.gs, model.params.ge)
+        contestants[name, "forward"] = compiled(loss(model, simulate), *x)
+        contestants[name, "gradient"] = compiled(jax.value_and_grad(loss(model, simulate_with_adjoint), (0, 1, 2)), *x)
+    times = take_turns({" ".join(key): c.run for key, c in contestants.items()}, REPETITIONS)
+    for name in networks():
+        forward, both = (times[f"{name} {what}"] for what in ("forward", "gradient"))
+        ratios.append(median(both) / median(forward))
+        per_step = [f"{f(x) / 200 * DT * 1e6:.2f}" for x in (forward, both) for f in (median, min)]
+        rows.append((name, *per_step, f"{ratios[-1]:.1f}", f"{contestants[name, 'gradient'].seconds:.1f}"))
+    header = "a network | µs per step, median | minimum | value and gradient, median | minimum | ratio | s to compile"
+    return table(header, rows) + f"\nLimit: {limit('4 times the forward run', max(ratios) <= 4)}.\n"
+
+
 def child_memory(ms: float) -> str:
     """Largest memory (MB) of a process before and after it has taken a gradient, and what XLA reserves for it."""
     import resource

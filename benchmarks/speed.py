@@ -353,6 +353,7 @@ TABLES = {
     "memory": ("Memory of batches", batches.memory_table),
     "gradient": ("Gradients", gradients.gradient_table),
     "modes": ("Forward and reverse mode", gradients.modes_table),
+    "own": ("Gradients of own networks", gradients.networks_table),
     "together": ("Gradients of many circuits", gradients.batch_table),
     "backward": ("Memory of gradients", gradients.memory_table),
 }

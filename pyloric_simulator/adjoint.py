@@ -100,7 +100,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.custom_batching import custom_vmap
 
 from . import checks, circuits
 from .inputs import input_at, pure_current
@@ -123,6 +122,7 @@ from .partials import (
     gate_slopes,
     in_blocks,
     influx,
+    is_traced,
     joined,
     layout,
     of_blocks,
@@ -151,6 +151,7 @@ from .prinz2004 import (
     unpack,
 )
 from .schedule import grid_of
+from .windows import LENGTH, Cut, below_each, cut_of, flat, in_windows, input_derivative, lanes_last, last_but
 
 # %% [markdown]
 # ## What one step does
@@ -249,7 +250,7 @@ def rows(V: Array, *found: Any) -> Rows:
 def blank(circuit: Circuit, p: Prepared, V: Array, turns: int) -> Any:
     """Notes (turn, row, cell, …) of the coefficients of so many steps, to be written."""
     y = jax.eval_shape(lambda: in_blocks(circuit, of_rows(circuit, jnp.zeros((variables(circuit), *V.shape), V.dtype))))
-    found = jax.eval_shape(lambda y: step(circuit, p, y, V, 1.0, 1.0)[1], y)
+    found = jax.eval_shape(lambda y: step(circuit, p, y, V, 1.0, 1.0).k, y)
     empty = lambda *x: jnp.zeros((turns, max(sum(len(b) for b in y.blocks) for y in x), *V.shape), V.dtype)  # noqa: E731
     return jax.tree.map(empty, *found, is_leaf=is_rows)
 
@@ -389,8 +390,16 @@ def above(part: Part, blocks: list[Array], found: Layout) -> list[Array]:
     return [*blocks[: part.kind.own], *zeros, *blocks[part.kind.own :]]
 
 
-def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float, one: Any = 1.0) -> tuple[Blocks, list[Coefficients]]:
-    """The state after a step, in which V takes a time h (ms), and the coefficients of the step, of each piece.
+class Step(NamedTuple):
+    """What a step leads to."""
+
+    y: Blocks  # the state after it
+    V: Array  # V₁
+    k: list[Coefficients]  # of each piece
+
+
+def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float, one: Any = 1.0) -> Step:
+    """A step, in which V takes a time h (ms).
 
     one: 1. What many coefficients need is divided by it: the compiler works a value out again for each of its uses, unless
     a division is among its operations.
@@ -401,7 +410,7 @@ def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float, 
     after = [relaxed_part(part, V[piece.cells], dt, one, found) for piece, part in zip(found.pieces, parts, strict=True)]
     first = [V1[piece.cells] for piece in found.pieces] if p.gap else [()] * len(parts)
     k = [Coefficients(charge, V=rows(part.V, *([V] if p.gap else [])), **x.k) for charge, part, V, x in zip(charges, parts, first, after, strict=True)]
-    return Blocks(V_end, joined([x.Ca for x in after]), tuple(tuple(x.z) for x in after)), k
+    return Step(Blocks(V_end, joined([x.Ca for x in after]), tuple(tuple(x.z) for x in after)), V1, k)
 
 
 # %% [markdown]
@@ -464,82 +473,13 @@ def gap_sums(gap: Any, V: Array, by: tuple[Array, Array]) -> Any:
 # The forward run keeps a state about every sixteen steps. On the way back the pieces between them, the **lanes**, are
 # run again side by side, with their coefficients; then the recursion goes through them one after the other. This takes place
 # in **windows** of some hundred lanes, so that what is known of all their steps, some ten megabytes, is never known of
-# more. A record lies half a step of $V$ after the state before it. That half step is a turn of its own in its lane, like a step
-# of which only the potential counts.
+# more. A record lies half a step of $V$ after the state before it, and the step after it begins with the other half. The first half
+# is a turn of its own in its lane, like a step of which only the potential counts.
 #
-# The states kept are the records themselves where these are close, with $V$ before its last half step. Where they are
+# The states kept are the records themselves where these are close. Where they are
 # far apart several lanes lie between them, and the last of them may be shorter; where they are very close a lane
-# holds several of them.
-
-
-# %%
-LENGTH = 16  # steps of a lane, about
-WIDTH = 768  # cells side by side in all lanes of a window, about
-
-
-class Cut(NamedTuple):
-    """How a segment is cut into lanes and windows."""
-
-    n: int  # steps between records
-    m: int  # records
-    length: int  # steps of a lane, but for the last one of a record or of the run
-    per_lane: int  # records in a lane, or 1
-    per_record: int  # lanes of a record, or 1
-    lanes: int
-    width: int  # lanes of a window
-
-    @property
-    def windows(self) -> int:
-        """Number of windows; lanes beyond the last have no steps."""
-        return -(-self.lanes // self.width)
-
-    @property
-    def part(self) -> int:
-        """Steps between the records of a lane, or of all of it."""
-        return self.length // self.per_lane
-
-    @property
-    def turns(self) -> int:
-        """Steps of a lane, and its records."""
-        return self.length + self.per_lane
-
-    @property
-    def uneven(self) -> bool:
-        """Whether some lanes have fewer steps."""
-        return self.n * self.m != self.length * self.windows * self.width
-
-    def steps_before(self, turn: Any) -> Any:
-        """Steps of a lane before a turn."""
-        return turn - turn // (self.part + 1)
-
-    def first(self, lane: Any) -> Any:
-        """The first step of a lane, at most that after the run."""
-        first = lane // self.per_record * self.per_lane * self.n + lane % self.per_record * self.length
-        return jnp.minimum(first, self.n * self.m)
-
-    def end(self, lane: Any) -> Any:
-        """The step after its last one."""
-        whole = (lane // self.per_record + 1) * self.per_lane * self.n
-        return jnp.minimum(jnp.minimum(self.first(lane) + self.length, whole), self.n * self.m)
-
-
-def cut_of(n: int, m: int) -> Cut:
-    """Lanes of about LENGTH steps for a run of m records, n steps apart, all in one window."""
-    per_record = max(1, round(n / LENGTH))
-    length = -(-n // per_record)
-    per_record = -(-n // length)
-    per_lane = 1 if per_record > 1 else max(1, min(m, round(LENGTH / n)))
-    lanes = m * per_record if per_record > 1 else -(-m // per_lane)
-    return Cut(n, m, length * per_lane, per_lane, per_record, lanes, lanes)
-
-
-def in_windows(cut: Cut, cells: int) -> Cut:
-    """The same in windows of about WIDTH cells, of so many in all circuits."""
-    windows = -(-cut.lanes // max(1, min(cut.lanes, WIDTH // cells)))
-    return cut._replace(width=-(-cut.lanes // windows))
-
-
-# %% [markdown]
+# holds several of them. (`windows.py` has the arithmetic of that.)
+#
 # The way forward is that of `prinz2004`, to the last bit, for one circuit. Many circuits at once, as `jax.vmap` asks
 # for them, are lanes: they take the same steps as the way back.
 
@@ -561,18 +501,13 @@ def single(circuit: Circuit, p: Prepared, I: Callable[[Any], Any], dt: float) ->
 def many(circuit: Circuit, p: Prepared, I: Callable[[Any], Any], dt: float) -> Maps:
     """Of many circuits, one to a lane."""
     return Maps(
-        lambda y, k, h: step(circuit, p, y, I(k), h, dt)[0],
+        lambda y, k, h: step(circuit, p, y, I(k), h, dt).y,
         lambda y, k: y._replace(V=charged(circuit, p, y, I(k), dt / 2)[0]),
     )
 
 
-def flat(x: Array) -> Array:
-    """The first two axes as one, also of an empty array."""
-    return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
-
-
 def advance(circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: Array) -> tuple[Working, Working, Working]:
-    """The last state, the record (record, …), and the states at the ends of the lanes, or at the records in them, before V's half step."""
+    """The last state, the record (record, …), and the states at the ends of the lanes, or at the records in them."""
     lanes = y.V.ndim > 1
     maps = (many if lanes else single)(circuit, p, (lambda k: I[k]) if I.ndim > y.V.ndim else (lambda _: I), dt)
 
@@ -583,17 +518,16 @@ def advance(circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: A
         k = b * cut.n
         y = maps.step(y, k, dt / 2)
         if cut.per_record == 1:
-            y = piece(y, 1, cut.n, k)
-            found = y.V
-        else:
-            part = lambda y, i: (piece(y, jnp.maximum(i * cut.length, 1), jnp.minimum((i + 1) * cut.length, cut.n), k),) * 2  # noqa: E731
-            y, found = lax.scan(part, y, jnp.arange(cut.per_record))
+            y = maps.complete(piece(y, 1, cut.n, k), k + cut.n)
+            return y, (y, None)
+        part = lambda y, i: (piece(y, jnp.maximum(i * cut.length, 1), jnp.minimum((i + 1) * cut.length, cut.n), k),) * 2  # noqa: E731
+        y, found = lax.scan(part, y, jnp.arange(cut.per_record))
         y = maps.complete(y, k + cut.n)
-        return y, (y, found)
+        return y, (y, found._replace(V=found.V.at[-1].set(y.V)))
 
     begin: Any = in_blocks(circuit, y) if lanes else y
     end, (ys, found) = lax.scan(block, begin, jnp.arange(cut.m))
-    found = ys._replace(V=found) if cut.per_record == 1 else jax.tree.map(flat, found)
+    found = ys if cut.per_record == 1 else jax.tree.map(flat, found)
     outside: Any = partial(of_blocks, circuit) if lanes else lambda y, _: y
     return outside(end, 0), outside(ys, 1), outside(found, 1)
 
@@ -609,11 +543,6 @@ class Window(NamedTuple):
     lane: Array  # number in the run
     start: Working  # states before the first step
     pulled: Array  # (record, row, cell, …) derivative with respect to the records
-
-
-def last_but(x: Array, circuits: int) -> Array:
-    """(lane, row, cell, circuit…) as (row, cell, lane, circuit…)."""
-    return jnp.moveaxis(x, 0, x.ndim - 1 - circuits)
 
 
 class Way(NamedTuple):
@@ -641,7 +570,8 @@ class Way(NamedTuple):
 def back(way: Way, λ: Array, k: Coefficients, w: Window) -> tuple[Array, Coefficients, Prepared, Array]:
     """λ before a window from that after it, and derivatives with respect to the conductances and to the input of each turn.
 
-    A turn is a step, or the half step of V before a record, which takes the turn after the steps before it.
+    A turn is a step, or the half step of V before a record, which takes the turn after the steps before it. The step after a record takes
+    V half a step, too.
     """
     circuit, cut, dt, p, extra = way.circuit, way.cut, way.dt, way.lanes(), λ.ndim - 2
     column = lambda x: x.reshape(-1, *[1] * extra)  # noqa: E731
@@ -651,22 +581,25 @@ def back(way: Way, λ: Array, k: Coefficients, w: Window) -> tuple[Array, Coeffi
 
     def again(turn: Array, carry: tuple[Blocks, Coefficients]) -> tuple[Blocks, Coefficients]:
         steps, halves = cut.steps_before(turn.astype(length.dtype)), turn % (cut.part + 1) == cut.part
-        shorter = halves | (steps == 0) & (w.lane == 0)
+        shorter = halves | ((cut.first(w.lane) + steps) % cut.n == 0)
         h = column(jnp.where(shorter, dt / 2, dt).astype(λ.dtype))
-        y, found = step(circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt, one)
+        y, V, found = step(circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt, one)
         if cut.per_lane > 1 or cut.uneven:
             stays = column(halves | (steps >= length))
             y = jax.tree.map(lambda a, b: jnp.where(stays, a, b), carry[0], y)
+        if cut.per_lane > 1:
+            y = y._replace(V=jnp.where(halves, V, y.V))
         return y, noted(circuit, carry[1], found, turn)
 
     _, k = lax.fori_loop(jnp.uint32(0), jnp.uint32(cut.turns), again, (in_blocks(circuit, start), k))
-    λ, seen = recursion(way, λ, k, pulled, length)
+    λ, seen = recursion(way, λ, k, pulled, w.lane)
     return λ, k, step_sums(circuit, way.p, k, seen), seen[:, 1] * k.charge.J[:, 0]
 
 
-def recursion(way: Way, λ: Array, k: Coefficients, pulled: Array, length: Array) -> tuple[Array, Array]:
+def recursion(way: Way, λ: Array, k: Coefficients, pulled: Array, lanes: Array) -> tuple[Array, Array]:
     """λ before the lanes of a window, and what `step_back` has seen in each turn, (turn, row, cell, lane, …)."""
     circuit, cut, extra = way.circuit, way.cut, λ.ndim - 2
+    length, records_at_end = cut.end(lanes) - cut.first(lanes), lanes % cut.per_record == cut.per_record - 1
     none = jnp.zeros((), jnp.uint32)  # of a type that spares a look whether an index is negative
     last = none + (cut.width * cut.per_lane - 1)
     rows = 5 if way.p.gap else 3
@@ -684,8 +617,11 @@ def recursion(way: Way, λ: Array, k: Coefficients, pulled: Array, length: Array
         lane, begin = e // cut.per_lane, e % cut.per_lane * (cut.part + 1)
         by = lax.dynamic_index_in_dim(pulled, e, pulled.ndim - 1 - extra, keepdims=False)
         charge = jax.tree.map(lambda x: pick(x, begin + cut.part, lane), k.charge)
-        λ = λ + pulled_charge(circuit, way.p, charge, by[0]) + below(by[1:], 1, len(by))
-        seen = note(seen, below(by[:1], 1, rows), begin + cut.part, lane)
+        u = by[:1] + λ[:1]
+        new = pulled_charge(circuit, way.p, charge, u[0]) + below(by[1:] + λ[1:], 1, len(by))
+        if cut.per_record > 1:
+            new, u = jnp.where(records_at_end[lane], new, λ), jnp.where(records_at_end[lane], u, 0)
+        λ, seen = new, note(seen, below(u, 1, rows), begin + cut.part, lane)
 
         def one(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
             (λ, seen), turn = carry, begin + (cut.part - 1) - j
@@ -735,45 +671,11 @@ def run_back(circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: 
     return sums, of_rows(circuit, λ0), by_I
 
 
-def below_each(x: Array, n: int) -> Array:
-    """(time, …) with n − 1 rows of zeros before each."""
-    return jnp.pad(x[:, None], ((0, 0), (n - 1, 0), *[(0, 0)] * (x.ndim - 1))).reshape(-1, *x.shape[1:])
-
-
-def input_derivative(cut: Cut, by: Array) -> Array:
-    """Derivatives with respect to the input at all steps, (step, cell, …), from those of all turns (window, turn, cell, lane, …)."""
-    by = jnp.moveaxis(by, 3, 1)
-    by = by.reshape(-1, cut.part + 1, *by.shape[3:])[: cut.lanes * cut.per_lane]
-    steps, records = by[:, :-1], by[:, -1]
-    if cut.per_record > 1:
-        records = records[cut.per_record - 1 :: cut.per_record]
-    steps = steps.reshape(-1, cut.length * cut.per_record, *steps.shape[2:])[:, : cut.n * cut.per_lane]
-    steps = steps.reshape(-1, *steps.shape[2:])[: cut.n * cut.m]
-    return jnp.concatenate([steps, jnp.zeros_like(steps[:1])]).at[cut.n :: cut.n].add(records[: cut.m])
-
-
 # %% [markdown]
 # Under `jax.vmap` the mapped axis becomes the last one.
 
 
 # %%
-def lanes_last(f: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of (p, y, I, …) on arrays whose last axes may be circuits; under `jax.vmap` the mapped axis becomes the last of them."""
-    g = custom_vmap(f)
-
-    @g.def_vmap
-    def rule(size: int, mapped: Any, p: Any, y: Any, I: Any, *others: Any) -> Any:
-        def last(x: Array, is_mapped: bool, n: int) -> Array:
-            return jnp.moveaxis(x, 0, -1) if is_mapped else jnp.broadcast_to(x[..., None], (*x.shape, n))
-
-        I = last(I, mapped[2], 1)  # it may be long, and is only ever added
-        p, y, *others = jax.tree.map(partial(last, n=size), (p, y, *others), (*mapped[:2], *mapped[3:]))
-        out = lanes_last(f)(p, y, I, *others)
-        return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), out), jax.tree.map(lambda _: True, out)
-
-    return g
-
-
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
 def segment(
     circuit: Circuit, cut: Cut, dt: float, keep: bool, p: Prepared, y: Working, I: Array  # noqa: ARG001
@@ -871,7 +773,7 @@ def recorded(run: Run, y: Working, k: int, n: int, blocks: int) -> Working:
 
 def has_a_fast_way_back(circuit: Circuit, solver: str) -> bool:
     """Whether this chapter applies."""
-    return solver == DEFAULT_SOLVER and not circuit.kinetic and is_hashable(circuit)
+    return solver == DEFAULT_SOLVER and not circuit.kinetic and is_hashable(circuit) and not is_traced(circuit)
 
 
 def segments(circuit: Circuit, solver: str, dt: float, N: int, memory: float, y: Working) -> tuple[Any, int]:
@@ -899,7 +801,7 @@ def simulate_with_adjoint(
     params, state, I_ext, dt, t0: as there. t: (time,) ms, equally spaced at whole steps t0 + k dt. solver: "staggered"
     or "exponential_euler". memory: MB that the states kept for the way back may take; a run that needs more takes
     longer. Derivatives with respect to `params`, `state` and I_ext; and, more slowly, to the
-    numbers of `params.circuit`. Forward mode needs `simulate`. Raises TypeError or ValueError as `simulate`
+    numbers of `params.circuit`, or all of them if it has synapses with an equation of their own. Forward mode needs `simulate`. Raises TypeError or ValueError as `simulate`
     does, and ValueError if the times are not equally spaced.
     """
     state = circuits.startable(circuits.started(params, state, Params, state_of))

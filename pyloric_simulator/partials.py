@@ -7,14 +7,15 @@ one membrane.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from dataclasses import fields, is_dataclass
+from functools import cache, partial
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from .kinetics import one_by_one, stacks, takes_calcium
 from .layout import activating, inactivating, is_nernstian
@@ -236,6 +237,30 @@ def reads_calcium(f: Any) -> bool:
     return reads_calcium(f.f) if hasattr(f, "value") and hasattr(f, "f") else not stacks(f) and takes_calcium(f)
 
 
+def is_traced(x: Any) -> bool:
+    """Whether a number inside is traced, also one that a function refers to."""
+    todo, seen = [x], set[int]()
+    while todo:
+        x = todo.pop()
+        if isinstance(x, jax.core.Tracer):
+            return True
+        if id(x) not in seen:
+            todo += inside(x)
+        seen.add(id(x))
+    return False
+
+
+def inside(x: Any) -> list[Any]:
+    """What a tuple, a dataclass or a function holds."""
+    if isinstance(x, tuple):
+        return list(x)
+    if isinstance(x, partial):
+        return [x.func, *x.args, *x.keywords.values()]
+    if is_dataclass(x) and not isinstance(x, type):
+        return [getattr(x, field.name) for field in fields(x)]
+    return [cell.cell_contents for cell in getattr(x, "__closure__", None) or ()]
+
+
 def open_shares(membrane: Membrane, x: Sequence[Array], V: Array) -> tuple[list[Array], list[Array]]:
     """m^p h^q of each channel, and its derivative with respect to each gate, in the order of the state."""
     gates = iter(x)
@@ -342,8 +367,8 @@ def in_blocks(circuit: Circuit, y: Working) -> Blocks:
     for piece in found.pieces:
         kind = found.kinds[piece.membrane]
         x = y.x[piece.membrane][:, piece.own][numbers(kind)]
-        ends = np.cumsum([len(block) for block in kind.blocks])[:-1]
-        z.append(tuple(jnp.split(jnp.concatenate([x, y.s[:, piece.cells]]), ends)))
+        gates, ends = jnp.concatenate([x, y.s[:, piece.cells]]), np.cumsum([0, *map(len, kind.blocks)])
+        z.append(tuple(gates[a:b] for a, b in pairwise(ends)))
     return Blocks(y.V, y.Ca, tuple(z))
 
 
@@ -351,7 +376,8 @@ def of_blocks(circuit: Circuit, y: Blocks, axis: int = 0) -> Working:
     """The other way; axis: of the gates, after others that lead."""
     found, x, s = layout(circuit), [list[Array]() for _ in circuit.membranes], []
     for piece, blocks in zip(found.pieces, y.z, strict=True):
-        kind, z = found.kinds[piece.membrane], joined(blocks, axis)
+        none = lax.slice_in_dim(jnp.expand_dims(lax.slice_in_dim(y.V, piece.cells.start, piece.cells.stop, axis=axis), axis), 0, 0, axis=axis)
+        kind, z = found.kinds[piece.membrane], joined(blocks or (none,), axis)
         x[piece.membrane].append(jnp.take(z, np.argsort(numbers(kind)), axis))
         s.append(jnp.take(z, np.arange(len(kind.order), z.shape[axis]), axis))
     return Working(y.V, y.Ca, joined(s, axis + 1), tuple(joined(parts, axis + 1) for parts in x), None)

@@ -224,6 +224,20 @@ def test_batches_equal_the_derivative_that_jax_takes(apart, which):
 
 
 @pytest.mark.slow
+def test_derivatives_with_respect_to_a_number_that_a_function_refers_to():
+    cell, t = Prinz2004({"LP 1": 1}, gs={}, ge=0), np.arange(0, 2, 0.5)
+    first, *others = cell.circuit.channels
+
+    def f(a, run):
+        gate = Gate(lambda V: 1 / (1 + jnp.exp(-(V + a) / 5)), lambda V: 2 + 0 * V)
+        changed = cell.circuit.with_membrane(channels=(first._replace(m=gate), *others))
+        return run(cell.params.replace(circuit=changed), cell.cold, t).V[-1, 0]
+
+    slopes = [jax.jit(jax.grad(f), static_argnums=1)(40.0, run) for run in (simulate_with_adjoint, simulate)]
+    assert float(slopes[0]) == pytest.approx(float(slopes[1]), rel=1e-9)
+
+
+@pytest.mark.slow
 def test_runs_in_batches_and_in_single_precision(paper):
     y, t = as_arrays(paper.get_thermalization()), np.arange(0, 10, 0.5)
     f = lambda gs: simulate_with_adjoint(paper.params.replace(gs=gs), y, t).V.mean()  # noqa: E731
