@@ -106,8 +106,8 @@ class ClampResult(SimResult):
     @property
     def clamp(self) -> pd.Series:
         """Current (nA) that holds the cell, {eq}`eq-clamp`; positive depolarizes."""
-        cell, C = self.model.cells[self.number], float(membrane_of(self.model, self.number).constants.C)
-        return (self.currents[cell].sum(axis=1, skipna=False) + C * self.slope.loc[self.t].to_numpy()).rename("clamp")
+        (pop, index), C = self.model.cells[self.number], float(membrane_of(self.model, self.number).constants.C)
+        return (self.currents[pop][index].sum(axis=1, skipna=False) + C * self.slope.loc[self.t].to_numpy()).rename("clamp")
 
 
 def slope_of(command: Any, V: Array, s: Setup) -> np.ndarray:
