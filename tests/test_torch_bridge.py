@@ -27,7 +27,7 @@ from pyloric_simulator.torch_bridge import from_jax, to_jax, to_torch
 
 torch = pytest.importorskip("torch")
 
-from pyloric_simulator.torch_bridge import CircuitModule, LIFModule
+from pyloric_simulator.torch_bridge import CircuitModule, LIFModule  # noqa: E402
 
 T = np.arange(0, 20.5, 0.5)  # ms
 PLAIN = tuple(c for c in CHANNELS if c.name in ("Na", "Kd", "leak"))  # a cell that compiles quickly
