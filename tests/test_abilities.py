@@ -19,7 +19,7 @@ from networks import Opening
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
-from pyloric_simulator import prinz2004
+from pyloric_simulator import thermalization
 from pyloric_simulator.abilities import ABILITIES, CELL, CIRCUIT, COUPLED, EQUATIONS, LIF, MODELS, NETWORK
 from pyloric_simulator.adjoint import simulate_with_adjoint
 from pyloric_simulator.components import (
@@ -222,7 +222,7 @@ def check_function(name: str, _: Path) -> None:
 def check_thermalization(name: str, folder: Path) -> None:
     m = model_of(model(name))
     first = m.get_thermalization(store=folder)
-    prinz2004.open_store.cache_clear()
+    thermalization.open_store.cache_clear()
     with pytest.MonkeyPatch.context() as patch:  # what is stored is not computed again
         patch.setattr(type(m), "_run_alone", None)
         again = m.get_thermalization(store=folder)
