@@ -659,14 +659,24 @@ CALLS: dict[str, Callable[[Any], Any]] = {  # what is refused where there is a d
     "fit": lambda m: fit(m, lambda p: p, ["R"]), "thousands at once": lambda m: ensemble(m, {"R": [1.0]}, duration=100),
 }  # fmt: skip
 
-EVERYDAY: set[tuple[str, str]] = set()
+# What takes seconds, in particular to compile, is slow: for all but the integrate-and-fire cells, or for circuits of several cells.
+SLOW = {"run, by diffrax", "channel noise", "phase response", "gradient in reverse mode", "minimally disruptive curves"}
+SLOW_IN_CIRCUITS = {
+    "run, by the default scheme", "run, by exponential Euler", "sampled input", "input as a function", "snapshots", "current clamp",
+    "voltage clamp", "dynamic clamp", "current noise", "conductance noise", "sensitivity", "loss: rhythm", "loss: fifteen criteria", "fit",
+    "torch module", "thousands at once",
+}  # fmt: skip
+
+
+def is_slow(ability: str, name: str) -> bool:
+    """Whether a computation takes more than a second or two."""
+    return (ability in SLOW and name != LIF) or (ability in SLOW_IN_CIRCUITS and name in (CIRCUIT, COUPLED, NETWORK))
 
 
 def cells_of_table() -> list[Any]:
     """One test for each cell."""
-    pairs = [(a, name) for a in ABILITIES for name in MODELS]
-    slow = lambda a, name: name not in a.dashes and EVERYDAY and (a.name, name) not in EVERYDAY  # noqa: E731
-    return [pytest.param(a, name, id=f"{a.name}, {name}", marks=[pytest.mark.slow] * bool(slow(a, name))) for a, name in pairs]
+    pairs = [(a, name, name not in a.dashes and is_slow(a.name, name)) for a in ABILITIES for name in MODELS]
+    return [pytest.param(a, name, id=f"{a.name}, {name}", marks=[pytest.mark.slow] * slow) for a, name, slow in pairs]
 
 
 @pytest.mark.parametrize(("ability", "name"), cells_of_table())
@@ -684,6 +694,7 @@ def test_the_table_is_whole() -> None:
     assert {a.name for a in ABILITIES if a.dashes} == set(CALLS)
 
 
+@pytest.mark.slow
 def test_rates_written_as_functions_are_pickled() -> None:
     gate = rates(lambda V: 0.1 * (V + 100), lambda V: 4 * jnp.exp(-(V + 65) / 18))
     m = own_network(lambda s, V_pre, V_post: 0.1 * (1 - s) / (1 + jnp.exp(-V_pre)) - 0.1 * s + 0 * V_post, gate=gate)
