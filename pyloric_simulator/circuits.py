@@ -81,7 +81,7 @@ def channels(found: Any, kind: Any, gate: Any, known: Collection[Any], calcium: 
         if not isinstance(c, kind):
             raise TypeError(
                 f"channels contains {type(c).__module__}.{type(c).__name__} {getattr(c, 'name', c)!r}; it must consist of "
-                "`prinz2004.Channel`. Channels of the chapter on components make a `Cell` and a `Network`."
+                "`prinz2004.Channel`. Densities are given by g_ion."
             )
         if not any(c is k for k in known):
             channel(c, gate)
@@ -455,7 +455,7 @@ def shapes_of_params(circuit: Any) -> dict[str, tuple[int, ...]]:
 def shapes_of_these(params: Any, circuit: Any) -> dict[str, tuple[int, ...]]:
     """The shapes that the fields of some parameters must have."""
     wanted = shapes_of_params(circuit)
-    return wanted | ({"ge": (len(circuit.junctions),)} if np.ndim(params.ge) == 1 else {})
+    return wanted | ({"ge": (len(circuit.junctions),)} if np.ndim(params.ge) == 1 and (circuit.junctions or not np.size(params.ge)) else {})
 
 
 def shapes_of_state(circuit: Any) -> dict[str, tuple[int, ...]]:

@@ -255,7 +255,8 @@ CASES: dict[str, Case] = STORE_WORDS | {
 
 def renamed_transmitter() -> Prinz2004:
     model = Prinz2004({"LP 1": 1}, {})
-    model.circuit = model.circuit._replace(transmitters=(Transmitter("slow", -80, 0.01), model.circuit.transmitters[1]))
+    others = (Transmitter("slow", -80, 0.01), model.circuit.transmitters[1])
+    model.params = model.params.replace(circuit=model.circuit._replace(transmitters=others))
     return model
 
 
