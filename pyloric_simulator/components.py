@@ -201,6 +201,8 @@ class Q10(NamedTuple):
 
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The current of an open calcium channel at 0.05 µM inside and 3 mM outside: GHK, and the ohmic current with the Nernst potential and the same current at −60 mV.", "name": "fig-ghk"}}
+# from .prinz2004 import current_of
+#
 # V, Ca = jnp.linspace(-100, 150, 501), jnp.full(501, 0.05)
 # curved, ohmic = (np.asarray(current_of(Channel("Ca", E), CONSTANTS, jnp.ones(501), V, Ca)) for E in (GHK(), Nernst()))
 # at_rest = int(np.argmin(abs(np.asarray(V) + 60)))
