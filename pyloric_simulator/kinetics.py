@@ -117,11 +117,11 @@ class CurveTable:
         self.coefficients = [stack(x) for x in ("c0", "c1", "κ", "λ")] if curves else []
 
     def __call__(self, V: Array, E: Array) -> Array:
-        """Values, (curve, cell), from V (cell,) and this table's exponentials E (exponential, cell)."""
+        """Values, (cell, curve), from V (cell,) and this table's exponentials E (cell, exponential)."""
         if not self.coefficients:
-            return jnp.zeros((0, *V.shape), V.dtype)
-        c0, c1, κ, λ = (jnp.asarray(c, V.dtype)[:, None] for c in self.coefficients)
-        E1, E2, E3 = (E[self.rows[i]] if i in self.rows else jnp.ones((), V.dtype) for i in (1, 2, 3))
+            return jnp.zeros((*V.shape, 0), V.dtype)
+        c0, c1, κ, λ = (jnp.asarray(c, V.dtype) for c in self.coefficients)
+        E1, E2, E3 = (E[:, self.rows[i]] if i in self.rows else jnp.ones((), V.dtype) for i in (1, 2, 3))
         found = c0 + c1 / (E1 + E2)
         return found * (κ + λ / (1 + E3)) if 3 in self.rows else found
 
@@ -138,12 +138,12 @@ class Kinetics:
         self.offset = together([x for t in self.tables for x in t.offset])
 
     def __call__(self, V: Array, Ca: Array) -> Iterator[tuple[Array, Array]]:
-        E = jnp.exp(V * self.slope.astype(V.dtype)[:, None] + self.offset.astype(V.dtype)[:, None])
-        values = [table(V, E[rows]) for table, rows in zip(self.tables, self.rows, strict=True)]
+        E = jnp.exp(V[:, None] * self.slope.astype(V.dtype) + self.offset.astype(V.dtype))
+        values = [table(V, E[:, rows]) for table, rows in zip(self.tables, self.rows, strict=True)]
         for group, inf, tau in zip(self.groups, values[::2], values[1::2], strict=True):
             K = together([gate.K for gate in group]).astype(V.dtype)
-            calcium = Ca / (Ca + K[:, None]) if isinstance(K, Array) or K.any() else 1
-            yield inf * calcium, jnp.maximum(tau, self.τ_min)
+            calcium = Ca[:, None] / (Ca[:, None] + K) if isinstance(K, Array) or K.any() else 1
+            yield (inf * calcium).T, jnp.maximum(tau, self.τ_min).T
 
 
 kinetics_once = cache(Kinetics)
