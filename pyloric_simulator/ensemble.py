@@ -43,7 +43,7 @@
 # grid = pd.MultiIndex.from_product([np.linspace(2, 10, 9), np.linspace(0, 10, 9)], names=["AB/PD 2 CaS", "AB/PD 2 KCa"]).to_frame(index=False)
 # table = ensemble(cell, grid, duration=6000, transient=2000, keep="rhythm", progress=False)
 # look = dict(width=420, height=320, colorbar=True, toolbar=None, clipping_colors={"NaN": "lightgrey"})
-# hv.HeatMap(table, ["AB/PD 2 CaS", "AB/PD 2 KCa"], "AB/PD 2 period").opts(**look)
+# hv.HeatMap(table, ["AB/PD 2 CaS", "AB/PD 2 KCa"], "AB/PD 2 period (ms)").opts(**look)
 
 # %%
 from __future__ import annotations

@@ -378,7 +378,7 @@ def simulator(
     found = batches.run(Draws(circuits, seed, options), path, batch_size=options.batch, engine=engine, progress=progress)
     if len(found) < len(x):
         raise RuntimeError(f"{len(x) - len(found):,} of {len(x):,} circuits could not be computed, as the warnings say. Mend that, and call it again.")
-    return found[list(FEATURES)].to_numpy()
+    return found[list(FEATURES)].to_numpy(copy=True)  # which can be written to, as torch wants it
 
 
 def rows_of(theta: Any) -> np.ndarray:
