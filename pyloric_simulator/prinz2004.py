@@ -75,17 +75,7 @@ from .circuits import Placed
 from .inputs import input_at, pure_current
 from .kinetics import Composed, at, targets, with_slope
 from .layout import PACEMAKERS as PACEMAKERS
-from .layout import (
-    Connection,
-    Population,
-    activating,
-    by_membrane,
-    inactivating,
-    join,
-    lying_together,
-    rejoined,
-    turned,
-)
+from .layout import Connection, Population, activating, by_membrane, inactivating, join, rejoined, turned
 from .model import Physics, Runnable, compiled, dtype_of, planned
 from .precision import precision as precision
 from .results import SimResult as SimResult
@@ -880,10 +870,13 @@ def covered_exactly(r: Array | float) -> Array:
 def approached(circuit: Circuit, membrane: Membrane, V: Array, Ca: Array, s: Array, x: Array, dt: float, share: Any) -> tuple[Array, Array]:
     """s and x, (gate, cell), after a time dt (ms) with V and Ca frozen; share: dt/τ -> the share of the way that is covered."""
     (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit, membrane, V, Ca)
-    return lying_together(s + (s_inf - s) * share(dt / τ_s)), lying_together(x + (x_inf - x) * share(dt / τ_x))
+    return layout.lying_together(s + (s_inf - s) * share(dt / τ_s)), layout.lying_together(x + (x_inf - x) * share(dt / τ_x))
 
 
 # %% [markdown]
+# `layout.lying_together` changes no number. It asks the compiler to keep the gates of a cell beside
+# each other in memory, of which there are more than cells, so that the processor takes four at once.
+#
 # The potential of all cells takes its step with the sums $G$ and $J$ of the whole circuit. The two
 # solutions are a parameter, `by`: thousands of circuits side by side compute them with other
 # [exponentials](lanes.md).
