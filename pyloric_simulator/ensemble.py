@@ -15,9 +15,6 @@
 # from _notebook import __spec__
 
 # %% [markdown]
-# # Thousands of circuits at once
-#
-# A processor computes eight or sixteen numbers with one instruction if they lie side by side. This
 # # Ensembles: thousands of any model at once
 #
 # How does a rhythm depend on two conductances, on the temperature, on the strength of an input? Such questions want a table: a row for
