@@ -413,12 +413,20 @@ def test_a_killed_run_is_continued(run: Cli, rows: pd.DataFrame, tmp_path: Path)
     pd.testing.assert_frame_equal(database.load(folder), rows, check_exact=True)
 
 
+HEARS_CTRL_C = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv[0] = "pyloric"
+runpy.run_module("pyloric_simulator", run_name="__main__")
+"""
+
+
 @contextlib.contextmanager
 def interruptible(arguments: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
     """The command in a process of its own that hears Ctrl-C, though this one may not, as in the background of a script; it never stays."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "pyloric_simulator", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": ROOT}, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,
+        [sys.executable, "-c", HEARS_CTRL_C, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": ROOT}, **options,
     )  # fmt: skip
     with process:
         try:
