@@ -1,5 +1,6 @@
 """The command `pyloric`: what it prints and writes, what it refuses, and that a long run is one run."""
 
+import contextlib
 import json
 import os
 import random
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -412,18 +413,38 @@ def test_a_killed_run_is_continued(run: Cli, rows: pd.DataFrame, tmp_path: Path)
     pd.testing.assert_frame_equal(database.load(folder), rows, check_exact=True)
 
 
+HEARS_CTRL_C = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv[0] = "pyloric"
+runpy.run_module("pyloric_simulator", run_name="__main__")
+"""
+
+
+@contextlib.contextmanager
+def interruptible(arguments: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own that hears Ctrl-C, though this one may not, as in the background of a script; it never stays."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HEARS_CTRL_C, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": ROOT}, **options,
+    )  # fmt: skip
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.mark.slow
 def test_ctrl_c_stops_a_run_within_a_batch(tmp_path: Path) -> None:
     """The bar moves before the first batch is done, which would take many minutes."""
     folder = tmp_path / "run"
     arguments = ["database", "run", str(folder), *SAMPLE, *QUICK, "--duration", "1e6", "--progress"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pyloric_simulator", *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )  # fmt: skip
-    assert process.stderr is not None
-    assert any(re.search(r" [1-9]\d*/130 ", line) for line in process.stderr)
-    process.send_signal(signal.SIGINT)
-    text, said = process.communicate(timeout=60)
+    with interruptible(arguments) as process:
+        assert process.stderr is not None
+        assert any(re.search(r" [1-9]\d*/130 ", line) for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        text, said = process.communicate(timeout=60)
     assert (process.returncode, text) == (130, "")
     assert f"Stopped: 0 of 130 circuits are done in {folder}. Run the same again to go on from there.\n" in said
     assert "Traceback" not in said
@@ -752,16 +773,13 @@ def test_a_reader_that_has_enough_ends_the_command() -> None:
 
 
 def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
-    arguments = [sys.executable, "-m", "pyloric_simulator", "simulate", "--duration", "1e7", "--sample", "10", "--no-plot"]
-    process = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": ROOT}
-    )  # fmt: skip
-    assert process.stdout is not None
-    while "synapses" not in process.stdout.readline():
-        pass
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    arguments = ["simulate", "--duration", "1e7", "--sample", "10", "--no-plot"]
+    with interruptible(arguments, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        while "synapses" not in process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "Interrupted.\n")
     assert list(tmp_path.iterdir()) == []
 
