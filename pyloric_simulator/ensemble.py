@@ -118,7 +118,7 @@ from .thermalization import THERMALIZATION
 # seed
 # : of the noise. Without this column, row $i$ has the seed $i$.
 #
-# V LABEL
+# V0 LABEL
 # : the potential in mV from which the cells of a population start.
 #
 # All of them are arrays whose last axis are the lanes, and the equations of the first chapter do not mind it: a number that varies takes
@@ -126,7 +126,7 @@ from .thermalization import THERMALIZATION
 
 # %%
 TEMPERATURE, INPUT, SEED = "temperature", "input", "seed"
-CURRENT, START = "I ", "V "  # of a population, before its label
+CURRENT, START = "I ", "V0 "  # of a population, before its label
 
 
 def spread(x: Any, n: int, dtype: Any) -> Array:
@@ -522,6 +522,8 @@ class Rows(Portable, Work):
         with precision(), jax.default_device(device):
             found = simulate_batch(self.spec, self.batch_of(rows), self.given["t"], self.given["slots"], backend, tell)
         columns = result_columns(self.keep, self.model, self.spec, found, len(rows))
+        if taken := [name for name in columns if name in rows]:
+            raise ValueError(f"a result has the name {taken[0]!r}, which is that of a column of parameters; each needs its own. Rename the result.")
         return pd.concat([rows, pd.DataFrame(columns, rows.index)], axis=1)
 
 
@@ -539,7 +541,7 @@ def ensemble(
     """Run a model once for each row of a table, and return the table with results beside each row.
 
     parameters: a DataFrame, or a mapping from names to values (row,); names are those of `parameters(model)`, "temperature" (°C), "input"
-    (a factor of I_ext), "I LABEL" (nA), "V LABEL" (mV, at the start) and "seed". duration, transient: ms; spikes in the transient do not count.
+    (a factor of I_ext), "I LABEL" (nA), "V0 LABEL" (mV, at the start) and "seed". duration, transient: ms; spikes in the transient do not count.
     keep: "spikes" (lists of ms), "rhythm" (columns of `rhythm.summary`), "features" (the fifteen), "V" at the times t, or a JAX
     function f(t, states) -> mapping from names to arrays, of the states at the times t, (time,) ms. I_ext: as of a call of the model, nA. noise: of the
     current, by the row's seed (by default its number). state: start of all rows; by default that of the model, thermalized anew where the rows change

@@ -79,11 +79,11 @@ def test_conductances_kinetics_and_gap_junctions_of_a_circuit() -> None:
 
 @pytest.mark.slow
 def test_numbers_of_a_network_with_functions_and_kinetic_synapses() -> None:
-    rows = {"a Na": [100.0, 130], "a=c ge": [1.0, 20], "b: C": [0.628, 0.7], "a-b": [1.0, 5], "b-a": [1.0, 200], "V a": [-65.0, -30]}
+    rows = {"a Na": [100.0, 130], "a=c ge": [1.0, 20], "b: C": [0.628, 0.7], "a-b": [1.0, 5], "b-a": [1.0, 200], "V0 a": [-65.0, -30]}
     table = run(mixed(), rows, keep="V", t=T, I_ext={"a": 5})
     for i in range(2):
-        one = model_with(mixed(), {name: x[i] for name, x in rows.items() if name != "V a"})
-        start = one.cold._replace(V=np.array([rows["V a"][i], *one.cold.V[1:]]))
+        one = model_with(mixed(), {name: x[i] for name, x in rows.items() if name != "V0 a"})
+        start = one.cold._replace(V=np.array([rows["V0 a"][i], *one.cold.V[1:]]))
         np.testing.assert_allclose(potentials(table, i), one(T, {"a": 5}, start).states.V, **ABSOLUTE)
 
 
@@ -171,7 +171,7 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
         (lambda: run(mixed(), {"a Na": [1.0]}, duration=100, solver="euler"), ValueError, "'euler'"),
         (lambda: run(mixed(), {"a Na": [1.0]}, duration=100, transient=200), ValueError, "transient"),
         (lambda: run("LP", {"a Na": [1.0]}, duration=100), TypeError, "'LP'"),
-        (lambda: run(mixed(), {"V d": [1.0]}, duration=100), ValueError, "'V d'"),
+        (lambda: run(mixed(), {"V0 d": [1.0]}, duration=100), ValueError, "'V0 d'"),
     ],
 )
 def test_bad_input_is_refused(call: Any, error: Any, says: str) -> None:
