@@ -588,12 +588,6 @@ def shaped(what: str, x: Any, *wanted: tuple[int, ...]) -> Any:
     return x
 
 
-def shaped_conductances(what: str, x: Any, wanted: tuple[int, ...], unit: str) -> None:
-    """Conductances of a shape: finite and not negative, unless JAX traces them."""
-    in_order(what, x)
-    shaped(what, x if isinstance(x, jax.core.Tracer) else conductances(what, x, unit), wanted)
-
-
 def sizes_of(sizes: Any, labels: Sequence[str]) -> dict[str, int]:
     """Label -> number of cells, 1 where none is given."""
     if sizes is None:

@@ -62,16 +62,13 @@ from . import checks
 from .batches import Compute, Work
 from .batches import run as run_in_batches
 from .components import celsius, model_of, start_of
-from .inputs import Samples
+from .inputs import Samples, input_at
 from .inputs import current as read_current
 from .lanes import (
     BLOCK,
-    BUFFER,
-    BUFFERED,
     LANES,
     OFFSET,
     PART,
-    TICKS,
     UNROLL,
     Run,
     advance_flows,
@@ -80,6 +77,9 @@ from .lanes import (
     from_lanes,
     padded,
     prepared_in_lanes,
+    room_for,
+    steps_of_block,
+    ticks_for,
     to_lanes,
 )
 from .noise import OU, White
@@ -147,14 +147,22 @@ def params_in_lanes(params: Params, values: Mapping[str, Array], n: int, dtype: 
     return many
 
 
-def start_in_lanes(circuit: Circuit, start: Any, varied: Mapping[str, Array], n: int, dtype: Any) -> Working:
-    """The starts of n models, from one state, and what is known of single potentials."""
+def start_in_lanes(circuit: Circuit, start: Any, n: int, dtype: Any) -> Working:
+    """The starts of n models from one state; where the potential of the cold start varies, from that."""
     y = to_lanes(circuit, type(start)(*(jnp.repeat(jnp.asarray(x)[None], n, 0) for x in start)), dtype)
     V = y.V
     for i, row in enumerate(circuit.rows):
-        name = START + circuit.populations[row].label
         cold = circuit.membranes[circuit.populations[row].membrane].constants.V_cold
-        V = V.at[i].set(varied[name]) if name in varied else V.at[i].set(cold) if isinstance(cold, Array) else V
+        V = V.at[i].set(cold) if isinstance(cold, Array) else V
+    return y._replace(V=V)
+
+
+def with_potentials(circuit: Circuit, y: Working, values: Mapping[str, Array]) -> Working:
+    """The starts with the potentials that columns give to whole populations."""
+    V = y.V
+    for i, row in enumerate(circuit.rows):
+        name = START + circuit.populations[row].label
+        V = V.at[i].set(values[name]) if name in values else V
     return y._replace(V=V)
 
 
@@ -190,17 +198,14 @@ def normal(keys: Array, k: Any) -> Array:
 
 def current_of_lanes(spec: Spec, out: Outside, dtype: Any) -> Callable[[Any], Any]:
     """The current at step k without coloured noise, (cell, lane) nA, or None if there is none."""
-    silent = out.base is None and out.more is None and not isinstance(spec.noise, White)
+    given = input_at(out.base if spec.function is None else spec.function, spec.dt, 0.0, dtype)
+    silent = spec.function is None and out.base is None and out.more is None and not isinstance(spec.noise, White)
 
     def I(k: Any) -> Any:
         if silent:
             return None
-        x = jnp.zeros((), dtype)
-        if callable(spec.function):
-            base = jnp.asarray(spec.function(spec.dt * jnp.asarray(k, dtype)), dtype)
-            x = base[:, None] if base.ndim else base
-        elif out.base is not None:
-            x = (out.base[k] if out.base.ndim == 2 else out.base)[:, None]
+        base = given(k)
+        x = base[:, None] if base.ndim else base
         x = x if out.factor is None else x * out.factor
         x = x if out.more is None else x + out.more
         return x + spec.noise.σ / np.sqrt(spec.dt) * normal(out.keys, k).astype(dtype) if isinstance(spec.noise, White) else x
@@ -269,7 +274,7 @@ class Spec(NamedTuple):
     @property
     def n(self) -> int:
         """Steps in a block."""
-        return max(1, int(BLOCK / self.dt + 1e-9))
+        return steps_of_block(self.dt)
 
     @property
     def before(self) -> int:
@@ -284,13 +289,12 @@ class Spec(NamedTuple):
     @property
     def room(self) -> int:
         """Spikes of a cell that are kept."""
-        return max(BUFFER, int(BUFFER * (self.duration - self.transient) / BUFFERED))
+        return room_for(self.duration - self.transient)
 
     @property
     def ticks(self) -> int:
         """Ticks in a step."""
-        most = checks.MAX_STEPS // (self.blocks * self.n + 1)
-        return min(TICKS, 1 << max(most.bit_length() - 1, 0))
+        return ticks_for(self.blocks * self.n)
 
 
 class Batch(NamedTuple):
@@ -322,7 +326,7 @@ def started(spec: Spec, b: Batch) -> Working:
     """The starts of all lanes, before any thermalization."""
     circuit, _ = model_in_lanes(spec, b)
     n = len(next(iter(b.values.values())))
-    return start_in_lanes(circuit, b.start, b.values, n, spec.dtype)
+    return start_in_lanes(circuit, b.start, n, spec.dtype)
 
 
 def alone(spec: Spec, b: Batch, run: Run, blocks: Any) -> Run:
@@ -333,8 +337,9 @@ def alone(spec: Spec, b: Batch, run: Run, blocks: Any) -> Run:
     return advance_flows(lambda _: f, run, jnp.int32(0), blocks, solver=spec.solver, dt=spec.dt, n=spec.n, ticks=spec.ticks)
 
 
-def shaken_start(spec: Spec, b: Batch, y: Working) -> Any:
-    """The state with that of coloured noise."""
+def ready(spec: Spec, b: Batch, y: Working) -> Any:
+    """The starts, thermalized or not, with the potentials that are given and with the state of coloured noise."""
+    y = with_potentials(spec.circuit, y, b.values)
     return Shaken(y, normal(b.out.keys, 0)) if isinstance(spec.noise, OU) else y
 
 
@@ -387,7 +392,7 @@ def simulate_batch(spec: Spec, b: Batch, t: Any, slots: Any, backend: str, tell:
     if own:
         run = begin(y, 0)
         y = blockwise(lambda run, _, n: program(alone)(spec, b, run, np.int32(n)), run, own, heard).y._replace(z=y.z)
-    y = program(shaken_start)(spec, b, y)
+    y = program(ready)(spec, b, y)
     if spec.grid is not None:
         return program(observed)(spec, b, y, t, slots)
     first = -spec.before * spec.n
@@ -444,10 +449,13 @@ def of_lanes(x: np.ndarray) -> list[Any]:
 
 def rhythm_of(trains: Mapping[Any, np.ndarray], names: Mapping[Any, str], window: tuple[float, float], keep: str, model: Any) -> dict[str, Any]:
     """What one model does, by name; NaN of what is not defined, and of all where spikes were lost."""
+    if lost := any(np.isnan(x).any() for x in trains.values()):
+        trains = {cell: np.empty(0) for cell in trains}
     if keep == "features":
         found = measure({role: trains[cell] for role, cell in roles_in(model).items()}, window)
         return dict(zip(FEATURES, map(float, found.values), strict=True)) | {"period_cv": float(found.cv)}
     table = summary(dict(trains), window)
+    table = table.astype(object).where(not lost, np.nan) if lost else table
     return {f"{names[cell]} {column}": value for cell, row in zip(trains, table.itertuples(index=False), strict=True)
             for column, value in zip(table.columns, row, strict=True)}  # fmt: skip
 
@@ -471,7 +479,6 @@ def roles_in(model: Any) -> dict[str, Any]:
 
 # %%
 ROWS = 256  # rows in a batch, by default
-MOST_NUMBERS = 2.5e8  # in what a batch records
 
 
 class Rows(Portable, Work):

@@ -460,6 +460,21 @@ MULTIPLE = 64  # the number of lanes is a multiple of this
 RANDOM_PART = 2000.0  # ms, the last part of the thermalization, in which a random moment lies
 
 
+def steps_of_block(dt: float) -> int:
+    """Steps of dt (ms) in a block."""
+    return max(1, int(BLOCK / dt + 1e-9))
+
+
+def room_for(duration: float) -> int:
+    """Spikes of each cell that are kept, in a recording of a duration (ms)."""
+    return max(BUFFER, math.ceil(BUFFER * duration / BUFFERED))
+
+
+def ticks_for(steps: int) -> int:
+    """Ticks in a time step: a power of two, so that those of a recording of so many steps have 32 bits."""
+    return min(TICKS, 1 << max((checks.MAX_STEPS // (steps + 1)).bit_length() - 1, 0))
+
+
 class Plan(NamedTuple):
     """What is fixed when a batch is compiled."""
 
@@ -474,18 +489,17 @@ class Plan(NamedTuple):
     @property
     def n(self) -> int:
         """Steps in a block."""
-        return max(1, int(BLOCK / self.dt + 1e-9))
+        return steps_of_block(self.dt)
 
     @property
     def room(self) -> int:
         """Spikes of each cell that are kept."""
-        return max(BUFFER, math.ceil(BUFFER * self.duration / BUFFERED)) if self.buffer is None else self.buffer
+        return room_for(self.duration) if self.buffer is None else self.buffer
 
     @property
     def ticks(self) -> int:
-        """Ticks in a time step: a power of two, so that those of the recording have 32 bits."""
-        most = checks.MAX_STEPS // (self.blocks(self.duration) * self.n + 1)
-        return min(TICKS, 1 << max(most.bit_length() - 1, 0))
+        """Ticks in a time step."""
+        return ticks_for(self.blocks(self.duration) * self.n)
 
     def blocks(self, time: float) -> int:
         """Blocks in a time (ms), rounded up."""

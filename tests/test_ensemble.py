@@ -114,6 +114,15 @@ def test_sampled_input_its_factor_and_a_function_of_the_run() -> None:
         np.testing.assert_allclose(table["late"].iloc[i], np.where(T > 20, one[:, 0], 0), **ABSOLUTE)
 
 
+def test_a_function_of_time_and_potentials_at_a_thermalized_start() -> None:
+    cell, I = Prinz2004({"PY 2": 1}, {}, ge=0), lambda t: 0.5 * jnp.sin(t / 3)
+    table = run(cell, {"PY 2 Kd": [75.0, 90.0], "V0 PY 2": [-40.0, -60.0]}, keep="V", t=T, I_ext=I)
+    for i, (g, V) in enumerate(((75.0, -40.0), (90.0, -60.0))):
+        one = model_with(cell, {"PY 2 Kd": g})
+        start = one.get_thermalization()._replace(V=np.array([V]))
+        np.testing.assert_allclose(potentials(table, i), one(T, I, start).states.V, **ABSOLUTE)
+
+
 # ---------------------------------------------------------------- what is kept
 
 
