@@ -455,7 +455,7 @@ def rhythm_of(trains: Mapping[Any, np.ndarray], names: Mapping[Any, str], window
         found = measure({role: trains[cell] for role, cell in roles_in(model).items()}, window)
         return dict(zip(FEATURES, map(float, found.values), strict=True)) | {"period_cv": float(found.cv)}
     table = summary(dict(trains), window)
-    table = table.astype(object).where(not lost, np.nan) if lost else table
+    table = pd.DataFrame(np.nan, table.index, table.columns) if lost else table
     return {f"{names[cell]} {column}": value for cell, row in zip(trains, table.itertuples(index=False), strict=True)
             for column, value in zip(table.columns, row, strict=True)}  # fmt: skip
 
