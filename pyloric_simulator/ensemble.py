@@ -227,14 +227,14 @@ class Shaken(NamedTuple):
 
 def shaken(spec: Spec, out: Outside, at: Callable[[Any], Flows]) -> Flows:
     """Flows under an Ornstein–Uhlenbeck current; at: the flows under a given one, I(k) nA."""
-    ou, quiet, decay = spec.noise, current_of_lanes(spec, out, spec.dtype), float(np.exp(-spec.dt / spec.noise.τ))
+    ou, quiet = spec.noise, current_of_lanes(spec, out, spec.dtype)
 
     def under(w: Shaken) -> Flows:
         noise = (ou.μ + ou.σ * w.x).astype(w.y.V.dtype)
         return at(lambda k: noise if quiet(k) is None else quiet(k) + noise)
 
     def later(w: Shaken, y: Working, k: Any) -> Shaken:
-        return Shaken(y, decay * w.x + np.sqrt(1 - decay**2) * normal(out.keys, k + 1))
+        return Shaken(y, ou.later(w.x, normal(out.keys, k + 1), spec.dt))
 
     return Flows(
         charge=lambda w, k, h: w._replace(y=under(w).charge(w.y, k, h)),

@@ -113,10 +113,15 @@ class OU(NamedTuple):
     σ: float  # same unit, standard deviation
     τ: float  # ms
 
+    def later(self, x: Array, ξ: Array, dt: float) -> Array:
+        """The distance from the mean, in standard deviations, after a step; ξ: normal."""
+        decay = float(np.exp(-dt / self.τ))
+        return decay * x + np.sqrt(1 - decay**2) * ξ
+
     def samples(self, key: Array, first: int, n: int, dt: float) -> Array:
         """Values at n steps from step `first` on, (step,)."""
-        ξ, decay = normals(key, jnp.arange(first + n)), float(np.exp(-dt / self.τ))
-        step = lambda x, ξ: (decay * x + np.sqrt(1 - decay**2) * ξ, x)  # noqa: E731
+        ξ = normals(key, jnp.arange(first + n))
+        step = lambda x, ξ: (self.later(x, ξ, dt), x)  # noqa: E731
         return self.μ + self.σ * lax.scan(step, ξ[0], jnp.append(ξ[1:], 0.0))[1][first:]
 
 
