@@ -42,9 +42,7 @@ def _copy(app: Sphinx, error: Exception | None) -> None:
             copy_asset(source, Path(app.outdir, "_static", place))
 
 
-def _serve_figures(
-    app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: object
-) -> None:
+def _serve_figures(app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: object) -> None:
     if "root.Bokeh" not in context.get("body", ""):
         return
     for script in _SCRIPTS:

@@ -15,7 +15,12 @@ def without_picture(page: nodes.Node) -> Iterator[nodes.Element]:
     """The cells of a page that have a caption but show neither an image nor HTML."""
     for cell in page.findall(nodes.container):
         options = cell.get("cell_metadata", {}).get("mystnb", {}).get("figure")
-        shown = (part for figure in cell.findall(nodes.figure) for part in figure.findall() if isinstance(part, (nodes.image, nodes.raw)))
+        shown = (
+            part
+            for figure in cell.findall(nodes.figure)
+            for part in figure.findall()
+            if isinstance(part, (nodes.image, nodes.raw))
+        )
         if options and not any(shown):
             yield cell
 

@@ -105,7 +105,9 @@ def operations() -> Counter[str]:
     with jax.enable_x64(True):
         c, by = plan.circuit, in_lanes.LANES
         p, y = in_lanes.ready(plan, g, gs, State(*(jnp.stack([x] * lanes) for x in cold_start(c))))
-        step = jax.make_jaxpr(lambda y: relaxed(c, p, y._replace(V=charged(c, p, y, None, plan.dt, by)), plan.dt, by))(y)
+        step = jax.make_jaxpr(lambda y: relaxed(c, p, y._replace(V=charged(c, p, y, None, plan.dt, by)), plan.dt, by))(
+            y
+        )
         one = jax.make_jaxpr(in_lanes.exp2)(jnp.zeros(lanes, jnp.float32))
     found = counted(step.jaxpr, lanes)
     found["others"] -= found["exponentials"] * counted(one.jaxpr, lanes)["others"]
@@ -130,7 +132,9 @@ def rate(operation: Callable[[Any], Any], arranged: Callable[..., Any] = side_by
     import jax.numpy as jnp
 
     options = {"xla_cpu_multi_thread_eigen": False}
-    run = jax.jit(lambda x: jax.lax.fori_loop(0, ROUNDS, lambda _, x: arranged(operation, x), x), compiler_options=options)
+    run = jax.jit(
+        lambda x: jax.lax.fori_loop(0, ROUNDS, lambda _, x: arranged(operation, x), x), compiler_options=options
+    )
     x = jnp.linspace(0.5, 1, LENGTH, dtype=jnp.float32)
     call = lambda: on_all_cores(lambda: jax.block_until_ready(run(x)))  # noqa: E731
     seconds = take_turns({"": call}, 10 * REPETITIONS)[""]
@@ -184,7 +188,9 @@ def memory_table() -> str:
     for n, ms in cases:
         command = [sys.executable, str(HERE / "batches.py"), str(n), str(ms)]
         start = perf_counter()
-        found = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(HERE.parent)}, stdout=subprocess.PIPE, check=True)
+        found = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": str(HERE.parent)}, stdout=subprocess.PIPE, check=True
+        )
         rows.append((f"{n:,}", ms, f"{float(found.stdout):.0f}", f"{perf_counter() - start:.0f}"))
     traces = 100_000 * 10_000 * STEPS_PER_MS * 3 * 4 / 1e9
     return table("circuits | ms simulated | largest memory of the process, MB | s", rows) + (

@@ -40,7 +40,9 @@ def equations(circuit: dict[str, Any]) -> str:
                 inf = curve(gate["inf"]) + (f"*Ca/(Ca + {gate['K']!r})" if gate["K"] else "")
                 lines.append(f"d{x}_{c['name']}/dt = ({inf} - {x}_{c['name']})/(({curve(gate['tau'])})*ms) : 1")
     for i, gate in enumerate(circuit["releases"]):
-        lines.append(f"ds_{i}/dt = ({curve(gate['inf'])} - s_{i})/(clip({curve(gate['tau'])}, {circuit['τ_min']!r}, inf)*ms) : 1")
+        lines.append(
+            f"ds_{i}/dt = ({curve(gate['inf'])} - s_{i})/(clip({curve(gate['tau'])}, {circuit['τ_min']!r}, inf)*ms) : 1"
+        )
     lines += [
         f"dV/dt = -({' + '.join(total)})/({circuit['C']!r}*ms) : 1",
         f"E_Ca = {circuit['γ']!r}*log({circuit['Ca_out']!r}/Ca) : 1 (constant over dt)",
@@ -62,9 +64,13 @@ def run(circuit: dict[str, Any], duration: float, dt: float) -> dict[str, float]
     for name, values in (circuit["start"] | circuit["g"]).items():
         setattr(cells, name, np.array(values))
     text = "g : 1 (constant)\nE : 1 (constant)\nkind : 1 (constant)\n"
-    synapses = b.Synapses(cells, cells, text + "I_syn_post = g*(s_0_pre*(1 - kind) + s_1_pre*kind)*(V_post - E) : 1 (summed)")
+    synapses = b.Synapses(
+        cells, cells, text + "I_syn_post = g*(s_0_pre*(1 - kind) + s_1_pre*kind)*(V_post - E) : 1 (summed)"
+    )
     synapses.connect(i=[s["pre"] for s in circuit["synapses"]], j=[s["post"] for s in circuit["synapses"]])
-    synapses.g, synapses.E, synapses.kind = (np.array([float(s[x]) for s in circuit["synapses"]]) for x in ("g", "E", "transmitter"))
+    synapses.g, synapses.E, synapses.kind = (
+        np.array([float(s[x]) for s in circuit["synapses"]]) for x in ("g", "E", "transmitter")
+    )
     spikes = b.SpikeMonitor(cells)
     b.run(duration * b.ms)
     return {"seconds": float(b.device._last_run_time), "spikes": int((np.array(spikes.i) == 0).sum())}

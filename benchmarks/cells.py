@@ -15,12 +15,16 @@ def cells_table() -> str:
 
     def cell(row: str) -> Cell:
         """A cell of the table, as a list of channels."""
-        return Cell([getattr(Prinz2003, name)(g) for name, g in neuron_models.loc[row].items()], calcium=Prinz2003.calcium)
+        return Cell(
+            [getattr(Prinz2003, name)(g) for name, g in neuron_models.loc[row].items()], calcium=Prinz2003.calcium
+        )
 
     circuit = paper()
     start, kinds = circuit.get_thermalization(store=None), circuit.circuit.transmitters
     joined = zip(circuit.circuit.synapses, circuit.params.gs, strict=True)
-    synapses = [Synapse(circuit.labels[s.pre], circuit.labels[s.post], kinds[s.transmitter], float(g)) for s, g in joined]
+    synapses = [
+        Synapse(circuit.labels[s.pre], circuit.labels[s.post], kinds[s.transmitter], float(g)) for s, g in joined
+    ]
     network = Network({"AB/PD": cell("AB/PD 2"), "LP": cell("LP 4"), "PY": cell("PY 1")}, synapses)
     one = cell("AB/PD 2")
     many = {n: Network({"cell": one}, sizes={"cell": n}) for n in (1, 100, 1000, 10_000)}
@@ -36,12 +40,18 @@ def cells_table() -> str:
     ms |= {f"{n:,} different cells, `Network`": x for n, x in span.items()}
     cells = dict.fromkeys(times, 1) | {f"{n:,} different cells, `Network`": n for n in many}
     rows = [
-        (name, *(f"{f(x) / ms[name] * 1e6:.1f}" for f in (median, min)), f"{median(x) / ms[name] / cells[name] * 1e6:.2f}")
+        (
+            name,
+            *(f"{f(x) / ms[name] * 1e6:.1f}" for f in (median, min)),
+            f"{median(x) / ms[name] / cells[name] * 1e6:.2f}",
+        )
         for name, x in times.items()
     ]
     a, b = (times[name] for name in list(times)[:2])
     one_second = median(times["1 different cells, `Network`"]) * 1e3
-    return table("recorded every ms | ms per simulated second, median | minimum | the same per cell, or circuit", rows) + (
+    return table(
+        "recorded every ms | ms per simulated second, median | minimum | the same per cell, or circuit", rows
+    ) + (
         f"\nThe circuit of components takes {median(b) / median(a):.2f} (medians; minima {min(b) / min(a):.2f}) of the first chapter's "
         f"time. Limits: {limit('1.10', median(b) <= 1.1 * median(a))}; {limit('30 ms for a second of one cell', one_second <= 30)}.\n"
     )

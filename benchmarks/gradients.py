@@ -265,7 +265,9 @@ def memory_table() -> str:
         worked[ms] = float(reserved)
         rows.append((f"{ms / 1000:g} s", reserved, after, before))
     header = "simulated | MB that the gradient works in | largest memory of the process, MB | before the gradient, MB"
-    return table(header, rows) + f"\nLimit: {limit('300 MB at 10 s', worked[10_000] <= 300)}; the rest is compilation.\n"
+    return (
+        table(header, rows) + f"\nLimit: {limit('300 MB at 10 s', worked[10_000] <= 300)}; the rest is compilation.\n"
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,10 @@ def measured(n: int) -> Measures:
     facts, rows = db.facts_of(sample_file("staggered")), db.sample(20480, seed=2004)[:n]
     options = db.Options(*(facts[name] for name in db.Options._fields))
     cells = db.thermalized_cells(options)
-    found = [db.measure_rows(rows[k : k + options.batch], options, cells, None, db.silent) for k in range(0, n, options.batch)]
+    found = [
+        db.measure_rows(rows[k : k + options.batch], options, cells, None, db.silent)
+        for k in range(0, n, options.batch)
+    ]
     return Measures(*map(np.concatenate, zip(*found, strict=True)))
 
 

@@ -30,7 +30,12 @@ def described(model: Any, start: Any) -> dict[str, Any]:
     gate = lambda g: g and {"inf": curve(g.inf), "tau": curve(g.tau), "K": g.K}  # noqa: E731
     names = [f"m_{x.name}" for x in activating(c)] + [f"h_{x.name}" for x in inactivating(c)]
     gates = np.concatenate([start.m, start.h], 1).T
-    state = {"V": start.V, "Ca": start.Ca, **dict(zip(names, gates, strict=True)), **{f"s_{i}": s for i, s in enumerate(start.s.T)}}
+    state = {
+        "V": start.V,
+        "Ca": start.Ca,
+        **dict(zip(names, gates, strict=True)),
+        **{f"s_{i}": s for i, s in enumerate(start.s.T)},
+    }
     return {
         **{x: getattr(c.constants, x) for x in ("C", "γ", "Ca_out", "Ca_rest", "f", "τ_Ca", "τ_min")},
         "channels": [{"name": x.name, "E": x.E, "p": x.p, "m": gate(x.m), "h": gate(x.h)} for x in c.channels],
@@ -38,7 +43,13 @@ def described(model: Any, start: Any) -> dict[str, Any]:
         "start": {name: np.asarray(x).tolist() for name, x in state.items()},
         "g": {f"g_{x.name}": np.asarray(p.g[i]).tolist() for i, x in enumerate(c.channels)},
         "synapses": [
-            {"pre": s.pre, "post": s.post, "transmitter": s.transmitter, "g": float(g) * 1e-3, "E": c.transmitters[s.transmitter].E}
+            {
+                "pre": s.pre,
+                "post": s.post,
+                "transmitter": s.transmitter,
+                "g": float(g) * 1e-3,
+                "E": c.transmitters[s.transmitter].E,
+            }
             for s, g in zip(c.synapses, model.params.gs, strict=True)
         ],
     }
@@ -61,11 +72,15 @@ def brian2_table() -> str:
         done = subprocess.run(command, input=asked, stdout=subprocess.PIPE, check=True, text=True)
         found.append(json.loads(done.stdout.splitlines()[-1]))
 
-    ours = {f"{solver}, compiled core": core(model, int(MS), solver=solver) for solver in ("staggered", "exponential_euler")}
+    ours = {
+        f"{solver}, compiled core": core(model, int(MS), solver=solver) for solver in ("staggered", "exponential_euler")
+    }
     times = take_turns({**ours, "": theirs}, RUNS)
     rows = [(name, *(f"{f(times[name]) / MS * 0.05 * 1e6:.2f}" for f in (median, min))) for name in ours]
     seconds = [x["seconds"] for x in found[1:]]
-    rows.append(("Brian2 2, C++ standalone, exponential Euler", *(f"{f(seconds) / MS * DT * 1e6:.2f}" for f in (median, min))))
+    rows.append(
+        ("Brian2 2, C++ standalone, exponential Euler", *(f"{f(seconds) / MS * DT * 1e6:.2f}" for f in (median, min)))
+    )
     run = model(np.arange(0, MS, DT), state=start, solver="exponential_euler", dt=DT)
     spikes = len(run.spike_times()["AB/PD", 0])
     return table("circuit of Fig. 3e | µs per step, median | minimum", rows) + (

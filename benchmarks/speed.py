@@ -375,9 +375,7 @@ def machine() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"any of: {', '.join(TABLES)}")
     parser.add_argument("--write", action="store_true", help="put the tables into README.md")
     parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)

@@ -53,7 +53,9 @@ def grain_of(t: Any) -> Any:
     return jnp.maximum(jnp.abs(t), 1) * jnp.finfo(t.dtype).eps
 
 
-def adaptively(slope: Callable[[Any, Any], Any], y0: Any, t: Any, *, solver: Any, t0: float, rtol: float, atol: float) -> Any:
+def adaptively(
+    slope: Callable[[Any, Any], Any], y0: Any, t: Any, *, solver: Any, t0: float, rtol: float, atol: float
+) -> Any:
     """Solution at times t (ms) of dy/dt = slope(t, y) by a diffrax solver, with a leading time axis.
 
     Where the solver cannot go on, the variables whose slope is not a number are NaN from there on, and the others infinite.
@@ -71,8 +73,12 @@ def adaptively(slope: Callable[[Any, Any], Any], y0: Any, t: Any, *, solver: Any
     return jax.tree.map(lambda y, dy: jnp.where(jnp.isinf(y) & jnp.isnan(dy), jnp.nan, y), ys, found)
 
 
-def run_adaptively(integrate_so: Callable[..., Any], params: Any, start: Any, t: np.ndarray, I: Any, **scheme: Any) -> Any:
+def run_adaptively(
+    integrate_so: Callable[..., Any], params: Any, start: Any, t: np.ndarray, I: Any, **scheme: Any
+) -> Any:
     """A function such as `integrate_adaptively`, compiled; a sampled current is interpolated."""
     eqx = checks.package("equinox", "solvers", "an adaptive solver")
-    current = jax.tree_util.Partial(sampled_at, **I._asdict()) if isinstance(I, Samples) else I  # compiled once for all samples
+    current = (
+        jax.tree_util.Partial(sampled_at, **I._asdict()) if isinstance(I, Samples) else I
+    )  # compiled once for all samples
     return eqx.filter_jit(integrate_so)(params, start, t, current, **scheme)

@@ -317,7 +317,10 @@ def charged_part(part: Part, G: Array, J: Array, h: Any, one: Any) -> tuple[Arra
     for E in driven.values():
         opened = added([part.g[i] * part.shares[i] for i, x in enumerate(drives) if x is E])
         by_V, by_Ca = (x + through(V_G, V_J, by) * opened if by else x for x, by in ((by_V, E.by_V), (by_Ca, E.by_Ca)))
-    by_x = [(V_G * drives[x.channel].G + V_J * drives[x.channel].J) * part.g[x.channel] * part.by_gate[x.number] for x in part.kind.order]
+    by_x = [
+        (V_G * drives[x.channel].G + V_J * drives[x.channel].J) * part.g[x.channel] * part.by_gate[x.number]
+        for x in part.kind.order
+    ]
     by_g = [(V_G * E.G + V_J * E.J) * share for E, share in zip(drives, part.shares, strict=True)]
     return V1, Charge(rows(V, by_V, by_Ca, *by_x), rows(V, V_G), rows(V, V_J), rows(V, *by_g))
 
@@ -327,7 +330,9 @@ def through(V_G: Array, V_J: Array, by: tuple[Any, Any]) -> Array:
     return V_J * by[1] if fixed(by[0]) else V_G * by[0] + V_J * by[1]
 
 
-def charged(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, one: Any = 1.0) -> tuple[Array, list[Charge], list[Part]]:
+def charged(
+    circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, one: Any = 1.0
+) -> tuple[Array, list[Charge], list[Part]]:
     """V₁ (cell, …) after a time h (ms). one: as in `step`."""
     found, parts = layout(circuit), parts_of(circuit, p, y)
     G, J = synaptic_sums(circuit, p.w, activations(circuit, y.z), jnp.zeros_like(y.V))
@@ -344,7 +349,9 @@ class Relaxed(NamedTuple):
     k: dict[str, Rows]
 
 
-def calcium_part(part: Part, shares: list[Array], V: Array, Ca: Array, h: float, one: Any, again: Any) -> tuple[Array, Array, Array, dict[int, Array]]:
+def calcium_part(
+    part: Part, shares: list[Array], V: Array, Ca: Array, h: float, one: Any, again: Any
+) -> tuple[Array, Array, Array, dict[int, Array]]:
     """Ca after a time h (ms), and its derivatives with respect to V, Ca and the conductance of each calcium channel.
 
     again: what the conductances are divided by; one: the results.
@@ -362,12 +369,18 @@ def relaxed_part(part: Part, V: Array, dt: float, one: Any, found: Layout) -> Re
     """Calcium and the gates of a piece after a step at the potential V."""
     order, n, blocks = part.kind.order, part.kind.carriers, part.kind.blocks
     Ca1, B_V, B_Ca, B = calcium_part(part, part.shares, V, part.Ca, dt / 2, one, one)
-    moved = [gate_slopes(gates, V, Ca1, z, dt, part.membrane.constants.τ_min) for gates, z in zip(blocks, part.z, strict=True)]
+    moved = [
+        gate_slopes(gates, V, Ca1, z, dt, part.membrane.constants.τ_min)
+        for gates, z in zip(blocks, part.z, strict=True)
+    ]
     moved = [Slopes(x.value / one, (x.by[0], x.by[1] / one, *x.by[2:])) for x in moved]
     after = [x.value for x in moved]
     shares, by_gate = open_shares(part.membrane, gate_rows(part.kind, after), V)
     Ca, D_V, D_Ca, D = calcium_part(part, shares, V, Ca1, dt / 2, one, 1)
-    weigh = lambda D, by: [D[x.channel] * part.g[x.channel] * by[x.number] if x.carries else jnp.zeros_like(V) for x in order[:n]]  # noqa: E731
+
+    def weigh(D: dict[int, Array], by: Any) -> list[Array]:
+        return [D[x.channel] * part.g[x.channel] * by[x.number] if x.carries else jnp.zeros_like(V) for x in order[:n]]
+
     d, q = weigh(D, by_gate), weigh(B, part.by_gate)
     S = [x.by[2] if len(x.by) > 2 else jnp.zeros_like(x.value) for x in moved]
     reading = [x for x, moved in zip(S, moved, strict=True) if len(moved.by) > 2]
@@ -407,9 +420,14 @@ def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float, 
     found = layout(circuit)
     V1, charges, parts = charged(circuit, p, y, I, h, one)
     V, V_end = contracted(p.gap, V1)
-    after = [relaxed_part(part, V[piece.cells], dt, one, found) for piece, part in zip(found.pieces, parts, strict=True)]
+    after = [
+        relaxed_part(part, V[piece.cells], dt, one, found) for piece, part in zip(found.pieces, parts, strict=True)
+    ]
     first = [V1[piece.cells] for piece in found.pieces] if p.gap else [()] * len(parts)
-    k = [Coefficients(charge, V=rows(part.V, *([V] if p.gap else [])), **x.k) for charge, part, V, x in zip(charges, parts, first, after, strict=True)]
+    k = [
+        Coefficients(charge, V=rows(part.V, *([V] if p.gap else [])), **x.k)
+        for charge, part, V, x in zip(charges, parts, first, after, strict=True)
+    ]
     return Step(Blocks(V_end, joined([x.Ca for x in after]), tuple(tuple(x.z) for x in after)), V1, k)
 
 
@@ -506,7 +524,9 @@ def many(circuit: Circuit, p: Prepared, I: Callable[[Any], Any], dt: float) -> M
     )
 
 
-def advance(circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: Array) -> tuple[Working, Working, Working]:
+def advance(
+    circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: Array
+) -> tuple[Working, Working, Working]:
     """The last state, the record (record, …), and the states at the ends of the lanes, or at the records in them."""
     lanes = y.V.ndim > 1
     maps = (many if lanes else single)(circuit, p, (lambda k: I[k]) if I.ndim > y.V.ndim else (lambda _: I), dt)
@@ -583,7 +603,9 @@ def back(way: Way, λ: Array, k: Coefficients, w: Window) -> tuple[Array, Coeffi
         steps, halves = cut.steps_before(turn.astype(length.dtype)), turn % (cut.part + 1) == cut.part
         shorter = halves | ((cut.first(w.lane) + steps) % cut.n == 0)
         h = column(jnp.where(shorter, dt / 2, dt).astype(λ.dtype))
-        y, V, found = step(circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt, one)
+        y, V, found = step(
+            circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt, one
+        )
         if cut.per_lane > 1 or cut.uneven:
             stays = column(halves | (steps >= length))
             y = jax.tree.map(lambda a, b: jnp.where(stays, a, b), carry[0], y)
@@ -606,7 +628,9 @@ def recursion(way: Way, λ: Array, k: Coefficients, pulled: Array, lanes: Array)
 
     def pick(x: Array, turn: Array, lane: Array) -> Array:
         axis = x.ndim - 1 - extra
-        found = lax.dynamic_slice(x, [turn, *[none] * (axis - 1), lane, *[none] * extra], [1, *x.shape[1:axis], 1, *x.shape[axis + 1 :]])
+        found = lax.dynamic_slice(
+            x, [turn, *[none] * (axis - 1), lane, *[none] * extra], [1, *x.shape[1:axis], 1, *x.shape[axis + 1 :]]
+        )
         return found.reshape(*x.shape[1:axis], *x.shape[axis + 1 :])
 
     def note(seen: Array, x: Array, turn: Array, lane: Array) -> Array:
@@ -638,7 +662,9 @@ def recursion(way: Way, λ: Array, k: Coefficients, pulled: Array, lanes: Array)
     return λ, jnp.moveaxis(seen, 0, 3)
 
 
-def run_back(circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: Array, found: Working, λ: tuple[Working, Working]) -> Any:
+def run_back(
+    circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: Array, found: Working, λ: tuple[Working, Working]
+) -> Any:
     """Derivatives with respect to p, y and I from those with respect to the end and the record."""
     cut = in_windows(cut, y.V.size)
     way = Way(circuit, cut, dt, p, I, I.ndim > y.V.ndim)
@@ -662,7 +688,9 @@ def run_back(circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: 
     nothing = jnp.zeros_like(pulled[0])
     like = jnp.zeros((nothing.shape[1], cut.width, *nothing.shape[2:]), nothing.dtype)
     k = blank(circuit, way.lanes(), like, cut.turns)
-    (λ0, _, sums, by_I), each = lax.scan(one, (nothing, k, jax.tree.map(jnp.zeros_like, p), nothing[0]), window, reverse=True)
+    (λ0, _, sums, by_I), each = lax.scan(
+        one, (nothing, k, jax.tree.map(jnp.zeros_like, p), nothing[0]), window, reverse=True
+    )
     if way.sampled:
         by_I = input_derivative(cut, each)
     axis = 1 if way.sampled else 0
@@ -678,7 +706,13 @@ def run_back(circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: 
 # %%
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
 def segment(
-    circuit: Circuit, cut: Cut, dt: float, keep: bool, p: Prepared, y: Working, I: Array  # noqa: ARG001
+    circuit: Circuit,
+    cut: Cut,
+    dt: float,
+    keep: bool,  # noqa: ARG001
+    p: Prepared,
+    y: Working,
+    I: Array,
 ) -> tuple[Working, Working]:
     """The last state and the record; keep: whether the way back finds the starts of its lanes, or runs forward again for them."""
     return lanes_last(partial(advance, circuit, cut, dt))(p, y, I)[:2]

@@ -107,7 +107,9 @@ def column_bytes(x: pd.Series) -> bytes:
     """The values of a column; the same ones after they were in a file."""
     if isinstance(x.dtype, np.dtype) and x.dtype.kind in "biuf":
         return x.to_numpy().tobytes()
-    return "\0".join(str(np.asarray(v, float).tolist() if isinstance(v, (list, tuple, np.ndarray)) else v) for v in x).encode()
+    return "\0".join(
+        str(np.asarray(v, float).tolist() if isinstance(v, (list, tuple, np.ndarray)) else v) for v in x
+    ).encode()
 
 
 def fingerprint(rows: pd.DataFrame, bytes_of: Callable[[pd.Series], bytes] = column_bytes) -> str:
@@ -129,10 +131,14 @@ def usable_labels(labels: pd.Index, columns: pd.Index) -> None:
         )
     for level in (labels.get_level_values(i) for i in range(labels.nlevels)):
         if level.hasnans or pd.api.types.infer_dtype(level).startswith("mixed"):
-            raise ValueError(f"the labels of the table are {list(level[:3])!r}, …; all must be there, of one type. Take rows.reset_index(drop=True).")
+            raise ValueError(
+                f"the labels of the table are {list(level[:3])!r}, …; all must be there, of one type. Take rows.reset_index(drop=True)."
+            )
     for name in labels.names:
         if name in columns:
-            raise ValueError(f"the labels of the table and a column are both named {name!r}; rename one: rows.rename_axis('index').")
+            raise ValueError(
+                f"the labels of the table and a column are both named {name!r}; rename one: rows.rename_axis('index')."
+            )
 
 
 # %% [markdown]
@@ -191,7 +197,9 @@ def as_array(name: str, cell: Any) -> np.ndarray:
     """A list of numbers as an array (number,)."""
     x = cell if isinstance(cell, np.ndarray) else np.asarray(cell, float)
     if x.ndim != 1:
-        raise ValueError(f"the column {name!r} has a cell of shape {x.shape}; a cell holds one list of numbers. Give each list a column of its own.")
+        raise ValueError(
+            f"the column {name!r} has a cell of shape {x.shape}; a cell holds one list of numbers. Give each list a column of its own."
+        )
     return x
 
 
@@ -228,11 +236,15 @@ def about(job: Job) -> dict[str, Any]:
     versions = {"pyloric_simulator": __version__, "jax": jax.__version__, "numpy": np.__version__}
     end = {"batch": job.batch, "versions": versions, "checksum": blank(OF_FACTS).decode()}
     if taken := [name for name in job.work.facts if name in begin or name in end]:
-        raise ValueError(f"the work has a fact {taken[0]!r}; {checks.listing([*begin, *end])} are facts of every run. Give it another name.")
+        raise ValueError(
+            f"the work has a fact {taken[0]!r}; {checks.listing([*begin, *end])} are facts of every run. Give it another name."
+        )
     try:
         return json.loads(sealed(as_text(begin | dict(job.work.facts) | end), OF_FACTS))
     except TypeError as error:
-        raise TypeError(f"the facts of the work are no plain data: {error}; they must be numbers, texts, lists and mappings. Convert them.") from None
+        raise TypeError(
+            f"the facts of the work are no plain data: {error}; they must be numbers, texts, lists and mappings. Convert them."
+        ) from None
 
 
 def facts_in(data: bytes, where: Path) -> dict[str, Any]:
@@ -246,7 +258,9 @@ def facts_in(data: bytes, where: Path) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{where} is damaged, it does not say what the run is: {error}. {cure}") from None
     if not known:
-        raise ValueError(f"{where} has the format {facts['format']}; this version reads up to {FORMAT}. Take the version that wrote it.")
+        raise ValueError(
+            f"{where} has the format {facts['format']}; this version reads up to {FORMAT}. Take the version that wrote it."
+        )
     if not intact:
         raise ValueError(f"{where} is damaged: it asks for {sizes[0]:,} rows, but its checksum does not fit. {cure}")
     return facts
@@ -275,7 +289,9 @@ def part(path: Path, batch: int) -> Path:
 
 def parts_of(path: Path) -> list[Path]:
     """The files of a folder, in the order of their batches; a file is its only part."""
-    return sorted(path.glob("part-*.parquet"), key=lambda file: (len(file.name), file.name)) if path.is_dir() else [path]
+    return (
+        sorted(path.glob("part-*.parquet"), key=lambda file: (len(file.name), file.name)) if path.is_dir() else [path]
+    )
 
 
 def write_part(path: Path, batch: int, rows: pd.DataFrame, facts: Mapping[str, Any], inputs: str) -> None:
@@ -299,7 +315,9 @@ class Part(NamedTuple):
     data: bytes  # all of it
     about: Any  # its metadata, as Arrow has them
     facts: dict[str, Any] | None  # of its run; None for a table that no run has written
-    place: dict[str, Any]  # "batch" in the run, and the fingerprint of its inputs as "circuits"; empty in files of format 1
+    place: dict[
+        str, Any
+    ]  # "batch" in the run, and the fingerprint of its inputs as "circuits"; empty in files of format 1
 
     @property
     def names(self) -> list[str]:
@@ -322,7 +340,11 @@ class Part(NamedTuple):
             file = pq.ParquetFile(pa.BufferReader(self.data), page_checksum_verification=True)
             return file.read(columns, use_threads=False, use_pandas_metadata=True)
         return pq.read_table(
-            pa.BufferReader(self.data), columns=columns, filters=filters, use_pandas_metadata=True, page_checksum_verification=True
+            pa.BufferReader(self.data),
+            columns=columns,
+            filters=filters,
+            use_pandas_metadata=True,
+            page_checksum_verification=True,
         )
 
 
@@ -339,7 +361,9 @@ def read_part(file: Path) -> Part:
         said = about.metadata or {}
         place = json.loads(said.get(PLACE, b"{}"))
     except Exception as error:  # whatever Arrow makes of damaged bytes
-        raise ValueError(f"{file} is damaged, or no Parquet file: {str(error).strip().splitlines()[-1].rstrip('.')}.") from None
+        raise ValueError(
+            f"{file} is damaged, or no Parquet file: {str(error).strip().splitlines()[-1].rstrip('.')}."
+        ) from None
     facts = facts_in(said[FACTS], file) if FACTS in said else None
     if facts and facts["format"] > 1 and not is_sealed(data):
         raise ValueError(f"{file} is damaged: its checksum is missing.")
@@ -464,7 +488,9 @@ def as_they_end(submit: Callable[[int], Future[Outcome]], todo: Iterable[int], n
 
 
 # %%
-def run_locally(job: Job, todo: Iterable[int], compute: Compute, tell: Callable[[int, float], None]) -> Iterator[Outcome]:
+def run_locally(
+    job: Job, todo: Iterable[int], compute: Compute, tell: Callable[[int, float], None]
+) -> Iterator[Outcome]:
     """Batches as they are done, on all cores or GPUs of this machine."""
     free, stopped = SimpleQueue[Any](), Event()
     for device in (devices := local_devices()):
@@ -606,7 +632,11 @@ def run(
         fill(work, path, batch_size=batch_size, engine=engine, progress=progress)
         return load(path)
     job = planned(work, batch_size, engine)
-    checks.memory(f"the rows of {len(work):,} {work.what}", work.row_bytes * len(work), "Give the path of a folder, or use `fill`.")
+    checks.memory(
+        f"the rows of {len(work):,} {work.what}",
+        work.row_bytes * len(work),
+        "Give the path of a folder, or use `fill`.",
+    )
     every = sorted(outcomes(job, job.batches, engine, progress))
     warn_of_failures([x for x in every if x.rows is None], job)
     parts = [x.rows for x in every if x.rows is not None]
@@ -643,7 +673,9 @@ def sole_writer(path: Path) -> Iterator[None]:
 
 
 # %%
-def fill(work: Work, path: str | os.PathLike[str], *, batch_size: int, engine: Any = "local", progress: bool = True) -> None:
+def fill(
+    work: Work, path: str | os.PathLike[str], *, batch_size: int, engine: Any = "local", progress: bool = True
+) -> None:
     """`run` into a folder, for runs whose table would not fit into memory; arguments as there."""
     job, path = planned(work, batch_size, engine), folder_at(path)
     facts = about(job)
@@ -659,11 +691,19 @@ def fill(work: Work, path: str | os.PathLike[str], *, batch_size: int, engine: A
                 if outcome.rows is None:
                     failed.append(outcome)
                 else:
-                    write_part(path, outcome.batch, outcome.rows.filter(begun_with or [*outcome.rows]), facts, work.fingerprint(job.rows(outcome.batch)))
+                    write_part(
+                        path,
+                        outcome.batch,
+                        outcome.rows.filter(begun_with or [*outcome.rows]),
+                        facts,
+                        work.fingerprint(job.rows(outcome.batch)),
+                    )
                     done.add(outcome.batch)
         except KeyboardInterrupt as stop:
             number = sum(map(job.size, done))
-            stop.add_note(f"Stopped: {number:,} of {len(work):,} {work.what} are done in {path}. Run the same again to go on from there.")
+            stop.add_note(
+                f"Stopped: {number:,} of {len(work):,} {work.what} are done in {path}. Run the same again to go on from there."
+            )
             raise
         warn_of_failures(failed, job)
 
@@ -719,17 +759,25 @@ def sound_rows(file: Path, facts: Mapping[str, Any] | None, columns: Sequence[st
     except Exception as error:  # what Arrow says of columns or filters that do not fit
         names = found.names
         if unknown := [name for name in columns or () if name not in names]:
-            raise ValueError(f"{file} has no column {unknown[0]!r}.{checks.closest(unknown[0], names)} It has {checks.listing(names)}.") from None
-        raise ValueError(f"filters is {filters!r}, which cannot be used: {str(error).splitlines()[0]}. Write [('LP', '==', 'LP 2')], for example.") from None
+            raise ValueError(
+                f"{file} has no column {unknown[0]!r}.{checks.closest(unknown[0], names)} It has {checks.listing(names)}."
+            ) from None
+        raise ValueError(
+            f"filters is {filters!r}, which cannot be used: {str(error).splitlines()[0]}. Write [('LP', '==', 'LP 2')], for example."
+        ) from None
 
 
 def files_at(path: str | os.PathLike[str]) -> list[Path]:
     """The files of results at a path. Raises FileNotFoundError if there is nothing of the kind."""
     if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path is {' '.join(f'{path!r:.80}'.split())}; it must be the path of a folder written by `run`, or of a Parquet file. Give one.")
+        raise TypeError(
+            f"path is {' '.join(f'{path!r:.80}'.split())}; it must be the path of a folder written by `run`, or of a Parquet file. Give one."
+        )
     files = parts_of(Path(path))
     if not Path(path).exists() or not (files or (Path(path) / RUN_FILE).exists()):
-        raise FileNotFoundError(f"{path} holds no results; it must be a folder written by `run`, or one of its files. Check the path.")
+        raise FileNotFoundError(
+            f"{path} holds no results; it must be a folder written by `run`, or one of its files. Check the path."
+        )
     return files
 
 
@@ -740,7 +788,9 @@ def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
         return facts_in(file.read_bytes(), file)
     facts = first_facts(Path(path)) if Path(path).is_dir() else read_part(files[0]).facts
     if facts is None:
-        raise ValueError(f"{path} does not say of which run it is; it must be a folder written by `run`, or one of its files. Check the path.")
+        raise ValueError(
+            f"{path} does not say of which run it is; it must be a folder written by `run`, or one of its files. Check the path."
+        )
     return facts
 
 

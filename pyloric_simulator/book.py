@@ -15,9 +15,7 @@ def list_table(caption: str, name: str, header: Sequence[str], rows: Iterable[Se
     from IPython.display import Markdown
 
     lines = ["* - " + "\n  - ".join(map(str, row)) for row in (header, *rows)]
-    return Markdown(
-        f":::{{list-table}} {caption}\n:name: {name}\n:header-rows: 1\n\n" + "\n".join(lines) + "\n:::"
-    )
+    return Markdown(f":::{{list-table}} {caption}\n:name: {name}\n:header-rows: 1\n\n" + "\n".join(lines) + "\n:::")
 
 
 def kinetics_table(channels: Sequence[Any], caption: str, name: str) -> Any:
@@ -49,9 +47,7 @@ def formula(curve: Any) -> str:
     sum_ = f"{curve.c0:g} {sign} {core}" if curve.c0 else core
     if not curve.λ:
         return sum_
-    return (
-        f"{sum_}\\left({curve.κ:g} + \\dfrac{{{curve.λ:g}}}{{1 + {exponential(curve.a3, curve.k3)}}}\\right)"
-    )
+    return f"{sum_}\\left({curve.κ:g} + \\dfrac{{{curve.λ:g}}}{{1 + {exponential(curve.a3, curve.k3)}}}\\right)"
 
 
 def exponential(a: float, k: float) -> str:
@@ -117,7 +113,9 @@ def cell_panels(result: Any, columns: int = 4) -> Any:
 
     look = dict(width=172, height=120, ylim=(-85, 55), yticks=[-80, -40, 0, 40], xticks=3, fontsize=7, line_width=0.7)
     traces = zip(result.model.labels, result.states.V.T, strict=True)
-    panels = [hv.Curve((result.t / 1000, V), "time (s)", "V (mV)").opts(title=plain(label), **look) for label, V in traces]
+    panels = [
+        hv.Curve((result.t / 1000, V), "time (s)", "V (mV)").opts(title=plain(label), **look) for label, V in traces
+    ]
     return hv.Layout(panels).opts(toolbar=None).cols(columns)
 
 
@@ -130,8 +128,15 @@ def current_shares(result: Any, cell: tuple[str, int]) -> Any:
     V, current = result.V[pop][number], result.currents[pop][number]
     current = current.loc[:, current.abs().max() > 0]
     panels = [hv.Curve((result.t, V), "time (ms)", "V (mV)").opts(**look)]
-    for label, part in (("share of outward current", current.clip(lower=0)), ("share of inward current", -current.clip(upper=0))):
+    for label, part in (
+        ("share of outward current", current.clip(lower=0)),
+        ("share of inward current", -current.clip(upper=0)),
+    ):
         share = part.div(part.sum(axis=1), axis=0)
-        areas = [hv.Area((share.index, share[name]), "time (ms)", label, label=name) for name in share if share[name].max() > 0.01]
+        areas = [
+            hv.Area((share.index, share[name]), "time (ms)", label, label=name)
+            for name in share
+            if share[name].max() > 0.01
+        ]
         panels.append(hv.Area.stack(hv.Overlay(areas)).opts(legend_position="right", ylim=(0, 1), **look))
     return hv.Layout(panels).opts(shared_axes=False, toolbar=None).cols(1)

@@ -52,9 +52,7 @@ def package(name: str, extra: str, purpose: str) -> Any:
 def choice(what: str, value: Any, options: Collection[str]) -> None:
     """Refuse a value that is not among the options."""
     if not isinstance(value, Hashable) or value not in options:
-        raise ValueError(
-            f"{what} is {value!r}; it must be one of {listing(options)}.{closest(value, options)}"
-        )
+        raise ValueError(f"{what} is {value!r}; it must be one of {listing(options)}.{closest(value, options)}")
 
 
 def reason(error: Exception) -> str:
@@ -84,7 +82,9 @@ def mapping(what: str, values: Any, example: str) -> Mapping[str, Any]:
     if isinstance(values, pd.Series) and values.index.is_unique:
         values = values.to_dict()
     if not isinstance(values, Mapping):
-        raise TypeError(f"{what} is {reprlib.repr(values)}; it must be a mapping from names. Write {example}, for example.")
+        raise TypeError(
+            f"{what} is {reprlib.repr(values)}; it must be a mapping from names. Write {example}, for example."
+        )
     texts(f"a name in {what}", values)
     return values
 
@@ -130,9 +130,7 @@ def curve_is_sigmoid(curve: Any) -> None:
 def plain_number(value: Any) -> None:
     """A term or factor of a curve is a number, which may be traced."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating, jax.core.Tracer)):
-        raise TypeError(
-            f"{value} is not a number; a sum of curves has no `Curve`, write it as a plain function of V."
-        )
+        raise TypeError(f"{value} is not a number; a sum of curves has no `Curve`, write it as a plain function of V.")
 
 
 # ---------------------------------------------------------------- times and solvers
@@ -225,7 +223,9 @@ def scheme(solver: Any, dt: Any, schemes: Collection[str]) -> float:
             f"dt is {dt:g} ms; it must be positive. 0.05 suits the staggered scheme, 0.025 is the papers' step."
         )
     if MIN_DT / 1000 < dt < MIN_DT:
-        warn(f"dt is {dt:g} ms, very short: 1 ms takes {1 / dt:,.0f} steps. If it is in s, multiply it by 1000; 0.05 ms is usual.")
+        warn(
+            f"dt is {dt:g} ms, very short: 1 ms takes {1 / dt:,.0f} steps. If it is in s, multiply it by 1000; 0.05 ms is usual."
+        )
     if dt > MAX_DT:
         raise ValueError(
             f"dt is {dt:g} ms; above {MAX_DT:g} ms a spike is not resolved and the schemes lose it. Take a smaller step, such as 0.05."
@@ -248,7 +248,11 @@ def steps(t: np.ndarray | Sequence[float], t0: float, dt: float) -> None:
             f"the run to t[-1] = {t[-1]:g} ms with dt = {dt:g} ms has more than {MAX_STEPS} steps; take a larger step, or "
             "continue from `final_state`."
         )
-    if len(t) >= MANY_TIMES and t[-1] - t[0] < dt * len(t) / MANY_TIMES and (doubt := suspicion("the interval of t", usual(t), SAMPLING)):
+    if (
+        len(t) >= MANY_TIMES
+        and t[-1] - t[0] < dt * len(t) / MANY_TIMES
+        and (doubt := suspicion("the interval of t", usual(t), SAMPLING))
+    ):
         warn(doubt)
 
 
@@ -271,7 +275,9 @@ def on_steps(t: np.ndarray, t0: float, dt: float, regular: bool) -> None:
     if not regular:
         x = (t - t0) / dt
         off = np.flatnonzero(np.abs(x - np.rint(x)) > 1e-6)
-        what = f"t[{off[0]}] = {t[off[0]]:g} ms is not" if len(off) else "the times are not equally spaced, though each is"
+        what = (
+            f"t[{off[0]}] = {t[off[0]]:g} ms is not" if len(off) else "the times are not equally spaced, though each is"
+        )
         raise ValueError(
             f"{what} a whole number of steps of dt = {dt:g} ms after t0 = {t0:g} ms; they must be equally spaced whole steps. Give t = "
             f"{t0:g} + {dt:g} * np.arange(…), or record more often and interpolate."
@@ -295,9 +301,7 @@ def constants(values: Any) -> None:
     """Constants: all finite, most of them positive."""
     for name, value in values._asdict().items():
         if number(f"the constant {name}", value, "its unit") <= 0 and name in POSITIVE:
-            raise ValueError(
-                f"the constant {name} is {value:g}; it must be positive. See `Constants` for its unit."
-            )
+            raise ValueError(f"the constant {name} is {value:g}; it must be positive. See `Constants` for its unit.")
 
 
 def channel_list(channels: Iterable[Any]) -> tuple[Any, ...]:
@@ -306,9 +310,7 @@ def channel_list(channels: Iterable[Any]) -> tuple[Any, ...]:
     names = [c.name for c in channels]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(
-                f"channels has {name!r} twice; each channel needs a name of its own. Rename one."
-            )
+            raise ValueError(f"channels has {name!r} twice; each channel needs a name of its own. Rename one.")
     return channels
 
 
@@ -334,15 +336,17 @@ def populations(pop_sizes: Any) -> dict[str, int]:
                 f"the population label {label!r} is not a non-empty string; name the population, such as 'LP'."
             )
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
-            raise TypeError(
-                f"population {label!r} has size {size!r}; the size must be a whole number of cells."
-            )
+            raise TypeError(f"population {label!r} has size {size!r}; the size must be a whole number of cells.")
         if size < 1:
             raise ValueError(
                 f"population {label!r} has size {size}; it must be at least 1. Leave the population out instead."
             )
     total = sum(map(int, pop_sizes.values()))
-    memory(f"a circuit of {total:,} cells", total * BYTES_PER_CELL, "Alike cells may be fewer: their synapses can be stronger.")
+    memory(
+        f"a circuit of {total:,} cells",
+        total * BYTES_PER_CELL,
+        "Alike cells may be fewer: their synapses can be stronger.",
+    )
     return {label: int(size) for label, size in pop_sizes.items()}
 
 
@@ -350,9 +354,7 @@ def known_labels(what: str, labels: Iterable[Any], known: Collection[str]) -> No
     """Refuse labels that the circuit does not have."""
     for label in labels:
         if not isinstance(label, Hashable) or label not in known:
-            raise ValueError(
-                f"{what} names {label!r}; the circuit has {listing(known)}.{closest(label, known)}"
-            )
+            raise ValueError(f"{what} names {label!r}; the circuit has {listing(known)}.{closest(label, known)}")
 
 
 def conductances(what: str, values: Any, unit: str) -> np.ndarray:
@@ -393,15 +395,15 @@ def state(y: Any, like: Any) -> Any:
         if not np.isfinite(x).all():
             raise ValueError(f"state.{name} contains {x[~np.isfinite(x)].flat[0]}; a start must be finite.")
         if name == "V" and x.size and 0 < (largest := float(np.abs(x).max())) < IN_VOLTS:
-            warn(f"no V of the state is larger than {largest:g} mV in size. If it is in V, multiply it by 1000; cells rest near -50 mV.")
+            warn(
+                f"no V of the state is larger than {largest:g} mV in size. If it is in V, multiply it by 1000; cells rest near -50 mV."
+            )
         if name in "smh" and ((x < 0) | (x > 1)).any():
             raise ValueError(
                 f"state.{name} contains {x[(x < 0) | (x > 1)].flat[0]:g}; gates lie between 0 and 1. Clip it."
             )
     if "Ca" in y._fields and (y.Ca <= 0).any():
-        raise ValueError(
-            f"state.Ca contains {y.Ca.min():g} µM; calcium must be positive. At rest it is 0.05 µM."
-        )
+        raise ValueError(f"state.Ca contains {y.Ca.min():g} µM; calcium must be positive. At rest it is 0.05 µM.")
     return y
 
 
@@ -413,7 +415,15 @@ def stored_state(entry: Mapping[str, np.ndarray], like: Any, dtype: str) -> None
             raise TypeError(f"{name} is {x.dtype}; the model has {dtype}. Compute it anew.")
 
 
-KINDS_OF_ARRAYS = {"b": "truth values", "c": "complex numbers", "m": "durations", "M": "dates", "S": "bytes", "U": "text", "V": "records"}
+KINDS_OF_ARRAYS = {
+    "b": "truth values",
+    "c": "complex numbers",
+    "m": "durations",
+    "M": "dates",
+    "S": "bytes",
+    "U": "text",
+    "V": "records",
+}
 
 
 def numbers(what: str, values: Any, rule: str = "consist of numbers") -> np.ndarray:
@@ -424,7 +434,9 @@ def numbers(what: str, values: Any, rule: str = "consist of numbers") -> np.ndar
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         hidden = int(np.ma.getmaskarray(values).sum())
-        raise ValueError(f"{what} has {hidden} masked values; all must be there. Fill them: {what}.filled(…), or leave them out.")
+        raise ValueError(
+            f"{what} has {hidden} masked values; all must be there. Fill them: {what}.filled(…), or leave them out."
+        )
     if isinstance(getattr(values, "dtype", None), pd.api.extensions.ExtensionDtype) and np.any(values.isna()):
         raise ValueError(f"{what} contains a missing value; all must be there. Fill it, or leave it out.")
     if isinstance(values, (list, tuple)) and (wrong := [v for v in values if isinstance(v, (bool, np.bool_))]):
@@ -438,9 +450,13 @@ def numbers(what: str, values: Any, rule: str = "consist of numbers") -> np.ndar
         raise TypeError(f"{what} is {values!r}; it must {rule}.") from None
     if x.dtype.kind in KINDS_OF_ARRAYS:
         kind = KINDS_OF_ARRAYS[x.dtype.kind]
-        raise TypeError(f"{what} is {reprlib.repr(values)}, {kind}; it must {rule}. Convert it to float where that is meant.")
+        raise TypeError(
+            f"{what} is {reprlib.repr(values)}, {kind}; it must {rule}. Convert it to float where that is meant."
+        )
     if x.dtype == np.float16:
-        raise TypeError(f"{what} is float16, of three digits; it must {rule} of at least single precision. Read it anew as float64.")
+        raise TypeError(
+            f"{what} is float16, of three digits; it must {rule} of at least single precision. Read it anew as float64."
+        )
     return x if x.dtype in (np.float32, np.float64) else x.astype(float)
 
 
@@ -450,7 +466,9 @@ def of_objects(what: str, x: np.ndarray, rule: str) -> np.ndarray:
         if v is pd.NA or v is None:
             raise ValueError(f"{what} contains a missing value; all must be there. Fill it, or leave it out.")
         if isinstance(v, (bool, np.bool_, np.float16)) or not isinstance(v, (int, float, np.integer, np.floating)):
-            raise TypeError(f"{what} contains {v!r}, a {type(v).__name__}; it must {rule}. Convert it to float where that is meant.")
+            raise TypeError(
+                f"{what} contains {v!r}, a {type(v).__name__}; it must {rule}. Convert it to float where that is meant."
+            )
     return x.astype(float)
 
 
@@ -461,10 +479,18 @@ def run_is_finite(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
         return
     x = {name: x.reshape(len(t), len(index), -1) for name, x in recorded.items()}
     i = min(int(np.argmax(bad)) for values in x.values() if (bad := ~np.isfinite(values).all((1, 2))).any())
-    wrong = [(name, cell) for of in (np.isnan, np.isinf) for name, values in x.items() for cell in np.flatnonzero(of(values[i]).any(-1))]
+    wrong = [
+        (name, cell)
+        for of in (np.isnan, np.isinf)
+        for name, values in x.items()
+        for cell in np.flatnonzero(of(values[i]).any(-1))
+    ]
     name, (pop, number) = wrong[0][0], index[int(wrong[0][1])]
     before = f"; it was at {t[i - 1]:g} ms" if i else ""
-    if not any(np.isnan(values[i]).any() for values in x.values()) and len({cell for _, cell in wrong}) == len(index) > 1:
+    if (
+        not any(np.isnan(values[i]).any() for values in x.values())
+        and len({cell for _, cell in wrong}) == len(index) > 1
+    ):
         raise FloatingPointError(
             f"no cell, ({pop!r}, {number}) among them, has a finite {name} at t = {t[i]:g} ms{before}. An adaptive solver could not go "
             "on there: "
@@ -538,7 +564,9 @@ def scalar_loss(trace: Callable[[], Any]) -> None:
         cure = "it must return one real number. Write it with jax.numpy, as a function of one argument."
         raise kind(f"the loss cannot be traced by JAX: {reason(error)}; {cure}") from error
     if getattr(value, "shape", None) != () or value.dtype.kind != "f":
-        raise ValueError(f"the loss returns {value}; it must be a scalar, one real number. Take the mean or the sum of what it returns.")
+        raise ValueError(
+            f"the loss returns {value}; it must be a scalar, one real number. Take the mean or the sum of what it returns."
+        )
 
 
 # ---------------------------------------------------------------- components
@@ -593,7 +621,9 @@ def sizes_of(sizes: Any, labels: Sequence[str]) -> dict[str, int]:
     if sizes is None:
         sizes = {}
     if not isinstance(sizes, Mapping):
-        raise TypeError(f"sizes is {sizes!r}; it must be a mapping from labels to numbers of cells, such as {{{labels[0]!r}: 10}}.")
+        raise TypeError(
+            f"sizes is {sizes!r}; it must be a mapping from labels to numbers of cells, such as {{{labels[0]!r}: 10}}."
+        )
     known_labels("sizes", sizes, labels)
     return populations(dict.fromkeys(labels, 1) | dict(sizes))
 
@@ -601,7 +631,9 @@ def sizes_of(sizes: Any, labels: Sequence[str]) -> dict[str, int]:
 def one_of_two(name: str, density: Any, uS: Any, permeable: bool) -> tuple[float | None, float | None]:
     """A density or a conductance in µS, one of them; for a permeability the first."""
     if permeable and uS is not None:
-        raise ValueError(f"{name} is given uS = {uS}, but has a permeability; it must be given in cm/s. Write {name}(1e-4), for example.")
+        raise ValueError(
+            f"{name} is given uS = {uS}, but has a permeability; it must be given in cm/s. Write {name}(1e-4), for example."
+        )
     if (density is None) == (uS is None):
         raise ValueError(
             f"{name} is given the density {density} and uS = {uS}; it must be one of the two. Write {name}(100) for mS/cm², or "
@@ -609,20 +641,28 @@ def one_of_two(name: str, density: Any, uS: Any, permeable: bool) -> tuple[float
         )
     g = conductances(f"the conductance of {name}", density if uS is None else uS, "mS/cm²" if uS is None else "µS")
     if g.ndim:
-        raise ValueError(f"the conductance of {name} has shape {g.shape}; it must be one number. Set those of many cells in `params.g`.")
+        raise ValueError(
+            f"the conductance of {name} has shape {g.shape}; it must be one number. Set those of many cells in `params.g`."
+        )
     return (float(g), None) if uS is None else (None, float(g))
 
 
 def placed(channels: Any, placed_type: Any, channel_type: Any) -> list[Any]:
     """Channels with their densities and with names of their own."""
     if isinstance(channels, (str, Mapping, placed_type, channel_type)) or not isinstance(channels, Iterable):
-        raise TypeError(f"channels is {channels!r}; it must be a list of channels with their densities, such as [Na(100), leak(0.01)].")
+        raise TypeError(
+            f"channels is {channels!r}; it must be a list of channels with their densities, such as [Na(100), leak(0.01)]."
+        )
     found = list(channels)
     for c in found:
         if isinstance(c, channel_type):
-            raise TypeError(f"the channel {c.name!r} comes without a density; write {c.name}(100) for 100 mS/cm², or {c.name}(uS=60).")
+            raise TypeError(
+                f"the channel {c.name!r} comes without a density; write {c.name}(100) for 100 mS/cm², or {c.name}(uS=60)."
+            )
         if not isinstance(c, placed_type):
-            raise TypeError(f"channels contains {c!r}; it must consist of channels with their densities, such as Na(100).")
+            raise TypeError(
+                f"channels contains {c!r}; it must consist of channels with their densities, such as Na(100)."
+            )
     channel_list(p.channel for p in found)
     return found
 
@@ -655,9 +695,13 @@ def gate_function(what: str, f: Any, trace: Callable[[], Any], wanted: tuple[int
         rule = "it must be a function of V, or of V and Ca, and the rate of a synapse one of s, V_pre and V_post"
         raise TypeError(f"{what} cannot be evaluated by JAX: {reason(error)}; {rule}. {WRITE_A_GATE}") from error
     if getattr(found, "dtype", None) is None or found.dtype.kind not in "fiu":
-        raise TypeError(f"{what} returns {found}; it must return real numbers, not truth values or others. {WRITE_A_GATE}")
+        raise TypeError(
+            f"{what} returns {found}; it must return real numbers, not truth values or others. {WRITE_A_GATE}"
+        )
     if found.shape not in ((), wanted):
-        raise ValueError(f"{what} has shape {found.shape} for V of shape {wanted}; it must have that of V. {WRITE_A_GATE}")
+        raise ValueError(
+            f"{what} has shape {found.shape} for V of shape {wanted}; it must have that of V. {WRITE_A_GATE}"
+        )
 
 
 def gate_values(what: str, V: np.ndarray, Ca: np.ndarray, inf: np.ndarray, τ: np.ndarray) -> None:
@@ -671,7 +715,9 @@ def gate_values(what: str, V: np.ndarray, Ca: np.ndarray, inf: np.ndarray, τ: n
             )
     ε = 1e-9
     if (bad := (inf < -ε) | (inf > 1 + ε)).any():
-        raise ValueError(f"x∞ of {what} is {inf[bad][0]:g} {where(bad)}; it must lie between 0 and 1. Check the signs of its slopes.")
+        raise ValueError(
+            f"x∞ of {what} is {inf[bad][0]:g} {where(bad)}; it must lie between 0 and 1. Check the signs of its slopes."
+        )
     if (bad := τ <= 0).any():
         raise ValueError(f"τ of {what} is {τ[bad][0]:g} ms {where(bad)}; it must be positive. Check the signs in it.")
 
@@ -692,10 +738,17 @@ def fast_gate(what: str, τ: np.ndarray) -> None:
         warn(f"τ of {what} is at least {shortest:g} ms; if it is in µs, divide it by 1000.")
 
 
-def usual_densities(given: Sequence[tuple[str, str, float]], usual: Mapping[str, Mapping[str, tuple[float, float]]]) -> None:
+def usual_densities(
+    given: Sequence[tuple[str, str, float]], usual: Mapping[str, Mapping[str, tuple[float, float]]]
+) -> None:
     """Warn of densities, (channel, source, mS/cm²), that fit another source than their own, or are far from the published ones."""
     known = [(name, source, g) for name, source, g in given if g and name in usual.get(source, {})]
-    within = lambda source: all(name in usual[source] and usual[source][name][0] <= g <= usual[source][name][1] for name, _, g in known)  # noqa: E731
+
+    def within(source: str) -> bool:
+        return all(
+            name in usual[source] and usual[source][name][0] <= g <= usual[source][name][1] for name, _, g in known
+        )
+
     own = {source for _, source, _ in known}
     others = [source for source in usual if len(known) > 2 and source not in own and within(source)]
     if len(own) == 1 and others and not within(*own):
@@ -732,7 +785,9 @@ def labelled_cells(cells: Any, cell_type: type) -> dict[str, Any]:
         raise TypeError(f"cells is {cells!r}; it must be a mapping from labels to cells, such as {{'AB': Cell([…])}}.")
     for label, cell in cells.items():
         if not isinstance(label, str) or not label or not isinstance(cell, cell_type):
-            raise TypeError(f"cells has the entry {label!r}: {cell!r}; it must be a label and a Cell. Write {{'AB': Cell([…])}}.")
+            raise TypeError(
+                f"cells has the entry {label!r}: {cell!r}; it must be a label and a Cell. Write {{'AB': Cell([…])}}."
+            )
     return dict(cells)
 
 
@@ -743,11 +798,15 @@ def connections(synapses: Any, labels: Collection[str], kinds: Any) -> list[Any]
     found: list[Any] = list(synapses)
     for s in found:
         if not isinstance(s, kinds):
-            raise TypeError(f"synapses contains {s!r}; it must consist of Synapse(pre, post, kind, nS) and GapJunction(a, b, nS).")
+            raise TypeError(
+                f"synapses contains {s!r}; it must consist of Synapse(pre, post, kind, nS) and GapJunction(a, b, nS)."
+            )
         texts("a label in a synapse", s[:2])
         known_labels(f"{type(s).__name__}{s[:2]}", s[:2], labels)
         if (s.g is None) == (s.uS is None):
-            raise ValueError(f"{type(s).__name__}{s[:2]} has g = {s.g} and uS = {s.uS}; it must have one of the two. Give g in nS, or uS.")
+            raise ValueError(
+                f"{type(s).__name__}{s[:2]} has g = {s.g} and uS = {s.uS}; it must have one of the two. Give g in nS, or uS."
+            )
         g = float(one_conductance(f"the conductance of {s[:2]}", s.g if s.uS is None else s.uS))
         plausible_synapse(f"the synapse {s[:2]}", g if s.uS is None else 1e3 * g)
     return found
@@ -764,7 +823,9 @@ def kind_of_synapse(kind: Any, kinds: Any) -> None:
 def plausible_synapse(what: str, g: float) -> None:
     """Warn of a conductance (nS) that looks like another unit."""
     if 0 < g < SMALLEST_SYNAPSE:
-        warn(f"{what} has {g:g} nS, less than {SMALLEST_SYNAPSE:g}; if that is in µS, multiply it by 1000 or say uS={g:g}.")
+        warn(
+            f"{what} has {g:g} nS, less than {SMALLEST_SYNAPSE:g}; if that is in µS, multiply it by 1000 or say uS={g:g}."
+        )
     if g > LARGEST_SYNAPSE:
         warn(f"{what} has {g:g} nS, more than {LARGEST_SYNAPSE:g}; if that is in pS, divide it by 1000.")
 
@@ -773,25 +834,33 @@ def no_own_synapses(synapses: Iterable[Any], sizes: Mapping[str, int]) -> None:
     """A single cell has no synapse onto itself."""
     for s in synapses:
         if s[0] == s[1] and sizes[s[0]] == 1:
-            raise ValueError(f"there is a synapse from the single cell {s[0]!r} onto itself; remove it or enlarge the population.")
+            raise ValueError(
+                f"there is a synapse from the single cell {s[0]!r} onto itself; remove it or enlarge the population."
+            )
 
 
 def monitored(values: Any, shape: tuple[int, ...]) -> np.ndarray:
     """What a monitor returned, (time, cell)."""
     x = numbers("what the monitor returns", values)
     if x.shape != shape:
-        raise ValueError(f"the monitor returns shape {x.shape}; it must be (time, cell) = {shape}. Pick a gate by y.m[..., 0].")
+        raise ValueError(
+            f"the monitor returns shape {x.shape}; it must be (time, cell) = {shape}. Pick a gate by y.m[..., 0]."
+        )
     return x
 
 
 def neuron_state(y: Any, like: Any) -> Any:
     """A state with the variables of `like`, (cell,) each, finite."""
     if getattr(y, "_fields", None) != like._fields:
-        raise TypeError(f"state is {y!r}; it must be a state of the same equations, such as `result.final_state`. Take one of these.")
+        raise TypeError(
+            f"state is {y!r}; it must be a state of the same equations, such as `result.final_state`. Take one of these."
+        )
     found = type(like)(*(numbers(f"state.{name}", x) for name, x in zip(like._fields, y, strict=True)))
     for name, x, want in zip(like._fields, found, like, strict=True):
         if x.shape != want.shape or not np.isfinite(x).all():
-            raise ValueError(f"state.{name} is {x}; it must be {want.shape}, all finite. Take the state of a run of these cells.")
+            raise ValueError(
+                f"state.{name} is {x}; it must be {want.shape}, all finite. Take the state of a run of these cells."
+            )
     return found
 
 
@@ -813,10 +882,14 @@ def of_type(what: str, value: Any, kind: type, rule: str) -> None:
 def one_cell(cell: Any, cells: Sequence[tuple[str, int]], labels: Sequence[str]) -> None:
     """The name of one cell: a label, (label, number), or None where there is only one."""
     if cell is None and len(cells) > 1:
-        raise ValueError(f"cell is None, but there are {len(cells)} cells; one must be named. Say cell={cells[0][0]!r}, for example.")
+        raise ValueError(
+            f"cell is None, but there are {len(cells)} cells; one must be named. Say cell={cells[0][0]!r}, for example."
+        )
     if cell is None or cell in labels or (isinstance(cell, (tuple, list)) and tuple(cell) in cells):
         return
-    raise ValueError(f"cell is {cell!r}; it must be one of {listing(labels)}, or a pair such as {cells[0]!r}.{closest(cell, labels)}")
+    raise ValueError(
+        f"cell is {cell!r}; it must be one of {listing(labels)}, or a pair such as {cells[0]!r}.{closest(cell, labels)}"
+    )
 
 
 def protocol(what: str, f: Any, first: float, last: float) -> None:
@@ -828,17 +901,23 @@ def protocol(what: str, f: Any, first: float, last: float) -> None:
     x = numbers(f"the times of {what}", edges).astype(float)
     levels_of, steps_of = getattr(f, "levels", None), type(f).__name__ == "Steps"
     if x.ndim != 1 or (levels_of is not None and np.ndim(levels_of) != 1):
-        raise TypeError(f"{what} has the times {edges!r} and the levels {levels_of!r}; both must be lists. Give Steps((0, 1), (100,)).")
+        raise TypeError(
+            f"{what} has the times {edges!r} and the levels {levels_of!r}; both must be lists. Give Steps((0, 1), (100,))."
+        )
     if levels_of is not None and (len(levels_of) != len(x) + steps_of or len(levels_of) < 2 - steps_of):
         raise ValueError(
             f"{what} has {len(levels_of)} levels and {len(x)} times; steps have one level more than times, ramps as many. Give "
             "Steps((0, 1), (100,)), or Ramp((0, 1), (100, 200))."
         )
     if (np.diff(x) <= 0).any():
-        raise ValueError(f"the times of {what} are {x.tolist()}; they must increase, a duration is not negative. Sort them.")
+        raise ValueError(
+            f"the times of {what} are {x.tolist()}; they must increase, a duration is not negative. Sort them."
+        )
     outside = x[(x < first) | ((x > last) & np.isfinite(x))]
     if outside.size:
-        raise ValueError(f"{what} has the time {outside[0]:g} ms; the run lasts from {first:g} to {last:g} ms. Record longer, or move it.")
+        raise ValueError(
+            f"{what} has the time {outside[0]:g} ms; the run lasts from {first:g} to {last:g} ms. Record longer, or move it."
+        )
 
 
 def values_of_protocol(what: str, f: Any) -> None:
@@ -861,7 +940,9 @@ def levels(what: str, values: Any, unit: str) -> np.ndarray:
     """A list of finite numbers."""
     x = np.atleast_1d(np.asarray(numbers(what, values), float))
     if x.ndim != 1 or not x.size or not np.isfinite(x).all():
-        raise ValueError(f"{what} is {values!r}; it must be a list of finite numbers in {unit}, such as np.linspace(0, 5, 11).")
+        raise ValueError(
+            f"{what} is {values!r}; it must be a list of finite numbers in {unit}, such as np.linspace(0, 5, 11)."
+        )
     return x
 
 
@@ -880,7 +961,9 @@ def threshold_between(fires: np.ndarray, low: float, high: float) -> None:
             f"the cell fires at {low:g} nA already; the lower end must be below its threshold. Lower it, or start from rest."
         )
     if not fires[-1]:
-        raise ValueError(f"the cell does not fire at {high:g} nA; the upper end must be above its threshold. Take a higher one.")
+        raise ValueError(
+            f"the cell does not fire at {high:g} nA; the upper end must be above its threshold. Take a higher one."
+        )
 
 
 def settled(late: float, last: float, I: float) -> None:
@@ -897,7 +980,9 @@ def settled(late: float, last: float, I: float) -> None:
 def some(what: str, values: Any) -> None:
     """A list with something in it."""
     if not isinstance(values, Sequence) or isinstance(values, (str, tuple)) or not len(values):
-        raise TypeError(f"{what} is {values!r}; it must be a list with one command at least. Write [Steps((-70, 0), (10,))], for example.")
+        raise TypeError(
+            f"{what} is {values!r}; it must be a list with one command at least. Write [Steps((-70, 0), (10,))], for example."
+        )
 
 
 def has_gate(channel: str, symbol: str, gate: Any) -> None:
@@ -909,7 +994,9 @@ def has_gate(channel: str, symbol: str, gate: Any) -> None:
 def plain_reversal(name: str, E: Any) -> float:
     """The reversal potential (mV) of a channel whose current a dynamic clamp can compute without the cell's calcium."""
     if not isinstance(E, (int, float)):
-        raise ValueError(f"the channel {name!r} has the reversal potential {E!r}; driven by a recording it must be a number. Say E=130.")
+        raise ValueError(
+            f"the channel {name!r} has the reversal potential {E!r}; driven by a recording it must be a number. Say E=130."
+        )
     return float(E)
 
 
@@ -918,7 +1005,9 @@ def list_of(what: str, values: Any, kinds: Any) -> list[Any]:
     if isinstance(values, kinds):
         return [values]
     if isinstance(values, str) or not isinstance(values, Sequence) or hasattr(values, "_fields"):
-        raise TypeError(f"{what} is {values!r}; it must be a channel with a density, Prinz2003.A(50), a Synapse, or a list. Give these.")
+        raise TypeError(
+            f"{what} is {values!r}; it must be a channel with a density, Prinz2003.A(50), a Synapse, or a list. Give these."
+        )
     return list(values)
 
 
@@ -926,10 +1015,18 @@ def additions(items: Sequence[Any], kinds: Any, recording: str, driven: bool) ->
     """Channels with densities, and synapses, of the recording if there is one."""
     for x in items:
         if not isinstance(x, kinds):
-            raise TypeError(f"{x!r} cannot be added; it must be a channel with a density, Prinz2003.A(50), or a Synapse. Give these.")
+            raise TypeError(
+                f"{x!r} cannot be added; it must be a channel with a density, Prinz2003.A(50), or a Synapse. Give these."
+            )
         if hasattr(x, "pre") and (x.pre == recording) != driven:
-            rule = f"with a recording synapses come from {recording!r}" if driven else f"synapses from {recording!r} need a recording"
-            raise ValueError(f"the synapse comes from {x.pre!r}; {rule}. Change its first argument, or give recording=….")
+            rule = (
+                f"with a recording synapses come from {recording!r}"
+                if driven
+                else f"synapses from {recording!r} need a recording"
+            )
+            raise ValueError(
+                f"the synapse comes from {x.pre!r}; {rule}. Change its first argument, or give recording=…."
+            )
     if not items:
         raise ValueError("nothing is added; there must be a channel or a synapse. Give one, or use current_clamp.")
 
@@ -938,11 +1035,15 @@ def noise(items: Sequence[Any], kinds: Any, dt: float) -> None:
     """Noise with plausible numbers, for steps of dt (ms)."""
     for x in items:
         if not isinstance(x, kinds):
-            raise TypeError(f"the noise is {x!r}; it must be White(σ) or OU(μ, σ, τ). Write OU(0, 0.5, 10), for example.")
+            raise TypeError(
+                f"the noise is {x!r}; it must be White(σ) or OU(μ, σ, τ). Write OU(0, 0.5, 10), for example."
+            )
         if number("σ", x.σ, "its unit") < 0:
             raise ValueError(f"σ is {x.σ:g}; it must not be negative. Give a standard deviation.")
         if hasattr(x, "τ") and positive("τ", x.τ, "ms") < dt:
-            warn(f"τ is {x.τ:g} ms, shorter than a step of {dt:g} ms; noise without memory is White(σ). If τ is in s, multiply it by 1000.")
+            warn(
+                f"τ is {x.τ:g} ms, shorter than a step of {dt:g} ms; noise without memory is White(σ). If τ is in s, multiply it by 1000."
+            )
 
 
 def numbers_of_channels(channels: Any, known: Collection[str], most: float) -> None:
@@ -951,9 +1052,13 @@ def numbers_of_channels(channels: Any, known: Collection[str], most: float) -> N
     for name, n in channels.items():
         choice("a channel with noise", name, known)
         if not number(f"the number of {name!r} channels", n, "1") >= 1 or n != int(n):
-            raise ValueError(f"the number of {name!r} channels is {n:g}; it must be whole, at least 1. Leave out channels without noise.")
+            raise ValueError(
+                f"the number of {name!r} channels is {n:g}; it must be whole, at least 1. Leave out channels without noise."
+            )
         if n > most:
-            raise ValueError(f"the number of {name!r} channels is {n:g}; at most {most:g} can be counted. Leave it out: there is no noise.")
+            raise ValueError(
+                f"the number of {name!r} channels is {n:g}; at most {most:g} can be counted. Leave it out: there is no noise."
+            )
 
 
 class SnapshotArrays(NamedTuple):
@@ -976,7 +1081,9 @@ def snapshot_in(path: Path) -> SnapshotArrays:
     except PermissionError:
         raise
     except Exception:  # what a made-up or damaged archive raises can be anything, and NumPy advises to allow pickles
-        message = f"'{path}' is no snapshot, or is damaged; it must be a file of save_state. Check the path, or save it anew."
+        message = (
+            f"'{path}' is no snapshot, or is damaged; it must be a file of save_state. Check the path, or save it anew."
+        )
         raise ValueError(message) from None
 
 
@@ -993,14 +1100,18 @@ def same_model(path: Any, found: Any, wanted: Any, found_numbers: np.ndarray, nu
     same = tuple(found) == tuple(wanted) and found_numbers.shape == numbers_wanted.shape
     if not (same and np.allclose(found_numbers, numbers_wanted, rtol=1e-9, atol=0, equal_nan=True)):
         what = "version, cells, channels or synapses" if not same else "conductances or kinetics"
-        raise ValueError(f"the snapshot {path} is of a model with other {what}; it must be the same one. Build the model as it was saved.")
+        raise ValueError(
+            f"the snapshot {path} is of a model with other {what}; it must be the same one. Build the model as it was saved."
+        )
 
 
 def q10s(q10: Mapping[str, Any], known: Mapping[str, Collection[str]]) -> None:
     """Q10s that are positive, for names that the model has."""
     for field, value in q10.items():
         if field not in known and isinstance(value, Mapping):
-            raise TypeError(f"the Q10 {field} is {value!r}; it must be one number, since it has no parts with names. Give that.")
+            raise TypeError(
+                f"the Q10 {field} is {value!r}; it must be one number, since it has no parts with names. Give that."
+            )
         for name, x in (value if isinstance(value, Mapping) else {"": value}).items():
             what = f"the Q10 {field} {name}".rstrip()
             if field == "keeps_influx":
@@ -1008,7 +1119,9 @@ def q10s(q10: Mapping[str, Any], known: Mapping[str, Collection[str]]) -> None:
             elif number(what, x, "1") <= 0:
                 raise ValueError(f"{what} is {x:g}; it must be positive. 1 is no change.")
             elif not LEAST_Q10 <= x <= LARGEST_Q10:
-                warn(f"{what} is {x:g}; those of rates and conductances are about 1 to 5. Give the factor of growth with 10 °C.")
+                warn(
+                    f"{what} is {x:g}; those of rates and conductances are about 1 to 5. Give the factor of growth with 10 °C."
+                )
             if name:
                 choice(f"a name in the Q10s of {field}", name, known[field])
 
@@ -1039,5 +1152,7 @@ def phases(values: Any) -> np.ndarray:
     """Phases from 0 to 1."""
     x = levels("phases", values, "cycles")
     if ((x < 0) | (x >= 1)).any():
-        raise ValueError(f"phases contains {x[(x < 0) | (x >= 1)][0]:g}; they go from 0 to below 1. Subtract whole cycles.")
+        raise ValueError(
+            f"phases contains {x[(x < 0) | (x >= 1)][0]:g}; they go from 0 to below 1. Subtract whole cycles."
+        )
     return x

@@ -48,7 +48,9 @@ PLAUSIBLE = {
 def constants(values: Any, kind: Any) -> Any:
     """Constants as plain numbers; warns of those that look like another unit. Raises TypeError if they are of another type."""
     if not isinstance(values, kind):
-        raise TypeError(f"constants is {values!r}; it must be of type Constants. Change some of them: CONSTANTS._replace(γ=12.19).")
+        raise TypeError(
+            f"constants is {values!r}; it must be of type Constants. Change some of them: CONSTANTS._replace(γ=12.19)."
+        )
     checks.constants(values)
     c = kind(*map(float, values))
     if c.f < 0:
@@ -56,9 +58,13 @@ def constants(values: Any, kind: Any) -> Any:
             f"the constant f is {c.f:g} µM/nA; it must not be negative, for calcium currents are inward where they are negative."
         )
     if c.Ca_min >= c.Ca_rest:
-        raise ValueError(f"the constant Ca_min is {c.Ca_min:g} µM and Ca_rest {c.Ca_rest:g} µM; the least calcium must be less. Lower it.")
+        raise ValueError(
+            f"the constant Ca_min is {c.Ca_min:g} µM and Ca_rest {c.Ca_rest:g} µM; the least calcium must be less. Lower it."
+        )
     size_of = lambda name: f"the {'constant' if getattr(c, name) > 0 else 'size of the constant'} {name}"  # noqa: E731
-    doubts = [suspicion(size_of(name), abs(getattr(c, name)), scale) for name, scale in PLAUSIBLE.items() if getattr(c, name)]
+    doubts = [
+        suspicion(size_of(name), abs(getattr(c, name)), scale) for name, scale in PLAUSIBLE.items() if getattr(c, name)
+    ]
     if not doubts[0] and (wrong := suspicion("", c.C / c.A * 1e-3, SPECIFIC)):  # C beside an area that can be one
         doubts.append(f"the constant C is {c.C:g} nF on an area of {c.A:g} cm²; of{wrong.removeprefix(' is')}")
     for doubt in filter(None, doubts):
@@ -75,7 +81,9 @@ def channels(found: Any, kind: Any, gate: Any, known: Collection[Any], calcium: 
     Raises ValueError or TypeError for those that do not, before anything is compiled but gates of one's own.
     """
     if isinstance(found, (str, kind)) or not isinstance(found, Iterable):
-        raise TypeError(f"channels is {reprlib.repr(found)}; it must be a sequence of channels, such as (*CHANNELS, Channel('A2', -80)).")
+        raise TypeError(
+            f"channels is {reprlib.repr(found)}; it must be a sequence of channels, such as (*CHANNELS, Channel('A2', -80))."
+        )
     found = tuple(found)
     for c in found:
         if not isinstance(c, kind):
@@ -97,7 +105,9 @@ def channel(c: Any, gate: Any) -> None:
         raise TypeError(f"the name of a channel is {c.name!r}; it must be text, such as 'Na'.")
     if c.E is not None and not hasattr(c.E, "linear"):
         if isinstance(c.E, str):
-            raise TypeError(f"E of the channel {c.name!r} is {c.E!r}; it must be a number in mV, or None for calcium. Say E=None.")
+            raise TypeError(
+                f"E of the channel {c.name!r} is {c.E!r}; it must be a number in mV, or None for calcium. Say E=None."
+            )
         E = checks.number(f"E of the channel {c.name!r}", c.E, "mV, or None for calcium")
         if E and (doubt := suspicion(f"E of the channel {c.name!r}", abs(E), POTENTIAL)):
             checks.warn(doubt)
@@ -138,9 +148,7 @@ def named_types(cell_types: Any, labels: Collection[str]) -> dict[str, str]:
     checks.known_labels("cell_types", cell_types, labels)
     for label, name in cell_types.items():
         if not isinstance(name, str):
-            raise TypeError(
-                f"cell_types[{label!r}] is {name!r}; it must be the name of a cell type, such as 'LP'."
-            )
+            raise TypeError(f"cell_types[{label!r}] is {name!r}; it must be the name of a cell type, such as 'LP'.")
     return dict(cell_types)
 
 
@@ -168,7 +176,9 @@ def words(label: str, names: Iterable[str]) -> set[str]:
     return {name for name in names if re.search(rf"(?<![\w/]){re.escape(name)}(?![\w/])", label)}
 
 
-def rows_named(index: pd.Index, labels: Sequence[str], kinds: Mapping[str, str], types: Mapping[str, Any], models: pd.DataFrame) -> None:
+def rows_named(
+    index: pd.Index, labels: Sequence[str], kinds: Mapping[str, str], types: Mapping[str, Any], models: pd.DataFrame
+) -> None:
     """Refuse rows of g_ion whose labels contradict the populations, in whose order they stand; numbers and other names say nothing.
 
     kinds: type of each population whose label tells it.
@@ -257,7 +267,9 @@ def membrane_conductances(
 def columns_in_order(g_ion: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
     """(population, channel), columns by name. Raises ValueError if one is missing, twice or unknown."""
     if not set(g_ion.columns) & set(names) and set(g_ion.index) & set(names):
-        raise ValueError(f"the rows of g_ion are {checks.listing(g_ion.index)}, channels; these must be its columns. Turn it: g_ion.T.")
+        raise ValueError(
+            f"the rows of g_ion are {checks.listing(g_ion.index)}, channels; these must be its columns. Turn it: g_ion.T."
+        )
     checks.known_labels("a column of g_ion", g_ion.columns, names)
     absent = [c for c in names if c not in g_ion.columns]
     if absent:
@@ -266,9 +278,12 @@ def columns_in_order(g_ion: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
             "A channel that a cell lacks has 0."
         )
     if g_ion.columns.has_duplicates:
-        raise ValueError(f"g_ion has the column {g_ion.columns[g_ion.columns.duplicated()][0]!r} twice; each channel has one. Drop one.")
-    column = lambda c: checks.numbers(f"the column {c!r} of g_ion", g_ion[c], "consist of numbers in mS/cm²").astype(float)  # noqa: E731
-    return np.stack([column(c) for c in names], 1)
+        raise ValueError(
+            f"g_ion has the column {g_ion.columns[g_ion.columns.duplicated()][0]!r} twice; each channel has one. Drop one."
+        )
+    unit = "consist of numbers in mS/cm²"
+    columns = [checks.numbers(f"the column {c!r} of g_ion", g_ion[c], unit) for c in names]
+    return np.stack(columns, 1).astype(float)
 
 
 def usual_densities(g: np.ndarray, labels: Sequence[str], models: pd.DataFrame, area: float) -> None:
@@ -287,7 +302,11 @@ def usual_densities(g: np.ndarray, labels: Sequence[str], models: pd.DataFrame, 
         checks.warn(doubt)
         return
     for label, row in zip(labels, g, strict=True):
-        for unit, factor in (("µS for the whole cell", 1e3 * area), ("nS for the whole cell", 1e6 * area), ("µS/mm²", 10.0)):
+        for unit, factor in (
+            ("µS for the whole cell", 1e3 * area),
+            ("nS for the whole cell", 1e6 * area),
+            ("µS/mm²", 10.0),
+        ):
             same = (np.abs(known * factor - row) <= 1e-3 * row).all(1) & ((row > 0).sum() > 2)
             if same.any() and factor != 1:
                 checks.warn(
@@ -326,7 +345,11 @@ def synapses(gs: Any, labels: Sequence[str], ends: Sequence[Terminal]) -> dict[t
 
     Raises ValueError or TypeError for labels that the circuit lacks; warns (UserWarning) of another unit.
     """
-    pairs = pairs_of(gs) if isinstance(gs, (Mapping, pd.Series)) else synapses_of_matrix(gs, labels, [e.label for e in ends])
+    pairs = (
+        pairs_of(gs)
+        if isinstance(gs, (Mapping, pd.Series))
+        else synapses_of_matrix(gs, labels, [e.label for e in ends])
+    )
     known = [e.label for e in ends]
     for pre, _ in pairs:
         two = [e.label for e in ends if labels[e.population] == pre]
@@ -369,7 +392,9 @@ def pairs_of(gs: Any) -> dict[tuple[Any, Any], Any]:
     """(pre, post) -> g of a mapping, or of a Series whose index has two levels, in the order of their names if they have some."""
     if isinstance(gs, pd.Series) and gs.index.nlevels == 2:
         if gs.index.has_duplicates:
-            raise ValueError(f"gs has the synapse {gs.index[gs.index.duplicated()][0]!r} twice; each has one conductance. Merge them.")
+            raise ValueError(
+                f"gs has the synapse {gs.index[gs.index.duplicated()][0]!r} twice; each has one conductance. Merge them."
+            )
         pre, post = names_of_axes(gs.index.names)
         gs = {(key[pre], key[post]): g for key, g in zip(gs.index.to_list(), gs.to_list(), strict=True)}
     for key in gs.keys() if isinstance(gs, pd.Series) else gs:
@@ -382,7 +407,10 @@ def pairs_of(gs: Any) -> dict[tuple[Any, Any], Any]:
 
 def names_of_axes(names: Sequence[Any], default: tuple[int, int] = (0, 1)) -> tuple[int, int]:
     """Which of two axes is the presynaptic and which the postsynaptic one, by their names if both or one say so."""
-    sides = ["pre" if str(n).lower().startswith("pre") else "post" if str(n).lower().startswith("post") else "" for n in names]
+    sides = [
+        "pre" if str(n).lower().startswith("pre") else "post" if str(n).lower().startswith("post") else ""
+        for n in names
+    ]
     if sides[0] == sides[1] != "":
         raise ValueError(
             f"both axes of gs are named {sides[0]!r}, {checks.listing(names)}; one must be 'pre' and the other 'post'. Rename one."
@@ -413,7 +441,11 @@ def synapses_of_matrix(gs: Any, labels: Sequence[str], ends: Sequence[str]) -> d
         checks.known_labels("a column of gs", gs.columns, [*ends, *(label for label in labels if label not in ends)])
         posts, pres, x = list(gs.index), list(gs.columns), checks.conductances("gs", gs.to_numpy(), "nS")
     else:
-        if isinstance(gs, (list, tuple)) and gs and all(isinstance(x, (list, tuple)) and any(isinstance(y, str) for y in x) for x in gs):
+        if (
+            isinstance(gs, (list, tuple))
+            and gs
+            and all(isinstance(x, (list, tuple)) and any(isinstance(y, str) for y in x) for x in gs)
+        ):
             raise TypeError(
                 f"gs is a list of {gs[0]!r} and so on; it must be a mapping, a DataFrame or an array in nS. Write {{('AB', 'LP'): 30}}, "
                 "for example."
@@ -455,18 +487,26 @@ def shapes_of_params(circuit: Any) -> dict[str, tuple[int, ...]]:
 def shapes_of_these(params: Any, circuit: Any) -> dict[str, tuple[int, ...]]:
     """The shapes that the fields of some parameters must have."""
     wanted = shapes_of_params(circuit)
-    return wanted | ({"ge": (len(circuit.junctions),)} if np.ndim(params.ge) == 1 and (circuit.junctions or not np.size(params.ge)) else {})
+    return wanted | (
+        {"ge": (len(circuit.junctions),)}
+        if np.ndim(params.ge) == 1 and (circuit.junctions or not np.size(params.ge))
+        else {}
+    )
 
 
 def shapes_of_state(circuit: Any) -> dict[str, tuple[int, ...]]:
     """Shape of each field of `State` that the circuit has."""
     n = sum(p.size for p in circuit.populations)
-    gates = [(n, max(sum(getattr(c, x) is not None for c in m.channels) for m in circuit.membranes)) for x in ("m", "h")]
+    gates = [
+        (n, max(sum(getattr(c, x) is not None for c in m.channels) for m in circuit.membranes)) for x in ("m", "h")
+    ]
     found = dict(zip(("V", "Ca", "s", "m", "h"), ((n,), (n,), (n, len(circuit.transmitters)), *gates), strict=True))
     return found | ({"z": inlets_of(circuit).pre.T.shape} if circuit.kinetic else {})
 
 
-def fits(what: str, fields: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]], leading: str | None = None) -> None:
+def fits(
+    what: str, fields: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]], leading: str | None = None
+) -> None:
     """Refuse arrays (or tracers) of other shapes than `wanted`, for JAX would take the last element in the place of one that is missing.
 
     leading: the name of a leading axis that all have besides, such as "time".
@@ -475,7 +515,9 @@ def fits(what: str, fields: Mapping[str, Any], wanted: Mapping[str, tuple[int, .
         found = np.shape(fields[name])
         if (found if leading is None else found[1:] if found else ("",)) != shape:
             must = shape if leading is None else f"({', '.join(map(str, (leading, *shape)))})"
-            raise ValueError(f"{what}.{name} has shape {found}; this circuit needs {must}. Take {what} of the same circuit.")
+            raise ValueError(
+                f"{what}.{name} has shape {found}; this circuit needs {must}. Take {what} of the same circuit."
+            )
 
 
 def bytes_of(params: Any, circuit: Any, record: Collection[str] | None, dtype: str) -> float:
@@ -489,7 +531,9 @@ def bytes_of(params: Any, circuit: Any, record: Collection[str] | None, dtype: s
 def thermalized(y: Any, t: np.ndarray, labels: Sequence[str]) -> None:
     """Say which cell of those that were thermalized turned non-finite, and when."""
     try:
-        checks.run_is_finite(type(y)(*map(np.asarray, y)), t, pd.MultiIndex.from_tuples([(label, 0) for label in labels]))
+        checks.run_is_finite(
+            type(y)(*map(np.asarray, y)), t, pd.MultiIndex.from_tuples([(label, 0) for label in labels])
+        )
     except FloatingPointError as error:
         raise FloatingPointError(f"In the thermalization {error}") from None
 
@@ -516,7 +560,9 @@ def startable(state: Any) -> Any:
         bad = ~np.isfinite(x) if name != "Ca" else ~(np.isfinite(x) & (np.asarray(x) > 0))
         if bad.any():
             rule = "positive, in µM; at rest it is 0.05" if name == "Ca" else "finite"
-            raise ValueError(f"state.{name} contains {float(np.asarray(x)[bad].flat[0]):g}; it must be {rule}. Take `result.final_state`.")
+            raise ValueError(
+                f"state.{name} contains {float(np.asarray(x)[bad].flat[0]):g}; it must be {rule}. Take `result.final_state`."
+            )
     return state
 
 
@@ -534,11 +580,16 @@ def started(params: Any, state: Any, kind: Any, state_of: Any, leading: str | No
             f"state is of type {type(state).__name__}; it must be a State of this circuit, such as `model.get_thermalization()`, `model.cold` "
             "or `result.final_state`."
         )
-    known = {name: x if isinstance(x, jax.Array) else checks.numbers(f"state.{name}", x) for name, x in zip(wanted, state, strict=True)}
+    known = {
+        name: x if isinstance(x, jax.Array) else checks.numbers(f"state.{name}", x)
+        for name, x in zip(wanted, state, strict=True)
+    }
     fits("state", known, wanted, leading)
     types = {np.dtype(x.dtype) for x in known.values()}
     if wrong := [d for d in types if d not in (np.float32, np.float64) and d.kind not in "iu"]:
-        raise TypeError(f"state is of {wrong[0]}; it must consist of numbers of single or double precision. Convert it: x.astype(float).")
+        raise TypeError(
+            f"state is of {wrong[0]}; it must consist of numbers of single or double precision. Convert it: x.astype(float)."
+        )
     floating = [d for d in types if d.kind == "f"]
     dtype = jax.dtypes.canonicalize_dtype(np.result_type(*floating) if floating else np.float64)
     return state_of(params.circuit, **{name: jnp.asarray(x, dtype) for name, x in known.items()})

@@ -55,15 +55,30 @@ HINT_AFTER = 3000.0  # ms, in a shorter recording a pacemaker may be silent betw
 HINT = "Circuits can have a second stable rhythm, where LP silences the pacemaker; the initial state decides."
 PICTURE_POINTS = 40_000  # of each trace in a picture
 PICTURES = (".html", ".png")
-OTHER_KINDS = {"--csv": (".parquet", *PICTURES, ".toml"), "--parquet": (".csv", ".txt", ".tsv", *PICTURES, ".toml")}  # option -> suffixes
+OTHER_KINDS = {
+    "--csv": (".parquet", *PICTURES, ".toml"),
+    "--parquet": (".csv", ".txt", ".tsv", *PICTURES, ".toml"),
+}  # option -> suffixes
 DEBUG_VARIABLE = "PYLORIC_DEBUG"  # environment variable: if set, errors that nobody expected come with their traceback
-INTERRUPTED, HUNG_UP, BUG = 130, 141, 70  # exit statuses, as shells report SIGINT and SIGPIPE, and "internal software error"
-EXPECTED = (ValueError, TypeError, ArithmeticError, OSError, ImportError, MemoryError)  # what the package raises for wrong use
+INTERRUPTED, HUNG_UP, BUG = (
+    130,
+    141,
+    70,
+)  # exit statuses, as shells report SIGINT and SIGPIPE, and "internal software error"
+EXPECTED = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    OSError,
+    ImportError,
+    MemoryError,
+)  # what the package raises for wrong use
 NO_PICTURE = "none"
 TABLES = (".csv", ".txt", "")  # how files of circuits may end
 OPTIONAL = {".png": ("matplotlib", "png"), ".parquet": ("pyarrow", "parquet")}  # suffix -> module, extra
 
 # ------------------------------------------------------------------------------- the command line
+
 
 class Stopped(Exception):
     """The user, or who reads the output, wants no more."""
@@ -90,9 +105,7 @@ SETTINGS = "from the settings"
 Solver = Annotated[str | None, typer.Option(help="staggered or exponential_euler.", show_default=SETTINGS)]
 Step = Annotated[float | None, typer.Option(help="Time step in ms.", show_default=SETTINGS)]
 Precision = Annotated[str | None, typer.Option(help="float64 or float32.", show_default=SETTINGS)]
-Store = Annotated[
-    str | None, typer.Option(help="Folder of thermalized cells, or 'memory'.", show_default=SETTINGS)
-]
+Store = Annotated[str | None, typer.Option(help="Folder of thermalized cells, or 'memory'.", show_default=SETTINGS)]
 Progress = Annotated[
     bool | None, typer.Option("--progress/--no-progress", help="Show progress.", show_default="in a terminal")
 ]
@@ -200,9 +213,7 @@ def simulate(
     circuit: Circuit = DEFAULT_CIRCUIT,
     duration: Annotated[float, typer.Option(help="What to record, in ms.")] = 5000.0,
     start: Annotated[float, typer.Option(help="When the recording begins, in ms.")] = 0.0,
-    transient: Annotated[
-        float, typer.Option(help="What the table leaves out of its beginning, in ms.")
-    ] = 0.0,
+    transient: Annotated[float, typer.Option(help="What the table leaves out of its beginning, in ms.")] = 0.0,
     sample: Annotated[float | None, typer.Option(help="Recording step in ms.", show_default="dt")] = None,
     solver: Solver = None,
     dt: Step = None,
@@ -249,9 +260,7 @@ def cells() -> None:
 def thermalize(
     circuits: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="CIRCUIT", help="TOML files, or names of circuits.", show_default=DEFAULT_CIRCUIT
-        ),
+        typer.Argument(metavar="CIRCUIT", help="TOML files, or names of circuits.", show_default=DEFAULT_CIRCUIT),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All sixteen cells of the paper.")] = False,
     solver: Solver = None,
@@ -265,13 +274,9 @@ def thermalize(
     Each runs alone for 5 s. Its state is kept for later runs, which start from it.
     """
     if every and circuits:
-        raise ValueError(
-            f"--all comes with {circuits[0]!r}; it means all cells of the paper. Drop one of the two."
-        )
+        raise ValueError(f"--all comes with {circuits[0]!r}; it means all cells of the paper. Drop one of the two.")
     chosen = [None] if every else circuits or [DEFAULT_CIRCUIT]
-    models = [
-        all_cells(precision) if name is None else load(find_circuit(name), precision) for name in chosen
-    ]
+    models = [all_cells(precision) if name is None else load(find_circuit(name), precision) for name in chosen]
     where = folder(store)
     for model in models:
         before = time.perf_counter()
@@ -361,7 +366,9 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of result
 @database.command("sample", epilog="Example: pyloric database sample 1000 --seed 1 --out circuits.csv")
 def database_sample(
     n: Annotated[int, typer.Argument(metavar="N", help="Number of circuits.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same circuits, fewer of them the first ones.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The same seed gives the same circuits, fewer of them the first ones.")
+    ] = 0,
     out: Annotated[Path | None, typer.Option(help="A CSV file.", show_default="show them")] = None,
 ) -> None:
     """Draw circuits of the database at random."""
@@ -369,7 +376,9 @@ def database_sample(
     from .files import written_whole
 
     if out is not None and (out.suffix.lower() not in TABLES or out.is_dir() or not out.parent.is_dir()):
-        raise ValueError(f"--out is '{out}'; it must be a CSV file in a folder that is there, such as circuits.csv. Change it.")
+        raise ValueError(
+            f"--out is '{out}'; it must be a CSV file in a folder that is there, such as circuits.csv. Change it."
+        )
     rows = sample(n, seed)
     if out is None:
         typer.echo(rows.to_string())
@@ -388,7 +397,9 @@ def database_run(
     every: Annotated[bool, typer.Option("--all", help="Run all 20,250,000.")] = False,
     duration: Annotated[float | None, typer.Option(help="Of each run, in ms.", show_default="13000")] = None,
     transient: Annotated[float | None, typer.Option(help="What is left out of it, in ms.", show_default="3000")] = None,
-    solver: Annotated[str | None, typer.Option(help="staggered or exponential_euler.", show_default="staggered")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="staggered or exponential_euler.", show_default="staggered")
+    ] = None,
     dt: Annotated[float | None, typer.Option(help="Time step in ms.", show_default="0.05")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or float64.", show_default="float32")] = None,
     progress: Progress = None,
@@ -508,19 +519,21 @@ def check_outputs(picture: Path | None, csv: Path | None, parquet: Path | None, 
     from .results import COMPRESSED
 
     if picture is not None and picture.suffix.lower() not in PICTURES:
-        raise ValueError(
-            f"--out is '{picture}'; it must end in .html or .png. To have no picture say --out none."
-        )
+        raise ValueError(f"--out is '{picture}'; it must end in .html or .png. To have no picture say --out none.")
     paths = [path for path in (picture, csv, parquet) if path is not None]
     targets = [can_be_written(path) for path in paths]
     for i, (path, target) in enumerate(zip(paths, targets, strict=True)):
         if target.exists() and target.samefile(source):
-            raise ValueError(f"'{path}' is the circuit that is to be simulated; it would be overwritten. Choose another name.")
+            raise ValueError(
+                f"'{path}' is the circuit that is to be simulated; it would be overwritten. Choose another name."
+            )
         if target in targets[:i] and target != Path(os.devnull):
             raise ValueError(f"'{path}' is named for two outputs; each needs a file of its own. Rename one.")
     for option, file in (("--csv", csv), ("--parquet", parquet)):
         if file is not None and file.suffix.lower() in (*OTHER_KINDS[option], *COMPRESSED):
-            raise ValueError(f"{option} is '{file}', whose name is that of another kind of file; others would misread it. Rename it.")
+            raise ValueError(
+                f"{option} is '{file}', whose name is that of another kind of file; others would misread it. Rename it."
+            )
     for kind in (picture.suffix.lower() if picture else "", ".parquet" if parquet else ""):
         module, extra = OPTIONAL.get(kind, ("sys", ""))
         if importlib.util.find_spec(module) is None:
@@ -812,15 +825,17 @@ def thinned(t: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def draw(result: SimResult, path: Path, title: str) -> None:
     """Write the picture of all potentials."""
-    traces = {
-        name: thinned(result.t / 1000, result.states.V[:, i]) for name, i in shown_cells(result).items()
-    }
+    traces = {name: thinned(result.t / 1000, result.states.V[:, i]) for name, i in shown_cells(result).items()}
     (draw_png if path.suffix.lower() == ".png" else draw_html)(traces, path, title, describing(result))
 
 
 def describing(result: SimResult) -> str:
     """How a result came about, for the description of a picture."""
-    return "" if result.run is None else ", ".join(f"{name} {value}" for name, value in result.run._asdict().items() if value is not None)
+    return (
+        ""
+        if result.run is None
+        else ", ".join(f"{name} {value}" for name, value in result.run._asdict().items() if value is not None)
+    )
 
 
 def draw_html(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str, about: str) -> None:
@@ -846,7 +861,9 @@ def draw_html(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, titl
     figure = renderer.get_plot(hv.Layout(panels).cols(1).opts(sizing_mode="stretch_width")).state
     script, division = components(figure)
     library = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
-    page = PAGE.format(title=html.escape(title), about=html.escape(about), library=library, division=division, script=script)
+    page = PAGE.format(
+        title=html.escape(title), about=html.escape(about), library=library, division=division, script=script
+    )
     with written_whole(path) as file:
         file.write(page.encode(errors="replace"))
 

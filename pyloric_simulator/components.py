@@ -117,6 +117,7 @@ from .scale import (
 # \frac{dx}{dt} = α\,(1 - x) - β\, x: \qquad x_∞ = \frac{α}{α + β}, \qquad τ_x = \frac{1}{α + β}.
 # $$ (eq-rates)
 
+
 # %%
 @dataclass(frozen=True)
 class RateTau:
@@ -258,6 +259,7 @@ Prinz2003 = library([c._replace(source=PRINZ) for c in CHANNELS], Calcium(CONSTA
 # does {cite:t}`Prinz2003` with $14.96/200$. That KCa has to be stronger than in the later model follows
 # from the shorter stay of calcium.
 
+
 # %%
 @dataclass(frozen=True)
 class Divided:
@@ -289,10 +291,7 @@ def faster(gate: Gate | None, factor: Any) -> Gate | None:
 
 LIU_H = Gate(B(70, 6), 272 + 1499 * B(42.2, -8.73))
 Liu1998 = library(
-    [
-        c._replace(source=LIU, m=LIU_H if c.name == "H" else faster(c.m, 2), h=faster(c.h, 2))
-        for c in CHANNELS
-    ],
+    [c._replace(source=LIU, m=LIU_H if c.name == "H" else faster(c.m, 2), h=faster(c.h, 2)) for c in CHANNELS],
     Calcium(0.94 / CONSTANTS.C, 20.0),
 )
 
@@ -302,6 +301,7 @@ Liu1998 = library(
 # The rates of {cite:t}`HodgkinHuxley1952` at 6.3 °C, with the potential inside relative to the outside, and
 # −65 mV at rest. (They wrote $V$ for the *negative* of the displacement from rest.) Densities are 120, 36
 # and 0.3 mS/cm². All rates grow threefold with 10 °C, conductances not at all. The rates have two forms, and that of a `Curve`.
+
 
 # %%
 @dataclass(frozen=True)
@@ -369,7 +369,10 @@ class Cell(Portable):
         self, channels: Sequence[Placed], *, area: float = CONSTANTS.A, capacitance: float = 1.0, calcium: Calcium | None = None,
         V: float = CONSTANTS.V_cold, temperature: float = REFERENCE,
     ) -> None:  # fmt: skip
-        self.area, capacitance = quantity("area", area, AREA, above=0), quantity("capacitance", capacitance, CAPACITANCE, above=0)
+        self.area, capacitance = (
+            quantity("area", area, AREA, above=0),
+            quantity("capacitance", capacitance, CAPACITANCE, above=0),
+        )
         self.calcium, self.temperature = check_pool(calcium), celsius("temperature", temperature)
         pool = calcium or Prinz2003.calcium
         self.constants = CONSTANTS._replace(
@@ -380,13 +383,19 @@ class Cell(Portable):
         checks.constants(self.constants)
         placed = checks.placed(channels, Placed, Channel)
         self.channels = tuple(p.channel for p in placed)
-        self.g = np.array([p.uS / (self.area * CM2_MS_TO_US) if p.density is None else p.density for p in placed], float)
+        self.g = np.array(
+            [p.uS / (self.area * CM2_MS_TO_US) if p.density is None else p.density for p in placed], float
+        )
         check_channels(self.channels, self.g, calcium is not None)
 
     def with_numbers(self, params: Params, population: int) -> Cell:
         """The cell with the numbers of a population of a network."""
         new, membrane = copy(self), params.circuit.membranes[params.circuit.populations[population].membrane]
-        new.channels, new.constants, new.g = membrane.channels, membrane.constants, params.g[population, : len(membrane.channels)]
+        new.channels, new.constants, new.g = (
+            membrane.channels,
+            membrane.constants,
+            params.g[population, : len(membrane.channels)],
+        )
         c, new.area, new.temperature = membrane.constants, membrane.constants.A, membrane.temperature
         new.calcium = Calcium(c.f, c.τ_Ca, c.Ca_rest, c.Ca_out, membrane.pump) if membrane.pool else None
         return new
@@ -411,7 +420,9 @@ class Cell(Portable):
         """The cell in a TOML file. Raises ValueError if there are several, and as `Network.from_toml`."""
         cells = Network.from_toml(path).made_of
         if len(cells) > 1:
-            raise ValueError(f"{path} has the cells {checks.listing(cells)}; it must have one. Read it with Network.from_toml.")
+            raise ValueError(
+                f"{path} has the cells {checks.listing(cells)}; it must have one. Read it with Network.from_toml."
+            )
         return next(iter(cells.values()))
 
 
@@ -504,8 +515,6 @@ class GapJunction(NamedTuple):
     uS: float | None = None  # µS, in place of g
 
 
-
-
 # %% [markdown]
 # ## The network as data
 #
@@ -573,7 +582,10 @@ class Network(Model):
     def about(self) -> dict[str, Any]:
         """What files say about the cells: their densities in mS/cm², and their temperature."""
         cells = self.made_of.items()
-        return {"cells": {label: repr(cell) for label, cell in cells}, "temperature (°C)": {label: cell.temperature for label, cell in cells}}
+        return {
+            "cells": {label: repr(cell) for label, cell in cells},
+            "temperature (°C)": {label: cell.temperature for label, cell in cells},
+        }
 
     def to_toml(self, path: Any, title: str = "A network") -> None:
         """Write the network as TOML, so that `from_toml` gives it back; an older file is replaced when the new one is complete.
@@ -621,10 +633,14 @@ def start_of(model: Model, state: Any = None, **scheme: Any) -> Any:
 # %%
 def membrane_of(cell: Cell) -> Membrane:
     """What a cell shares with others of its kind."""
-    return Membrane(cell.channels, cell.constants, cell.calcium is not None, cell.temperature, cell.calcium and cell.calcium.q10)
+    return Membrane(
+        cell.channels, cell.constants, cell.calcium is not None, cell.temperature, cell.calcium and cell.calcium.q10
+    )
 
 
-def params_of(cells: Mapping[str, Cell], connections: Sequence[Synapse | GapJunction], sizes: Mapping[str, int]) -> Params:
+def params_of(
+    cells: Mapping[str, Cell], connections: Sequence[Synapse | GapJunction], sizes: Mapping[str, int]
+) -> Params:
     """Circuit and numbers of a network."""
     order = {label: i for i, label in enumerate(cells)}
     slow = [s for s in connections if isinstance(s, Synapse) and not isinstance(s.kind, Kinetic)]
@@ -689,7 +705,9 @@ def whole(what: str, value: Any, *, least: int | None = None) -> int:
     """A number without a fraction."""
     x = checks.number(what, value, "whole numbers")
     if not x.is_integer() or (least is not None and x < least):
-        raise ValueError(f"{what} is {x:g}; it must be a whole number{'' if least is None else f', at least {least}'}. Round it.")
+        raise ValueError(
+            f"{what} is {x:g}; it must be a whole number{'' if least is None else f', at least {least}'}. Round it."
+        )
     return int(x)
 
 
@@ -721,7 +739,9 @@ def check_channel(channel: Channel) -> None:
     """Refuse a channel of which a part cannot be used or would be ignored, and warn of one in another unit."""
     what = f"the channel {named('a channel', channel.name)!r}"
     if channel.name in TAKEN:
-        raise ValueError(f"a channel has the name {channel.name!r}, which is that of a column of `currents`; it must be another. Rename it.")
+        raise ValueError(
+            f"a channel has the name {channel.name!r}, which is that of a column of `currents`; it must be another. Rename it."
+        )
     check_reversal(what, channel.E)
     for symbol, exponent in (("m", "p"), ("h", "q")):
         check_exponent(what, symbol, exponent, getattr(channel, symbol), getattr(channel, exponent))
@@ -731,7 +751,9 @@ def check_channel(channel: Channel) -> None:
     ion: Any = channel.ion
     if ion is not None and not (isinstance(ion, str) and ion == "Ca"):
         hint = " Did you mean 'Ca'?" if str(ion).lower().startswith("ca") else " Leave it out."
-        raise ValueError(f"ion of {what} is {ion!r}; it must be 'Ca', the only ion whose concentration changes, or None.{hint}")
+        raise ValueError(
+            f"ion of {what} is {ion!r}; it must be 'Ca', the only ion whose concentration changes, or None.{hint}"
+        )
     check_q10(what, channel.q10)
 
 
@@ -748,9 +770,13 @@ def check_exponent(what: str, symbol: str, exponent: str, gate: Any, value: Any)
     """A gate has a whole exponent of at least 1; without a gate there is none."""
     n, unused = whole(f"{exponent} of {what}", value, least=0), Channel._field_defaults[exponent]
     if gate is None and n != unused:
-        raise ValueError(f"{exponent} of {what} is {n}, and there is no gate {symbol}; both must be there. Give {symbol}, or leave {exponent} out.")
+        raise ValueError(
+            f"{exponent} of {what} is {n}, and there is no gate {symbol}; both must be there. Give {symbol}, or leave {exponent} out."
+        )
     if gate is not None and n == 0:
-        raise ValueError(f"{exponent} of {what} is 0, so that its gate {symbol} does nothing; it must be at least 1. Say {exponent}=1.")
+        raise ValueError(
+            f"{exponent} of {what} is 0, so that its gate {symbol} does nothing; it must be at least 1. Say {exponent}=1."
+        )
 
 
 def check_parts(what: str, gate: Any) -> None:
@@ -765,7 +791,9 @@ def check_parts(what: str, gate: Any) -> None:
 def check_reversal(what: str, E: Any) -> None:
     """A reversal potential in mV, or the concentrations from which it follows."""
     if E is None or isinstance(E, str):
-        raise TypeError(f"E of {what} is {E!r}; it must be a number in mV, Nernst() or GHK(). Nernst() is that of the cell's calcium.")
+        raise TypeError(
+            f"E of {what} is {E!r}; it must be a number in mV, Nernst() or GHK(). Nernst() is that of the cell's calcium."
+        )
     if not isinstance(E, (Nernst, GHK)):
         quantity(f"E of {what}", E, REVERSAL)
         return
@@ -777,7 +805,9 @@ def check_reversal(what: str, E: Any) -> None:
         if x is not None:
             quantity(f"{side} of {kind}", x, scale if abs(z) == 2 else ION, above=0)
         elif z != 2:
-            raise ValueError(f"{side} of {kind} is None, which is calcium, and z is {z}; both concentrations must be given, in µM. Add {side}=.")
+            raise ValueError(
+                f"{side} of {kind} is None, which is calcium, and z is {z}; both concentrations must be given, in µM. Add {side}=."
+            )
 
 
 def check_q10(what: str, q10: Any) -> None:
@@ -795,8 +825,12 @@ def check_pool(calcium: Any) -> Calcium | None:
         return None
     checks.of_type("calcium", calcium, Calcium, "a pool, such as Prinz2003.calcium or Calcium(f=14.96, τ=200)")
     checks.at_least("f of calcium", calcium.f, 0, "µM/nA")
-    if (rest := checks.positive("rest of calcium", calcium.rest, "µM")) >= (out := checks.positive("outside of calcium", calcium.outside, "µM")):
-        raise ValueError(f"rest of calcium is {rest:g} µM and outside {out:g}; there must be more outside. Exchange them.")
+    if (rest := checks.positive("rest of calcium", calcium.rest, "µM")) >= (
+        out := checks.positive("outside of calcium", calcium.outside, "µM")
+    ):
+        raise ValueError(
+            f"rest of calcium is {rest:g} µM and outside {out:g}; there must be more outside. Exchange them."
+        )
     quantity("τ of calcium", calcium.τ, POOL_TIME, above=0)
     quantity("rest of calcium", calcium.rest, CALCIUM_AT_REST, above=0)
     quantity("outside of calcium", calcium.outside, CALCIUM_OUTSIDE, above=0)
@@ -809,7 +843,11 @@ def check_densities(channels: Sequence[Channel], g: Sequence[float] | np.ndarray
     """Warn of densities that look like another unit, of channels for which no published ones are known."""
     for channel, x in zip(channels, g, strict=True):
         scale = PERMEABILITY if isinstance(channel.E, GHK) else DENSITY
-        if x and channel.name not in USUAL.get(channel.source, {}) and (doubt := suspicion(f"the density of {channel.name}", float(x), scale)):
+        if (
+            x
+            and channel.name not in USUAL.get(channel.source, {})
+            and (doubt := suspicion(f"the density of {channel.name}", float(x), scale))
+        ):
             checks.warn(doubt)
 
 
@@ -834,7 +872,9 @@ def check_kind(kind: Any) -> None:
 def check_rate(what: str, rate: Any) -> None:
     """Refuse a ds/dt that is no function of s, V_pre and V_post, or not finite."""
     with precision("float64"), jax.ensure_compile_time_eval():
-        s, V_pre, V_post = (jnp.asarray(x.ravel()) for x in np.meshgrid((0.0, 0.5, 1.0), *2 * (np.arange(-100.0, 61.0, 10),)))
+        s, V_pre, V_post = (
+            jnp.asarray(x.ravel()) for x in np.meshgrid((0.0, 0.5, 1.0), *2 * (np.arange(-100.0, 61.0, 10),))
+        )
         checks.gate_function(what, rate, partial(jax.eval_shape, rate, s, V_pre, V_post), s.shape)
         found = np.broadcast_to(np.asarray(rate(s, V_pre, V_post), float), s.shape)
     if (bad := ~np.isfinite(found)).any():

@@ -77,7 +77,9 @@ from .schedule import Grid
 
 
 # %%
-def current_clamp(model: Any, t: Any, I_ext: Any, *, state: Any = None, dt: float | None = None, t0: float = 0.0) -> SimResult:
+def current_clamp(
+    model: Any, t: Any, I_ext: Any, *, state: Any = None, dt: float | None = None, t0: float = 0.0
+) -> SimResult:
     """Inject currents (nA) and record at the times t (ms).
 
     I_ext: a protocol for all cells, a mapping label -> protocol, or as in a call of a model. state: start. Raises ValueError or
@@ -104,7 +106,9 @@ SAMPLING = 0.1  # ms, at which spikes are looked for
 
 
 @partial(jax.jit, static_argnames=("cell", "grid", "dt", "in_turn"))
-def potentials(params: Params, start: State, I: Array, *, cell: int, grid: Grid, dt: float, in_turn: bool = False) -> Array:
+def potentials(
+    params: Params, start: State, I: Array, *, cell: int, grid: Grid, dt: float, in_turn: bool = False
+) -> Array:
     """Potential of a cell (current, time) at constant currents I (current, cell) nA, each from the start, or in turn."""
 
     def run(y: State, I: Array) -> tuple[State, Array]:
@@ -146,7 +150,9 @@ def fi_curve(
     checks.recording(milliseconds("duration", duration), transient)
     levels = checks.levels("currents", currents, "nA")
     checks.of_type("staircase", staircase, bool, "True or False")
-    allocated(f"a curve of {len(levels):,} currents for {duration:g} ms", len(levels) * duration / SAMPLING * (1 + staircase))
+    allocated(
+        f"a curve of {len(levels):,} currents for {duration:g} ms", len(levels) * duration / SAMPLING * (1 + staircase)
+    )
     s = set_up_for_spikes(model, duration, state, dt)
     number = cell_number(s.model, cell)
     plausible_levels("the largest current", levels, s, number)
@@ -217,7 +223,13 @@ def resolved(tolerance: float, largest: float, dtype: str) -> None:
 
 
 def input_resistance(
-    model: Any, *, cell: Any = None, I: float = -0.01, duration: float = 2000.0, state: Any = None, dt: float | None = None
+    model: Any,
+    *,
+    cell: Any = None,
+    I: float = -0.01,
+    duration: float = 2000.0,
+    state: Any = None,
+    dt: float | None = None,
 ) -> float:
     """Input resistance (MΩ) of a cell at rest, from a step of I (nA) that lasts `duration` (ms), after as long a rest.
 

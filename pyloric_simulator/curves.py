@@ -250,7 +250,9 @@ LONGEST_STEP = 0.05  # log units, where no direction is steep
 class MinimallyDisruptiveCurve(NamedTuple):
     """A curve in the space of parameters along which a loss stays low."""
 
-    table: pd.DataFrame  # index position (log units, negative in the opposite sense); parameters in their own units, "loss"
+    table: (
+        pd.DataFrame
+    )  # index position (log units, negative in the opposite sense); parameters in their own units, "loss"
     momentum: float  # H, which the loss stays below
     step: float  # log units
 
@@ -298,9 +300,14 @@ def minimally_disruptive_curve(
     checks.function("loss", loss, "lambda g: (g['a'] - 1) ** 2")
     both = checks.truth("both", both)
     names, θ0 = logarithms(start)
-    length, H = checks.positive("length", length, "log units"), checks.positive("momentum", momentum, "units of the loss")
+    length, H = (
+        checks.positive("length", length, "log units"),
+        checks.positive("momentum", momentum, "units of the loss"),
+    )
     if step is not None and (step := checks.positive("step", step, "log units")) > length:
-        raise ValueError(f"step is {step:g} log units and length {length:g}; a step must not be longer than the curve. Take a shorter one.")
+        raise ValueError(
+            f"step is {step:g} log units and length {length:g}; a step must not be longer than the curve. Take a shorter one."
+        )
     with precision():
         C = in_logs(loss, names)
         checks.scalar_loss(lambda: jax.eval_shape(C, jax.ShapeDtypeStruct(θ0.shape, θ0.dtype)))
@@ -338,9 +345,13 @@ def logarithms(start: Any) -> tuple[tuple[str, ...], np.ndarray]:
     """Names and logarithms of positive values."""
     start = start.to_dict() if isinstance(start, pd.Series) and start.index.is_unique else start
     if not isinstance(start, Mapping) or not start:
-        raise TypeError(f"start is {start!r}; it must be a mapping from one or more names to values. Write {{'g': 1.0}}.")
+        raise TypeError(
+            f"start is {start!r}; it must be a mapping from one or more names to values. Write {{'g': 1.0}}."
+        )
     if "loss" in start:
-        raise ValueError("a parameter is called 'loss'; that is the column of the loss. Give the parameter another name.")
+        raise ValueError(
+            "a parameter is called 'loss'; that is the column of the loss. Give the parameter another name."
+        )
     checks.texts("a name in start", start)
     for name, value in start.items():
         x = checks.numbers(f"the start of {name!r}", value, "be one positive number")
@@ -364,7 +375,9 @@ def finite(values: np.ndarray, slopes: np.ndarray) -> None:
 def minimum(around: Surroundings, H: float, names: tuple[str, ...]) -> None:
     """The start is a minimum, and below the bound."""
     if around.C >= H:
-        raise ValueError(f"the loss is {around.C:g} at the start and momentum {H:g}; it must start below. Raise momentum.")
+        raise ValueError(
+            f"the loss is {around.C:g} at the start and momentum {H:g}; it must start below. Raise momentum."
+        )
     slope = float(np.linalg.norm(around.slope))
     if slope > STEEPEST_START * H:
         raise ValueError(
@@ -387,10 +400,14 @@ def unit_vector(direction: Any, names: tuple[str, ...], around: Surroundings) ->
                 )
         direction = [direction.get(name, 0.0) for name in names]
     if isinstance(direction, str):
-        raise TypeError(f"direction is {direction!r}; it must be a mapping, numbers, or a whole number. Take 0, the flattest.")
+        raise TypeError(
+            f"direction is {direction!r}; it must be a mapping, numbers, or a whole number. Take 0, the flattest."
+        )
     v = checks.numbers("direction", direction, "be a mapping, numbers, or a whole number").astype(float)
     if v.shape != (len(names),):
-        raise ValueError(f"direction has shape {v.shape}; it must be ({len(names)},), a number for each parameter. Or name them.")
+        raise ValueError(
+            f"direction has shape {v.shape}; it must be ({len(names)},), a number for each parameter. Or name them."
+        )
     if not np.isfinite(v).all() or not v.any():
         raise ValueError(f"direction is {v}; it must be finite and not 0 everywhere. Change one component at least.")
     return v / np.linalg.norm(v)
@@ -456,7 +473,9 @@ def smoothed(f: Loss, width: float) -> Callable[[Mapping[str, Any]], Array]:
     """
     w = checks.positive("width", width, "log units")
     if w > WIDEST:
-        checks.warn(f"width is {w:g} log units, a factor of {math.exp(w):.3g} to both sides. If that is in per cent, divide it by 100.")
+        checks.warn(
+            f"width is {w:g} log units, a factor of {math.exp(w):.3g} to both sides. If that is in per cent, divide it by 100."
+        )
     checks.function("f", f, "lambda g: jnp.log(g['a'])")
 
     def mean(values: Mapping[str, Any]) -> Array:

@@ -81,12 +81,8 @@ SYNAPSES = tuple(f"{pre}-{post}" for pre, post in PAIRS)
 STRENGTHS = (0.0, 3.0, 10.0, 30.0, 100.0)  # nS
 ONTO_PY = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)  # nS
 AXES = tuple(
-    Axis(pop, tuple(name for name in neuron_models.index if name.rsplit(" ", 1)[0] == pop))
-    for pop in POPULATIONS
-) + tuple(
-    Axis(name, ONTO_PY if post == "PY" else STRENGTHS)
-    for name, (_, post) in zip(SYNAPSES, PAIRS, strict=True)
-)
+    Axis(pop, tuple(name for name in neuron_models.index if name.rsplit(" ", 1)[0] == pop)) for pop in POPULATIONS
+) + tuple(Axis(name, ONTO_PY if post == "PY" else STRENGTHS) for name, (_, post) in zip(SYNAPSES, PAIRS, strict=True))
 SIZES = tuple(len(axis.values) for axis in AXES)
 TOTAL = int(np.prod(SIZES))
 MODEL = Prinz2004(
@@ -110,7 +106,15 @@ UNITS = dict.fromkeys(MEMBRANE, "mS/cm²") | dict.fromkeys(SYNAPSES, "nS")
 # that would be usual in another unit are warned of.
 
 # %%
-RESULTS = (*FEATURES, "period_cv", "cycles_in_order", "pyloric_like", "pyloric", "failed", *(f"why_{x}" for x in FEATURES))  # of a run
+RESULTS = (
+    *FEATURES,
+    "period_cv",
+    "cycles_in_order",
+    "pyloric_like",
+    "pyloric",
+    "failed",
+    *(f"why_{x}" for x in FEATURES),
+)  # of a run
 STRONGEST = SYNAPSE._replace(
     what="the strongest synapses of circuits", least=0.15, others={"µS": 1e3, "mS": 1e6, "pS": 1e-3}
 )  # 100 nS, the strongest of the database, are 0.1 µS
@@ -127,7 +131,9 @@ def numbers_of(indices: Any) -> np.ndarray:
             "circuit. Convert them."
         )
     if np.ma.is_masked(indices):
-        raise ValueError(f"{np.ma.count_masked(indices)} numbers of circuits are masked; all must be there. Leave these out: numbers.compressed().")
+        raise ValueError(
+            f"{np.ma.count_masked(indices)} numbers of circuits are masked; all must be there. Leave these out: numbers.compressed()."
+        )
     bad = i[(i < 0) | (i >= TOTAL)]
     if bad.size:
         raise ValueError(f"{bad[0]} is not the number of a circuit; they go from 0 to {TOTAL - 1:,}. Leave it out.")
@@ -148,7 +154,11 @@ def checked_table(circuits: pd.DataFrame) -> pd.DataFrame:
         )
     for pop in by_name:
         known_cells(pop, circuits[pop].unique())
-    numbers = {name: checks.conductances(f"the column {name!r}", circuits[name].to_numpy(), UNITS[name]) for name in wanted if name in UNITS}
+    numbers = {
+        name: checks.conductances(f"the column {name!r}", circuits[name].to_numpy(), UNITS[name])
+        for name in wanted
+        if name in UNITS
+    }
     circuits = circuits[wanted].assign(**numbers)
     doubt_units(circuits)
     return circuits
@@ -156,7 +166,11 @@ def checked_table(circuits: pd.DataFrame) -> pd.DataFrame:
 
 def short(value: Any) -> str:
     """A value for a message."""
-    return reprlib.repr(value) if isinstance(value, (str, bytes, int, float, list, tuple, dict, set)) else " ".join(f"{value!r:.80}".split())
+    return (
+        reprlib.repr(value)
+        if isinstance(value, (str, bytes, int, float, list, tuple, dict, set))
+        else " ".join(f"{value!r:.80}".split())
+    )
 
 
 def known_columns(what: str, names: Iterable[Any], known: Sequence[str]) -> None:
@@ -169,7 +183,9 @@ def known_columns(what: str, names: Iterable[Any], known: Sequence[str]) -> None
                 f"{checks.listing((*POPULATIONS, *SYNAPSES))}, and conductances such as 'LP Na'. Rename it, or drop it."
             )
         if names.count(name) > 1:
-            raise ValueError(f"{what} has {names.count(name)} columns {name!r}; each must be there once. Drop the others.")
+            raise ValueError(
+                f"{what} has {names.count(name)} columns {name!r}; each must be there once. Drop the others."
+            )
 
 
 def known_cells(population: str, names: Iterable[Any]) -> None:
@@ -193,7 +209,9 @@ def doubt_units(rows: pd.DataFrame) -> None:
     """Warn of synapses, or of densities, all of which would be usual in another unit."""
     largest = {name: float(rows[name].max()) for name in UNITS if name in rows}
     synapse = max((x for name, x in largest.items() if name in SYNAPSES), default=0.0)
-    densities = {name: x / neuron_models[name.rsplit(" ", 1)[1]].max() for name, x in largest.items() if name in MEMBRANE}
+    densities = {
+        name: x / neuron_models[name.rsplit(" ", 1)[1]].max() for name, x in largest.items() if name in MEMBRANE
+    }
     doubts = [suspicion("the strongest synapse", synapse, STRONGEST)] if synapse else []
     if any(densities.values()):
         name = max(densities, key=lambda name: densities[name])
@@ -226,11 +244,15 @@ def circuit(index: int, **kwargs: Any) -> Prinz2004:
 def index_of(what: Any) -> int:
     """The number of a circuit: a `Prinz2004`, or a row of a table (any mapping). Raises ValueError if it is none of the database, TypeError for others."""
     if not isinstance(what, (Prinz2004, Mapping, pd.Series)):
-        raise TypeError(f"{short(what)} is no circuit; it must be a Prinz2004 or the row of a table. Take rows.loc[number], for example.")
+        raise TypeError(
+            f"{short(what)} is no circuit; it must be a Prinz2004 or the row of a table. Take rows.loc[number], for example."
+        )
     row = row_of(what) if isinstance(what, Prinz2004) else dict(what)
     for axis in AXES:
         if axis.name not in row:
-            raise ValueError(f"the row lacks {axis.name!r}; it has {checks.listing(row)}.{checks.closest(axis.name, map(str, row))} Add it.")
+            raise ValueError(
+                f"the row lacks {axis.name!r}; it has {checks.listing(row)}.{checks.closest(axis.name, map(str, row))} Add it."
+            )
         if row[axis.name] not in axis.values or isinstance(row[axis.name], (bool, np.bool_)):
             raise ValueError(
                 f"{axis.name} is {row.get(axis.name)!r}; circuits of the database have {checks.listing(axis.values)}. "
@@ -288,7 +310,11 @@ def grid(values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """
     axes = {name: axis_of(name, x) for name, x in mapping_of("values", values).items()}
     sizes = tuple(map(len, axes.values()))
-    checks.memory(f"a grid of {math.prod(sizes):,} circuits", math.prod(sizes) * 8 * (len(axes) + len(SYNAPSES)), "Take fewer values.")
+    checks.memory(
+        f"a grid of {math.prod(sizes):,} circuits",
+        math.prod(sizes) * 8 * (len(axes) + len(SYNAPSES)),
+        "Take fewer values.",
+    )
     places = np.unravel_index(np.arange(math.prod(sizes)), sizes)
     rows = pd.DataFrame({name: x[i] for (name, x), i in zip(axes.items(), places, strict=True)})
     rows = rows.assign(**{name: 0.0 for name in SYNAPSES if name not in rows})
@@ -299,7 +325,9 @@ def grid(values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
 def mapping_of(what: str, values: Any) -> Mapping[str, Any]:
     """A mapping with one entry at least, whose names are columns of circuits."""
     if not isinstance(values, Mapping) or not values:
-        raise TypeError(f"{what} is {short(values)}; it must be a mapping from columns to lists of values. Write {{'AB-LP': [0, 10]}}, for example.")
+        raise TypeError(
+            f"{what} is {short(values)}; it must be a mapping from columns to lists of values. Write {{'AB-LP': [0, 10]}}, for example."
+        )
     known_columns(what, values, COLUMNS)
     return values
 
@@ -308,14 +336,18 @@ def axis_of(name: str, values: Any) -> np.ndarray:
     """The values of one column of a grid, each once."""
     if isinstance(values, (str, Mapping, set)) or np.ndim(values) != 1 or not len(values):
         example = "LP 1" if name in POPULATIONS else 10.0
-        raise TypeError(f"{name!r} has the values {short(values)}; they must be a list of one at least. Write {{{name!r}: [{example!r}]}}, for example.")
+        raise TypeError(
+            f"{name!r} has the values {short(values)}; they must be a list of one at least. Write {{{name!r}: [{example!r}]}}, for example."
+        )
     if name in POPULATIONS:
         known_cells(name, values)
         x = np.array(list(values), object)
     else:
         x = checks.conductances(f"{name!r}", values, UNITS[name])
     if (doubled := pd.Series(x).duplicated()).any():
-        raise ValueError(f"{name!r} has the value {x[doubled][0]!s} twice; a grid has each circuit once. Remove the second.")
+        raise ValueError(
+            f"{name!r} has the value {x[doubled][0]!s} twice; a grid has each circuit once. Remove the second."
+        )
     return x
 
 
@@ -395,7 +427,9 @@ def measure_rows(rows: pd.DataFrame, options: Options, cells: State, device: Any
         return Measures(*(np.asarray(x)[:n] for x in found))
 
 
-def run_batch(rows: pd.DataFrame, options: Options, cells: State, device: Any = None, tell: Tell = silent) -> pd.DataFrame:
+def run_batch(
+    rows: pd.DataFrame, options: Options, cells: State, device: Any = None, tell: Tell = silent
+) -> pd.DataFrame:
     """The table of one batch: parameters, features, classes, and why not."""
     found = measure_rows(rows, options, cells, device, tell)
     like, pyloric = verdict(found.values, found.cv)
@@ -426,7 +460,9 @@ def lanes_for(n: int, plan: Plan) -> int:
     return min(share, max(MOST_BYTES // bytes_of(feasible(plan), 1) // MULTIPLE, 1) * MULTIPLE)
 
 
-def options_for(n: int, duration: Any, transient: Any, solver: Any, dt: Any, dtype: Any, batch_size: Any = None) -> Options:
+def options_for(
+    n: int, duration: Any, transient: Any, solver: Any, dt: Any, dtype: Any, batch_size: Any = None
+) -> Options:
     """How n circuits are run, of the arguments of `run`. Raises ValueError or TypeError before anything is compiled."""
     checks.choice("solver", solver, SCHEMES)
     dt = checks.scheme(solver, dt, SCHEMES)
@@ -464,7 +500,11 @@ class Circuits(Work):
 
     def rows(self, first: int, last: int) -> pd.DataFrame:
         """Some of the circuits, as a table."""
-        return self.circuits.iloc[first:last] if isinstance(self.circuits, pd.DataFrame) else table(self.circuits[first:last])
+        return (
+            self.circuits.iloc[first:last]
+            if isinstance(self.circuits, pd.DataFrame)
+            else table(self.circuits[first:last])
+        )
 
     def prepared(self) -> batches.Compute:
         """`run_batch` from thermalized cells."""
@@ -530,7 +570,9 @@ def run(
     return batches.run(work, path, batch_size=work.options.batch, engine=engine, progress=progress)
 
 
-def fill(circuits: Any, path: str | os.PathLike[str], *, engine: Any = "local", progress: bool = True, **asked: Any) -> None:
+def fill(
+    circuits: Any, path: str | os.PathLike[str], *, engine: Any = "local", progress: bool = True, **asked: Any
+) -> None:
     """`run` into a folder, for runs whose table would not fit into memory; arguments as there."""
     work = planned(circuits, **asked)
     batches.fill(work, path, batch_size=work.options.batch, engine=engine, progress=progress)
@@ -615,7 +657,9 @@ def summary(data: Any, max_cv: float = MAX_PERIOD_CV, order: float | str = MEAN)
     like, pyloric = verdict(values[:, :-1], values[:, -1], max_cv, order, ordered)
     counts = {"pyloric_like": int(like.sum()), "pyloric": int(pyloric.sum())}
     lines = [(k, n, k / n, *interval(k, n)) for k in counts.values()]
-    found = Summary(pd.DataFrame(lines, list(counts), ["count", "of", "fraction", "low", "high"]), shares_among(rows, pyloric))
+    found = Summary(
+        pd.DataFrame(lines, list(counts), ["count", "of", "fraction", "low", "high"]), shares_among(rows, pyloric)
+    )
     for table in found:
         table.attrs |= {"circuits": of, "done": n}
     return found

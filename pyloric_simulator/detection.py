@@ -24,7 +24,9 @@ class Detection(NamedTuple):
     """What counts as a spike and as a burst: `Detection(threshold=-45)` for spikes that peak at −37 mV."""
 
     threshold: float = SPIKE_THRESHOLD  # mV, a spike is higher
-    prominence: float | None = None  # mV, by which it stands out on both sides; None: `PROMINENCE`, or more where there is noise
+    prominence: float | None = (
+        None  # mV, by which it stands out on both sides; None: `PROMINENCE`, or more where there is noise
+    )
     refractory: float = REFRACTORY  # ms, between spikes of a cell at least
     kind: str = "maxima"  # whether its time is that of the top, or "crossings": of the way up through the threshold
     gap: float = GAP  # ms, a longer silence separates bursts
@@ -40,7 +42,9 @@ WAIT = Scale("refractory times", "ms", 0.05, 100.0, {"s": 1e3, "µs": 1e-3})
 def checked(d: Any) -> Detection:
     """The same, after a look at every number; warns of those that look as if they were in another unit."""
     if not isinstance(d, Detection):
-        raise TypeError(f"detection is {d!r}; it must be a Detection, such as Detection(threshold=-45, gap=100). Write it so.")
+        raise TypeError(
+            f"detection is {d!r}; it must be a Detection, such as Detection(threshold=-45, gap=100). Write it so."
+        )
     checks.choice("kind", d.kind, KINDS)
     found = Detection(
         number("threshold", d.threshold, "mV", VOLTS, -math.inf),
@@ -171,7 +175,9 @@ def ascents(t: np.ndarray, V: np.ndarray, i: np.ndarray, threshold: float) -> tu
     return own, t[k] + (threshold - V[k]) / (V[k + 1] - V[k]) * (t[k + 1] - t[k])
 
 
-def highest(time: np.ndarray, height: np.ndarray, valley: np.ndarray, prominence: float, refractory: float) -> list[int]:
+def highest(
+    time: np.ndarray, height: np.ndarray, valley: np.ndarray, prominence: float, refractory: float
+) -> list[int]:
     """The highest maximum of each cluster: maxima closer than the refractory time, or with no valley of that prominence between.
 
     time, height of maxima and the lowest potential before each, since the one before: (maximum,).
@@ -203,7 +209,9 @@ class Sides(NamedTuple):
 def sides(t: np.ndarray, V: np.ndarray, i: np.ndarray) -> Sides:
     """The two sides of V (time,) at samples i (top,)."""
     first, last = np.searchsorted(t, t[i] - SIDE), np.searchsorted(t, t[i] + SIDE, side="right")
-    lows = np.minimum.reduceat(np.append(V, math.inf), np.stack([first, i + 1, i, last], 1).ravel())  # from each to the next
+    lows = np.minimum.reduceat(
+        np.append(V, math.inf), np.stack([first, i + 1, i, last], 1).ravel()
+    )  # from each to the next
     left, right = lows[::4], lows[2::4]
     return Sides(V[i] - left, V[i] - right, first == 0, last == len(t))
 

@@ -169,7 +169,9 @@ def with_additions(model: Model, population: int, channels: Sequence[Placed], sy
     params = with_cells(model.params, population, channels, any(s.pre == RECORDING for s in synapses))
     params = with_synapses(params, synapses, {(row, kind): name for name, row, kind in model.ends})
     added = [f"{p.channel.name} in {model.labels[population]}, {p.density} mS/cm² or {p.uS} µS" for p in channels]
-    return Extended(model, params, added + [f"{s.kind.name} from {s.pre} to {s.post}, {strength(s):g} nS" for s in synapses])
+    return Extended(
+        model, params, added + [f"{s.kind.name} from {s.pre} to {s.post}, {strength(s):g} nS" for s in synapses]
+    )
 
 
 # %% [markdown]
@@ -209,7 +211,9 @@ def started(model: Model, new: Extended, state: Any, V: Array) -> Any:
         return start_of(new, state)
     y = start_of(model, state)
     settled = steady(new.circuit, jnp.append(y.V, V), jnp.append(y.Ca, new.cold.Ca[len(y.Ca) :]))
-    return type(settled)(**{name: np.where(missing[name], x, padded(y, name, x)) for name, x in settled._asdict().items()})
+    return type(settled)(
+        **{name: np.where(missing[name], x, padded(y, name, x)) for name, x in settled._asdict().items()}
+    )
 
 
 # %% [markdown]
@@ -223,7 +227,9 @@ def driven_conductance(model: Model, cell: int, placed: Placed, V: Array, s: Set
     membrane = membrane_of(model, cell)
     params = with_one_channel(model, cell, placed.channel)
     start = steady(params.circuit, V[:1], jnp.full(1, membrane.constants.Ca_rest))
-    y = compiled_driven(params, start, Drive(0.0, V=V[:, None]), None, grid=Grid(0, 1, len(s.steps) - 1), clamped=(0,), dt=s.dt)
+    y = compiled_driven(
+        params, start, Drive(0.0, V=V[:, None]), None, grid=Grid(0, 1, len(s.steps) - 1), clamped=(0,), dt=s.dt
+    )
     G = open_share(params, y) * (density_of(placed, membrane) * membrane.constants.A * CM2_MS_TO_US)
     return G, G * E
 
@@ -258,7 +264,9 @@ def dynamic_clamp(
         return run(s, Drive(I, G, V[:, None] if clamped else None), clamped)
 
 
-def check_additions(model: Model, cell: int, channels: Sequence[Placed], synapses: Sequence[Synapse], driven: bool) -> None:
+def check_additions(
+    model: Model, cell: int, channels: Sequence[Placed], synapses: Sequence[Synapse], driven: bool
+) -> None:
     """Refuse additions that a cell or a network would refuse, and warn of their units as these do."""
     membrane = membrane_of(model, cell)
     checks.channel_list([*membrane.channels, *(p.channel for p in channels)])

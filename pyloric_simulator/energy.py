@@ -155,7 +155,10 @@ def power(result: Any) -> pd.DataFrame:
 IONS_PER_PC = 1e-12 / 1.602176634e-19  # elementary charges in 1 pC = 1 nA ms
 NA_PER_ATP = 3.0
 USUAL_E_NA, USUAL_E_K = 50.0, -80.0  # mV, of the cells of the first chapters, for a cell without such channels
-SODIUM, POTASSIUM = (20.0, 90.0), -60.0  # mV; gated channels that reverse between the first pass sodium, below the second potassium
+SODIUM, POTASSIUM = (
+    (20.0, 90.0),
+    -60.0,
+)  # mV; gated channels that reverse between the first pass sodium, below the second potassium
 
 
 def fixed_reversal(channel: Channel, c: Constants) -> float | None:
@@ -239,14 +242,25 @@ def energy(result: Any, *, E_Na: float | None = None, E_K: float | None = None) 
         n, b = len(trains), len(bursts(trains))
         per = lambda x, n: x * seconds / n if n else np.nan  # noqa: E731
         P, a = float(heat[cell]), float(molecules[cell])
-        rows.append({"power": P, "per spike": per(P, n), "per burst": per(P, b), "ATP": a, "ATP per spike": per(a, n), "ATP per burst": per(a, b)})
+        rows.append(
+            {
+                "power": P,
+                "per spike": per(P, n),
+                "per burst": per(P, b),
+                "ATP": a,
+                "ATP per spike": per(a, n),
+                "ATP per burst": per(a, b),
+            }
+        )
     return pd.DataFrame(rows, heat.index)
 
 
 def sampled_often_enough(t: np.ndarray) -> None:
     """Times (ms) over which spikes and what they cost can be summed up."""
     if len(t) < 2:
-        raise ValueError(f"the result has {len(t)} time; energy is spent between two. Record longer, np.arange(0, 1000, 0.1) for example.")
+        raise ValueError(
+            f"the result has {len(t)} time; energy is spent between two. Record longer, np.arange(0, 1000, 0.1) for example."
+        )
     if said := suspicion("the time between two samples", float(np.median(np.diff(t))), SAMPLING):
         checks.warn(f"{said} Spikes and what they cost get lost between samples; record every 0.1 ms.")
 

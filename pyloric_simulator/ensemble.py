@@ -208,7 +208,11 @@ def current_of_lanes(spec: Spec, out: Outside, dtype: Any) -> Callable[[Any], An
         x = base[:, None] if base.ndim else base
         x = x if out.factor is None else x * out.factor
         x = x if out.more is None else x + out.more
-        return x + spec.noise.σ / np.sqrt(spec.dt) * normal(out.keys, k).astype(dtype) if isinstance(spec.noise, White) else x
+        return (
+            x + spec.noise.σ / np.sqrt(spec.dt) * normal(out.keys, k).astype(dtype)
+            if isinstance(spec.noise, White)
+            else x
+        )
 
     return I
 
@@ -334,7 +338,9 @@ def alone(spec: Spec, b: Batch, run: Run, blocks: Any) -> Run:
     circuit, p = model_in_lanes(spec, b)
     apart = p._replace(w=tuple(0 * g for g in p.w), gap=None, gz=p.gz if p.gz == () else 0 * p.gz)
     f = flows(circuit, apart, lambda _: None, spec.dt, LANES)
-    return advance_flows(lambda _: f, run, jnp.int32(0), blocks, solver=spec.solver, dt=spec.dt, n=spec.n, ticks=spec.ticks)
+    return advance_flows(
+        lambda _: f, run, jnp.int32(0), blocks, solver=spec.solver, dt=spec.dt, n=spec.n, ticks=spec.ticks
+    )
 
 
 def ready(spec: Spec, b: Batch, y: Working) -> Any:
@@ -353,7 +359,10 @@ def onward(spec: Spec, b: Batch, run: Run, k: Any, blocks: Any) -> Run:
 def moved(f: Flows, by: Any) -> Flows:
     """Flows whose steps are counted from step `by` on."""
     return Flows(
-        lambda y, k, h: f.charge(y, k + by, h), lambda y, k: f.relax(y, k + by), lambda y, k: f.close(y, k + by), lambda y, k: f.euler(y, k + by)
+        lambda y, k, h: f.charge(y, k + by, h),
+        lambda y, k: f.relax(y, k + by),
+        lambda y, k: f.close(y, k + by),
+        lambda y, k: f.euler(y, k + by),
     )
 
 
@@ -436,7 +445,9 @@ def result_columns(keep: Any, model: Any, spec: Spec, found: Any, n: int) -> dic
         return {f"V {name}": list(np.asarray(found)[:n, :, i]) for i, name in enumerate(names.values())}
     finite, trains = np.isfinite(np.asarray(found.y.V)).all(0)[:n], trains_of(spec, found)[:n]
     if keep == "spikes":
-        return {f"spikes {name}": [x[i] for x in trains] for i, name in enumerate(names.values())} | {"finite": list(finite)}
+        return {f"spikes {name}": [x[i] for x in trains] for i, name in enumerate(names.values())} | {
+            "finite": list(finite)
+        }
     window = (spec.before * spec.n * spec.dt, spec.duration)
     rows = [rhythm_of(dict(zip(names, x, strict=True)), names, window, keep, model) for x in trains]
     return {name: [row[name] for row in rows] for name in rows[0]} | {"finite": list(finite)}
@@ -447,7 +458,9 @@ def of_lanes(x: np.ndarray) -> list[Any]:
     return list(x) if x.ndim == 1 else [np.ravel(row) for row in x]
 
 
-def rhythm_of(trains: Mapping[Any, np.ndarray], names: Mapping[Any, str], window: tuple[float, float], keep: str, model: Any) -> dict[str, Any]:
+def rhythm_of(
+    trains: Mapping[Any, np.ndarray], names: Mapping[Any, str], window: tuple[float, float], keep: str, model: Any
+) -> dict[str, Any]:
     """What one model does, by name; NaN of what is not defined, and of all where spikes were lost."""
     if lost := any(np.isnan(x).any() for x in trains.values()):
         trains = {cell: np.empty(0) for cell in trains}
@@ -499,9 +512,21 @@ class Rows(Portable, Work):
         """What decides the results besides the rows."""
         s = self.spec
         text, numbers = described(self.model)
-        about = {"model": text, "numbers": hashlib.sha256(numbers.tobytes()).hexdigest(), "noise": repr(s.noise), "q10": repr(s.q10)}
+        about = {
+            "model": text,
+            "numbers": hashlib.sha256(numbers.tobytes()).hexdigest(),
+            "noise": repr(s.noise),
+            "q10": repr(s.q10),
+        }
         kept = self.keep if isinstance(self.keep, str) else fingerprint_of(self.keep)
-        about |= {"keep": kept, "solver": s.solver, "dt": s.dt, "dtype": s.dtype, "duration": s.duration, "transient": s.transient}
+        about |= {
+            "keep": kept,
+            "solver": s.solver,
+            "dt": s.dt,
+            "dtype": s.dtype,
+            "duration": s.duration,
+            "transient": s.transient,
+        }
         given = {name: fingerprint_of(x) for name, x in self.given.items() if x is not None}
         return about | given
 
@@ -509,7 +534,11 @@ class Rows(Portable, Work):
         """The numbers of some rows, with the last one repeated until the lanes are full."""
         n = len(self.model.rows)
         filled = rows.iloc[np.minimum(np.arange(padded(len(rows))), len(rows) - 1)]
-        values = {str(name): jnp.asarray(filled[name].to_numpy(float), self.spec.dtype) for name in filled.columns if name != SEED}
+        values = {
+            str(name): jnp.asarray(filled[name].to_numpy(float), self.spec.dtype)
+            for name in filled.columns
+            if name != SEED
+        }
         lanes, added = len(filled), [values.get(CURRENT + self.model.labels[i]) for i in self.model.rows]
         none = jnp.zeros(lanes, self.spec.dtype)
         more = None if all(x is None for x in added) else jnp.stack([none if x is None else x for x in added])
@@ -530,7 +559,9 @@ class Rows(Portable, Work):
             found = simulate_batch(self.spec, self.batch_of(rows), self.given["t"], self.given["slots"], backend, tell)
         columns = result_columns(self.keep, self.model, self.spec, found, len(rows))
         if taken := [name for name in columns if name in rows]:
-            raise ValueError(f"a result has the name {taken[0]!r}, which is that of a column of parameters; each needs its own. Rename the result.")
+            raise ValueError(
+                f"a result has the name {taken[0]!r}, which is that of a column of parameters; each needs its own. Rename the result."
+            )
         return pd.concat([rows, pd.DataFrame(columns, rows.index)], axis=1)
 
 
@@ -575,9 +606,15 @@ def table_of(parameters: Any, model: Any, noise: Any) -> pd.DataFrame:
         raise TypeError(
             f"parameters is a {type(parameters).__name__}; it must be a DataFrame or a mapping from names to values. Write {{'LP Na': [100, 200]}}."
         )
-    table = pd.DataFrame({str(name): parameters[name] for name in parameters}) if isinstance(parameters, Mapping) else parameters.copy()
+    table = (
+        pd.DataFrame({str(name): parameters[name] for name in parameters})
+        if isinstance(parameters, Mapping)
+        else parameters.copy()
+    )
     if not len(table) or table.columns.has_duplicates:
-        raise ValueError(f"parameters has {len(table)} rows and the columns {list(table)}; there must be a row, and each name once.")
+        raise ValueError(
+            f"parameters has {len(table)} rows and the columns {list(table)}; there must be a row, and each name once."
+        )
     known, labels = places(model.params), model.labels
     own = [TEMPERATURE, INPUT, SEED, *(CURRENT + x for x in labels), *(START + x for x in labels)]
     check_names([name for name in table if name not in own], known)
@@ -586,7 +623,9 @@ def table_of(parameters: Any, model: Any, noise: Any) -> pd.DataFrame:
     if noise is not None and SEED not in table:
         table[SEED] = np.arange(len(table))
     if SEED in table and noise is None:
-        raise ValueError("parameters has a column 'seed', and there is no noise; both must be there. Say noise=White(0.1), for example.")
+        raise ValueError(
+            "parameters has a column 'seed', and there is no noise; both must be there. Say noise=White(0.1), for example."
+        )
     return table
 
 
@@ -596,7 +635,9 @@ def checked_column(name: str, column: pd.Series, known: Mapping[str, Any]) -> np
     if name == SEED:
         return np.array([checks.count("seed", int(v) if float(v).is_integer() else v, 2**32 - 1, least=0) for v in x])
     if (bad := ~np.isfinite(x)).any():
-        raise ValueError(f"the column {name!r} has {x[bad][0]} in row {column.index[int(np.argmax(bad))]!r}; it must be finite. Fill it, or drop the row.")
+        raise ValueError(
+            f"the column {name!r} has {x[bad][0]} in row {column.index[int(np.argmax(bad))]!r}; it must be finite. Fill it, or drop the row."
+        )
     for value in np.unique(x)[[0, -1]]:
         if name in known:
             checked_value(name, known[name], float(value))
@@ -615,7 +656,9 @@ def planned(
         checks.choice("keep", keep, KEPT)
     if states == (t is None) or states != (duration is None):
         wants = "the times t at which states are recorded, and no duration" if states else "a duration, and no times t"
-        raise ValueError(f"keep is {keep!r}, t is {'' if t is None else 'given'} and duration is {duration}; it must come with {wants}.")
+        raise ValueError(
+            f"keep is {keep!r}, t is {'' if t is None else 'given'} and duration is {duration}; it must come with {wants}."
+        )
     if noise is not None:
         checks.noise([noise], (White, OU), dt)
     checks.of_type("q10", q10, Q10s, "a set of Q10s, such as TYPICAL")
@@ -632,7 +675,11 @@ def planned(
     with precision(dtype):
         base = None if callable(I) else I.at(dt * np.arange(n)) if isinstance(I, Samples) else I if np.any(I) else None
         base = None if base is None else jnp.asarray(base, dtype)
-    cells = [name for name in table if name == TEMPERATURE or (name in places(model.params) and changes_cells(model, str(name)))]
+    cells = [
+        name
+        for name in table
+        if name == TEMPERATURE or (name in places(model.params) and changes_cells(model, str(name)))
+    ]
     thermalize = state is None and model.starts_thermalized and bool(cells)
     start = model.cold if thermalize else start_of(model, state)
     varied = tuple(str(name) for name in table if name in places(model.params))
@@ -645,4 +692,8 @@ def planned(
 def changes_cells(model: Any, name: str) -> bool:
     """Whether a named number is one of the cells themselves, so that their thermalized states depend on it."""
     path = places(model.params)[name].paths[0]
-    return path[0] == "g" or path[:2] == ("circuit", "membranes") or (path[:2] == ("circuit", "transmitters") and path[-1] != "E")
+    return (
+        path[0] == "g"
+        or path[:2] == ("circuit", "membranes")
+        or (path[:2] == ("circuit", "transmitters") and path[-1] != "E")
+    )

@@ -50,7 +50,9 @@ def refuse_impossible(given: Path, written: str) -> None:
     if not folder.is_dir():
         raise NotADirectoryError(f"{says} '{folder}' is not a directory; a file must be in one. Choose another folder.")
     if target.exists() and not os.access(target, os.W_OK):
-        raise PermissionError(f"{says} permission denied, the file is protected. Choose another name, or change its permissions.")
+        raise PermissionError(
+            f"{says} permission denied, the file is protected. Choose another name, or change its permissions."
+        )
 
 
 def can_be_written(path: Any) -> Path:
@@ -127,7 +129,9 @@ class OwnFiles(MutableMapping[bytes, bytes]):
         self._path(name).unlink()
 
     def __iter__(self) -> Iterator[bytes]:
-        files = sorted(self._folder.iterdir()) if self._folder.exists() else []  # unlike `glob`, raises OSError for what cannot be read
+        files = (
+            sorted(self._folder.iterdir()) if self._folder.exists() else []
+        )  # unlike `glob`, raises OSError for what cannot be read
         return (file.stem.encode() for file in files if file.match(self._names + self._suffix))
 
     def __len__(self) -> int:
@@ -151,7 +155,9 @@ def lock_of(file: Path, seconds: float, patience: float, doing: str) -> Abstract
     try:
         held = lock.acquire(timeout=min(patience, seconds))
     except Timeout:
-        _log.warning("waiting for %s, which is %s; at most %g s, then going on without", holder_in(note), doing, seconds)
+        _log.warning(
+            "waiting for %s, which is %s; at most %g s, then going on without", holder_in(note), doing, seconds
+        )
         held = lock.acquire(timeout=max(seconds - patience, 0))
     with suppress(OSError):
         remove_drafts(file.parent, note.name)

@@ -102,9 +102,7 @@ def box(model: Any, names: Sequence[str], bounds: Mapping[str, tuple[float, floa
     bounds = {} if bounds is None else checks.mapping("bounds", bounds, "{'LP Na': (50, 500)}")
     check_names(bounds, names)
     log = np.array([where[n].conducts for n in names])
-    ends = [
-        bounds.get(n, tuple(sorted((known[n] / DEFAULT_SPAN, known[n] * DEFAULT_SPAN)))) for n in names
-    ]
+    ends = [bounds.get(n, tuple(sorted((known[n] / DEFAULT_SPAN, known[n] * DEFAULT_SPAN)))) for n in names]
     check_bounds(names, ends, [known[n] for n in names], log)
     low, high = np.array(ends, float).T
     return Box(tuple(names), low, high, log)
@@ -162,7 +160,9 @@ class Search(NamedTuple):
     alive: Any  # (start,) whether loss and gradient have been finite so far
 
 
-def stepper(loss: Callable[[Array], Array], optimizer: Any, clip: float | None) -> Callable[[Search], tuple[Search, Array, Array]]:
+def stepper(
+    loss: Callable[[Array], Array], optimizer: Any, clip: float | None
+) -> Callable[[Search], tuple[Search, Array, Array]]:
     """One step of all starts: the next search, the loss and the norm of the gradient at the present one."""
     optax = checks.package("optax", "fit", "fit")
     optimizer = optax.with_extra_args_support(optimizer)  # line searches want to evaluate the loss themselves
@@ -171,7 +171,9 @@ def stepper(loss: Callable[[Array], Array], optimizer: Any, clip: float | None) 
         value, slope = jax.value_and_grad(loss)(x)
         norm = jnp.sqrt((slope**2).sum())
         good = alive & jnp.isfinite(value) & jnp.isfinite(norm)
-        slope = jnp.where(good, slope, 0.0) * (1.0 if clip is None else jnp.minimum(1.0, clip / jnp.maximum(norm, 1e-300)))
+        slope = jnp.where(good, slope, 0.0) * (
+            1.0 if clip is None else jnp.minimum(1.0, clip / jnp.maximum(norm, 1e-300))
+        )
         with jax.numpy_dtype_promotion("standard"):  # optimizers mix their counters with floats
             change, inner = optimizer.update(slope, inner, x, value=value, grad=slope, value_fn=loss)
         return jnp.where(good, jnp.clip(optax.apply_updates(x, change), 0, 1), x), inner, good, value, norm
@@ -232,7 +234,9 @@ def near_step(advance: Callable[[Search], tuple[Search, Array, Array]], search: 
     """What a step from points near the starts of a search gives."""
     x = np.asarray(search.x)
     shift = PROBE * np.where(x < 0.5, 1, -1) * np.random.default_rng(0).random(x.shape)
-    return tuple(np.asarray(leaf) for leaf in jax.tree.leaves(advance(search._replace(x=jnp.asarray(x + shift, x.dtype)))))
+    return tuple(
+        np.asarray(leaf) for leaf in jax.tree.leaves(advance(search._replace(x=jnp.asarray(x + shift, x.dtype))))
+    )
 
 
 def other_numbers(model: Any, names: Sequence[str]) -> str:
@@ -283,14 +287,20 @@ def same_fit(path: Path, same: bool, what: str) -> None:
 
 
 def taken_up(
-    file: Path, found: Stored | None, about: str, advance: Callable[[Search], tuple[Search, Array, Array]], search: Search
+    file: Path,
+    found: Stored | None,
+    about: str,
+    advance: Callable[[Search], tuple[Search, Array, Array]],
+    search: Search,
 ) -> tuple[Callable[[Search, Log], None], Search, Log]:
     """How a fit is kept in a file, and where it stands: at the start of its search, or where the checkpoint found ended."""
     about, starts = about + str(jax.tree.structure(search)), np.asarray(search.x)
     same = found is None or (str(found["about"]) == about and alike(found["starts"], starts))
     same_fit(file, same, "parameters, bounds, starts, options or numbers of the model")
     step = near_step(advance, search)
-    same_fit(file, found is None or all(alike(found[f"step{i}"], x) for i, x in enumerate(step)), "loss, data or optimizer")
+    same_fit(
+        file, found is None or all(alike(found[f"step{i}"], x) for i, x in enumerate(step)), "loss, data or optimizer"
+    )
     remove_drafts(file.parent, glob.escape(file.name[:SHOWN]))
     keep = partial(save, file, Identity(about, starts, step))
     return (keep, search, Log([], [], [])) if found is None else (keep, *restore(found, search))
@@ -307,7 +317,9 @@ def checkpoint_at(checkpoint: Any) -> Path | None:
     if checkpoint is None:
         return None
     if isinstance(checkpoint, bool) or not isinstance(checkpoint, (str, os.PathLike)) or not str(checkpoint):
-        raise TypeError(f"checkpoint is {checkpoint!r}; it must be the path of a file, such as 'fit.npz', or None. Give one of these.")
+        raise TypeError(
+            f"checkpoint is {checkpoint!r}; it must be the path of a file, such as 'fit.npz', or None. Give one of these."
+        )
     path = Path(checkpoint)
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else f"is in {path.parent}, which is no folder"
@@ -354,7 +366,10 @@ def fit(
     model = model_of(model)
     check_optimizer(optimizer)
     checks.function("loss", loss, "trace_mismatch(model, recording)")
-    clip, goal = None if clip is None else checks.positive("clip", clip, "1"), None if goal is None else checks.number("goal", goal, "its unit")
+    clip, goal = (
+        None if clip is None else checks.positive("clip", clip, "1"),
+        None if goal is None else checks.number("goal", goal, "its unit"),
+    )
     progress = checks.truth("progress", progress)
     chosen, space = optimizer or default_optimizer(), box(model, parameters, bounds)
     steps, patience = checks.count("steps", steps), None if patience is None else checks.count("patience", patience)
@@ -372,7 +387,17 @@ def fit(
         search = Search(x, jax.vmap(chosen.init)(x), jnp.ones(len(x), bool))
         advance, log, keep = stepper(objective, chosen, clip), Log([], [], []), lambda *_: None
         if file is not None:
-            about = json.dumps([space.names, space.low.tolist(), space.high.tolist(), seed, clip, width, other_numbers(model, space.names)])
+            about = json.dumps(
+                [
+                    space.names,
+                    space.low.tolist(),
+                    space.high.tolist(),
+                    seed,
+                    clip,
+                    width,
+                    other_numbers(model, space.names),
+                ]
+            )
             keep, search, log = taken_up(file, found, about, advance, search)
         stopped = search_on(advance, search, log, steps, patience, goal, keep, progress)
         history = told(space, log, model.dtype)
@@ -414,7 +439,9 @@ def concluded(model: Any, box: Box, history: pd.DataFrame, stopped: str) -> Fit:
     broken = ~np.isfinite(history["loss"]) | ~np.isfinite(history["gradient"])
     failed = history[broken].groupby("start").head(1).reset_index("step")[["step", *names]]
     values = best[names].rename("value")
-    return Fit(model_with(model, dict(zip(names, values, strict=True))), values, float(best["loss"]), history, failed, stopped)
+    return Fit(
+        model_with(model, dict(zip(names, values, strict=True))), values, float(best["loss"]), history, failed, stopped
+    )
 
 
 # %% [markdown]
@@ -436,7 +463,9 @@ def check_bounds(names: Sequence[str], ends: Sequence[Any], values: Sequence[flo
                 "Give bounds such as (0.01, 10), and a start within them."
             )
         if not low < high:
-            raise ValueError(f"the bounds of {name!r} are {low:g} and {high:g}; the lower one must be less. Give (low, high).")
+            raise ValueError(
+                f"the bounds of {name!r} are {low:g} and {high:g}; the lower one must be less. Give (low, high)."
+            )
         if not low <= value <= high:
             raise ValueError(
                 f"{name!r} starts at {value:g}, outside its bounds {low:g} to {high:g}. Widen them, or start from another model."
@@ -557,4 +586,3 @@ def check_finite(loss: np.ndarray) -> None:
 
 # %% tags=["active-ipynb"]
 # pd.DataFrame({"before": [parameters(almost)[n] for n in names], "after": pyloric.values}).round(2)
-

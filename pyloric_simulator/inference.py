@@ -110,7 +110,9 @@ def coordinates(theta: Any) -> Any:
             "logarithms for the synapses, in the order of `PARAMETERS`. Take prior().theta(frame)."
         )
     if theta is None:
-        raise TypeError("theta is None; it must be an array of numbers, in the order of `PARAMETERS`. Take prior().sample(10, seed=1).")
+        raise TypeError(
+            "theta is None; it must be an array of numbers, in the order of `PARAMETERS`. Take prior().sample(10, seed=1)."
+        )
     x = theta if isinstance(theta, jax.Array) else checks.numbers("theta", theta)
     if x.shape[-1:] != (len(PARAMETERS),):
         raise ValueError(
@@ -156,7 +158,9 @@ def per_parameter(what: str, values: Any, dtype: type) -> np.ndarray:
     if isinstance(values, (pd.Series, Mapping)):
         values = in_order(what, dict(values))
     if dtype is bool and np.asarray(values).dtype != bool:
-        raise TypeError(f"{what} is {reprlib.repr(values)}; it must hold truth values, whether each parameter is a logarithm. Start from prior().")
+        raise TypeError(
+            f"{what} is {reprlib.repr(values)}; it must hold truth values, whether each parameter is a logarithm. Start from prior()."
+        )
     x: np.ndarray = np.array(values if dtype is bool else checks.numbers(what, values), dtype)
     if x.shape != (len(PARAMETERS),):
         raise ValueError(
@@ -164,9 +168,7 @@ def per_parameter(what: str, values: Any, dtype: type) -> np.ndarray:
         )
     if not np.isfinite(x).all():
         i = int(np.argmin(np.isfinite(x)))
-        raise ValueError(
-            f"{what} is {x[i]:g} for {PARAMETERS[i]!r}; bounds must be finite. Start from prior()."
-        )
+        raise ValueError(f"{what} is {x[i]:g} for {PARAMETERS[i]!r}; bounds must be finite. Start from prior().")
     x.flags.writeable = False
     return x
 
@@ -176,7 +178,9 @@ def in_order(what: str, values: Mapping[Any, Any]) -> list[Any]:
     for name in values:
         checks.choice(f"a name in {what}", name, PARAMETERS)
     if missing := [name for name in PARAMETERS if name not in values]:
-        raise ValueError(f"{what} lacks {checks.listing(missing[:3])}{', …' if len(missing) > 3 else ''}; it must have all {len(PARAMETERS)} `PARAMETERS`. Start from prior().")
+        raise ValueError(
+            f"{what} lacks {checks.listing(missing[:3])}{', …' if len(missing) > 3 else ''}; it must have all {len(PARAMETERS)} `PARAMETERS`. Start from prior()."
+        )
     return [values[name] for name in PARAMETERS]
 
 
@@ -375,9 +379,13 @@ def simulator(
     outside_of_the_prior(x)
     if not len(x):
         return np.empty((0, len(FEATURES)))
-    found = batches.run(Draws(circuits, seed, options), path, batch_size=options.batch, engine=engine, progress=progress)
+    found = batches.run(
+        Draws(circuits, seed, options), path, batch_size=options.batch, engine=engine, progress=progress
+    )
     if len(found) < len(x):
-        raise RuntimeError(f"{len(x) - len(found):,} of {len(x):,} circuits could not be computed, as the warnings say. Mend that, and call it again.")
+        raise RuntimeError(
+            f"{len(x) - len(found):,} of {len(x):,} circuits could not be computed, as the warnings say. Mend that, and call it again."
+        )
     return found[list(FEATURES)].to_numpy(copy=True)  # which can be written to, as torch wants it
 
 
@@ -385,7 +393,9 @@ def rows_of(theta: Any) -> np.ndarray:
     """θ (n, 31) of a row or of rows, in double precision."""
     x = np.atleast_2d(checks.numbers("theta", coordinates(theta)).astype(float))
     if x.ndim > 2:
-        raise ValueError(f"theta has shape {x.shape}; it has one row for each circuit. Take theta.reshape(-1, {len(PARAMETERS)}).")
+        raise ValueError(
+            f"theta has shape {x.shape}; it has one row for each circuit. Take theta.reshape(-1, {len(PARAMETERS)})."
+        )
     return x
 
 
@@ -416,7 +426,9 @@ class Draws(Work):
         return partial(features_of, seed=self.seed, options=self.options)
 
 
-def features_of(rows: pd.DataFrame, seed: int, options: Options, device: Any = None, tell: Tell = silent) -> pd.DataFrame:
+def features_of(
+    rows: pd.DataFrame, seed: int, options: Options, device: Any = None, tell: Tell = silent
+) -> pd.DataFrame:
     """The circuits of a batch with their features; it is filled up with its own rows."""
     fill = np.arange(padded(options.batch)) % len(rows)
     g, gs = (x[fill] for x in conductances(rows))

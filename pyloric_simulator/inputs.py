@@ -96,7 +96,11 @@ class Cells(NamedTuple):
             whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool) and number >= 0
             cells = cells[number : number + 1] if whole else cells[:0]
         if not len(cells):
-            cure = f" Make it the index: I_ext.set_index({key!r})." if str(key).lower().startswith(("time", "t (")) or key == "t" else ""
+            cure = (
+                f" Make it the index: I_ext.set_index({key!r})."
+                if str(key).lower().startswith(("time", "t (")) or key == "t"
+                else ""
+            )
             raise ValueError(
                 f"I_ext names {key!r}; the circuit has {checks.listing(self.labels)}, with cells such as {(self.labels[0], 0)!r}."
                 f"{cure or checks.closest(key, self.labels)}"
@@ -110,7 +114,9 @@ class Cells(NamedTuple):
             for cell in self.named(key):
                 if cell in given:
                     name = (self.labels[self.rows[cell]], int(np.sum(self.rows[:cell] == self.rows[cell])))
-                    raise ValueError(f"I_ext gives cell {name!r} twice, in {given[cell]!r} and {key!r}; drop one of them.")
+                    raise ValueError(
+                        f"I_ext gives cell {name!r} twice, in {given[cell]!r} and {key!r}; drop one of them."
+                    )
                 given[cell] = key
             column = finite(f"I_ext[{key!r}]", values)
             if column.shape not in ((), (n,)):
@@ -180,7 +186,13 @@ def covered(what: str, samples: Samples, first: float, last: float, outside: Any
 
 def trace_of(what: str, trace: Any, first: float, last: float) -> Samples:
     """A current of one cell, a Series with its times as index, a pair (times, values) or a `Sampled`, that covers a run: (time, 1)."""
-    given = trace if isinstance(trace, Sampled) else Sampled(trace[1], trace[0]) if isinstance(trace, tuple) else Sampled(trace)
+    given = (
+        trace
+        if isinstance(trace, Sampled)
+        else Sampled(trace[1], trace[0])
+        if isinstance(trace, tuple)
+        else Sampled(trace)
+    )
     series = isinstance(given.values, pd.Series)
     if given.times is None and not series:
         raise TypeError(
@@ -189,7 +201,9 @@ def trace_of(what: str, trace: Any, first: float, last: float) -> Samples:
     times = times_of(given.values.index if series else given.times, np.array([first, last]))
     x = finite(what, given.values, "its unit")
     if x.shape != times.shape:
-        raise ValueError(f"{what} has times of shape {times.shape} and values of shape {x.shape}; both must be (time,). Give one cell.")
+        raise ValueError(
+            f"{what} has times of shape {times.shape} and values of shape {x.shape}; both must be (time,). Give one cell."
+        )
     return covered(what, Samples(times, x[:, None]), first, last, given.outside)
 
 
@@ -225,7 +239,9 @@ def values_of(I_ext: Any, cells: Cells, t: np.ndarray, t0: float) -> np.ndarray 
     if isinstance(values, (pd.DataFrame, pd.Series)) and given.times is not None:
         times = times_of(given.times, t)
         if len(times) != len(values):
-            raise ValueError(f"I_ext has {len(values)} rows and {len(times)} times; there must be as many. Give each row its time.")
+            raise ValueError(
+                f"I_ext has {len(values)} rows and {len(times)} times; there must be as many. Give each row its time."
+            )
         return values_of(Sampled(values.set_axis(pd.Index(times)), outside=given.outside), cells, t, t0)
     if isinstance(values, pd.Series) and not timed and not is_timed(values.index):
         return cells.spread(list(values.items()), 1)[0]
@@ -369,7 +385,9 @@ def pure_current(I_ext: Any, n_cells: int, n_steps: int | None) -> None:
         shape = np.shape(I_ext)
         if not isinstance(I_ext, jax.core.Tracer):
             checks.numbers("I_ext", I_ext, "consist of numbers in nA, or be a function of t")
-    steps = n_steps is not None and not callable(I_ext) and len(shape) == 2 and shape[1] == n_cells and shape[0] >= n_steps
+    steps = (
+        n_steps is not None and not callable(I_ext) and len(shape) == 2 and shape[1] == n_cells and shape[0] >= n_steps
+    )
     if shape not in ((), (n_cells,)) and not steps:
         raise ValueError(f"I_ext has shape {shape}; {must}")
 

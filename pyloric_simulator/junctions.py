@@ -65,7 +65,10 @@ class ByPopulation(NamedTuple):
         """As `Dense.contracted`."""
         mean = self.mean(V)
         away = V - mean[self.rows]
-        half, whole = (V + x[self.rows] + decay * away for x, decay in zip((self.maps * mean[None, None]).sum(2), self.decays, strict=True))
+        half, whole = (
+            V + x[self.rows] + decay * away
+            for x, decay in zip((self.maps * mean[None, None]).sum(2), self.decays, strict=True)
+        )
         return half, whole
 
     def current(self, V: Array) -> Array:
@@ -98,7 +101,13 @@ def coupling(circuit: Any, ge: Array, C: Array, h: Any, held: tuple[int, ...] = 
     n, more, rows = len(circuit.populations), ge.ndim - 1, circuit.rows
     C = as_matrix(C, ge.ndim - C.ndim)
     a, b = (np.array([j[i] for j in circuit.junctions], int) for i in (0, 1))
-    pairs = jnp.zeros((n, n, *ge.shape[1:]), ge.dtype).at[a, b].add(ge).at[b, a].add(jnp.where(as_matrix(a == b, more), 0, ge))
+    pairs = (
+        jnp.zeros((n, n, *ge.shape[1:]), ge.dtype)
+        .at[a, b]
+        .add(ge)
+        .at[b, a]
+        .add(jnp.where(as_matrix(a == b, more), 0, ge))
+    )
     copies = np.array([p.copies for p in circuit.populations], ge.dtype)
     if held or len(rows) <= FEW:
         own_copies = jnp.stack([pairs[i, i] * (copies[i] - 1) for i in range(n)])[rows]
@@ -164,11 +173,19 @@ def inlets(sizes: tuple[int, ...], kinetic: tuple[tuple[int, int, int], ...]) ->
     """Where each slot leads, from the sizes of all populations and the kinetic synapses."""
     rows = np.repeat(np.arange(len(sizes)), sizes)
     onto: list[list[tuple[int, int, int]]] = [
-        [(int(i), n, kind) for n, (pre, post, kind) in enumerate(kinetic) if post == row for i in np.flatnonzero(rows == pre) if i != cell]
+        [
+            (int(i), n, kind)
+            for n, (pre, post, kind) in enumerate(kinetic)
+            if post == row
+            for i in np.flatnonzero(rows == pre)
+            if i != cell
+        ]
         for cell, row in enumerate(rows)
     ]
     width = max(map(len, onto))
-    full = np.array([x + [(0, len(kinetic), 0)] * (width - len(x)) for x in onto], np.int32).reshape(len(rows), width, 3)
+    full = np.array([x + [(0, len(kinetic), 0)] * (width - len(x)) for x in onto], np.int32).reshape(
+        len(rows), width, 3
+    )
     return Inlets(*np.moveaxis(full, -1, 0).swapaxes(1, 2))
 
 
@@ -217,10 +234,18 @@ def kinetic_step(circuit: Any, V: Array, z: Any, h: float) -> Any:
 
 def kinetic_conductances(circuit: Any, gz: Array) -> Any:
     """µS of each slot, (slot, cell, …), from those of the synapses, (synapse, …)."""
-    return jnp.concatenate([gz, jnp.zeros((1, *gz.shape[1:]), gz.dtype)])[inlets_of(circuit).synapse] if circuit.kinetic else ()
+    return (
+        jnp.concatenate([gz, jnp.zeros((1, *gz.shape[1:]), gz.dtype)])[inlets_of(circuit).synapse]
+        if circuit.kinetic
+        else ()
+    )
 
 
 def kinetic_input(circuit: Any, w: Array, z: Array) -> tuple[Array, Array]:
     """G (µS) and J (nA) of all kinetic synapses, each (cell, …)."""
-    E = together([kind.E for kind in circuit.kinds]).astype(z.dtype)[inlets_of(circuit).kind].reshape(*w.shape[:2], *[1] * (z.ndim - 2))
+    E = (
+        together([kind.E for kind in circuit.kinds])
+        .astype(z.dtype)[inlets_of(circuit).kind]
+        .reshape(*w.shape[:2], *[1] * (z.ndim - 2))
+    )
     return (w * z).sum(0), (w * z * E).sum(0)

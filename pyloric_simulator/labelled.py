@@ -40,13 +40,17 @@ class Vectors:
         like, y = self.cold, np.asarray(y)
         size = sum(np.size(x) for x in like)
         if y.shape[-1:] != (size,):
-            turned = " Turn it, y.T, for `solve_ivp` returns (variable, time)." if y.shape[:1] == (size,) else " Take it from `flatten`."
-            raise ValueError(f"y has shape {y.shape}; its last axis must have the {size} variables of this model.{turned}")
+            turned = (
+                " Turn it, y.T, for `solve_ivp` returns (variable, time)."
+                if y.shape[:1] == (size,)
+                else " Take it from `flatten`."
+            )
+            raise ValueError(
+                f"y has shape {y.shape}; its last axis must have the {size} variables of this model.{turned}"
+            )
         checks.numbers("y", y.ravel()[:0] if y.dtype.kind in "fiu" else y)
         parts = np.split(y, np.cumsum([np.size(x) for x in like])[:-1], axis=-1)
-        return type(like)(
-            *(part.reshape(*part.shape[:-1], *np.shape(x)) for part, x in zip(parts, like, strict=True))
-        )
+        return type(like)(*(part.reshape(*part.shape[:-1], *np.shape(x)) for part, x in zip(parts, like, strict=True)))
 
 
 THERMALIZED = "its cells have no rhythm of their own to wait for. Run it, and pass state=result.final_state"
@@ -56,7 +60,12 @@ WRITTEN = "a file holds no functions and no arrays. Keep the Python code that ma
 class WithoutChannels:
     """Says of cells without channels why they lack what other models have; `hasattr` is as ever."""
 
-    lacks: ClassVar[Mapping[str, str]] = {"thermalize": THERMALIZED, "get_thermalization": THERMALIZED, "to_toml": WRITTEN, "from_toml": WRITTEN}
+    lacks: ClassVar[Mapping[str, str]] = {
+        "thermalize": THERMALIZED,
+        "get_thermalization": THERMALIZED,
+        "to_toml": WRITTEN,
+        "from_toml": WRITTEN,
+    }
 
     def __getattr__(self, name: str) -> Any:
         kind = type(self).__name__
@@ -128,7 +137,9 @@ class Labelled:
         return cls(spec.pop_sizes, spec.gs, rows, ge=spec.ge, cell_types=spec.cell_types, **kwargs)  # type: ignore[call-arg]
 
     @classmethod
-    def _row_in_file(cls, path: str | os.PathLike[str], label: str, spec: CircuitSpec, known: pd.DataFrame) -> list[float]:
+    def _row_in_file(
+        cls, path: str | os.PathLike[str], label: str, spec: CircuitSpec, known: pd.DataFrame
+    ) -> list[float]:
         """Conductances (mS/cm²) of a population in a file, in the order of the columns of `known`."""
         cell = spec.cells.get(label) or cls.row_of(label, spec.cell_types)
         if isinstance(cell, str):
@@ -149,11 +160,15 @@ class Labelled:
         from .prinz2004 import CONSTANTS  # which imports this module
 
         if given is not None:
-            raise circuit_error(path, ["constants"], "constants are given by the file and by the call", "keep one of the two")
+            raise circuit_error(
+                path, ["constants"], "constants are given by the file and by the call", "keep one of the two"
+            )
         for name in spec.constants:
             if name not in CONSTANTS._fields:
                 hint = checks.closest(name, CONSTANTS._fields) or f" Constants are {checks.listing(CONSTANTS._fields)}."
-                raise circuit_error(path, ["constants", name], "there is no such constant", f"take it out, or correct it.{hint}")
+                raise circuit_error(
+                    path, ["constants", name], "there is no such constant", f"take it out, or correct it.{hint}"
+                )
         return CONSTANTS._replace(**spec.constants)
 
     def to_toml(self, path: str | os.PathLike[str], title: str = "A pyloric circuit") -> None:
@@ -166,7 +181,9 @@ class Labelled:
         for what in ("channels", "transmitters"):
             if getattr(self.circuit, what) != getattr(usual, what):
                 own = [x.name for x in getattr(self.circuit, what) if x not in getattr(usual, what)]
-                has, known = (checks.listing(x.name for x in getattr(circuit, what)) for circuit in (self.circuit, usual))
+                has, known = (
+                    checks.listing(x.name for x in getattr(circuit, what)) for circuit in (self.circuit, usual)
+                )
                 added = f", {checks.listing(own)} of its own" if own else ""
                 raise ValueError(
                     f"the circuit has the {what} {has}{added}; a circuit file knows only the paper's, {known}. Keep the Python code that "

@@ -88,7 +88,9 @@ def to_lanes(circuit: Circuit, states: State, dtype: Any) -> Working:
 def from_lanes(circuit: Circuit, y: Working) -> Any:
     """The state (cell, …, lane) of all lanes."""
     cells = [len(numbers) for numbers in circuit.groups]
-    x = tuple(jnp.stack(x) if x else jnp.zeros((0, n, *y.V.shape[1:]), y.V.dtype) for x, n in zip(y.x, cells, strict=True))
+    x = tuple(
+        jnp.stack(x) if x else jnp.zeros((0, n, *y.V.shape[1:]), y.V.dtype) for x, n in zip(y.x, cells, strict=True)
+    )
     return unpack(circuit, y._replace(s=jnp.stack(y.s) if y.s else jnp.zeros((0, *y.V.shape), y.V.dtype), x=x))
 
 
@@ -345,7 +347,9 @@ def advance_flows(
         spikes = store(run.spikes, watch, k + b * n, ticks)
         return Run(y, watch._replace(spike=watch.spike - n), spikes)
 
-    hidden = lax.optimization_barrier(jnp.asarray(blocks, jnp.int32))  # or one of a known number is compiled to other roundings
+    hidden = lax.optimization_barrier(
+        jnp.asarray(blocks, jnp.int32)
+    )  # or one of a known number is compiled to other roundings
     return lax.fori_loop(0, hidden, block, run)
 
 
@@ -511,7 +515,9 @@ class Plan(NamedTuple):
 
     def advance(self, blocks: int, p: Prepared, run: Run, k: Any) -> Run:
         """`blocks` blocks of a run, the first of which is step k of the recording."""
-        return advance(p, run, k, blocks, circuit=self.circuit, solver=self.solver, dt=self.dt, n=self.n, ticks=self.ticks)
+        return advance(
+            p, run, k, blocks, circuit=self.circuit, solver=self.solver, dt=self.dt, n=self.n, ticks=self.ticks
+        )
 
 
 # %% [markdown]
@@ -561,7 +567,10 @@ def single_cells(circuit: Circuit) -> None:
 
 def countable(plan: Plan) -> None:
     """The steps of a run fit into 32 bits, and so do the ticks of its recording."""
-    for what, time, most in (("duration", plan.duration, checks.MAX_STEPS // FEWEST_TICKS), ("transient", plan.transient, checks.MAX_STEPS // 2)):
+    for what, time, most in (
+        ("duration", plan.duration, checks.MAX_STEPS // FEWEST_TICKS),
+        ("transient", plan.transient, checks.MAX_STEPS // 2),
+    ):
         if time / plan.dt > most - plan.n:
             raise ValueError(
                 f"the {what} is {time:g} ms, {time / plan.dt:.3g} steps of {plan.dt:g} ms; spikes can be counted through "
@@ -573,7 +582,9 @@ def ready(plan: Plan, g: Any, gs: Any, start: State | None) -> tuple[Prepared, W
     """Parameters and starts in lanes; the cold start for None. Raises ValueError for a plan that cannot be carried out."""
     feasible(plan, len(g))
     cold = State(*(np.broadcast_to(x, (len(g), *np.shape(x))) for x in cold_start(plan.circuit)))
-    return conductances_in_lanes(plan.circuit, g, gs, plan.dtype), to_lanes(plan.circuit, cold if start is None else start, plan.dtype)
+    return conductances_in_lanes(plan.circuit, g, gs, plan.dtype), to_lanes(
+        plan.circuit, cold if start is None else start, plan.dtype
+    )
 
 
 def alone(p: Prepared) -> Prepared:
@@ -604,7 +615,9 @@ def measured(plan: Plan, run: Run) -> Measures:
     found = jax.vmap(partial(measure, window=(0.0, plan.duration)), in_axes=(-1, -1))(times, run.spikes.number)
     finite = jnp.isfinite(run.y.V).all(0)
     hidden = lambda x, by: jnp.where(finite, x.T, by).T  # noqa: E731
-    return Measures(*(hidden(x, by) for x, by in zip(found, (jnp.nan, WHY.index("not finite"), jnp.nan, jnp.nan), strict=True)))
+    return Measures(
+        *(hidden(x, by) for x, by in zip(found, (jnp.nan, WHY.index("not finite"), jnp.nan, jnp.nan), strict=True))
+    )
 
 
 def simulate_and_measure(plan: Plan, g: Any, gs: Any, start: State | None, key: Any = None) -> Measures:

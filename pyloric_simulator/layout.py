@@ -91,7 +91,9 @@ class Arranged:
 def pacemaker_pairs(populations: Sequence[Any]) -> tuple[tuple[int, int], ...]:
     """All pairs of populations of pacemaker cells, a population of several cells with itself, too."""
     paced = [i for i, p in enumerate(populations) if p.type in PACEMAKERS]
-    return tuple((i, j) for i in paced for j in paced if i < j or (i == j and populations[i].size * populations[i].copies > 1))
+    return tuple(
+        (i, j) for i in paced for j in paced if i < j or (i == j and populations[i].size * populations[i].copies > 1)
+    )
 
 
 def is_nernstian(channel: Any) -> bool:
@@ -124,7 +126,9 @@ def constant(circuit: Any, name: str) -> Any:
 
 def at_rest(circuit: Any, name: str) -> np.ndarray:
     """The same as plain numbers, for a state to start from."""
-    return np.array([getattr(circuit.membranes[circuit.populations[i].membrane].constants, name) for i in circuit.rows], float)
+    return np.array(
+        [getattr(circuit.membranes[circuit.populations[i].membrane].constants, name) for i in circuit.rows], float
+    )
 
 
 def places(circuit: Any, gates: Callable[[Any], list[Any]]) -> np.ndarray:

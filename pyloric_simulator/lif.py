@@ -157,12 +157,16 @@ def check_elementwise(what: str, f: Any) -> None:
     try:
         found = jax.eval_shape(f, jax.ShapeDtypeStruct((3,), np.float32))
     except Exception as error:
-        raise TypeError(f"{what}(v) cannot be traced by JAX: {checks.reason(error)}; it must return numbers, as v. {cure}") from error
+        raise TypeError(
+            f"{what}(v) cannot be traced by JAX: {checks.reason(error)}; it must return numbers, as v. {cure}"
+        ) from error
     shape = getattr(found, "shape", found)
     if shape != (3,):
         raise ValueError(f"{what}(v) has shape {shape} for v of shape (3,); it must work on each element of v. {cure}")
     if found.dtype.kind != "f":
-        raise TypeError(f"{what}(v) is of type {found.dtype}; it must be a real number for each element of v, no truth value. {cure}")
+        raise TypeError(
+            f"{what}(v) is of type {found.dtype}; it must be a real number for each element of v, no truth value. {cure}"
+        )
 
 
 def surrogate(derivative: Callable[[Any], Any], forward: Spike = heaviside) -> Spike:
@@ -369,7 +373,14 @@ class LIF(WithoutChannels):
         return f"LIF({self.size})"
 
     def __call__(
-        self, t: Any, I_ext: Any = None, state: State | None = None, *, solver: Any = SOLVER, dt: float = DEFAULT_DT, t0: float = 0.0
+        self,
+        t: Any,
+        I_ext: Any = None,
+        state: State | None = None,
+        *,
+        solver: Any = SOLVER,
+        dt: float = DEFAULT_DT,
+        t0: float = 0.0,
     ) -> LIFResult:
         """Simulate and record at the times t.
 
@@ -391,7 +402,9 @@ class LIF(WithoutChannels):
         with precision(self.dtype):
             start = State(*(np.asarray(x, self.dtype) for x in start))
             I = I.at(t0 + dt * np.arange(n + 1)) if isinstance(I, Samples) else I
-            states, fired = jax.tree.map(np.asarray, run(self.params, start, I=I, k=k, fraction=fraction, n=n, dt=dt, t0=t0))
+            states, fired = jax.tree.map(
+                np.asarray, run(self.params, start, I=I, k=k, fraction=fraction, n=n, dt=dt, t0=t0)
+            )
         checks.run_is_finite(states, t, self.cells)
         ends = t0 + dt * np.arange(n + 1)
         ends[k[fraction == 0]] = t[fraction == 0]  # to the last digit, so that `t` contains them
@@ -418,7 +431,9 @@ def defined(what: str, x: Any, *, finite: bool = False) -> Any:
         return x
     x = checks.numbers(what, x)
     if (wrong := ~np.isfinite(x) if finite else np.isnan(x)).any():
-        raise ValueError(f"{what} contains {x[wrong].flat[0]:g}; all of it must be defined{' and finite' * finite}. Fill the gap.")
+        raise ValueError(
+            f"{what} contains {x[wrong].flat[0]:g}; all of it must be defined{' and finite' * finite}. Fill the gap."
+        )
     return x
 
 
@@ -446,7 +461,9 @@ def check_params(params: Any, size: int, *, infinite: Collection[str] = ("V_th",
         if (bad := np.isnan(x) if name in infinite else ~np.isfinite(x)).any():
             raise ValueError(f"{name} contains {x[bad].flat[0]}; it must be finite, in {unit}. Fill the gap.")
         if name in POSITIVE and (x <= 0).any():
-            raise ValueError(f"{name} contains {x.min():g} {unit}; it must be positive. Take one of a cell: `lif.CELL.{name}`.")
+            raise ValueError(
+                f"{name} contains {x.min():g} {unit}; it must be positive. Take one of a cell: `lif.CELL.{name}`."
+            )
     if "t_ref" in known and (least := known["t_ref"].min()) < 0:
         raise ValueError(f"t_ref contains {least:g} ms; it must not be negative. Say 0 for no refractory time.")
     if "V_reset" in known and "V_th" in known:
@@ -480,7 +497,9 @@ def check_step(dt: Any, τ: Any) -> float:
 def check_start(state: Any) -> State:
     """A start, (cell,) in each field, in floating point, and (if that is no tracer) without a negative refractory time."""
     if getattr(state, "_fields", None) != State._fields:
-        raise TypeError(f"state is of type {type(state).__name__}; it must be a State, such as `LIF(size).rest`. Take that of a run.")
+        raise TypeError(
+            f"state is of type {type(state).__name__}; it must be a State, such as `LIF(size).rest`. Take that of a run."
+        )
     state = State(*(defined(f"state.{name}", x) for name, x in state._asdict().items()))
     if (shape := np.shape(state.V)) != (len(state.V) if shape else 0,) or any(np.shape(x) != shape for x in state):
         raise ValueError(
@@ -488,7 +507,9 @@ def check_start(state: Any) -> State:
             "Take the start of a model, `LIF(size).rest`."
         )
     if not isinstance(state.refractory, jax.core.Tracer) and (least := np.min(state.refractory)) < 0:
-        raise ValueError(f"state.refractory contains {least:g} ms; it must not be negative. Say 0 for a cell that is not held.")
+        raise ValueError(
+            f"state.refractory contains {least:g} ms; it must not be negative. Say 0 for a cell that is not held."
+        )
     return state
 
 
@@ -506,11 +527,15 @@ def check_units(params: Params) -> None:
 def check_recorded(recorded: Any, I: Any) -> State:
     """A recording (step, cell) of each field, and a current of the same shape."""
     if getattr(recorded, "_fields", None) != State._fields:
-        raise TypeError(f"recorded is of type {type(recorded).__name__}; it must be recorded states. Take `result.states`.")
+        raise TypeError(
+            f"recorded is of type {type(recorded).__name__}; it must be recorded states. Take `result.states`."
+        )
     found = State(*(defined(f"recorded.{name}", x) for name, x in recorded._asdict().items()))
     shapes = {name: np.shape(x) for name, x in (found._asdict() | {"I": defined("I", I)}).items()}
     if len(set(shapes.values())) > 1 or len(shapes["V"]) != 2:
-        raise ValueError(f"the recording and the current have the shapes {shapes}; each must be (step, cell). Record at every step.")
+        raise ValueError(
+            f"the recording and the current have the shapes {shapes}; each must be (step, cell). Record at every step."
+        )
     return found
 
 
@@ -524,6 +549,7 @@ def check_recorded(recorded: Any, I: Any) -> State:
 # $$
 # f = \left( t_\mathrm{ref} + τ \ln \frac{R I + V_\mathrm{rest} - V_\mathrm{reset}}{R I + V_\mathrm{rest} - V_\mathrm{th}} \right)^{-1}.
 # $$ (eq-lif-rate)
+
 
 # %%
 def rate(params: Params, I: Any) -> Array:
@@ -572,7 +598,9 @@ def prediction_error(params: Params, recorded: State, I: Any, *, n: int, dt: flo
     recorded, n = check_recorded(recorded, I), checks.count("n", n)
     dt = checks.positive("dt", dt, "ms")
     if len(recorded.V) <= n:
-        raise ValueError(f"the recording has {len(recorded.V)} steps, and n is {n}; there must be more than n. Predict for fewer steps.")
+        raise ValueError(
+            f"the recording has {len(recorded.V)} steps, and n is {n}; there must be more than n. Predict for fewer steps."
+        )
     windows = np.arange(0, len(recorded.V) - n, n)[:, None] + np.arange(n + 1)
     silent, t = params._replace(V_th=np.inf), dt * np.arange(n + 1)
     starts = jax.tree.map(lambda x: x[windows[:, 0]], recorded)
@@ -601,7 +629,9 @@ def van_rossum(a: Array, b: Array, *, τ_D: float, dt: float = DEFAULT_DT) -> Ar
     """D² {eq}`eq-van-rossum` of spikes at each step, both (step, cell): (cell,); τ_D and dt in ms."""
     a, b = defined("a", a), defined("b", b)
     if jnp.ndim(a) != 2 or jnp.shape(a) != jnp.shape(b):
-        raise ValueError(f"a and b have the shapes {jnp.shape(a)} and {jnp.shape(b)}; both must be (step, cell). Give spikes of the same run.")
+        raise ValueError(
+            f"a and b have the shapes {jnp.shape(a)} and {jnp.shape(b)}; both must be (step, cell). Give spikes of the same run."
+        )
     τ_D, dt = checks.positive("τ_D", τ_D, "ms"), checks.positive("dt", dt, "ms")
     decay = math.exp(-dt / τ_D)
     one = lambda f, s: (decay * f + s,) * 2  # noqa: E731

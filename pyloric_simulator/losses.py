@@ -143,7 +143,10 @@ class Steering(NamedTuple):
         for p, channel in zip(params.circuit.populations, self.at[1], strict=True):
             m = params.circuit.membranes[p.membrane]
             per_population.append((self.K * m.constants.A * CM2_MS_TO_US, m.channels[channel].E))
-        G, E = (jnp.stack([jnp.asarray(x, float) for x in of])[params.circuit.rows] for of in zip(*per_population, strict=True))
+        G, E = (
+            jnp.stack([jnp.asarray(x, float) for x in of])[params.circuit.rows]
+            for of in zip(*per_population, strict=True)
+        )
         return params.replace(g=jnp.asarray(params.g).at[self.at].add(self.K)), G * (self.target - E)
 
 
@@ -151,7 +154,13 @@ DEFAULT_STEERING = 5.0  # mS/cm²
 
 
 def prediction_error(
-    model: Any, data: Any, *, K: float = DEFAULT_STEERING, state: State | None = None, skip: float = 0.0, dt: float = DEFAULT_DT
+    model: Any,
+    data: Any,
+    *,
+    K: float = DEFAULT_STEERING,
+    state: State | None = None,
+    skip: float = 0.0,
+    dt: float = DEFAULT_DT,
 ) -> Loss:
     """Loss: mean squared error (mV²) of a model that is steered by recorded potentials with conductance K (mS/cm²).
 
@@ -168,7 +177,9 @@ def prediction_error(
         checks.warn(wrong)
     late = t >= t[0] + checks.number("skip", skip, "ms")
     if skip < 0 or not late.any():
-        raise ValueError(f"skip is {skip:g} ms of a recording of {t[-1] - t[0]:g} ms; it must leave some of it. Say 0 for all.")
+        raise ValueError(
+            f"skip is {skip:g} ms of a recording of {t[-1] - t[0]:g} ms; it must leave some of it. Say 0 for all."
+        )
     start = start_of(model, state, dt=dt)
     steps = t[0] + dt * np.arange(round((t[-1] - t[0]) / dt) + 1)
     at = np.arange(len(populations)), np.array([of_membrane[p.membrane] for p in populations])
@@ -221,16 +232,16 @@ def calcium_target(target: Any, cells: list[tuple[str, int]]) -> np.ndarray:
     if not (good := np.isfinite(x) & (x > 0)).all():
         raise ValueError(f"target contains {x[~good][0]:g} µM; all of it must be positive. Give numbers above 0.")
     if x.shape not in ((), (len(cells),)):
-        raise ValueError(f"target has shape {x.shape}; it must be one number, or one for each of the {len(cells)} cells. Give one of these.")
+        raise ValueError(
+            f"target has shape {x.shape}; it must be one number, or one for each of the {len(cells)} cells. Give one of these."
+        )
     for size in {float(x.min()), float(x.max())}:
         if wrong := suspicion("target", size, CALCIUM_INSIDE):
             checks.warn(wrong)
     return x
 
 
-def calcium_mismatch(
-    model: Any, target: Any, t: Any, *, state: State | None = None, dt: float = DEFAULT_DT
-) -> Loss:
+def calcium_mismatch(model: Any, target: Any, t: Any, *, state: State | None = None, dt: float = DEFAULT_DT) -> Loss:
     """Loss: mean over cells of log²(mean calcium / target); target: µM, a number, (cell,), or a mapping or Series with labels."""
     model = model_of(model)
     start = start_of(model, state, dt=dt)
@@ -253,7 +264,13 @@ def spike_density(t: Any, V: Array, width: float, threshold: float = SPIKE_THRES
 
 
 def density_mismatch(
-    model: Any, data: Any, *, width: float = 50.0, state: State | None = None, dt: float = DEFAULT_DT, detection: Detection = STANDARD
+    model: Any,
+    data: Any,
+    *,
+    width: float = 50.0,
+    state: State | None = None,
+    dt: float = DEFAULT_DT,
+    detection: Detection = STANDARD,
 ) -> Loss:
     """Loss: mean squared difference ((1/s)²) of spike densities. width: ms; data, state: as for `trace_mismatch`.
 
@@ -309,7 +326,11 @@ def rhythm_mismatch(
     """
     model = model_of(model)
     period, share = checks.positive("period", period, "ms"), checks.fraction("duty_cycle", duty_cycle)
-    t, cell, temperature = times_of(t), cell_number("cell", cell, model.cells), checks.positive("temperature", temperature, "ms")
+    t, cell, temperature = (
+        times_of(t),
+        cell_number("cell", cell, model.cells),
+        checks.positive("temperature", temperature, "ms"),
+    )
     d = of_soft(detection)
     check_period(period, t[-1] - t[0], d)
     start = start_of(model, state, dt=dt)
@@ -359,7 +380,9 @@ def fifteen(f: Features, roles: Sequence[int]) -> dict[str, Array]:
     }  # fmt: skip
 
 
-WIDEST = min((c.high - c.low) / (2 * c.sd) for c in CRITERIA)  # standard deviations; a wider margin leaves nothing of some range
+WIDEST = min(
+    (c.high - c.low) / (2 * c.sd) for c in CRITERIA
+)  # standard deviations; a wider margin leaves nothing of some range
 
 
 def three_cells(roles: Any, model: Any) -> tuple[int, ...]:
@@ -367,7 +390,9 @@ def three_cells(roles: Any, model: Any) -> tuple[int, ...]:
     given = [] if isinstance(roles, (str, Mapping)) or not isinstance(roles, Iterable) else list(roles)
     found = [cell_number("a role", x, model.cells) for x in given]
     if len(found) != 3:
-        raise TypeError(f"roles is {roles!r}; it must be the three cells that are PD, LP and PY, such as (0, 1, 2). Give them in this order.")
+        raise TypeError(
+            f"roles is {roles!r}; it must be the three cells that are PD, LP and PY, such as (0, 1, 2). Give them in this order."
+        )
     if len(set(found)) < 3:
         raise ValueError(f"roles is {roles!r}; PD, LP and PY must be three cells. Name each once.")
     return tuple(found)
@@ -391,7 +416,9 @@ def criteria_mismatch(
     model = model_of(model)
     t, roles, temperature = times_of(t), three_cells(roles, model), checks.positive("temperature", temperature, "ms")
     if not 0 <= checks.number("margin", margin, "standard deviations") < WIDEST:
-        raise ValueError(f"margin is {margin:g}; it must be from 0 to below {WIDEST:.3g}, where a range ends. Say 0 for the ranges themselves.")
+        raise ValueError(
+            f"margin is {margin:g}; it must be from 0 to below {WIDEST:.3g}, where a range ends. Say 0 for the ranges themselves."
+        )
     d = of_soft(detection)
     start = start_of(model, state, dt=dt)
 
@@ -405,4 +432,3 @@ def criteria_mismatch(
         return (sum(terms) + extra.sum()) / len(terms)
 
     return loss
-

@@ -28,7 +28,9 @@ class Physics(NamedTuple):
     """The equations of a model, as pure functions."""
 
     schemes: Any  # names of the fixed-step schemes
-    scheme: tuple[str, float]  # the one that cells are thermalized with if the settings name an adaptive solver, and its dt (ms)
+    scheme: tuple[
+        str, float
+    ]  # the one that cells are thermalized with if the settings name an adaptive solver, and its dt (ms)
     cold_start: Callable[..., Any]  # circuit -> state
     state_of: Callable[..., Any]  # circuit and the fields of a state -> state
     derivative: Callable[..., Any]  # params, state, I -> time derivative
@@ -144,7 +146,10 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
         """
         t, (solver, dt) = checks.times(t, t0), self._scheme(solver, dt)
         checks.tolerances(rtol, atol)
-        fields, size = fields_of(record, self.cold._fields), circuits.bytes_of(self.params, self.circuit, record, self.dtype)
+        fields, size = (
+            fields_of(record, self.cold._fields),
+            circuits.bytes_of(self.params, self.circuit, record, self.dtype),
+        )
         if isinstance(solver, str):
             checks.steps(t, t0, dt)
             grid = grid_of(t, t0, dt, size)
@@ -177,7 +182,9 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
             return self.get_thermalization(solver=solver, dt=dt, store=store), "thermalized"
         return self.cold, "cold"
 
-    def _in_steps(self, params: Any, start: Any, times: tuple[Grid, Any], I: Any, *, dt: float, t0: float, **scheme: Any) -> Any:
+    def _in_steps(
+        self, params: Any, start: Any, times: tuple[Grid, Any], I: Any, *, dt: float, t0: float, **scheme: Any
+    ) -> Any:
         """States by a fixed-step scheme, at times as from `grid_of`."""
         grid, slots = times
         run = self.physics.integrate_with_function if callable(I) else self.physics.integrate

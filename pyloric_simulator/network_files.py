@@ -40,12 +40,32 @@ from .prinz2004 import CONSTANTS, TRANSMITTERS, Channel, Curve, Gate, Nernst, Tr
 
 LIBRARIES = {"Prinz2003": Prinz2003, "Liu1998": Liu1998, "HodgkinHuxley1952": HodgkinHuxley1952}
 NAMES = {  # what stands in a file under a name
-    **{f"{name}.{c.name}": c for name, library in LIBRARIES.items() for c in vars(library).values() if isinstance(c, Channel)},
+    **{
+        f"{name}.{c.name}": c
+        for name, library in LIBRARIES.items()
+        for c in vars(library).values()
+        if isinstance(c, Channel)
+    },
     **{t.name: t for t in TRANSMITTERS},
 }
 TYPES = {
     t.__name__: t
-    for t in (Channel, Gate, Curve, Nernst, GHK, Q10, RateInf, RateTau, Exponential, Linoid, Divided, Graded, Kinetic, Transmitter)
+    for t in (
+        Channel,
+        Gate,
+        Curve,
+        Nernst,
+        GHK,
+        Q10,
+        RateInf,
+        RateTau,
+        Exponential,
+        Linoid,
+        Divided,
+        Graded,
+        Kinetic,
+        Transmitter,
+    )
 }
 
 
@@ -69,7 +89,11 @@ def written(what: str, x: Any) -> Any:
             "pickle it."
         )
     usual = usual_fields(type(x))
-    changed = {name: getattr(x, name) for name in usual if getattr(x, name) is not usual[name] and getattr(x, name) != usual[name]}
+    changed = {
+        name: getattr(x, name)
+        for name in usual
+        if getattr(x, name) is not usual[name] and getattr(x, name) != usual[name]
+    }
     return {"type": type(x).__name__, **{name: written(f"{name} of {what}", value) for name, value in changed.items()}}
 
 
@@ -79,7 +103,12 @@ def written(what: str, x: Any) -> Any:
 def cell_lines(label: str, cell: Cell, size: int) -> Iterator[str]:
     """The table of a population."""
     constants = {name: x for name, x in cell.constants._asdict().items() if x != getattr(CONSTANTS, name)}
-    yield from ("", f"[cells.{toml_key(label)}]", f"size = {toml_text(size)}", f"temperature = {toml_text(float(cell.temperature))}  # °C")
+    yield from (
+        "",
+        f"[cells.{toml_key(label)}]",
+        f"size = {toml_text(size)}",
+        f"temperature = {toml_text(float(cell.temperature))}  # °C",
+    )
     yield f"pool = {toml_text(cell.calcium is not None)}  # of calcium"
     if cell.calcium and cell.calcium.q10 is not None:
         yield f"pump = {toml_text(cell.calcium.q10)}  # Q10 of the pump"
@@ -102,7 +131,13 @@ def lines_of(network: Network, title: str) -> Iterator[str]:
             yield from ("", "[[gap_junctions]]", f"a = {toml_text(s.a)}", f"b = {toml_text(s.b)}")
         else:
             kind = written(f"the synapse {s.kind.name!r}", s.kind)
-            yield from ("", "[[synapses]]", f"pre = {toml_text(s.pre)}", f"post = {toml_text(s.post)}", f"kind = {toml_text(kind)}")
+            yield from (
+                "",
+                "[[synapses]]",
+                f"pre = {toml_text(s.pre)}",
+                f"post = {toml_text(s.post)}",
+                f"kind = {toml_text(kind)}",
+            )
         yield f"g = {toml_text(float(s.g))}  # nS"  # type: ignore[arg-type]
 
 
@@ -138,7 +173,10 @@ class Entry:
             raise self.error("must be a table", f"write the keys {checks.listing(known)}")
         for key in self.value:
             if key not in known:
-                raise self[key].error(f"{key} is no known key", f"take it out; known are {checks.listing(known)}.{checks.closest(key, known)}")
+                raise self[key].error(
+                    f"{key} is no known key",
+                    f"take it out; known are {checks.listing(known)}.{checks.closest(key, known)}",
+                )
         for key in required:
             if key not in self.value:
                 raise self.error(f"the key {key} is missing", f"add it; there must be {checks.listing(required)}")
@@ -155,11 +193,17 @@ class Entry:
         """The component that is written there."""
         if isinstance(self.value, str):
             if self.value not in NAMES:
-                raise self.error("there is no such component", f"known are Liu1998.Na, glutamate and the like.{checks.closest(self.value, NAMES)}")
+                raise self.error(
+                    "there is no such component",
+                    f"known are Liu1998.Na, glutamate and the like.{checks.closest(self.value, NAMES)}",
+                )
             return NAMES[self.value]
         kind = self.value.get("type") if isinstance(self.value, Mapping) else None
         if kind not in TYPES:
-            raise self.error("must be a name, or a table with a type", f"write a name such as 'Liu1998.Na', or a type of {checks.listing(TYPES)}")
+            raise self.error(
+                "must be a name, or a table with a type",
+                f"write a name such as 'Liu1998.Na', or a type of {checks.listing(TYPES)}",
+            )
         usual = usual_fields(TYPES[kind])
         needed = tuple(name for name, default in usual.items() if default is MISSING)
         self.table(("type", *needed), tuple(usual))
@@ -179,7 +223,13 @@ def cell_in(place: Entry) -> Cell:
     c = CONSTANTS._replace(**{name: checks.number(name, x, "its unit") for name, x in constants.items()})
     channels = [x.table(("channel", "g"))["channel"].component()(x.value["g"]) for x in place.items("channels")]
     pool = Prinz2003.calcium._replace(f=c.f, τ=c.τ_Ca, rest=c.Ca_rest, outside=c.Ca_out, q10=given.get("pump"))
-    cell = Cell(channels, area=c.A, calcium=pool if given.get("pool", True) else None, V=c.V_cold, temperature=given.get("temperature", 10.0))
+    cell = Cell(
+        channels,
+        area=c.A,
+        calcium=pool if given.get("pool", True) else None,
+        V=c.V_cold,
+        temperature=given.get("temperature", 10.0),
+    )
     checks.constants(c)
     cell.constants = c  # to the last digit
     return cell

@@ -158,7 +158,9 @@ def advance_block(equations: Equations, names: tuple[str, ...], y: Any, I: Any, 
     return y._replace(**dict(zip(names, after, strict=True)))
 
 
-def neuron_step(equations: Equations, blocks: tuple[tuple[str, ...], ...], y: Any, I: tuple[Any, Any], p: Any, dt: float) -> Any:
+def neuron_step(
+    equations: Equations, blocks: tuple[tuple[str, ...], ...], y: Any, I: tuple[Any, Any], p: Any, dt: float
+) -> Any:
     """The state of one cell after a step dt (ms); I at its start and end."""
     for names in blocks[:-1]:
         y = advance_block(equations, names, y, I[0], p, dt / 2)
@@ -219,7 +221,11 @@ def simulate_neuron(
     if spike is not heaviside:
         check_elementwise("spike", spike)
     given = other_numbers("params", params, neuron.params, neuron.size)
-    start = neuron.state._asdict() if state is None else other_numbers("state", fields_of(state, neuron.state), neuron.state._asdict(), neuron.size)
+    start = (
+        neuron.state._asdict()
+        if state is None
+        else other_numbers("state", fields_of(state, neuron.state), neuron.state._asdict(), neuron.size)
+    )
     dtype = jnp.asarray(0.0).dtype
     per_cell = lambda x: jnp.broadcast_to(jnp.asarray(x, dtype), (neuron.size,))  # noqa: E731
     p = jax.tree.map(per_cell, record_type("Parameters", tuple(neuron.params))(**{**neuron.params, **given}))
@@ -259,7 +265,9 @@ class NeuronResult(Result):
         if self.model.equations.threshold:
             return {cell: x[(x >= first) & (x <= last)] for cell, x in zip(self.model.cells, self.trains, strict=True)}
         threshold = checks.number("threshold", threshold, "mV")
-        return {cell: local_maxima(self.t, V, threshold) for cell, V in zip(self.model.cells, self.states.V.T, strict=True)}
+        return {
+            cell: local_maxima(self.t, V, threshold) for cell, V in zip(self.model.cells, self.states.V.T, strict=True)
+        }
 
 
 class Neuron(WithoutChannels, Portable):
@@ -298,7 +306,9 @@ class Neuron(WithoutChannels, Portable):
         self.cells = pd.MultiIndex.from_tuples(names, names=["pop", "index"])
 
     def __getstate__(self) -> Any:
-        return carried(self.__dict__ | {"state": self.state._asdict()})  # the type of a state has no place to be imported from
+        return carried(
+            self.__dict__ | {"state": self.state._asdict()}
+        )  # the type of a state has no place to be imported from
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
@@ -335,7 +345,9 @@ class Neuron(WithoutChannels, Portable):
         checks.run_is_finite(states, t, self.cells)
         tables = {name: pd.DataFrame(x, pd.Index(t, name="time"), self.cells) for name, x in seen.items()}
         run_is = run_of(self, solver, t0, "cold" if state is None else "given", dt=dt)
-        return NeuronResult(t, states, self, tuple(ends[1 : len(fired) + 1][x > 0] for x in fired.T), tables, run=run_is)
+        return NeuronResult(
+            t, states, self, tuple(ends[1 : len(fired) + 1][x > 0] for x in fired.T), tables, run=run_is
+        )
 
 
 # %% [markdown]
@@ -357,7 +369,9 @@ def check_scheme(solver: Any, dt: Any, threshold: bool) -> float:
     if isinstance(solver, str):
         checks.choice("solver", solver, ("exponential",))
     elif isinstance(solver, type) or not hasattr(solver, "step"):
-        raise TypeError(f"solver is {solver!r}; it must be 'exponential' or an instance of a diffrax solver, such as diffrax.Tsit5().")
+        raise TypeError(
+            f"solver is {solver!r}; it must be 'exponential' or an instance of a diffrax solver, such as diffrax.Tsit5()."
+        )
     return checks.positive("dt", dt, "ms")
 
 
@@ -368,11 +382,15 @@ def per_cell_numbers(what: str, values: Any, size: int) -> dict[str, np.ndarray]
     found = {}
     for name, value in values.items():
         if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or keyword.iskeyword(name):
-            raise ValueError(f"{name!r} is not a name of a variable; it must be letters, digits and underscores. Rename it.")
+            raise ValueError(
+                f"{name!r} is not a name of a variable; it must be letters, digits and underscores. Rename it."
+            )
         checks.in_order(name, value)
         x = checks.numbers(name, value).astype(float)
         if x.shape not in ((), (size,)) or not np.isfinite(x).all():
-            raise ValueError(f"{name} is {value!r}; it must be one finite number, or one for each of the {size} cells. Give these.")
+            raise ValueError(
+                f"{name} is {value!r}; it must be one finite number, or one for each of the {size} cells. Give these."
+            )
         found[name] = np.full(size, x)
     return found
 
@@ -381,7 +399,9 @@ def check_equations(equations: Equations, y: Any, p: Any) -> None:
     """Equations of one cell that JAX can trace, with a number for each variable, and a reset where there is a threshold."""
     derivative, threshold, reset = equations[1:]
     if (threshold is None) != (reset is None):
-        raise ValueError(f"threshold is {threshold!r} and reset {reset!r}; they must come together. Give both, or none.")
+        raise ValueError(
+            f"threshold is {threshold!r} and reset {reset!r}; they must come together. Give both, or none."
+        )
     cure = "Write it for one cell with jax.numpy, such as lambda y, I, p: dict(V=(I - y.V) / p.τ)."
     if not equations.names:
         raise ValueError(f"start is empty; a cell needs one variable at least, such as dict(V=-65). {cure}")
@@ -408,14 +428,22 @@ def check_function(what: str, f: Any, made: Any, y: Any, p: Any, wanted: set[str
         rule = "it must be a function of one cell that returns real numbers by name"
         raise TypeError(f"the {what} cannot be evaluated by JAX: {checks.reason(error)}; {rule}. {cure}") from error
     if not isinstance(returned[0], Mapping):
-        raise TypeError(f"the {what} returns {reprlib.repr(returned[0])}; it must return a mapping from variables to numbers. {cure}")
+        raise TypeError(
+            f"the {what} returns {reprlib.repr(returned[0])}; it must return a mapping from variables to numbers. {cure}"
+        )
     if (set(found) != wanted) if wanted else not set(found) <= set(y._fields):
-        raise ValueError(f"the {what} returns {checks.listing(found)}; it must be {checks.listing(y._fields)}, or some in a reset. {cure}")
+        raise ValueError(
+            f"the {what} returns {checks.listing(found)}; it must be {checks.listing(y._fields)}, or some in a reset. {cure}"
+        )
     for name, x in found.items():
         if x.shape != ():
-            raise ValueError(f"the {what} returns {name} with shape {x.shape}; it must be a number, for one cell. {cure}")
+            raise ValueError(
+                f"the {what} returns {name} with shape {x.shape}; it must be a number, for one cell. {cure}"
+            )
         if x.dtype.kind not in "fiu":
-            raise TypeError(f"the {what} returns {name} of type {x.dtype}; it must be a real number, no truth value. {cure}")
+            raise TypeError(
+                f"the {what} returns {name} of type {x.dtype}; it must be a real number, no truth value. {cure}"
+            )
 
 
 def check_firing(equations: Equations, y: Any, p: Any) -> None:
@@ -424,7 +452,9 @@ def check_firing(equations: Equations, y: Any, p: Any) -> None:
     with jax.ensure_compile_time_eval():  # a cell may be made inside of a compiled function
         changed, v, v_reset = firing(equations, y, p)
     if (undefined := np.flatnonzero(np.isnan(v_reset))).size:
-        raise ValueError(f"the threshold of cell {undefined[0]} is nan after a reset; it must be defined. {RETURN_A_DISTANCE}")
+        raise ValueError(
+            f"the threshold of cell {undefined[0]} is nan after a reset; it must be defined. {RETURN_A_DISTANCE}"
+        )
     if (again := np.flatnonzero((v_reset >= 0) & np.isfinite(v_reset))).size:
         i = int(again[0])
         raise ValueError(
@@ -438,7 +468,9 @@ def check_firing(equations: Equations, y: Any, p: Any) -> None:
         )
     if (early := np.flatnonzero(v >= 0)).size:
         i = int(early[0])
-        checks.warn(f"cell {i} starts {v[i]:g} above its threshold and fires in the first step; start it below, unless that is meant.")
+        checks.warn(
+            f"cell {i} starts {v[i]:g} above its threshold and fires in the first step; start it below, unless that is meant."
+        )
 
 
 def read_by_threshold(equations: Equations, y: Any, p: Any) -> set[str]:
@@ -464,7 +496,9 @@ def firing(equations: Equations, y: Any, p: Any) -> tuple[tuple[str, ...], np.nd
 def fields_of(state: Any, like: Any) -> Mapping[str, Any]:
     """A state of the same equations by its variables."""
     if getattr(state, "_fields", None) != like._fields:
-        raise TypeError(f"state is {state!r}; it must be a state of the same equations, such as `result.final_state`. Take one of these.")
+        raise TypeError(
+            f"state is {state!r}; it must be a state of the same equations, such as `result.final_state`. Take one of these."
+        )
     found: Mapping[str, Any] = state._asdict()
     return found
 
@@ -479,7 +513,9 @@ def other_numbers(what: str, values: Any, known: Mapping[str, Any], size: int) -
         checks.choice(f"a name in {what}", name, known)
         x = x if isinstance(x, jax.core.Tracer) else checks.finite_numbers(f"{what}[{name!r}]", x)
         if np.shape(x) not in ((), (size,)):
-            raise ValueError(f"{what}[{name!r}] has shape {np.shape(x)}; it must be a number, or ({size},) for each cell. Give one of these.")
+            raise ValueError(
+                f"{what}[{name!r}] has shape {np.shape(x)}; it must be a number, or ({size},) for each cell. Give one of these."
+            )
     return dict(values)
 
 
@@ -490,11 +526,17 @@ def check_record(record: Any, y: Any, p: Mapping[str, Any]) -> Mapping[str, Call
         raise TypeError(f"record is {record!r}; it must be a mapping from names to functions of y and p. {cure}")
     for name, f in record.items():
         if not isinstance(name, str) or not callable(f):
-            raise TypeError(f"record has the entry {name!r}: {f!r}; it must be a name and a function of y and p. {cure}")
+            raise TypeError(
+                f"record has the entry {name!r}: {f!r}; it must be a name and a function of y and p. {cure}"
+            )
         try:
-            found = jax.eval_shape(f, *(jax.tree.map(lambda x: x[0], x) for x in (y, record_type("Parameters", tuple(p))(**p))))
+            found = jax.eval_shape(
+                f, *(jax.tree.map(lambda x: x[0], x) for x in (y, record_type("Parameters", tuple(p))(**p)))
+            )
         except Exception as error:
-            raise TypeError(f"record[{name!r}] cannot be evaluated by JAX: {checks.reason(error)}; it must be a number. {cure}") from error
+            raise TypeError(
+                f"record[{name!r}] cannot be evaluated by JAX: {checks.reason(error)}; it must be a number. {cure}"
+            ) from error
         if getattr(found, "shape", None) != ():
             raise ValueError(f"record[{name!r}] returns {found}; it must be a number, for one cell. {cure}")
     return record

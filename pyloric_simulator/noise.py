@@ -139,13 +139,22 @@ INHIBITION = Bombardment(OU(57.3, 6.6, 10.49), -75.0)
 def check_noise(current: Any, conductances: Any, s: Setup) -> None:
     """Refuse what is no noise, and warn where its unit looks mistaken."""
     if isinstance(conductances, (Bombardment, str)) or not isinstance(conductances, Sequence):
-        raise TypeError(f"conductances is {conductances!r}; it must be a list of Bombardments. Write conductances=[EXCITATION], for example.")
+        raise TypeError(
+            f"conductances is {conductances!r}; it must be a list of Bombardments. Write conductances=[EXCITATION], for example."
+        )
     for x in conductances:
-        checks.of_type("one of the conductances", x, Bombardment, "a Bombardment such as EXCITATION, or Bombardment(OU(12, 3, 2.7), 0)")
+        checks.of_type(
+            "one of the conductances",
+            x,
+            Bombardment,
+            "a Bombardment such as EXCITATION, or Bombardment(OU(12, 3, 2.7), 0)",
+        )
         checks.of_type("g of a Bombardment", x.g, OU, "an OU process, such as OU(12, 3, 2.7)")
         millivolts("E of a Bombardment", x.E)
         if checks.number("μ of a conductance", x.g.μ, "nS") < 0:
-            raise ValueError(f"μ of a conductance is {x.g.μ:g} nS; it must not be negative. Noise inhibits by its reversal potential.")
+            raise ValueError(
+                f"μ of a conductance is {x.g.μ:g} nS; it must not be negative. Noise inhibits by its reversal potential."
+            )
         if said := x.g.μ and suspicion("μ of a conductance", x.g.μ, SYNAPSE):
             checks.warn(said)
     checks.noise([*([] if current is None else [current]), *(x.g for x in conductances)], (White, OU), s.dt)
@@ -157,7 +166,9 @@ def check_noise(current: Any, conductances: Any, s: Setup) -> None:
 
 def noise_of_cells(noise: White | OU, key: Array, s: Setup, number: int) -> Array:
     """Values of one kind of noise, the `number`-th of an experiment, for each cell at the steps, (step + 1, cell)."""
-    keys = jax.vmap(lambda cell: jax.random.fold_in(jax.random.fold_in(key, cell), number))(jnp.arange(len(s.model.rows)))
+    keys = jax.vmap(lambda cell: jax.random.fold_in(jax.random.fold_in(key, cell), number))(
+        jnp.arange(len(s.model.rows))
+    )
     return jax.vmap(lambda key: noise.samples(key, first_step(s), len(s.steps), s.dt))(keys).T
 
 
@@ -348,10 +359,16 @@ class RandomChannels(NamedTuple):
         """Refuse numbers that do not belong to the channels of a circuit."""
         wanted = [[(len(cells),)] * len(m.channels) for m, cells in zip(circuit.membranes, circuit.groups, strict=True)]
         found = [[None if x is None else np.shape(x) for x in numbers] for numbers in self.N]
-        if len(found) != len(wanted) or any(len(a) != len(b) or not {*a} <= {None, *b} for a, b in zip(found, wanted, strict=True)):
-            raise ValueError(f"N has the shapes {found}; it must be {wanted}, or None for channels without noise. See numbers_of_channels.")
+        if len(found) != len(wanted) or any(
+            len(a) != len(b) or not {*a} <= {None, *b} for a, b in zip(found, wanted, strict=True)
+        ):
+            raise ValueError(
+                f"N has the shapes {found}; it must be {wanted}, or None for channels without noise. See numbers_of_channels."
+            )
 
-    def joined(self, circuit: Circuit, p: Prepared, f: Flows, y: Working, n: Any, dt: float) -> tuple[Flows, Counted, Callable[[Counted], Any]]:
+    def joined(
+        self, circuit: Circuit, p: Prepared, f: Flows, y: Working, n: Any, dt: float
+    ) -> tuple[Flows, Counted, Callable[[Counted], Any]]:
         """Flows with random channels around those of a circuit, their start, and what is recorded; n: of an earlier run, or None."""
         kinds = kinds_of(circuit, self.N)
         stepped = lambda now, y, V, k: with_random_steps(circuit, kinds, self, Counted(y, now.n), V, k, dt)  # noqa: E731
@@ -378,7 +395,9 @@ def as_array(cells: int, kinds: Sequence[Kind], counts: Sequence[Array]) -> Arra
     return n
 
 
-def with_random_steps(circuit: Circuit, kinds: Sequence[Kind], c: RandomChannels, now: Counted, V: Array, k: Any, dt: float) -> Counted:
+def with_random_steps(
+    circuit: Circuit, kinds: Sequence[Kind], c: RandomChannels, now: Counted, V: Array, k: Any, dt: float
+) -> Counted:
     """The channels after step k, at the potentials V (mV), and their gates with them."""
     parts, after = zip(circuit.membranes, split(circuit, V), split(circuit, now.y.Ca), strict=True), []
     targets = [tuple(kinetics(circuit, *part))[1] for part in parts]
@@ -432,7 +451,9 @@ def numbers_of_channels(model: Model, channels: Mapping[str, float]) -> tuple[tu
     most = 2.0 ** np.finfo(model.dtype).nmant
     checks.numbers_of_channels(channels, {c.name for m in circuit.membranes for c in m.channels if gated(c)}, most)
     given = lambda c, cells: np.full(len(cells), float(channels[c.name])) if c.name in channels and gated(c) else None  # noqa: E731
-    return tuple(tuple(given(c, cells) for c in m.channels) for m, cells in zip(circuit.membranes, circuit.groups, strict=True))
+    return tuple(
+        tuple(given(c, cells) for c in m.channels) for m, cells in zip(circuit.membranes, circuit.groups, strict=True)
+    )
 
 
 # %% [markdown]

@@ -119,9 +119,15 @@ def conductances(params: Params) -> Named:
     """Of membranes, synapses and gap junctions."""
     c, labels = params.circuit, [p.label for p in params.circuit.populations]
     for i, p in enumerate(c.populations):
-        yield from ((f"{p.label} {x.name}", Place((("g", (i, j)),))) for j, x in enumerate(c.membranes[p.membrane].channels))
-    graded = [(s.terminal, labels[s.post], c.transmitters[s.transmitter].name, ("gs", (i,))) for i, s in enumerate(c.synapses)]
-    kinetic = [(labels[pre], labels[post], c.kinds[kind].name, ("gz", (i,))) for i, (pre, post, kind) in enumerate(c.kinetic)]
+        yield from (
+            (f"{p.label} {x.name}", Place((("g", (i, j)),))) for j, x in enumerate(c.membranes[p.membrane].channels)
+        )
+    graded = [
+        (s.terminal, labels[s.post], c.transmitters[s.transmitter].name, ("gs", (i,))) for i, s in enumerate(c.synapses)
+    ]
+    kinetic = [
+        (labels[pre], labels[post], c.kinds[kind].name, ("gz", (i,))) for i, (pre, post, kind) in enumerate(c.kinetic)
+    ]
     of_pair = Counter((pre, post) for pre, post, *_ in graded + kinetic)
     for pre, post, kind, path in graded + kinetic:
         yield f"{pre}-{post} {kind}" if of_pair[pre, post] > 1 else f"{pre}-{post}", Place((path,))
@@ -136,7 +142,9 @@ def reversal(what: str, owner: str, E: Any, path: Path_) -> Named:
     if is_number(E):
         yield f"{owner}E {what}", Place((path,))
         return
-    yield from ((f"{owner}{what} {name}", Place((there,))) for name, there in numbers_in(E, path).items() if name != "z")
+    yield from (
+        (f"{owner}{what} {name}", Place((there,))) for name, there in numbers_in(E, path).items() if name != "z"
+    )
 
 
 def membranes(circuit: Circuit) -> list[tuple[str, Membrane, Path_]]:
@@ -173,7 +181,9 @@ def places(params: Params) -> dict[str, Place]:
     named = [*conductances(params), *numbers_of_circuit(params.circuit)]
     name, n = Counter(name for name, _ in named).most_common(1)[0]
     if n > 1:
-        raise ValueError(f"{n} numbers have the name {name!r}; each must have its own. Rename the population, the channel or the synapse.")
+        raise ValueError(
+            f"{n} numbers have the name {name!r}; each must have its own. Rename the population, the channel or the synapse."
+        )
     return dict(named)
 
 
@@ -220,7 +230,10 @@ def check_names(names: Iterable[Any], known: Collection[str]) -> None:
             longer = [x for x in known if x.startswith(f"{name} ")]
             hint = f" Say which of {checks.listing(longer[:3])}." if longer else checks.closest(name, known)
             examples = checks.listing(list(known)[:3])
-            raise ValueError(f"there is no parameter {name!r}; names are those of `parameters(model)`, such as {examples}.{hint}")
+            raise ValueError(
+                f"there is no parameter {name!r}; names are those of `parameters(model)`, such as {examples}.{hint}"
+            )
+
 
 # %% [markdown]
 # ## Values

@@ -75,7 +75,9 @@ def flow_slopes(V: Array, G: Array, J: Array, h: Any) -> Slopes:
     z = h * G
     mean, small = phi(z), z < 1e-2
     left = 1 - z * mean
-    series = -1 / 2 + z * (1 / 3 - jnp.where(z < 1e-4, 0, z * (1 / 8 - z * (1 / 30 - z / 144))))  # of `phi` as it is computed
+    series = -1 / 2 + z * (
+        1 / 3 - jnp.where(z < 1e-4, 0, z * (1 / 8 - z * (1 / 30 - z / 144)))
+    )  # of `phi` as it is computed
     bent = jnp.where(small, series, (left - mean) / jnp.where(small, 1, z))  # dφ/dz
     return Slopes(V + (J - G * V) * h * mean, (left, h * ((J - G * V) * h * bent - V * mean), h * mean))
 
@@ -345,9 +347,13 @@ def layout(circuit: Circuit) -> Layout:
     of = np.array([circuit.populations[i].membrane for i in circuit.rows])
     ends = [0, *(np.flatnonzero(np.diff(of)) + 1).tolist(), len(of)]
     before = [int((of[:a] == of[a]).sum()) for a in ends[:-1]]
-    pieces = [Piece(int(of[a]), slice(a, b), slice(n, n + b - a)) for n, (a, b) in zip(before, pairwise(ends), strict=True)]
+    pieces = [
+        Piece(int(of[a]), slice(a, b), slice(n, n + b - a)) for n, (a, b) in zip(before, pairwise(ends), strict=True)
+    ]
     kinds = [kind_of(circuit, m) for m in circuit.membranes]
-    gates, readers, carriers = (max(f(kind) for kind in kinds) for f in (lambda k: len(k.order), lambda k: k.readers, lambda k: k.carriers))
+    gates, readers, carriers = (
+        max(f(kind) for kind in kinds) for f in (lambda k: len(k.order), lambda k: k.readers, lambda k: k.carriers)
+    )
     if any(reads(gate) for m in circuit.membranes for gate in gates_of(circuit, m)[0]):
         readers = gates + len(circuit.transmitters)
     return Layout(pieces, kinds, gates, readers, carriers)
@@ -376,7 +382,12 @@ def of_blocks(circuit: Circuit, y: Blocks, axis: int = 0) -> Working:
     """The other way; axis: of the gates, after others that lead."""
     found, x, s = layout(circuit), [list[Array]() for _ in circuit.membranes], []
     for piece, blocks in zip(found.pieces, y.z, strict=True):
-        none = lax.slice_in_dim(jnp.expand_dims(lax.slice_in_dim(y.V, piece.cells.start, piece.cells.stop, axis=axis), axis), 0, 0, axis=axis)
+        none = lax.slice_in_dim(
+            jnp.expand_dims(lax.slice_in_dim(y.V, piece.cells.start, piece.cells.stop, axis=axis), axis),
+            0,
+            0,
+            axis=axis,
+        )
         kind, z = found.kinds[piece.membrane], joined(blocks or (none,), axis)
         x[piece.membrane].append(jnp.take(z, np.argsort(numbers(kind)), axis))
         s.append(jnp.take(z, np.arange(len(kind.order), z.shape[axis]), axis))

@@ -112,7 +112,9 @@ def rise(t: Array, V: Array) -> Array:
 NEWTON = 4  # steps, after a start on the straight line
 
 
-def find_rhythm(model: Model, number: int, events: str, cycles: int, transient: float, state: Any, dt: float, I_ext: Any) -> Rhythm:
+def find_rhythm(
+    model: Model, number: int, events: str, cycles: int, transient: float, state: Any, dt: float, I_ext: Any
+) -> Rhythm:
     """The rhythm of a cell after a transient (ms)."""
     allocated(f"a search for a rhythm in {2 * transient:g} ms", 2 * transient / dt * len(model.rows))
     t = np.arange(0, 2 * transient + dt / 2, dt)
@@ -123,7 +125,13 @@ def find_rhythm(model: Model, number: int, events: str, cycles: int, transient: 
     k = int(found[0] / dt)
     before = model(t[: k + 1], I_ext, state=state, dt=dt)
     wait = np.diff(found).min() / 2 if events == "spikes" else GAP / 2
-    return Rhythm(before.final_state, float(t[k]), float(np.diff(found[: cycles + 1]).mean()), float(found[cycles] - t[k]), float(wait))
+    return Rhythm(
+        before.final_state,
+        float(t[k]),
+        float(np.diff(found[: cycles + 1]).mean()),
+        float(found[cycles] - t[k]),
+        float(wait),
+    )
 
 
 def last_event(model: Model, rhythm: Rhythm, number: int, I_0: Array, dt: float) -> tuple[Callable[[Any], Array], int]:
@@ -155,14 +163,20 @@ def phase_response(
     """
     checks.choice("method", method, ("adjoint", "pulses"))
     checks.choice("events", events, EVENTS)
-    x, cycles, dt = checks.phases(phases), checks.count("cycles", cycles), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
+    x, cycles, dt = (
+        checks.phases(phases),
+        checks.count("cycles", cycles),
+        checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,)),
+    )
     width, transient = at_least_a_step("width", width, dt), milliseconds("transient", transient)
     model = model_of(model)
     number, I_ext = cell_number(model, cell), constant_current("I_ext", I_ext, model)
     charge = charge_of_a_pulse(charge, float(membrane_of(model, number).constants.C))
     found = find_rhythm(model, number, events, cycles, transient, state, dt, I_ext)
     if width > found.period:
-        raise ValueError(f"width is {width:g} ms, longer than the period of {found.period:.4g} ms; a pulse has a phase. Take a shorter one.")
+        raise ValueError(
+            f"width is {width:g} ms, longer than the period of {found.period:.4g} ms; a pulse has a phase. Take a shorter one."
+        )
     with precision(model.dtype):
         I_0 = jnp.asarray(I_ext, model.dtype)
         mine = jnp.zeros(len(I_0), I_0.dtype).at[number].set(1)
@@ -178,7 +192,9 @@ def at_least_a_step(what: str, time: Any, dt: float) -> float:
     """A time (ms) that is not shorter than a step."""
     time = checks.positive(what, time, "ms")
     if time < dt * (1 - EDGE):
-        raise ValueError(f"{what} is {time:g} ms; it must be at least a step of dt = {dt:g} ms. Take a longer one, or a smaller dt.")
+        raise ValueError(
+            f"{what} is {time:g} ms; it must be at least a step of dt = {dt:g} ms. Take a longer one, or a smaller dt."
+        )
     return time
 
 
@@ -208,7 +224,9 @@ def by_pulses(time: Callable[[Any], Array], starts: np.ndarray, mine: Array, cha
     return (jax.jit(lambda: time(jnp.zeros_like(mine)))() - later) / charge
 
 
-def by_adjoint(time: Callable[[Any], Array], steps: int, starts: np.ndarray, mine: Array, width: int, dt: float) -> np.ndarray:
+def by_adjoint(
+    time: Callable[[Any], Array], steps: int, starts: np.ndarray, mine: Array, width: int, dt: float
+) -> np.ndarray:
     """Advance (ms/pC) of the last event by a small input over `width` steps from each of `starts`, from one derivative."""
     slope = np.asarray(jax.jit(jax.grad(lambda I: time(I[:, None] * mine)))(jnp.zeros(steps + 1, mine.dtype)))
     total = np.append(0.0, np.cumsum(slope))

@@ -51,10 +51,14 @@ def phase_diagram(
     rows = [(starts[x], -y - 0.3, starts[x] + values[f"duty_cycle_{x}"], -y + 0.3) for y, x in enumerate(ROLES)]
     shown = hv.Rectangles([r for r in rows if np.isfinite(r).all()]).opts(color="#c6dbef", line_color="black")
     onsets = [lobsters["phase_LPstart"], lobsters["phase_PYstart"]]
-    whiskers = hv.Segments([(c.mean - c.sd, -y, c.mean + c.sd, -y) for y, c in enumerate(onsets, 1)]).opts(color="black")
+    whiskers = hv.Segments([(c.mean - c.sd, -y, c.mean + c.sd, -y) for y, c in enumerate(onsets, 1)]).opts(
+        color="black"
+    )
     dots = hv.Points([(c.mean, -y) for y, c in enumerate(onsets, 1)]).opts(color="black", size=6)
     shown, ticks = shown * whiskers * dots, [(-y, x) for y, x in enumerate(ROLES)]
-    return shown.opts(height=170, xlim=(0, 1.25), xlabel="phase in the pacemaker's cycle", ylabel="", yticks=ticks, **LOOK)
+    return shown.opts(
+        height=170, xlim=(0, 1.25), xlabel="phase in the pacemaker's cycle", ylabel="", yticks=ticks, **LOOK
+    )
 
 
 def criteria_chart(

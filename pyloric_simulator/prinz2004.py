@@ -586,7 +586,9 @@ class Working(NamedTuple):
     V: Array  # (cell,) mV
     Ca: Array  # (cell,) µM
     s: Any  # (transmitter, cell)
-    x: tuple[Any, ...]  # for each membrane (gate, cell), the m of all activating channels, then the h of all inactivating ones
+    x: tuple[
+        Any, ...
+    ]  # for each membrane (gate, cell), the m of all activating channels, then the h of all inactivating ones
     z: Any  # (slot, cell) of the kinetic synapses onto each cell
 
 
@@ -799,7 +801,9 @@ def slopes(circuit: Circuit, p: Prepared, y: Working, I: Any) -> Working:
     """Time derivative of a state, per ms."""
     G, J = chemical(circuit, p, y)
     V_dot, rest = [], []
-    for membrane, g, V, Ca, s, x, *sums in by_membrane(circuit, p, y, G, J - junctions.electrical_current(p.gap, y.V) + I):
+    for membrane, g, V, Ca, s, x, *sums in by_membrane(
+        circuit, p, y, G, J - junctions.electrical_current(p.gap, y.V) + I
+    ):
         G, J = ionic(membrane, g, V, Ca, x, *sums)
         V_dot.append((J - G * V) / membrane.constants.C)
         Ca_dot = calcium_balance(membrane, g, V, Ca, x)[0] if membrane.pool else jnp.zeros_like(Ca)
@@ -867,10 +871,14 @@ def covered_exactly(r: Array | float) -> Array:
     return -jnp.expm1(-r)
 
 
-def approached(circuit: Circuit, membrane: Membrane, V: Array, Ca: Array, s: Array, x: Array, dt: float, share: Any) -> tuple[Array, Array]:
+def approached(
+    circuit: Circuit, membrane: Membrane, V: Array, Ca: Array, s: Array, x: Array, dt: float, share: Any
+) -> tuple[Array, Array]:
     """s and x, (gate, cell), after a time dt (ms) with V and Ca frozen; share: dt/τ -> the share of the way that is covered."""
     (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit, membrane, V, Ca)
-    return layout.lying_together(s + (s_inf - s) * share(dt / τ_s)), layout.lying_together(x + (x_inf - x) * share(dt / τ_x))
+    return layout.lying_together(s + (s_inf - s) * share(dt / τ_s)), layout.lying_together(
+        x + (x_inf - x) * share(dt / τ_x)
+    )
 
 
 # %% [markdown]
@@ -886,7 +894,9 @@ def approached(circuit: Circuit, membrane: Membrane, V: Array, Ca: Array, s: Arr
 ARITHMETIC = layout.Arithmetic(flow, approached)
 
 
-def charged(circuit: Circuit, p: Prepared, y: Working, I: Any, h: Any, by: layout.Arithmetic = ARITHMETIC, G_more: Any = None) -> Array:
+def charged(
+    circuit: Circuit, p: Prepared, y: Working, I: Any, h: Any, by: layout.Arithmetic = ARITHMETIC, G_more: Any = None
+) -> Array:
     """V (cell,) after a time h (ms) with everything else frozen, {eq}`eq-flow`; I (nA) and G_more (µS) act from outside."""
     G, J = chemical(circuit, p, y)
     G, moved = G if G_more is None else G + G_more, []
@@ -1243,9 +1253,12 @@ class Prinz2004(Model):
         populations = tuple(map(Population, self.labels, types, sizes.values()))
         self.terminals, strengths, ends = circuits.joined(gs, sizes, [CELL_TYPES[t] for t in types], TRANSMITTERS)
         g_e = circuits.coupling(DEFAULT_GE if ge is None else ge)
-        circuit = Circuit(populations, tuple(Connection(*x) for x in ends), (membrane,), junctions=layout.pacemaker_pairs(populations))
+        circuit = Circuit(
+            populations, tuple(Connection(*x) for x in ends), (membrane,), junctions=layout.pacemaker_pairs(populations)
+        )
         self.params = Params(g, strengths, g_e, circuit)
         self.cold = cold_start(circuit)
+
 
 # %% [markdown]
 # ## Experiments

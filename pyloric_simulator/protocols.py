@@ -149,7 +149,9 @@ def sampled(what: str, protocol: Any, t: np.ndarray, last: float | None = None) 
 
 def is_recording(protocol: Any) -> bool:
     """Whether a protocol is a recording of one cell, a Series or a pair of times and values."""
-    return isinstance(protocol, pd.Series) or (isinstance(protocol, tuple) and len(protocol) == 2 and not any(map(np.isscalar, protocol)))
+    return isinstance(protocol, pd.Series) or (
+        isinstance(protocol, tuple) and len(protocol) == 2 and not any(map(np.isscalar, protocol))
+    )
 
 
 def evaluated(what: str, f: Any, t: np.ndarray) -> Array:
@@ -157,12 +159,18 @@ def evaluated(what: str, f: Any, t: np.ndarray) -> Array:
     try:
         shape = jax.eval_shape(f, 0.0).shape
     except Exception as error:
-        raise TypeError(f"{what} is {f!r}, which cannot be evaluated by JAX: {error}. Write it with jax.numpy, branching by jnp.where.") from error
+        raise TypeError(
+            f"{what} is {f!r}, which cannot be evaluated by JAX: {error}. Write it with jax.numpy, branching by jnp.where."
+        ) from error
     if shape != ():
-        raise ValueError(f"{what} returns the shape {shape} at one time; for one cell it must be a number. Give a function for each cell.")
+        raise ValueError(
+            f"{what} returns the shape {shape} at one time; for one cell it must be a number. Give a function for each cell."
+        )
     x = jax.vmap(f)(jnp.asarray(t))
     if (bad := ~np.isfinite(np.asarray(x))).any():
-        raise ValueError(f"{what} is {x[int(np.argmax(bad))]} at {t[int(np.argmax(bad))]:g} ms; it must be finite. Mend the function there.")
+        raise ValueError(
+            f"{what} is {x[int(np.argmax(bad))]} at {t[int(np.argmax(bad))]:g} ms; it must be finite. Mend the function there."
+        )
     return x
 
 
@@ -247,7 +255,14 @@ compiled_driven = jax.jit(integrate_driven, static_argnames=("grid", "clamped", 
 
 
 def simulate_driven(
-    params: Params, state: Any, t: Any, drive: Drive, *, clamped: Sequence[int] = (), dt: float = DEFAULT_DT, t0: float = 0.0
+    params: Params,
+    state: Any,
+    t: Any,
+    drive: Drive,
+    *,
+    clamped: Sequence[int] = (),
+    dt: float = DEFAULT_DT,
+    t0: float = 0.0,
 ) -> Any:
     """States (time, …) at the times t (ms) of a model under a `Drive`; pure, for jit, vmap and grad.
 
@@ -269,9 +284,13 @@ def check_drive(d: Drive, n: int, cells: int, clamped: tuple[int, ...]) -> None:
     for name, (least, width) in wanted.items():
         x, constant = getattr(d, name), [(), (cells,)] if name == "I" else []
         if x is not None and np.shape(x) not in constant and (np.shape(x)[1:] != (width,) or len(x) < least):
-            raise ValueError(f"drive.{name} has shape {np.shape(x)}; it must be ({least}, {width}) for {n} steps. Sample it longer.")
+            raise ValueError(
+                f"drive.{name} has shape {np.shape(x)}; it must be ({least}, {width}) for {n} steps. Sample it longer."
+            )
     if (d.V is None) != (not clamped):
-        raise ValueError(f"clamped is {clamped}, and drive.V {'missing' if d.V is None else 'there'}; both go together. Give both.")
+        raise ValueError(
+            f"clamped is {clamped}, and drive.V {'missing' if d.V is None else 'there'}; both go together. Give both."
+        )
     if any(not 0 <= i < cells for i in clamped):
         raise ValueError(f"clamped is {clamped}; there are the cells 0 to {cells - 1}. Name some of these.")
 
@@ -323,7 +342,9 @@ def set_up(model: Any, t: Any, state: Any, dt: float | None, t0: float) -> Setup
     n = grid.first + grid.n * grid.blocks + 1
     allocated(f"a run from {t0:g} to {t[-1]:g} ms with the input of its {n:,} steps", n * (len(model.rows) + 3))
     start = start_of(model, state)
-    return Setup(model, type(start)(*(np.asarray(x, model.dtype) for x in start)), t, dt, grid, slots, t0 + dt * np.arange(n))
+    return Setup(
+        model, type(start)(*(np.asarray(x, model.dtype) for x in start)), t, dt, grid, slots, t0 + dt * np.arange(n)
+    )
 
 
 def injected(s: Setup, I_ext: Any) -> Any:
@@ -379,7 +400,9 @@ def plausible(what: str, I: Any, model: Model) -> Any:
     """Currents (…, cell) nA, all finite; warns (UserWarning) where their size is that of another unit, for the membrane of each cell."""
     x = np.asarray(I)
     if (bad := ~np.isfinite(x)).any():
-        raise ValueError(f"{what} contains {x[bad].flat[0]}; currents must be finite, in nA. Fill the gap, with 0 for no input.")
+        raise ValueError(
+            f"{what} contains {x[bad].flat[0]}; currents must be finite, in nA. Fill the gap, with 0 for no input."
+        )
     areas = [float(model.circuit.membranes[p.membrane].constants.A) for p in model.circuit.populations]
     for row, size in zip(model.rows, np.abs(x).reshape(-1, x.shape[-1]).max(0), strict=True):
         times = areas[row] / CONSTANTS.A
@@ -402,7 +425,9 @@ def constant_current(what: str, I: Any, model: Model) -> np.ndarray:
         I = [I.get(model.labels[i], 0.0) for i in model.rows]
     x, n = checks.numbers(what, I, "be a constant current in nA, or one for each cell").astype(float), len(model.rows)
     if x.shape not in ((), (n,)):
-        raise ValueError(f"{what} has shape {x.shape}; it must be constant, a number in nA or one for each of the {n} cells. Give that.")
+        raise ValueError(
+            f"{what} has shape {x.shape}; it must be constant, a number in nA or one for each of the {n} cells. Give that."
+        )
     return plausible(what, np.broadcast_to(x, n), model)
 
 

@@ -27,7 +27,9 @@ class Recording(NamedTuple):
     """Potentials or spike times of some cells. All of what was recorded is here; `window` says which part is looked at."""
 
     cells: tuple[Any, ...]  # labels, in the order of the columns
-    trains: Mapping[Any, np.ndarray] | None  # cell -> (spike,) increasing spike times, ms; None where potentials are given
+    trains: (
+        Mapping[Any, np.ndarray] | None
+    )  # cell -> (spike,) increasing spike times, ms; None where potentials are given
     t: np.ndarray | None  # (time,) ms, increasing; None where only spike times are given
     V: Mapping[Any, np.ndarray] | None  # cell -> (time,) mV
     pieces: np.ndarray  # (piece, 2) ms: start and end of each part of the window that was recorded without a gap
@@ -124,7 +126,9 @@ def train(cell: Any, times: Any) -> np.ndarray:
 def potentials(data: pd.DataFrame, what: str = "the recording", axis: str | None = None) -> pd.DataFrame:
     """Finite potentials (time, cell) with an index in ms. what: the table in messages; axis: an index that is time for sure."""
     if (twice := data.columns[data.columns.duplicated()]).size:
-        raise ValueError(f"{what} has the column {twice[0]!r} twice; each cell needs a label of its own. Rename or drop one.")
+        raise ValueError(
+            f"{what} has the column {twice[0]!r} twice; each cell needs a label of its own. Rename or drop one."
+        )
     if not len(data):
         raise ValueError(f"{what} has 0 rows; it must have one for each sample. Export it anew.")
     t, V = times_and_rest(data, what, axis)
@@ -138,13 +142,17 @@ def potentials(data: pd.DataFrame, what: str = "the recording", axis: str | None
 def column(what: str, name: Any, x: pd.Series, t: np.ndarray) -> np.ndarray:
     """The potentials (time,) of a column."""
     if is_kind(x, "OSUT") and len(text := [v for v in x if isinstance(v, str)]):
-        raise ValueError(f"the column {name!r} of {what} holds {text[0]!r}; it must hold numbers, V in mV. Leave it out.")
+        raise ValueError(
+            f"the column {name!r} of {what} holds {text[0]!r}; it must hold numbers, V in mV. Leave it out."
+        )
     V = checks.numbers(f"the column {name!r} of {what}", x, "hold numbers, V in mV")
     if (bad := np.flatnonzero(~np.isfinite(V))).size:
         i = int(bad[0])
         cure = f"Leave the column out: it has {len(bad)} such samples of {len(V)}." if 2 * len(bad) > len(V) else (
             "Leave these rows out, V[np.isfinite(V).all(axis=1)]; the gap is then left out of all cycles.")  # fmt: skip
-        raise ValueError(f"V is {V[i]} at {t[i]:g} ms in the column {name!r} of {what}; potentials must be finite. {cure}")
+        raise ValueError(
+            f"V is {V[i]} at {t[i]:g} ms in the column {name!r} of {what}; potentials must be finite. {cure}"
+        )
     return V.astype(float)
 
 
@@ -172,7 +180,9 @@ CURE = "Set the times: df.set_index('…') if they are a column, or df.index = n
 
 def spelled(name: Any) -> str:
     """A name of a column or an index, in small letters; of names with levels, those that are not empty."""
-    return " ".join(str(x) for x in (name if isinstance(name, tuple) else (name,)) if x not in ("", None)).strip().lower()
+    return (
+        " ".join(str(x) for x in (name if isinstance(name, tuple) else (name,)) if x not in ("", None)).strip().lower()
+    )
 
 
 def unit_of(name: Any) -> float | None:
@@ -186,7 +196,13 @@ def unit_of(name: Any) -> float | None:
 def is_kind(x: Any, kinds: str) -> bool:
     """Whether the type of an array, index or column is one of NumPy's kinds; "M": dates, with zone, too; "T": text of pandas."""
     dtype = getattr(x, "dtype", None)
-    kind = "M" if isinstance(dtype, pd.DatetimeTZDtype) else "T" if isinstance(dtype, pd.StringDtype) else getattr(dtype, "kind", " ")
+    kind = (
+        "M"
+        if isinstance(dtype, pd.DatetimeTZDtype)
+        else "T"
+        if isinstance(dtype, pd.StringDtype)
+        else getattr(dtype, "kind", " ")
+    )
     return kind in kinds
 
 
@@ -210,7 +226,9 @@ def times_and_rest(data: pd.DataFrame, what: str, axis: str | None) -> tuple[np.
     if clocks or bare:
         i = (clocks + bare)[0]
         name = data.columns[i]
-        return milliseconds(f"the column {name!r} of {what}", data.iloc[:, i], unit_of(name) or 1.0), data.drop(columns=[name])
+        return milliseconds(f"the column {name!r} of {what}", data.iloc[:, i], unit_of(name) or 1.0), data.drop(
+            columns=[name]
+        )
     if axis is None:
         axis = f"the index of {what}"
         check_index(axis, data.index)
@@ -231,7 +249,9 @@ def check_index(axis: str, index: pd.Index) -> None:
     if unit_of(index.name):
         return
     if isinstance(index, pd.RangeIndex) or spelled(index.name) in SAMPLES:
-        raise ValueError(f"{axis} counts rows, {index[0]}, {index[min(1, len(index) - 1)]}, …; it must be times in ms. {CURE}")
+        raise ValueError(
+            f"{axis} counts rows, {index[0]}, {index[min(1, len(index) - 1)]}, …; it must be times in ms. {CURE}"
+        )
     if isinstance(index, (pd.MultiIndex, pd.PeriodIndex, pd.IntervalIndex)):
         raise TypeError(f"{axis} is a {type(index).__name__}; it must be times in ms, durations or dates. {CURE}")
     if index.name is None and counts(index):
@@ -257,7 +277,9 @@ def milliseconds(axis: str, times: Any, unit: float = 1.0) -> np.ndarray:
     Raises ValueError or TypeError, with the row, for times that are missing, do not increase, or are no numbers.
     """
     if np.ndim(times) != 1:
-        raise ValueError(f"{axis} has the shape {np.shape(times)}; it must be (time,), in ms. Give times first, then the values.")
+        raise ValueError(
+            f"{axis} has the shape {np.shape(times)}; it must be (time,), in ms. Give times first, then the values."
+        )
     if is_kind(times, "O"):
         times = pd.Index(times).infer_objects()
     if is_kind(times, "M"):
@@ -311,7 +333,9 @@ def read_table(path: Any) -> pd.DataFrame:
         return read_csv(file)
     except (ValueError, OSError) as error:
         reason = str(error).strip().rstrip(".")
-        raise ValueError(f"'{file}' cannot be read: {reason}. It must be CSV or end in .parquet. Export it anew.") from None
+        raise ValueError(
+            f"'{file}' cannot be read: {reason}. It must be CSV or end in .parquet. Export it anew."
+        ) from None
 
 
 def read_csv(file: Path) -> pd.DataFrame:
@@ -319,14 +343,18 @@ def read_csv(file: Path) -> pd.DataFrame:
     options: dict[str, Any] = {"comment": "#"} if file.suffix in COMPRESSED else {"skiprows": comments(file)}
     names = pd.read_csv(file, header=None, nrows=1, dtype=str, **options).iloc[0].dropna()
     if len(names) == 1 and (other := [x for x in (";", "\t") if x in names.iloc[0]]):
-        raise ValueError(f"its columns are separated by {other[0]!r}, not commas; read it by pd.read_csv(…, sep={other[0]!r}, index_col=0)")
+        raise ValueError(
+            f"its columns are separated by {other[0]!r}, not commas; read it by pd.read_csv(…, sep={other[0]!r}, index_col=0)"
+        )
     if (twice := names[names.duplicated()]).size:
         raise ValueError(f"the column {twice.iloc[0]!r} is there twice, and each cell needs a label of its own")
     return pd.read_csv(file, **EXACT, **options)
 
 
 PANDAS = tuple(int(x) for x in pd.__version__.split(".")[:2])
-EXACT: dict[str, Any] = {"float_precision": "round_trip"} if PANDAS < (3, 1) else {}  # so that no digit is lost; later pandas does it
+EXACT: dict[str, Any] = (
+    {"float_precision": "round_trip"} if PANDAS < (3, 1) else {}
+)  # so that no digit is lost; later pandas does it
 
 
 COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")  # which pandas opens
@@ -358,7 +386,9 @@ def read_recording(path: Any) -> pd.DataFrame:
             f"the first column of {what}, {first!r}, counts rows; it must hold times in ms that increase. Leave it out, or name the "
             "column of times with its unit, such as 'time (ms)'."
         )
-    return potentials(rest.set_index(pd.Index(data[first], name=first)), what, f"the first column of {what}, {first!r},")
+    return potentials(
+        rest.set_index(pd.Index(data[first], name=first)), what, f"the first column of {what}, {first!r},"
+    )
 
 
 def is_unnamed(name: Any) -> bool:
@@ -420,24 +450,34 @@ def within(found: Recording, window: Any) -> Recording:
     start, end = pair(window)
     first, last = found.window if found.t is None else ends(found.t)
     slack = float(np.median(np.diff(found.t))) if found.t is not None and len(found.t) > 1 else 0.0
-    seconds = end - start < BRIEF < 1e3 * (end - start) and first < 1e3 * end and 1e3 * start < last and 1e3 * end < 2 * last
+    seconds = (
+        end - start < BRIEF < 1e3 * (end - start) and first < 1e3 * end and 1e3 * start < last and 1e3 * end < 2 * last
+    )
     guess = f"If it is in s, say ({1e3 * start:g}, {1e3 * end:g})." if seconds else "Choose such times."
     said = f"window is ({start:g}, {end:g}) ms"
     if found.t is not None and (start < first - slack or end > last + slack):
         raise ValueError(f"{said}; it must lie within the recording, {first:g} to {last:g} ms. {guess}")
     if seconds or (end - start < INTERVAL.least and last - first > BRIEF):
-        raise ValueError(f"{said}, and the recording goes on to {last:g} ms; a rhythm does not show in less than {BRIEF:g} ms. {guess}")
+        raise ValueError(
+            f"{said}, and the recording goes on to {last:g} ms; a rhythm does not show in less than {BRIEF:g} ms. {guess}"
+        )
     if found.t is not None:
         return found._replace(window=(start, end), pieces=clipped(pieces(found.t), start, end))
     if first < last and (end < first or start > last):
-        warn(f"{said}, and all spikes are from {first:g} to {last:g} ms; so all cells are silent. Check it, if that is not meant.")
+        warn(
+            f"{said}, and all spikes are from {first:g} to {last:g} ms; so all cells are silent. Check it, if that is not meant."
+        )
     return found._replace(window=(start, end), pieces=np.array([[start, end]]))
 
 
 def pair(window: Any) -> Window:
     """Start and end of a window, in order."""
     cure = "Give (start, end) in ms, such as (2000, 10000)."
-    if isinstance(window, (str, bytes, Mapping, set)) or not isinstance(window, Iterable) or len(two := list(window)) != 2:
+    if (
+        isinstance(window, (str, bytes, Mapping, set))
+        or not isinstance(window, Iterable)
+        or len(two := list(window)) != 2
+    ):
         raise TypeError(f"window is {window!r}; it must be two times. {cure}")
     start, end = (checks.number(f"the {x} of the window", v, "ms") for x, v in zip(("start", "end"), two, strict=True))
     if not start < end:
@@ -449,7 +489,9 @@ def clipped(parts: np.ndarray, start: float, end: float) -> np.ndarray:
     """The parts (piece, 2) within a window; the first and the last reach to its ends, if it goes on to those of the recording."""
     inside = parts[(parts[:, 1] >= start) & (parts[:, 0] <= end)]
     if not len(inside):
-        raise ValueError(f"window is ({start:g}, {end:g}) ms, all of it in a gap of the recording; it must have samples. Choose others.")
+        raise ValueError(
+            f"window is ({start:g}, {end:g}) ms, all of it in a gap of the recording; it must have samples. Choose others."
+        )
     found = np.clip(inside, start, end)
     found[0, 0] = start if start <= parts[0, 0] else found[0, 0]
     found[-1, 1] = end if end >= parts[-1, 1] else found[-1, 1]
@@ -498,7 +540,11 @@ def check_filled(cell: Any, t: np.ndarray, V: np.ndarray) -> None:
     noisy = len(d) > 1 and float((d[1:] * d[:-1] < 0).mean()) > TURNS
     if not noisy and (len(d) < 2 or V.all()):
         return
-    still = np.abs(np.diff(d)) <= STRAIGHT if noisy else (V[1:-1] == 0) & (abs(float(np.median(V))) > OFFSET * float(np.ptp(V)))
+    still = (
+        np.abs(np.diff(d)) <= STRAIGHT
+        if noisy
+        else (V[1:-1] == 0) & (abs(float(np.median(V))) > OFFSET * float(np.ptp(V)))
+    )
     edges = np.flatnonzero(np.diff(still.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     long = edges[t[edges[:, 1] + 1] - t[edges[:, 0]] > BLIND]
     if len(long):
@@ -513,7 +559,9 @@ def check_sampling(what: str, t: np.ndarray, V: Mapping[Any, np.ndarray]) -> Non
     """Refuse times (time,) in another unit than ms, and sampling that shows no spikes; warn of one that misses some."""
     check_units(what, t, V)
     if len(t) > 2 and (usual := float(np.median(np.diff(t)))) > BLIND:
-        raise ValueError(f"{suspicion(f'the sampling interval of {what}', usual, SAMPLING)} In samples so far apart spikes are not seen.")
+        raise ValueError(
+            f"{suspicion(f'the sampling interval of {what}', usual, SAMPLING)} In samples so far apart spikes are not seen."
+        )
     warn_of_coarse(t)
 
 
@@ -529,13 +577,17 @@ def check_units(what: str, t: np.ndarray, V: Mapping[Any, np.ndarray]) -> None:
             f"V of {what} changes by {steep:.4g} mV in a ms; no cell exceeds {STEEPEST:g}. If its times are in s, multiply them by 1000."
         )
     if len(t) > 100 and t[-1] - t[0] < BRIEF:
-        warn(f"{what} lasts {t[-1] - t[0]:.4g} ms, in which no rhythm shows. If its times are in s, multiply them by 1000.")
+        warn(
+            f"{what} lasts {t[-1] - t[0]:.4g} ms, in which no rhythm shows. If its times are in s, multiply them by 1000."
+        )
 
 
 def warn_of_coarse(t: np.ndarray) -> None:
     """Warn of samples at times t (ms) between which spikes are missed."""
     if len(t) > 2 and (usual := float(np.median(np.diff(t)))) > LONGEST:
-        warn(f"the samples are {usual:g} ms apart; where they are more than {LONGEST:g} ms apart spikes are missed. Record one every ms.")
+        warn(
+            f"the samples are {usual:g} ms apart; where they are more than {LONGEST:g} ms apart spikes are missed. Record one every ms."
+        )
 
 
 def check_trains(trains: Mapping[Any, np.ndarray]) -> None:
@@ -550,11 +602,20 @@ def check_trains(trains: Mapping[Any, np.ndarray]) -> None:
             warn(wrong)
     every = np.concatenate([[], *trains.values()])
     if len(every) > 4 and np.ptp(every) < BRIEF:
-        warn(f"all {len(every)} spikes lie within {np.ptp(every):.4g} ms, in which no rhythm shows. If that is s, multiply it by 1000.")
+        warn(
+            f"all {len(every)} spikes lie within {np.ptp(every):.4g} ms, in which no rhythm shows. If that is s, multiply it by 1000."
+        )
         return
     for cell, x in trains.items():
-        if len(x) > 2 and np.ptp(x) < BRIEF < 1e3 * np.ptp(x) and np.abs(x).max() < BRIEF and 1e3 * x.max() < 2 * every.max():
-            warn(f"{cell!r} has no spike after {x[-1]:.4g} ms, others have to {every.max():g} ms. If its times are in s, multiply by 1000.")
+        if (
+            len(x) > 2
+            and np.ptp(x) < BRIEF < 1e3 * np.ptp(x)
+            and np.abs(x).max() < BRIEF
+            and 1e3 * x.max() < 2 * every.max()
+        ):
+            warn(
+                f"{cell!r} has no spike after {x[-1]:.4g} ms, others have to {every.max():g} ms. If its times are in s, multiply by 1000."
+            )
 
 
 # ---------------------------------------------------------------- cells of a model
@@ -580,9 +641,13 @@ def cell_numbers(what: str, labels: Iterable[Any], cells: Iterable[tuple[str, in
         if len(numbers) != 1:
             several = f"two cells, {cells[numbers[0]]} and {cells[numbers[1]]}" if numbers else "no cell"
             known = checks.listing(cell if pops.count(cell[0]) > 1 else cell[0] for cell in cells)
-            raise ValueError(f"{what} {label!r} means {several}; the model has {known}.{checks.closest(label, pops)} Name one of these.")
+            raise ValueError(
+                f"{what} {label!r} means {several}; the model has {known}.{checks.closest(label, pops)} Name one of these."
+            )
         if numbers[0] in found:
-            raise ValueError(f"{what} {label!r} means the cell {cells[numbers[0]]} again; each can be named once. Leave one out.")
+            raise ValueError(
+                f"{what} {label!r} means the cell {cells[numbers[0]]} again; each can be named once. Leave one out."
+            )
         found += numbers
     return found
 
@@ -614,16 +679,22 @@ def table_of(data: Any) -> pd.DataFrame:
     if isinstance(data, pd.DataFrame):
         return data
     if not isinstance(data, tuple) or len(data) != 2:
-        raise TypeError(f"the recording is a {type(data).__name__}; it must be a result, a DataFrame or a pair. Give (t, V), in ms and mV.")
+        raise TypeError(
+            f"the recording is a {type(data).__name__}; it must be a result, a DataFrame or a pair. Give (t, V), in ms and mV."
+        )
     t, V = milliseconds("t", data[0]), data[1]
     if not isinstance(V, pd.DataFrame):
         named = isinstance(V, pd.Series) and V.name is not None
         V = V.to_frame() if named else checks.numbers("V", V, "be potentials in mV")
         if np.ndim(V) not in (1, 2):
-            raise ValueError(f"V has the shape {np.shape(V)}; it must be (time, cell), in mV. Leave the other axes out.")
+            raise ValueError(
+                f"V has the shape {np.shape(V)}; it must be (time, cell), in mV. Leave the other axes out."
+            )
         V = pd.DataFrame(V)
     if len(V) != len(t):
-        raise ValueError(f"V has {len(V)} rows and t {len(t)} times; there must be one row for each time. Cut the longer one.")
+        raise ValueError(
+            f"V has {len(V)} rows and t {len(t)} times; there must be one row for each time. Cut the longer one."
+        )
     return V.set_axis(pd.Index(t, name="time (ms)"))
 
 
@@ -660,7 +731,9 @@ def cell_number(what: str, cell: Any, cells: Iterable[tuple[str, int]]) -> int:
     cells = list(cells)
     if isinstance(cell, (int, np.integer)) and not isinstance(cell, bool):
         if not -len(cells) <= cell < len(cells):
-            raise ValueError(f"{what} is {cell}; the model has {len(cells)} cells, from 0 to {len(cells) - 1}. Name one: {cells[0]!r}.")
+            raise ValueError(
+                f"{what} is {cell}; the model has {len(cells)} cells, from 0 to {len(cells) - 1}. Name one: {cells[0]!r}."
+            )
         return int(cell) % len(cells)
     if not isinstance(cell, (str, tuple)):
         raise TypeError(f"{what} is {cell!r}; it must be the label or the number of a cell. Name one: {cells[0]!r}.")
@@ -677,12 +750,20 @@ def covering(what: str, times: Any, values: Any, first: float, last: float) -> t
     t = milliseconds(f"the times of {what}", times, unit_of(getattr(times, "name", None)) or 1.0)
     x = checks.numbers(what, values).astype(float)
     if t.ndim != 1 or t.shape != x.shape:
-        raise ValueError(f"{what} has times of shape {t.shape} and values of shape {x.shape}; both must be (time,). Give one cell.")
+        raise ValueError(
+            f"{what} has times of shape {t.shape} and values of shape {x.shape}; both must be (time,). Give one cell."
+        )
     if (bad := np.flatnonzero(~np.isfinite(x))).size:
-        raise ValueError(f"{what} is {x[bad[0]]} at {t[bad[0]]:g} ms; it must be finite. Interpolate there, or choose another part.")
+        raise ValueError(
+            f"{what} is {x[bad[0]]} at {t[bad[0]]:g} ms; it must be finite. Interpolate there, or choose another part."
+        )
     if first < t[0] - 1e-9 or last > t[-1] + 1e-9:
         seconds = 1e3 * t[0] <= first + 1e-6 and last <= 1.01 * 1e3 * t[-1]
-        guess = "If its times are in s, multiply them by 1000." if seconds else "Make the run shorter, or the recording longer."
+        guess = (
+            "If its times are in s, multiply them by 1000."
+            if seconds
+            else "Make the run shorter, or the recording longer."
+        )
         raise ValueError(
             f"{what} lasts from {t[0]:g} to {t[-1]:g} ms, the run from {first:g} to {last:g} ms; it must cover the run. {guess}"
         )
@@ -699,7 +780,9 @@ def check_drive(what: str, t: np.ndarray, duration: float) -> None:
     if (usual := float(np.median(np.diff(t)))) > BLIND and t[-1] - t[0] > 100 * duration:
         warn(suspicion(f"the sampling interval of {what}", usual, SAMPLING))
     for a, b in zip(t[gaps(t)], t[gaps(t) + 1], strict=True):
-        warn(f"{what} has a gap from {a:g} to {b:g} ms; it goes on in a straight line there. If that is not meant, choose another part.")
+        warn(
+            f"{what} has a gap from {a:g} to {b:g} ms; it goes on in a straight line there. If that is not meant, choose another part."
+        )
 
 
 def check_commands(what: str, commands: Sequence[Any]) -> None:

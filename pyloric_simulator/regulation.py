@@ -86,7 +86,9 @@ __all__ = ["TAU_G", "TAU_M", "Regulated", "regulate"]
 class Regulated(NamedTuple):
     """What a regulation went through."""
 
-    history: pd.DataFrame  # index: time in s; columns (population, channel) in mS/cm², and (population, "Ca") in µM, the mean of the block
+    history: (
+        pd.DataFrame
+    )  # index: time in s; columns (population, channel) in mS/cm², and (population, "Ca") in µM, the mean of the block
     model: Any  # with the densities at the end; a cell as a network of one
     state: State  # at the end
 
@@ -108,7 +110,9 @@ def population_mean(circuit: Circuit, Ca: Array) -> Array:
     return jax.ops.segment_sum(Ca.mean(0), circuit.rows, len(sizes)) / sizes
 
 
-def controlled(params: Params, now: Controller, rate: Array, target: Any, τ_g: Any, t: np.ndarray, dt: float) -> tuple[Controller, Any]:
+def controlled(
+    params: Params, now: Controller, rate: Array, target: Any, τ_g: Any, t: np.ndarray, dt: float
+) -> tuple[Controller, Any]:
     """The controller after a block of the fast equations at the times t (ms); and densities and mean calcium (µM) of it. Pure."""
     ys = simulate(params.replace(g=now.g), now.y, t, dt=dt)
     Ca = population_mean(params.circuit, ys.Ca)
@@ -128,11 +132,17 @@ def regulate(
     units that look mistaken.
     """
     model, dt = model_of(model), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
-    target, τ_m, τ_g = checks.positive("target", target, "µM"), checks.positive("τ_m", τ_m, "ms"), checks.positive("τ_g", τ_g, "ms")
+    target, τ_m, τ_g = (
+        checks.positive("target", target, "µM"),
+        checks.positive("τ_m", τ_m, "ms"),
+        checks.positive("τ_g", τ_g, "ms"),
+    )
     whole("block", milliseconds("block", block), dt, "steps of dt")
     n = whole("duration", milliseconds("duration", duration), block, "blocks")
     if τ_m < block:
-        raise ValueError(f"τ_m is {τ_m:g} ms, shorter than a block of {block:g} ms; it must be longer. If it is in s, multiply it by 1000.")
+        raise ValueError(
+            f"τ_m is {τ_m:g} ms, shorter than a block of {block:g} ms; it must be longer. If it is in s, multiply it by 1000."
+        )
     t = np.linspace(0, block, max(round(block), 1) + 1)
     old, gated = np.asarray(model.params.g, float), gated_channels(model.circuit)
     share = checks.relative_densities(start, [len(m.channels) for m in model.circuit.membranes])
@@ -144,14 +154,18 @@ def regulate(
         step = lambda now, _: controlled(model.params, now, rate, target, τ_g, t, dt)  # noqa: E731
         end, (gs, Ca) = jax.jit(lambda first: lax.scan(step, first, None, length=n))(first)
     grown = model.like(model.params.replace(g=np.asarray(end.g, float)))
-    return Regulated(regulation_history(grown, np.asarray(gs), np.asarray(Ca), block), grown, type(end.y)(*map(np.asarray, end.y)))
+    return Regulated(
+        regulation_history(grown, np.asarray(gs), np.asarray(Ca), block), grown, type(end.y)(*map(np.asarray, end.y))
+    )
 
 
 def whole(what: str, time: float, unit: float, name: str) -> int:
     """How many times a unit (ms) is contained in a time (ms), a whole number."""
     n = round(time / unit)
     if n < 1 or abs(time - n * unit) > EDGE * unit:
-        raise ValueError(f"{what} is {time:g} ms; it must be a whole number of {name} of {unit:g} ms. Take {max(n, 1) * unit:g}.")
+        raise ValueError(
+            f"{what} is {time:g} ms; it must be a whole number of {name} of {unit:g} ms. Take {max(n, 1) * unit:g}."
+        )
     return n
 
 
@@ -159,14 +173,18 @@ def gated_channels(circuit: Circuit) -> np.ndarray:
     """Which channels of each population have gates, (population, channel)."""
     membranes = [circuit.membranes[p.membrane] for p in circuit.populations]
     width = max(len(m.channels) for m in membranes)
-    return np.array([[k < len(m.channels) and bool(m.channels[k].m or m.channels[k].h) for k in range(width)] for m in membranes])
+    return np.array(
+        [[k < len(m.channels) and bool(m.channels[k].m or m.channels[k].h) for k in range(width)] for m in membranes]
+    )
 
 
 def can_be_regulated(circuit: Circuit, target: float) -> None:
     """Cells with a pool of calcium, and a target that it may have."""
     for p in circuit.populations:
         if not circuit.membranes[p.membrane].pool:
-            raise ValueError(f"the cell {p.label!r} has no pool of calcium, which regulation follows; say calcium=Prinz2003.calcium, or another.")
+            raise ValueError(
+                f"the cell {p.label!r} has no pool of calcium, which regulation follows; say calcium=Prinz2003.calcium, or another."
+            )
     if said := suspicion("target", target, CALCIUM_INSIDE):
         checks.warn(said)
 

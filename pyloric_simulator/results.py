@@ -72,7 +72,16 @@ def run_of(
     tolerances = None if fixed or rtol is None or atol is None else (float(rtol), float(atol))
     name = solver if fixed else type(solver).__name__
     source = load_settings().source
-    return Run(__version__, name, None if dt is None or not fixed else float(dt), tolerances, model.dtype, float(t0), start, source)
+    return Run(
+        __version__,
+        name,
+        None if dt is None or not fixed else float(dt),
+        tolerances,
+        model.dtype,
+        float(t0),
+        start,
+        source,
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,7 +125,11 @@ class Result:
         )
         keep = (self.t >= start) & (self.t <= stop)
         if not keep.any():
-            why = "its end is before its start" if stop < start else f"the run recorded {self.t[0]:g} to {self.t[-1]:g} ms"
+            why = (
+                "its end is before its start"
+                if stop < start
+                else f"the run recorded {self.t[0]:g} to {self.t[-1]:g} ms"
+            )
             raise ValueError(f"result[{start:g}:{stop:g}] is empty; {why}. Choose times within, the earlier first.")
         return replace(self, t=self.t[keep], states=type(self.states)(*(x[keep] for x in self.states)))
 
@@ -140,7 +153,9 @@ class Result:
         have, and OSError, with the reason, if the file cannot be written.
         """
         if target_of(path).suffix.lower() in COMPRESSED:
-            raise ValueError(f"the file is '{os.fspath(path)}', but CSV is written plain; its name must say so. Compress it afterwards.")
+            raise ValueError(
+                f"the file is '{os.fspath(path)}', but CSV is written plain; its name must say so. Compress it afterwards."
+            )
         data, units = self._flat(variables)
         # What follows a # is a comment for readers, unless it is in quotes.
         marked = any("#" in str(name) for name in data)
@@ -181,7 +196,9 @@ class Result:
         if isinstance(chosen, str) or not isinstance(chosen, Sequence):
             raise TypeError(f"variables is {chosen!r}; it must be a list of names. Write [{str(chosen)!r}].")
         if not chosen or len(set(chosen)) < len(chosen):
-            raise ValueError(f"variables is {list(chosen)}; it must name some, each once. Choose of {checks.listing(self.units)}.")
+            raise ValueError(
+                f"variables is {list(chosen)}; it must name some, each once. Choose of {checks.listing(self.units)}."
+            )
         columns, units = {}, {"time": "ms"}
         known = [x for x in chosen if not isinstance(getattr(self.states, x, None), NotRecorded)]
         for variable in known if variables is None else chosen:
@@ -190,7 +207,9 @@ class Result:
             for key in table.columns:
                 name = " ".join(map(str, (variable, *key)))
                 if name in columns:
-                    raise ValueError(f"two columns would be called {name!r}; each needs a name of its own. Rename a population or channel.")
+                    raise ValueError(
+                        f"two columns would be called {name!r}; each needs a name of its own. Rename a population or channel."
+                    )
                 columns[name], units[name] = table[key].to_numpy(), self.units[variable]
         return pd.DataFrame(columns, self._index), units
 

@@ -155,6 +155,7 @@ def check_trace(t: np.ndarray, V: np.ndarray) -> None:
 # 115 ms, while the shortest pause that the fifteen criteria allow, of a PY cell that is active for
 # half of the shortest cycle, lasts 500 ms; 150 ms lies between them.
 
+
 # %%
 def increasing(what: str, x: ArrayLike, strictly: bool = True) -> np.ndarray:
     """Finite times (n,) that increase, or at least do not decrease."""
@@ -164,7 +165,9 @@ def increasing(what: str, x: ArrayLike, strictly: bool = True) -> np.ndarray:
     falls = np.diff(times) <= 0 if strictly else np.diff(times) < 0
     if falls.any():
         i = int(np.argmax(falls))
-        raise ValueError(f"{what} go from {times[i]:g} to {times[i + 1]:g} ms; they must increase. Sort them and drop repetitions, np.unique.")
+        raise ValueError(
+            f"{what} go from {times[i]:g} to {times[i + 1]:g} ms; they must increase. Sort them and drop repetitions, np.unique."
+        )
     return times
 
 
@@ -236,7 +239,9 @@ def parts(x: np.ndarray, pieces: ArrayLike) -> list[np.ndarray]:
 
 def begun_bursts(x: np.ndarray, pieces: ArrayLike, d: Detection) -> list[np.ndarray]:
     """The bursts (burst, 3) of a train x (spike,) that begin in each piece (piece, 2)."""
-    return [begun(grouped(y, d), piece, d.gap) for y, piece in zip(parts(x, pieces), np.atleast_2d(pieces), strict=True)]
+    return [
+        begun(grouped(y, d), piece, d.gap) for y, piece in zip(parts(x, pieces), np.atleast_2d(pieces), strict=True)
+    ]
 
 
 def whole_bursts(begin: Sequence[np.ndarray], pieces: ArrayLike, d: Detection) -> np.ndarray:
@@ -295,7 +300,9 @@ def regularity(x: np.ndarray) -> tuple[float, float]:
 # %%
 def mean_phase(starts: ArrayLike, cycles: ArrayLike) -> float:
     """Mean phase, 0…1, {eq}`eq-phase`, of bursts starting in the cycles that start at `cycles`; both increase, in one unit."""
-    return circular_mean(phases(increasing("the starts", starts, strictly=False), increasing("the starts of cycles", cycles)))
+    return circular_mean(
+        phases(increasing("the starts", starts, strictly=False), increasing("the starts of cycles", cycles))
+    )
 
 
 def phases(starts: np.ndarray, cycles: np.ndarray) -> np.ndarray:
@@ -405,7 +412,11 @@ def low_peaks(t: np.ndarray, V: np.ndarray, spikes: np.ndarray, coarse: float, d
     peaks, top = f"{like.sum()} fast peaks of {np.median(stands[like]):.2g} mV", float(found.height[like].min())
     cure = f"say detection=Detection(threshold={top - stands[like].min() / 2:.3g})"
     if not len(spikes):
-        rule = f"above {d.threshold:g} mV" if d.prominence is None else f"above {d.threshold:g} mV that stands out by {d.prominence:g} mV"
+        rule = (
+            f"above {d.threshold:g} mV"
+            if d.prominence is None
+            else f"above {d.threshold:g} mV that stands out by {d.prominence:g} mV"
+        )
         return f"no spike {rule}, but {peaks} up to {found.height[like].max():.3g} mV; it counts as silent. If they are spikes, {cure}."
     return f"{len(spikes)} spikes and {peaks} below {d.threshold:g} mV; samples {coarse:g} ms apart miss tops. Record more often, or {cure}."
 
@@ -446,7 +457,9 @@ def trains_of(recording: Recording, d: Detection) -> dict[Any, np.ndarray]:
     for cell, V in (recording.V or {}).items():
         of_pieces = [tops(t[k], V[k], d) for k in where]
         found[cell] = np.concatenate([x.time for x in of_pieces])
-        if doubt := low_peaks(t, V, found[cell], coarse, d) or weak_peaks(t, V, found[cell], max(x.hidden for x in of_pieces), d):
+        if doubt := low_peaks(t, V, found[cell], coarse, d) or weak_peaks(
+            t, V, found[cell], max(x.hidden for x in of_pieces), d
+        ):
             checks.warn(f"{cell!r} has {doubt}")
     return found
 
@@ -660,7 +673,9 @@ def reasons(n_spikes: Any, n_begun: Any, n_whole: Any, cycles: Cycles, seen: Any
         cycle = c.name in PER_CYCLE
         silent, few = ~all_of(spiking, c.cells), ~all_of(cycling if cycle else bursting, c.cells)
         mixed = ~all_of(alone, c.cells) if cycle else silent
-        codes.append(sum(k * x.astype(np.int32) for k, x in ((1, silent), (2, ~silent & few), (3, ~silent & ~few & mixed))))
+        codes.append(
+            sum(k * x.astype(np.int32) for k, x in ((1, silent), (2, ~silent & few), (3, ~silent & ~few & mixed)))
+        )
     return codes
 
 
@@ -701,7 +716,10 @@ def measure(trains: Mapping[str, np.ndarray], window: ArrayLike, d: Detection = 
     why = np.array(reasons(n_spikes, n_begun, n_whole, cycles, np.ones(len(cycles.next), bool)))
     numbers = np.array([values[name] for name in FEATURES])
     return Measures(
-        np.where(why == 0, numbers, np.nan), why, variation(intervals(found["PD"])), average(in_right_order(cycles).astype(float))
+        np.where(why == 0, numbers, np.nan),
+        why,
+        variation(intervals(found["PD"])),
+        average(in_right_order(cycles).astype(float)),
     )
 
 
@@ -747,7 +765,9 @@ def largest_cv(max_cv: Any) -> float:
     cv = checks.number("max_cv", max_cv, "shares of the period, such as 0.02")
     if not 0 <= cv < 1:
         cure = f"{cv:g}% is {cv / 100:g}; " if 1 <= cv < 100 else ""
-        raise ValueError(f"max_cv is {cv:g}; it is a share of the period, from 0 to below 1. {cure}np.inf asks for no period.")
+        raise ValueError(
+            f"max_cv is {cv:g}; it is a share of the period, from 0 to below 1. {cure}np.inf asks for no period."
+        )
     return cv
 
 
@@ -756,19 +776,27 @@ def demanded_order(order: Any) -> float | None:
     if isinstance(order, str) and order == MEAN:
         return None
     if isinstance(order, str):
-        raise ValueError(f"order is {order!r}; it must be {MEAN!r} or the share of the cycles that must be in order. Give 1.0 for all.")
+        raise ValueError(
+            f"order is {order!r}; it must be {MEAN!r} or the share of the cycles that must be in order. Give 1.0 for all."
+        )
     share = checks.number("order", order, "shares of the cycles, such as 0.7")
     if not 0 < share <= 1:
         cure = f"{share:g}% is {share / 100:g}." if 1 < share <= 100 else "1 asks for all of them."
-        raise ValueError(f"order is {share:g}; it must be {MEAN!r} or a share of the cycles, above 0 and up to 1. {cure}")
+        raise ValueError(
+            f"order is {share:g}; it must be {MEAN!r} or a share of the cycles, above 0 and up to 1. {cure}"
+        )
     return share
 
 
-def verdict(values: Any, cv: Any, max_cv: float = MAX_PERIOD_CV, order: Any = MEAN, ordered: Any = None) -> tuple[Any, Any]:
+def verdict(
+    values: Any, cv: Any, max_cv: float = MAX_PERIOD_CV, order: Any = MEAN, ordered: Any = None
+) -> tuple[Any, Any]:
     """Whether rhythms are pyloric-like and pyloric; values (…, feature), cv and ordered (…), as in `Measures`. NumPy or JAX arrays."""
     share, max_cv = demanded_order(order), largest_cv(max_cv)
     if share is not None and ordered is None:
-        raise ValueError(f"order is {share:g}, and ordered is missing; it must hold the share of each rhythm. Give `Measures.ordered`.")
+        raise ValueError(
+            f"order is {share:g}, and ordered is missing; it must hold the share of each rhythm. Give `Measures.ordered`."
+        )
     v = {name: values[..., i] for i, name in enumerate(FEATURES)}
     like = (v["gap_PDend_LPstart"] > 0) & (v["delay_PDstart_LPstart"] < v["delay_PDstart_PYstart"])
     like = like & (v["gap_LPend_PYstart"] + v["burst_duration_PY"] > 0) if share is None else ordered >= share
@@ -781,7 +809,9 @@ def within(values: Any) -> Any:
     return (values >= LOW) & (values <= HIGH)
 
 
-def measured(data: Any, window: Window | None, cells: Mapping[str, Any] | None, detection: Detection) -> tuple[Measures, Seen]:
+def measured(
+    data: Any, window: Window | None, cells: Mapping[str, Any] | None, detection: Detection
+) -> tuple[Measures, Seen]:
     """`measure` of the cells that play PD, LP and PY."""
     seen = recorded(data, window, detection)
     labels = list(seen.trains)
@@ -798,7 +828,9 @@ def measured(data: Any, window: Window | None, cells: Mapping[str, Any] | None, 
 def named_roles(cells: Any) -> dict[str, Any]:
     """The cells that play PD, LP and PY, as they were named."""
     if not isinstance(cells, Mapping):
-        raise TypeError(f"cells is {cells!r}; it must be a mapping from PD, LP and PY to labels. Write dict(PD='PD 1', LP=…, PY=…).")
+        raise TypeError(
+            f"cells is {cells!r}; it must be a mapping from PD, LP and PY to labels. Write dict(PD='PD 1', LP=…, PY=…)."
+        )
     for role in cells:
         checks.choice("a key of cells", role, ROLES)
     chosen = dict(cells)
@@ -878,7 +910,13 @@ def report(
     )  # fmt: skip
     like, pyloric = verdict(found.values, found.cv, max_cv, order, found.ordered)
     asked: dict[Hashable, Any] = {} if order == MEAN else {"cycles in order": float(found.ordered)}
-    table.attrs = {"period CV": float(found.cv), "pyloric_like": bool(like), "pyloric": bool(pyloric), **asked, **gaps_in(seen)}
+    table.attrs = {
+        "period CV": float(found.cv),
+        "pyloric_like": bool(like),
+        "pyloric": bool(pyloric),
+        **asked,
+        **gaps_in(seen),
+    }
     return table
 
 
@@ -919,10 +957,18 @@ def statistics(data: Any, window: Window | None = None, *, detection: Detection 
     """
     found, d = as_recording(data, window), checked(detection)
     if found.V is None or found.t is None:
-        raise TypeError("the recording has spike times only; statistics of potentials need potentials. Give a table of them.")
+        raise TypeError(
+            "the recording has spike times only; statistics of potentials need potentials. Give a table of them."
+        )
     where = [(found.t >= a) & (found.t <= b) for a, b in found.pieces]
     rows = [moments([(found.t[k], V[k]) for k in where], d) for V in found.V.values()]
-    columns = data.V.columns if hasattr(data, "V") else data.columns if isinstance(data, pd.DataFrame) else pd.Index(found.cells)
+    columns = (
+        data.V.columns
+        if hasattr(data, "V")
+        else data.columns
+        if isinstance(data, pd.DataFrame)
+        else pd.Index(found.cells)
+    )
     return pd.DataFrame(rows, index=columns)
 
 

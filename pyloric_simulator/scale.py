@@ -21,7 +21,9 @@ class Scale(NamedTuple):
 
 
 POTENTIAL = Scale("potentials", "mV", 1.0, 500.0, {"V": 1e3, "µV": 1e-3})
-LEVEL = Scale("medians of potentials", "mV", 1.0, 150.0, {"µV": 1e-3, "mV at a gain of 10": 0.1, "mV at a gain of 100": 0.01})
+LEVEL = Scale(
+    "medians of potentials", "mV", 1.0, 150.0, {"µV": 1e-3, "mV at a gain of 10": 0.1, "mV at a gain of 100": 0.01}
+)
 CURRENT = Scale("currents into a cell", "nA", 1e-3, 100.0, {"A": 1e9, "mA": 1e6, "µA": 1e3, "pA": 1e-3})
 SAMPLING = Scale("sampling intervals", "ms", 2e-3, 2.0, {"s": 1e3, "µs": 1e-3, "ns": 1e-6, "min": 6e4})
 INTERVAL = Scale("intervals between spikes", "ms", 1.0, 1e4, {"s": 1e3, "µs": 1e-3})
@@ -58,6 +60,4 @@ def suspicion(name: str, size: float, scale: Scale) -> str:
         unit, f = likely[0]
         guess = f"If it is in {unit}, multiply it by {f:g}."
     side = "small" if size < scale.least else "large"
-    return (
-        f"{name} is {size:.4g} {scale.unit}, very {side}: {scale.what} are usually {scale.least:g} to {scale.most:g} {scale.unit}. {guess}"
-    )
+    return f"{name} is {size:.4g} {scale.unit}, very {side}: {scale.what} are usually {scale.least:g} to {scale.most:g} {scale.unit}. {guess}"

@@ -54,7 +54,9 @@ def grid_of(t: np.ndarray, t0: float, dt: float, size: float = 0.0) -> tuple[Gri
     k, fraction = steps_of(t, t0, dt)
     gaps = np.diff(k)
     if not fraction.any() and (gaps == gaps[:1]).all():
-        checks.memory(f"recording {len(t):,} times", len(t) * size, "Record fewer times, or only some variables: record=('V',).")
+        checks.memory(
+            f"recording {len(t):,} times", len(t) * size, "Record fewer times, or only some variables: record=('V',)."
+        )
         return Grid(int(k[0]), int(gaps[0]) if len(gaps) else 1, len(gaps)), None
     n = int(np.clip(np.median(np.diff(k)), 1, MAX_BLOCK)) if len(k) > 1 else 1
     block, step = np.divmod(k - k[0], n)
@@ -73,7 +75,12 @@ Advance = Callable[[Any, Any, int], Any]  # the state n steps after step k, from
 
 
 def recorded(
-    advance: Advance, seen: Callable[[Any], Any], y: Any, grid: Grid, slots: Slots | None, fields: tuple[str, ...] | None = None
+    advance: Advance,
+    seen: Callable[[Any], Any],
+    y: Any,
+    grid: Grid,
+    slots: Slots | None,
+    fields: tuple[str, ...] | None = None,
 ) -> tuple[Any, Any]:
     """The last state, and what is seen of the states on the grid, with a leading time axis.
 
@@ -131,7 +138,9 @@ def fields_of(record: Any, known: tuple[str, ...]) -> tuple[str, ...] | None:
     if record is None:
         return None
     if isinstance(record, str) or not isinstance(record, Iterable):
-        raise TypeError(f"record is {record!r}; it must be a sequence of names of variables, {checks.listing(known)}. Say record=('V',).")
+        raise TypeError(
+            f"record is {record!r}; it must be a sequence of names of variables, {checks.listing(known)}. Say record=('V',)."
+        )
     names = tuple(record)
     for name in names:
         checks.choice("a variable to record", name, known)

@@ -8,7 +8,10 @@ from __future__ import annotations
 import hashlib
 
 DIGITS = 64  # of SHA-256
-OF_FILE, OF_FACTS = b"sha256 of the file:", b"sha256 of the facts:"  # before the digits of a checksum, so that one may contain the other
+OF_FILE, OF_FACTS = (
+    b"sha256 of the file:",
+    b"sha256 of the facts:",
+)  # before the digits of a checksum, so that one may contain the other
 
 
 def blank(name: bytes = OF_FILE) -> bytes:

@@ -72,7 +72,9 @@ def rhythm_of_cells(model: Any) -> Callable[[Array, Array], dict[Any, Array]]:
 
     def chosen(t: Array, V: Array) -> dict[Any, Array]:
         found = soft_features(t, V)._asdict()
-        return {(cell, f): found[f][i] for i, cell in enumerate(names) for f in ("period", "burst", "duty_cycle", "phase")}
+        return {
+            (cell, f): found[f][i] for i, cell in enumerate(names) for f in ("period", "burst", "duty_cycle", "phase")
+        }
 
     return chosen
 
@@ -101,7 +103,9 @@ def sensitivity(
     known = parameters(model)
     names = conductance_names(model) if names is None else checks.names("names", names, "['LP Na']")
     if not names:
-        raise ValueError("names is empty; there must be one at least. Say names=['LP Na'], for example, or leave it out for all.")
+        raise ValueError(
+            "names is empty; there must be one at least. Say names=['LP Na'], for example, or leave it out for all."
+        )
     check_names(names, known)
     no_zeros({n: known[n] for n in names})
     t = sampled_times(duration, transient, every, dt, rhythm=features is None)
@@ -132,9 +136,13 @@ def sampled_times(duration: Any, transient: Any, every: Any, dt: Any, *, rhythm:
     checks.recording(duration, transient)
     every, dt = checks.positive("every", every, "ms"), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
     if rhythm and every > LONGEST_SAMPLING:
-        raise ValueError(f"every is {every:g} ms; it must be at most {LONGEST_SAMPLING:g}, or spikes are missed. Take {SAMPLING:g}.")
+        raise ValueError(
+            f"every is {every:g} ms; it must be at most {LONGEST_SAMPLING:g}, or spikes are missed. Take {SAMPLING:g}."
+        )
     if rhythm and duration - transient < SHORTEST_RHYTHM:
-        checks.warn(f"the run lasts {duration - transient:g} ms after its transient, too short for a rhythm. If that is in s, multiply it by 1000.")
+        checks.warn(
+            f"the run lasts {duration - transient:g} ms after its transient, too short for a rhythm. If that is in s, multiply it by 1000."
+        )
     checks.memory("the recording", 8 * (duration - transient) / every)
     t = np.arange(transient, duration, every)
     checks.on_steps(t, 0.0, dt, np.allclose(t / dt, np.rint(t / dt), rtol=0, atol=1e-6))
@@ -145,7 +153,9 @@ def no_zeros(values: Mapping[str, float]) -> None:
     """Refuse numbers of which there are no per cents."""
     for name, x in values.items():
         if x == 0:
-            raise ValueError(f"{name!r} is 0, and an elasticity is by per cent; it must be another number. Leave it out, or take its derivative.")
+            raise ValueError(
+                f"{name!r} is 0, and an elasticity is by per cent; it must be another number. Leave it out, or take its derivative."
+            )
 
 
 def named_scalars(trace: Callable[[], Any]) -> None:
@@ -154,7 +164,9 @@ def named_scalars(trace: Callable[[], Any]) -> None:
     try:
         found = trace()
     except Exception as error:
-        raise TypeError(f"the features cannot be traced by JAX: {checks.reason(error)}; they must be numbers. {cure}") from error
+        raise TypeError(
+            f"the features cannot be traced by JAX: {checks.reason(error)}; they must be numbers. {cure}"
+        ) from error
     if not isinstance(found, Mapping) or not found:
         raise TypeError(f"the features are {reprlib.repr(found)}; they must come by name. {cure}")
     for name, x in found.items():
@@ -248,4 +260,3 @@ def named_scalars(trace: Callable[[], Any]) -> None:
 # intervals between its spikes jitter by 0.2 ms without end, which is a faint chaos of the scheme, and the derivative passes $10^{60}$.
 # Features and losses through such a run have no useful derivatives. So take 0.05 ms or less for derivatives, even where 0.1 ms
 # would do for the rhythm.
-

@@ -53,14 +53,21 @@ def described(model: Any) -> tuple[Any, np.ndarray]:
         return ["cells", text_of(model.circuit)], np.concatenate([np.ravel(x) for x in numbers_of(model)])
     values = model.params if isinstance(model.params, Mapping) else model.params._asdict()
     names = list(model.state._fields if hasattr(model, "state") else model.rest._fields)
-    return [type(model).__name__, model.size, names, list(values)], np.concatenate([np.ravel(x) for x in values.values()])
+    return [type(model).__name__, model.size, names, list(values)], np.concatenate(
+        [np.ravel(x) for x in values.values()]
+    )
 
 
 def text_of(circuit: Circuit) -> Any:
     """Names and connections."""
     labels = [p.label for p in circuit.populations]
-    spelled = [[[c.name, c.p, c.q, c.ion, bool(c.m), bool(c.h), type(c.E).__name__] for c in m.channels] for m in circuit.membranes]
-    joined = [["Synapse", labels[s.pre], labels[s.post], circuit.transmitters[s.transmitter].name] for s in circuit.synapses]
+    spelled = [
+        [[c.name, c.p, c.q, c.ion, bool(c.m), bool(c.h), type(c.E).__name__] for c in m.channels]
+        for m in circuit.membranes
+    ]
+    joined = [
+        ["Synapse", labels[s.pre], labels[s.post], circuit.transmitters[s.transmitter].name] for s in circuit.synapses
+    ]
     joined += [["Synapse", labels[pre], labels[post], circuit.kinds[kind].name] for pre, post, kind in circuit.kinetic]
     joined += [["GapJunction", labels[a], labels[b], ""] for a, b in circuit.junctions]
     populations = circuit.populations
@@ -78,9 +85,14 @@ def numbers_of(model: Model) -> list[np.ndarray]:
     with precision("float64"):
         V, Ca = jnp.asarray(SOME_V), jnp.asarray(SOME_CA)
         for membrane in circuit.membranes:
-            gates = [g for c in membrane.channels for g in (c.m, c.h) if g] + [k.gate(membrane.constants) for k in kinds]
+            gates = [g for c in membrane.channels for g in (c.m, c.h) if g] + [
+                k.gate(membrane.constants) for k in kinds
+            ]
             found += [np.asarray(at(f, V, Ca)) for g in gates for f in g[:2]] + [np.array([g.K for g in gates])]
-            found += [np.array(membrane.constants), *(np.array([c.E]) for c in membrane.channels if isinstance(c.E, (int, float)))]
+            found += [
+                np.array(membrane.constants),
+                *(np.array([c.E]) for c in membrane.channels if isinstance(c.E, (int, float))),
+            ]
         rates = [k.rate(0.3 + 0 * V, V, V[::-1]) for k in circuit.kinds]
     g = [np.asarray(params.g)[mine, : len(m.channels)] for mine, m in zip(of, circuit.membranes, strict=True)]
     ge = np.broadcast_to(params.ge, len(circuit.junctions))

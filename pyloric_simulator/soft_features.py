@@ -138,7 +138,9 @@ def lowest_beside(t: Array, V: Array, i: Array, width: float) -> Sides:
     n = jnp.clip((width / (t[1] - t[0]) + ROUNDING).astype(i.dtype), 1, most)
     reached, low = jnp.pad(V, most, constant_values=jnp.inf), jnp.full(len(V) + 2 * most, jnp.inf, V.dtype)
     length = jnp.ones_like(n)
-    for k in range(WINDOWS + 1):  # `reached`: the lowest of 2^k samples from each on; `low`: with the largest 2^k that fits into n
+    for k in range(
+        WINDOWS + 1
+    ):  # `reached`: the lowest of 2^k samples from each on; `low`: with the largest 2^k that fits into n
         low, length = jnp.where(2**k <= n, reached, low), jnp.where(2**k <= n, 2**k, length)
         reached = jnp.minimum(reached, jnp.append(reached[2**k :], jnp.full(2**k, jnp.inf, V.dtype))[: len(low)])
     lowest = lambda first: jnp.minimum(low[most + first], low[most + first + n - length])  # noqa: E731
@@ -293,7 +295,9 @@ def of_soft(detection: Any) -> Detection:
     """A detection that soft features can follow."""
     d = checked(detection)
     if d.kind != "maxima":
-        raise ValueError(f"detection has kind {d.kind!r}; the spikes of soft features have the times of their tops. Say kind='maxima'.")
+        raise ValueError(
+            f"detection has kind {d.kind!r}; the spikes of soft features have the times of their tops. Say kind='maxima'."
+        )
     return d
 
 
@@ -346,4 +350,3 @@ SAMPLING = 0.1  # ms, dense enough for the derivatives of features
 # assert all(e[0] < 1e-9 for e in error.values())
 # curves = [hv.Curve((temperatures, np.maximum(e, 1e-12)), "temperature (ms)", "relative difference", label=name) for name, e in error.items()]
 # hv.Overlay(curves).opts(logx=True, logy=True, width=560, height=260, toolbar=None, legend_position="right")
-

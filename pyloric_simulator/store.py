@@ -205,7 +205,9 @@ def _name(key: str) -> str:
 def _records(keys: list[str], entries: list[Entry]) -> dict[str, _Record]:
     """What was computed, by name. Raises ValueError for what is no state."""
     if len(entries) != len(keys):
-        raise ValueError(f"compute returned {len(entries)} entries for {len(keys)} positions; return one for each, in their order")
+        raise ValueError(
+            f"compute returned {len(entries)} entries for {len(keys)} positions; return one for each, in their order"
+        )
     plain = [{name: _plain(name, x) for name, x in entry.items()} for entry in entries]
     return {_name(key): _Record(key, entry) for key, entry in zip(keys, plain, strict=True)}
 

@@ -119,7 +119,9 @@ class Q10s(NamedTuple):
     gs: Any = 1.0  # synaptic conductance, by kind
     ge: float = 1.0  # gap junctions
     calcium: float = 1.0  # rate of the pump
-    keeps_influx: bool = False  # whether a warmer pump leaves less calcium in the cell, f/τ_Ca as before; else f is as before
+    keeps_influx: bool = (
+        False  # whether a warmer pump leaves less calcium in the cell, f/τ_Ca as before; else f is as before
+    )
 
 
 DIFFUSION = 1.6  # of conductances, Caplan et al. (2014)
@@ -169,7 +171,9 @@ def warm_membrane(membrane: Membrane, q: Q10s, T: Any) -> Membrane:
     pump = factor(q.calcium, "", membrane.pump, x) if membrane.pool else 1.0
     γ = c.γ * (T + CELSIUS) / (membrane.temperature + CELSIUS)
     constants = c._replace(γ=γ, τ_Ca=c.τ_Ca / pump, f=c.f / pump if q.keeps_influx else c.f)
-    return membrane._replace(channels=tuple(warm_channel(c, q, x) for c in membrane.channels), constants=constants, temperature=T)
+    return membrane._replace(
+        channels=tuple(warm_channel(c, q, x) for c in membrane.channels), constants=constants, temperature=T
+    )
 
 
 def warm_kind(kind: Any, q: Q10s, x: Any) -> Any:
@@ -177,7 +181,11 @@ def warm_kind(kind: Any, q: Q10s, x: Any) -> Any:
     by = factor(q.synapse, kind.name, own_q10(kind, "rate"), x)
     if isinstance(kind, Transmitter):
         return kind._replace(k=kind.k * by)
-    return kind._replace(rate=divided(kind.rate, 1 / by)) if isinstance(kind, Kinetic) else kind._replace(s=faster(kind.s, by))
+    return (
+        kind._replace(rate=divided(kind.rate, 1 / by))
+        if isinstance(kind, Kinetic)
+        else kind._replace(s=faster(kind.s, by))
+    )
 
 
 def temperatures(circuit: Circuit) -> list[Any]:
@@ -185,7 +193,9 @@ def temperatures(circuit: Circuit) -> list[Any]:
     return [circuit.membranes[p.membrane].temperature for p in circuit.populations]
 
 
-def by_temperature(circuit: Circuit, kinds: Sequence[Any], used: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, Any]], list[int]]:
+def by_temperature(
+    circuit: Circuit, kinds: Sequence[Any], used: Sequence[tuple[int, int]]
+) -> tuple[list[tuple[int, Any]], list[int]]:
     """(kind, °C), each kind at each temperature of its cells; and which of these each synapse is of. used: (kind, presynaptic population) of each.
 
     A kind without a synapse has the temperature of the first cells.
@@ -223,12 +233,18 @@ def warm(params: Params, T: Any, q10: Q10s = TYPICAL) -> Params:
     of_kind = lambda kind, pre: factor(q10.gs, kind.name, own_q10(kind, "g"), x[pre])  # noqa: E731
     densities = []
     for x_i, population in zip(x, c.populations, strict=True):
-        known = [factor(q10.g, channel.name, own_q10(channel, "g"), x_i) for channel in c.membranes[population.membrane].channels]
+        known = [
+            factor(q10.g, channel.name, own_q10(channel, "g"), x_i)
+            for channel in c.membranes[population.membrane].channels
+        ]
         densities.append(beside(known + [1.0] * (np.shape(params.g)[1] - len(known)), T))
     return Params(
         grown(params.g, together(densities)),
         grown(params.gs, beside([of_kind(c.transmitters[s.transmitter], s.pre) for s in c.synapses], T)),
-        grown(params.ge, beside([q10.ge ** x[a] for a, _ in c.junctions], T) if np.ndim(params.ge) > np.ndim(T) else q10.ge ** x[0]),
+        grown(
+            params.ge,
+            beside([q10.ge ** x[a] for a, _ in c.junctions], T) if np.ndim(params.ge) > np.ndim(T) else q10.ge ** x[0],
+        ),
         warm_circuit(c, q10, T),
         grown(params.gz, beside([of_kind(c.kinds[kind], pre) for pre, _, kind in c.kinetic], T)),
     )
@@ -319,7 +335,10 @@ def sweep_temperature(
     model, dt = model_of(model), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
     check_q10s(model.circuit, q10)
     T = np.array([celsius("a temperature", x) for x in checks.levels("temperatures", temperatures, "°C")])
-    allocated(f"a sweep of {len(T):,} temperatures for {duration:g} ms", len(T) * (duration - transient) / EVERY * len(model.rows))
+    allocated(
+        f"a sweep of {len(T):,} temperatures for {duration:g} ms",
+        len(T) * (duration - transient) / EVERY * len(model.rows),
+    )
     start, t = start_of(model, state), np.arange(transient, duration, EVERY)
     start = start._replace(s=start.s[:, [i for i, _ in graded_kinds(model.circuit)[0]]])  # of the warmed kinds
     with precision(model.dtype):

@@ -125,7 +125,9 @@ class Thermalized:
         whole = {x: np.stack([filled_to(found[i][x], width[x]) for i in range(len(kinds))])[self.rows] for x in width}
         return self.physics.state_of(self.circuit, **whole, z=starts(self.circuit))
 
-    def _settled(self, populations: Sequence[int], scheme: Mapping[str, Any], store: Any) -> dict[int, Mapping[str, np.ndarray]]:
+    def _settled(
+        self, populations: Sequence[int], scheme: Mapping[str, Any], store: Any
+    ) -> dict[int, Mapping[str, np.ndarray]]:
         """Population -> state of one of its cells, for populations whose cells have one membrane, from the store or computed."""
         membrane = self.circuit.membranes[self.circuit.populations[populations[0]].membrane]
         where = thermalization_store(store) if is_storable(membrane) else ThermalizationStore(None)
@@ -143,7 +145,9 @@ class Thermalized:
         with precision(self.dtype):
             grid, slots = grid_of(THERMALIZATION_TIMES, 0.0, dt)
             start = jax.tree.map(lambda x: np.asarray(x, self.dtype), self.physics.cold_start(params.circuit))
-            y = self.physics.integrate(params, start, I=np.zeros(n), slots=slots, grid=grid, solver=solver, dt=dt, t0=0.0)
+            y = self.physics.integrate(
+                params, start, I=np.zeros(n), slots=slots, grid=grid, solver=solver, dt=dt, t0=0.0
+            )
         circuits.thermalized(y, THERMALIZATION_TIMES, [self.labels[i] for i in populations])
         return [{x: np.asarray(getattr(y, x))[-1, i] for x in FIELDS} for i in range(n)]
 

@@ -107,7 +107,9 @@ def from_jax(x: Array) -> Tensor:
     """A JAX array as a tensor of the same memory."""
     number: Any = x
     if not isinstance(number, Array) or isinstance(number, jax.core.Tracer):
-        raise TypeError(f"x is of type {type(x).__name__}; it must be a JAX array whose numbers are known. Take jnp.asarray(x).")
+        raise TypeError(
+            f"x is of type {type(x).__name__}; it must be a JAX array whose numbers are known. Take jnp.asarray(x)."
+        )
     return load_torch().from_dlpack(x)
 
 
@@ -117,7 +119,9 @@ def lendable(x: Any) -> None:
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"x is of type {type(x).__name__}; it must be a torch tensor. Take torch.as_tensor(x).")
     if x.layout != torch.strided or x.device.type == "meta":
-        raise TypeError(f"x is of layout {x.layout} on {x.device}; it must be dense and have numbers. Take x.to_dense(), on a real device.")
+        raise TypeError(
+            f"x is of layout {x.layout} on {x.device}; it must be dense and have numbers. Take x.to_dense(), on a real device."
+        )
 
 
 # %% tags=["active-ipynb"]
@@ -202,7 +206,9 @@ def one_device(named: Mapping[str, Tensor]) -> None:
     """Refuse tensors on several devices, or on one that JAX does not have."""
     found = {str(x.device): x.device.type for x in named.values()}
     if len(found) > 1:
-        raise ValueError(f"the arguments are on {' and '.join(found)}; they must be on one device. Move them: x.to({next(iter(found))!r}).")
+        raise ValueError(
+            f"the arguments are on {' and '.join(found)}; they must be on one device. Move them: x.to({next(iter(found))!r})."
+        )
     for device, platform in found.items():
         try:
             jax.devices(platform)
@@ -228,7 +234,9 @@ class Compiled(NamedTuple):
     """Both ways of a function."""
 
     forward: Callable[..., tuple[Any, Any]]  # arrangement of the arguments, wanted, arrays ↦ results, pullback
-    backward: Callable[[Any, list[Array]], list[Array]]  # pullback, derivatives by floating results ↦ by the wanted arrays
+    backward: Callable[
+        [Any, list[Array]], list[Array]
+    ]  # pullback, derivatives by floating results ↦ by the wanted arrays
 
 
 def differentiable(y: Array) -> bool:
@@ -420,9 +428,13 @@ def input_tensor(I_ext: Any) -> Any:
         return None
     all_tensors({"I_ext": I_ext})
     if kind(I_ext) == "bool":
-        raise TypeError("I_ext has truth values; it must have numbers, in nA. Convert it where that is meant: x.double().")
+        raise TypeError(
+            "I_ext has truth values; it must have numbers, in nA. Convert it where that is meant: x.double()."
+        )
     if I_ext.ndim > 3:
-        raise ValueError(f"I_ext has shape {tuple(I_ext.shape)}; it must be (), (cell,), (step, cell) or (batch, step, cell), in nA. Flatten it.")
+        raise ValueError(
+            f"I_ext has shape {tuple(I_ext.shape)}; it must be (), (cell,), (step, cell) or (batch, step, cell), in nA. Flatten it."
+        )
     all_finite({"I_ext": I_ext}, "Fill the gap, with 0 for no input.")
     return I_ext
 
@@ -431,7 +443,9 @@ def all_finite(named: Mapping[str, Tensor], cure: str) -> None:
     """Refuse tensors with numbers that are not finite."""
     for name, x in named.items():
         if x.device.type != "meta" and x.is_floating_point() and not x.isfinite().all():
-            raise ValueError(f"{name} contains {x[~x.isfinite()].flatten()[0].item()}; all of it must be finite. {cure}")
+            raise ValueError(
+                f"{name} contains {x[~x.isfinite()].flatten()[0].item()}; all of it must be finite. {cure}"
+            )
 
 
 class Numbers:
@@ -447,7 +461,9 @@ class Numbers:
         if not starts:
             raise ValueError("there are 0 numbers to be fitted; a module needs one at least. Name one.")
         if dotted := [n for n in starts if "." in n]:
-            raise ValueError(f"the name {dotted[0]!r} has a dot, which torch refuses in names of parameters. Rename the population.")
+            raise ValueError(
+                f"the name {dotted[0]!r} has a dot, which torch refuses in names of parameters. Rename the population."
+            )
         self.logarithmic = frozenset(logarithmic)
         x = {n: coordinate(n, x, n in self.logarithmic) for n, x in starts.items()}
         self.coordinates = torch.nn.ParameterDict(
@@ -475,7 +491,9 @@ def in_batches(f: Callable[[dict[str, Any], Any], Any], rank: int) -> Callable[[
         if not lengths:
             return f(values, I_ext)
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"the batch has the sizes {lengths}; they must be equal. Give one value for each element of the batch.")
+            raise ValueError(
+                f"the batch has the sizes {lengths}; they must be equal. Give one value for each element of the batch."
+            )
         axes = {n: 0 if x else None for n, x in long.items()}
         return jax.vmap(f, in_axes=({n: axes[n] for n in values}, axes["I_ext"]))(values, I_ext)
 
@@ -499,9 +517,13 @@ def circuit_starts(model: Any, names: Any) -> dict[str, np.ndarray]:
     starts = {n: checks.numbers(n, names[n] if isinstance(names, Mapping) else known[n]) for n in names}
     for n, x in starts.items():
         if x.ndim > 1:
-            raise ValueError(f"{n!r} starts at an array of shape {x.shape}; it must be a number, or (batch,). Flatten it.")
+            raise ValueError(
+                f"{n!r} starts at an array of shape {x.shape}; it must be a number, or (batch,). Flatten it."
+            )
         if not x.size:
-            raise ValueError(f"{n!r} starts at an array of shape {x.shape}, a batch of nothing; it must have one number at least. Fill it.")
+            raise ValueError(
+                f"{n!r} starts at an array of shape {x.shape}, a batch of nothing; it must have one number at least. Fill it."
+            )
         for value in x[np.isfinite(x)].flat:
             checked_value(n, where[n], float(value))
     return starts

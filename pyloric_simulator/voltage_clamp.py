@@ -94,7 +94,6 @@ from .thermalization import isolated
 # free. Gates move exactly as their equations say at constant potential, to fourth order in $dt/τ$.
 
 
-
 # %%
 @dataclass(frozen=True, repr=False)
 class ClampResult(SimResult):
@@ -107,7 +106,9 @@ class ClampResult(SimResult):
     def clamp(self) -> pd.Series:
         """Current (nA) that holds the cell, {eq}`eq-clamp`; positive depolarizes."""
         (pop, index), C = self.model.cells[self.number], float(membrane_of(self.model, self.number).constants.C)
-        return (self.currents[pop][index].sum(axis=1, skipna=False) + C * self.slope.loc[self.t].to_numpy()).rename("clamp")
+        return (self.currents[pop][index].sum(axis=1, skipna=False) + C * self.slope.loc[self.t].to_numpy()).rename(
+            "clamp"
+        )
 
 
 def slope_of(command: Any, V: Array, s: Setup) -> np.ndarray:

@@ -22,7 +22,16 @@ from pyloric_simulator.prinz2004 import GLUTAMATE, B, Gate, Nernst
 HH = HodgkinHuxley1952
 AXON = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
 LIU = Cell(
-    [Liu1998.Na(700), Liu1998.CaT(2), Liu1998.CaS(4), Liu1998.A(50), Liu1998.KCa(40), Liu1998.Kd(70), Liu1998.H(0.03), Liu1998.leak(0.01)],
+    [
+        Liu1998.Na(700),
+        Liu1998.CaT(2),
+        Liu1998.CaS(4),
+        Liu1998.A(50),
+        Liu1998.KCa(40),
+        Liu1998.Kd(70),
+        Liu1998.H(0.03),
+        Liu1998.leak(0.01),
+    ],
     calcium=Liu1998.calcium,
 )
 

@@ -95,11 +95,7 @@ def s_tau(V: float, transmitter: str) -> float:
 def conductance(cell: Cell, channel: str) -> float:
     """In µS: 1 mS/cm² × 1 cm² is 1 mS, which is 1000 µS."""
     return (
-        cell.g[channel]
-        * AREA
-        * 1000
-        * cell.m.get(channel, 1.0) ** EXPONENT.get(channel, 0)
-        * cell.h.get(channel, 1.0)
+        cell.g[channel] * AREA * 1000 * cell.m.get(channel, 1.0) ** EXPONENT.get(channel, 0) * cell.h.get(channel, 1.0)
     )
 
 

@@ -86,7 +86,11 @@ def own_network(rate: Any = None, axon_Na: float = 120, gate: Any = None) -> Net
     Na = HH.Na if gate is None else HH.Na._replace(m=gate)
     axon = Cell([Na(axon_Na), HH.K(36), HH.leak(0.3), Liu1998.CaS(4)], calcium=Liu1998.calcium, V=-65)
     slow = Kinetic("slow", -75.0, Opening(0.3) if rate is None else rate, start=0.1)
-    joined = [Synapse("axon", "burster", GLUTAMATE, 30), Synapse("burster", "axon", slow, 20), GapJunction("burster", "axon", 5)]
+    joined = [
+        Synapse("axon", "burster", GLUTAMATE, 30),
+        Synapse("burster", "axon", slow, 20),
+        GapJunction("burster", "axon", 5),
+    ]
     return Network({"burster": liu(), "axon": axon}, joined, sizes={"axon": 2})
 
 
@@ -177,7 +181,14 @@ def solution(name: str, kind: str) -> np.ndarray:
     return by_scipy(lambda t, y: m.vector_field(t, y, I(t)), m.flatten(m.cold))[:, : len(m.rows)]
 
 
-ERROR = {CIRCUIT: 0.1, COUPLED: 0.3, CELL: 0.4, NETWORK: 0.15, EQUATIONS: 1e-4, LIF: 1e-9}  # mV, in spikes, with steps of `FINE`
+ERROR = {
+    CIRCUIT: 0.1,
+    COUPLED: 0.3,
+    CELL: 0.4,
+    NETWORK: 0.15,
+    EQUATIONS: 1e-4,
+    LIF: 1e-9,
+}  # mV, in spikes, with steps of `FINE`
 
 
 def step_of(name: str) -> dict[str, float]:
@@ -258,7 +269,9 @@ def check_pickle(name: str, _: Path) -> None:
 def into(name: str, values: np.ndarray) -> pd.DataFrame:
     """Currents (step,) or (step, cell) into the cells of the population that something is done to."""
     cells = [c for c in model_of(model(name)).cells if c[0] == label_of(name)]
-    return pd.DataFrame({c: values if values.ndim == 1 else values[:, i] for i, c in enumerate(cells)}, STEPS[: len(values)])
+    return pd.DataFrame(
+        {c: values if values.ndim == 1 else values[:, i] for i, c in enumerate(cells)}, STEPS[: len(values)]
+    )
 
 
 DRIVE = 3.0  # nA, with which all cells fire
@@ -284,8 +297,13 @@ def check_voltage_clamp(name: str, _: Path) -> None:
     V = jnp.full(1, -40.0)
     for i, c in enumerate(gates):
         if not c.m.K:
-            inf, τ = (float(jnp.ravel(f.value(V, V) if hasattr(f, "value") else f(*(V,) * (1 + hasattr(f, "α"))))[0]) for f in c.m[:2])
-            np.testing.assert_allclose(found.states.m[:, cell, i], inf * -np.expm1(-T / τ), rtol=0, atol=1e-5, err_msg=c.name)
+            inf, τ = (
+                float(jnp.ravel(f.value(V, V) if hasattr(f, "value") else f(*(V,) * (1 + hasattr(f, "α"))))[0])
+                for f in c.m[:2]
+            )
+            np.testing.assert_allclose(
+                found.states.m[:, cell, i], inf * -np.expm1(-T / τ), rtol=0, atol=1e-5, err_msg=c.name
+            )
     np.testing.assert_allclose(found.clamp, found.currents[label][0].sum(axis=1), rtol=1e-9)
 
 
@@ -360,7 +378,9 @@ def check_energy(name: str, _: Path) -> None:
         for c in m.circuit.membranes[p.membrane].channels:
             if isinstance(c.E, (int, float)):
                 I, V = found.currents[p.label, 0, c.name], found.V[p.label, 0]
-                np.testing.assert_allclose(spent[p.label, 0, c.name], I * (V - c.E) * 1e-3 / (AREA * 1e-3), rtol=1e-9, atol=1e-9)
+                np.testing.assert_allclose(
+                    spent[p.label, 0, c.name], I * (V - c.E) * 1e-3 / (AREA * 1e-3), rtol=1e-9, atol=1e-9
+                )
     mean = spent.T.groupby(level=[0, 1], sort=False).sum().T
     np.testing.assert_allclose(energy(found)["power"], np.trapezoid(mean, T, axis=0) / T[-1], rtol=1e-9)
 
@@ -391,7 +411,9 @@ RHYTHMIC: dict[str, dict[str, Any]] = {  # what makes each model fire or burst r
 
 def check_phase_response(name: str, _: Path) -> None:
     """Small pulses shift the rhythm as the adjoint says."""
-    pulses, adjoint = (phase_response(model(name), method=x, phases=PHASES, **RHYTHMIC[name]) for x in ("pulses", "adjoint"))
+    pulses, adjoint = (
+        phase_response(model(name), method=x, phases=PHASES, **RHYTHMIC[name]) for x in ("pulses", "adjoint")
+    )
     np.testing.assert_allclose(pulses, adjoint, rtol=0, atol=0.05 * abs(adjoint).max())
 
 
@@ -482,10 +504,14 @@ def check_sensitivity(name: str, _: Path) -> None:
     names, m = list(names_of(name)), model_of(model(name))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(m), "starts_thermalized", False)
-        table = sensitivity(m, lambda t, V: {"mean": V.mean()}, names, duration=SHORT[-1] + 0.25, transient=0.0, every=0.25)  # noqa: ARG005
+        table = sensitivity(
+            m, lambda _, V: {"mean": V.mean()}, names, duration=SHORT[-1] + 0.25, transient=0.0, every=0.25
+        )
     base, known = value_of(name, m(SHORT, state=m.cold)).mean(), names_of(name)
     for n in names:
-        up, down = (value_of(name, model_with(m, {n: known[n] * (1 + h)})(SHORT, state=m.cold)).mean() for h in (1e-4, -1e-4))
+        up, down = (
+            value_of(name, model_with(m, {n: known[n] * (1 + h)})(SHORT, state=m.cold)).mean() for h in (1e-4, -1e-4)
+        )
         assert table.loc["mean", n] == pytest.approx((up - down) / 2e-4 / base, rel=1e-3), n
 
 
@@ -564,14 +590,18 @@ def silent(name: str) -> dict[str, float]:
 def check_rhythm(name: str, _: Path) -> None:
     """A silent cell has no period, and a silence as long as the run."""
     loss = rhythm_mismatch(model(name), LONG, period=200.0, duty_cycle=0.25, state=start(name))
-    assert at_values(name, loss, silent(name)) == pytest.approx(UNDEFINED + np.log(LONG[-1] / (0.75 * 200)) ** 2, rel=1e-6)
+    assert at_values(name, loss, silent(name)) == pytest.approx(
+        UNDEFINED + np.log(LONG[-1] / (0.75 * 200)) ** 2, rel=1e-6
+    )
 
 
 def check_criteria(name: str, _: Path) -> None:
     """Of silent cells no feature is defined."""
     m = model_of(model(name))
     roles = (0, 1, 2) if len(m.rows) == 3 else (("PD", 0), "LP", ("PY", 0))
-    assert at_values(name, criteria_mismatch(m, LONG, roles=roles, state=start(name)), silent(name)) == pytest.approx(UNDEFINED, rel=1e-9)
+    assert at_values(name, criteria_mismatch(m, LONG, roles=roles, state=start(name)), silent(name)) == pytest.approx(
+        UNDEFINED, rel=1e-9
+    )
 
 
 def check_fit(name: str, _: Path) -> None:

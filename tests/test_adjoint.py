@@ -63,7 +63,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", [pytest.param(name, marks=() if "Euler" in name else pytest.mark.slow) for name in CASES])
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=() if "Euler" in name else pytest.mark.slow) for name in CASES]
+)
 def test_equals_the_derivative_that_jax_takes_through_the_scheme(case, request):
     circuit, t, I, options = CASES[case]
     options = dict(options)
@@ -94,10 +96,18 @@ def odd() -> Cell:
 def ring() -> Network:
     """Cells of three membranes in turn, one of them two, that graded synapses and gap junctions join."""
     passive = Cell([Prinz2003.leak(0.05)], V=-60)
-    by_calcium = Graded("by calcium", -75.0, Gate(lambda V, Ca: Ca / (Ca + 0.1) / (1 + jnp.exp(-(V + 50) / 5)), lambda V: 5 + 0 * V))
-    joined = [Synapse("axon", "odd", GLUTAMATE, 20), Synapse("odd", "last", by_calcium, 10), Synapse("last", "last", GLUTAMATE, 5)]
+    by_calcium = Graded(
+        "by calcium", -75.0, Gate(lambda V, Ca: Ca / (Ca + 0.1) / (1 + jnp.exp(-(V + 50) / 5)), lambda V: 5 + 0 * V)
+    )
+    joined = [
+        Synapse("axon", "odd", GLUTAMATE, 20),
+        Synapse("odd", "last", by_calcium, 10),
+        Synapse("last", "last", GLUTAMATE, 5),
+    ]
     cells = {"axon": AXON, "odd": odd(), "last": AXON, "passive": passive}
-    return Network(cells, [*joined, GapJunction("odd", "last", 5), GapJunction("last", "passive", 3)], sizes={"last": 2})
+    return Network(
+        cells, [*joined, GapJunction("odd", "last", 5), GapJunction("last", "passive", 3)], sizes={"last": 2}
+    )
 
 
 def plain_pair() -> Network:
@@ -114,7 +124,9 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("which", [pytest.param(name, marks=() if name == "two membranes" else pytest.mark.slow) for name in OWN])
+@pytest.mark.parametrize(
+    "which", [pytest.param(name, marks=() if name == "two membranes" else pytest.mark.slow) for name in OWN]
+)
 def test_own_cells_equal_the_derivative_that_jax_takes(which):
     make, I = OWN[which]
     model, t = make(), np.arange(0, 5, 0.5)
@@ -136,7 +148,9 @@ def test_synapses_with_an_equation_of_their_own_take_the_way_of_jax():
     model, t = mixed(), np.arange(0, 5, 0.5)
     assert not has_a_fast_way_back(model.circuit, "staggered")
     slopes = [
-        jax.jit(jax.grad(lambda gz, run=run: (run(model.params.replace(gz=gz), model.cold, t).V ** 2).mean()))(jnp.asarray(model.params.gz))
+        jax.jit(jax.grad(lambda gz, run=run: (run(model.params.replace(gz=gz), model.cold, t).V ** 2).mean()))(
+            jnp.asarray(model.params.gz)
+        )
         for run in (simulate_with_adjoint, simulate)
     ]
     np.testing.assert_allclose(*slopes, rtol=1e-9)
@@ -162,7 +176,9 @@ def test_agrees_with_central_differences_over_3_s_of_bursts():
     start, t, h = cell.get_thermalization(), np.arange(0, 3000, 1.0), 1e-6
 
     def calcium(g):
-        return simulate_with_adjoint(cell.params.replace(g=jnp.asarray(cell.params.g).at[0, 5].set(g)), start, t).Ca.mean()
+        return simulate_with_adjoint(
+            cell.params.replace(g=jnp.asarray(cell.params.g).at[0, 5].set(g)), start, t
+        ).Ca.mean()
 
     value = jax.jit(calcium)
     differences = (value(100 * (1 + h)) - value(100 * (1 - h))) / (200 * h)
@@ -258,7 +274,9 @@ def test_no_derivative_is_nan_where_functions_have_limits(paper):
     @jax.jit
     def slope(g, V, x):
         y = as_arrays(paper.cold)
-        y = y._replace(V=jnp.full_like(y.V, V), m=jnp.full_like(y.m, x), h=jnp.full_like(y.h, x), s=jnp.full_like(y.s, x))
+        y = y._replace(
+            V=jnp.full_like(y.V, V), m=jnp.full_like(y.m, x), h=jnp.full_like(y.h, x), s=jnp.full_like(y.s, x)
+        )
         f = lambda g, gs, y: simulate_with_adjoint(paper.params.replace(g=g, gs=gs), y, t).V.sum()  # noqa: E731
         return jax.grad(f, argnums=(0, 1, 2))(g, jnp.zeros(7), y)
 

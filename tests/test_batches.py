@@ -206,7 +206,9 @@ def test_labels_of_all_kinds_come_back(tmp_path: Path, labels: pd.Index) -> None
 
 
 @pytest.mark.parametrize("place", [None, "run"])
-def test_a_batch_that_fails_is_told_with_the_name_of_its_rows(tmp_path: Path, whole: pd.DataFrame, place: str | None) -> None:
+def test_a_batch_that_fails_is_told_with_the_name_of_its_rows(
+    tmp_path: Path, whole: pd.DataFrame, place: str | None
+) -> None:
     def fail(rows: pd.DataFrame, **others: Any) -> pd.DataFrame:
         if "row 9" in rows.index:
             raise MemoryError("no room")
@@ -233,11 +235,27 @@ class NoFacts(Work):
 
 
 BAD: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
-    "no rows": (lambda path: run(Example(INPUTS[:0]), path), ValueError, "there are 0 trials; there must be one at least"),
+    "no rows": (
+        lambda path: run(Example(INPUTS[:0]), path),
+        ValueError,
+        "there are 0 trials; there must be one at least",
+    ),
     "no batch": (lambda path: run(Example(), path, batch_size=0), ValueError, "batch_size is 0"),
-    "an engine": (lambda path: run(Example(), path, engine="dask"), ValueError, "engine is 'dask'; it must be 'local' or a dask"),
-    "a fact of every run": (lambda path: run(Example(more={"batch": 3}), path), ValueError, "a fact 'batch'.* Give it another name"),
-    "no plain data": (lambda path: run(Example(more={"cell": np.ones(2)}), path), TypeError, "ndarray.* numbers, texts, lists"),
+    "an engine": (
+        lambda path: run(Example(), path, engine="dask"),
+        ValueError,
+        "engine is 'dask'; it must be 'local' or a dask",
+    ),
+    "a fact of every run": (
+        lambda path: run(Example(more={"batch": 3}), path),
+        ValueError,
+        "a fact 'batch'.* Give it another name",
+    ),
+    "no plain data": (
+        lambda path: run(Example(more={"cell": np.ones(2)}), path),
+        TypeError,
+        "ndarray.* numbers, texts, lists",
+    ),
     "an abstract work": (lambda _: NoFacts(), TypeError, "facts"),  # type: ignore[abstract]
 }
 

@@ -29,9 +29,7 @@ HEADER = """\
 # from _notebook import __spec__
 """
 
-each_module = pytest.mark.parametrize(
-    "module", generate.literate_modules(), ids=lambda module: module.stem
-)
+each_module = pytest.mark.parametrize("module", generate.literate_modules(), ids=lambda module: module.stem)
 
 
 def test_the_model_is_a_page() -> None:

@@ -451,7 +451,9 @@ def test_ctrl_c_stops_a_run_within_a_batch(tmp_path: Path) -> None:
     assert database.status(folder) == {"circuits": 130, "done": 0}
 
 
-def test_a_run_computes_only_what_is_missing(run: Cli, rows: pd.DataFrame, finished: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_run_computes_only_what_is_missing(
+    run: Cli, rows: pd.DataFrame, finished: tuple[Path, str], tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished[0], folder)
     first, *others = sorted(folder.glob("part-*.parquet"))
@@ -530,10 +532,14 @@ def test_damaged_files_are_named_without_a_traceback(run: Cli, finished: tuple[P
             assert re.fullmatch(r"Error: [^\n]*_run.json is damaged[^\n]*\n", err)
     pd.DataFrame({"a": [1.0]}).to_parquet("other.parquet")
     assert run("database", "summary", "other.parquet")[2].startswith("Error: other.parquet lacks 'cycle_period'")
-    assert run("database", "status", "other.parquet")[2].startswith("Error: other.parquet does not say of which run it is")
+    assert run("database", "status", "other.parquet")[2].startswith(
+        "Error: other.parquet does not say of which run it is"
+    )
     Path("text.parquet").write_text("no Parquet")
     for command in ("status", "summary"):
-        assert run("database", command, "text.parquet")[2].startswith("Error: text.parquet is damaged, or no Parquet file")
+        assert run("database", command, "text.parquet")[2].startswith(
+            "Error: text.parquet is damaged, or no Parquet file"
+        )
 
 
 def test_the_file_of_a_run_has_its_own_status(run: Cli, finished: tuple[Path, str]) -> None:
@@ -758,8 +764,12 @@ def test_where_things_come_from_is_said(run: Cli) -> None:
     (circuits.parent / "pyloric.toml").write_text("dt = 0.1\n")
     text = run("simulate", "reduced", "--duration", 10, "--out", "x.html")[1]
     here = circuits.parent.absolute()
-    assert f"dt 0.1 ms, float64\nCircuit: {here / 'circuits' / 'reduced.toml'}\nSettings: {here / 'pyloric.toml'}" in text
-    assert 'content="version ' + __version__ + ", solver staggered, dt 0.1, " in Path("x.html").read_text(encoding="utf-8")
+    assert (
+        f"dt 0.1 ms, float64\nCircuit: {here / 'circuits' / 'reduced.toml'}\nSettings: {here / 'pyloric.toml'}" in text
+    )
+    assert 'content="version ' + __version__ + ", solver staggered, dt 0.1, " in Path("x.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_reader_that_has_enough_ends_the_command() -> None:
@@ -810,7 +820,12 @@ cli.main(["cache"])
         Path(everyone).chmod(0o755)
         shutil.copytree(Path(ROOT, "pyloric_simulator"), Path(everyone, "pyloric_simulator"))
         done = subprocess.run(
-            [sys.executable, "-c", code], env=clean | {"PYTHONPATH": everyone}, cwd=tmp_path, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code],
+            env=clean | {"PYTHONPATH": everyone},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "Thermalized cells are kept in the memory of a process only"
@@ -841,7 +856,9 @@ def test_errors_that_are_no_bad_input_are_to_be_reported(run: Cli, monkeypatch: 
     monkeypatch.setattr(cli, "find_circuit", broken)
     status, out, err = run("simulate")
     assert (status, out) == (70, "")
-    assert re.fullmatch(r"Error: RuntimeError: a bug of two lines\. [^\n]+ please report it[^\n]+PYLORIC_DEBUG=1[^\n]+\n", err)
+    assert re.fullmatch(
+        r"Error: RuntimeError: a bug of two lines\. [^\n]+ please report it[^\n]+PYLORIC_DEBUG=1[^\n]+\n", err
+    )
     monkeypatch.setenv("PYLORIC_DEBUG", "1")
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main(["simulate"])

@@ -62,7 +62,6 @@ STRENGTHS = {("AB", "LP"): 30, ("PD", "LP"): 30, ("AB", "PY"): 10, ("PD", "PY"):
 ROWS = {"AB/PD": "AB/PD 2", "LP": "LP 4", "PY": "PY 1"}
 
 
-
 @cache
 def prinz(row: str) -> Cell:
     """A cell of the first chapter."""
@@ -83,7 +82,12 @@ def axon() -> Cell:
 
 def wired(strengths: Any) -> list[Synapse]:
     """Synapses of the first chapter as components."""
-    source = {"AB": ("AB/PD", GLUTAMATE), "PD": ("AB/PD", ACETYLCHOLINE), "LP": ("LP", GLUTAMATE), "PY": ("PY", GLUTAMATE)}
+    source = {
+        "AB": ("AB/PD", GLUTAMATE),
+        "PD": ("AB/PD", ACETYLCHOLINE),
+        "LP": ("LP", GLUTAMATE),
+        "PY": ("PY", GLUTAMATE),
+    }
     return [Synapse(source[pre][0], post, source[pre][1], g) for (pre, post), g in strengths.items()]
 
 
@@ -151,7 +155,9 @@ def test_cells_of_different_channels_run_side_by_side() -> None:
     assert [len(cells) for cells in run.model.circuit.groups] == [2, 1, 1]
     for label, cell in cells.items():
         alone = cell(t, I_ext=6.28 if label == "second" else 0.0)
-        np.testing.assert_allclose(run.states.V[:, run.model.labels.index(label)], alone.states.V[:, 0], rtol=1e-10, atol=1e-8)
+        np.testing.assert_allclose(
+            run.states.V[:, run.model.labels.index(label)], alone.states.V[:, 0], rtol=1e-10, atol=1e-8
+        )
     assert list(run.currents["second"][0].columns) == ["Na", "K", "leak", "synaptic", "electrical"]
     assert run.m.shape == (200, 2 * 2 + 7 + 7)
     assert (run.states.m[:, [0, 2], 2:] == 0).all()
@@ -201,7 +207,10 @@ def test_bursting_period_is_that_of_bdf(cell: Callable[[], Cell], end: float, la
 
 
 def test_adaptive_solver() -> None:
-    network, t = Network({"burster": burster(), "axon": axon()}, [Synapse("axon", "burster", GLUTAMATE, 20)]), np.arange(0, 20, 0.5)
+    network, t = (
+        Network({"burster": burster(), "axon": axon()}, [Synapse("axon", "burster", GLUTAMATE, 20)]),
+        np.arange(0, 20, 0.5),
+    )
     exact = network(t, {"axon": 7}, solver=diffrax.Tsit5(), rtol=1e-8, atol=1e-8).states.V
     assert (orders(lambda dt: network(t, {"axon": 7}, dt=dt).states.V, exact, (0.02, 0.01)) > 1.7).all()
 
@@ -279,7 +288,9 @@ def test_calcium_of_any_channel_is_second_order(kind: str) -> None:
     network, t = Network({"cell": cell}), np.arange(0, 60, 1.0)
     exact = network(t, solver=diffrax.Tsit5(), rtol=1e-9, atol=1e-9)
     for name in ("V", "Ca"):
-        found = orders(lambda dt, name=name: getattr(network(t, dt=dt).states, name), getattr(exact.states, name), (0.02, 0.01))
+        found = orders(
+            lambda dt, name=name: getattr(network(t, dt=dt).states, name), getattr(exact.states, name), (0.02, 0.01)
+        )
         assert (found > 1.7).all(), name
     assert exact.states.Ca.max() > 0.1
 
@@ -300,13 +311,19 @@ def nmda(s: Any, V_pre: Any, V_post: Any) -> Any:
 
 def test_kinetic_synapse_is_second_order() -> None:
     kind = Kinetic("slow", 0.0, nmda, start=0.1)
-    network = Network({"a": axon(), "b": axon()}, [Synapse("a", "b", kind, 300), Synapse("b", "a", kind, 50)], sizes={"a": 2})
+    network = Network(
+        {"a": axon(), "b": axon()}, [Synapse("a", "b", kind, 300), Synapse("b", "a", kind, 50)], sizes={"a": 2}
+    )
     assert network.cold.z.shape == (3, 2)
     assert (network.cold.z == [[0.1, 0], [0.1, 0], [0.1, 0.1]]).all()
     t = np.arange(0, 15, 0.5)
     exact = network(t, {"a": 7}, solver=diffrax.Tsit5(), rtol=1e-9, atol=1e-9)
     for name in ("V", "z"):
-        found = orders(lambda dt, name=name: getattr(network(t, {"a": 7}, dt=dt).states, name), getattr(exact.states, name), (0.02, 0.01))
+        found = orders(
+            lambda dt, name=name: getattr(network(t, {"a": 7}, dt=dt).states, name),
+            getattr(exact.states, name),
+            (0.02, 0.01),
+        )
         assert (found > 1.7).all(), name
     I = network(t, {"a": 7}).currents["b", 0, "synaptic"].to_numpy()
     y = network(t, {"a": 7}).states
@@ -388,7 +405,9 @@ def test_derivative_by_a_number_of_a_component() -> None:
         circuit = network.circuit.with_membrane(constants=network.circuit.constants._replace(C=C))
         return simulate(network.params.replace(circuit=circuit), network.cold, t).V.mean()
 
-    assert float(jax.grad(mean)(0.628)) == pytest.approx(float(mean(0.628 + 1e-6) - mean(0.628 - 1e-6)) / 2e-6, rel=1e-4)
+    assert float(jax.grad(mean)(0.628)) == pytest.approx(
+        float(mean(0.628 + 1e-6) - mean(0.628 - 1e-6)) / 2e-6, rel=1e-4
+    )
 
 
 @pytest.mark.slow
@@ -427,7 +446,9 @@ def test_warmer_networks() -> None:
     kinds = Graded("g", -75, GLUTAMATE.gate(CONSTANTS), q10), Kinetic("k", 0, nmda, q10=q10)
     fast = [c._replace(q10=q10) for c in (HH.Na, HH.K, HH.leak)]
     cell = Cell([c(g) for c, g in zip(fast, (120, 36, 0.3), strict=True)], V=-65, calcium=Calcium(10, 100, q10=3))
-    network = Network({"a": cell, "b": cell}, [Synapse("a", "b", kind, 10) for kind in kinds] + [GapJunction("a", "b", 5)])
+    network = Network(
+        {"a": cell, "b": cell}, [Synapse("a", "b", kind, 10) for kind in kinds] + [GapJunction("a", "b", 5)]
+    )
     network.params = network.params.replace(gs=np.array([20.0]), g=network.params.g * [[2.0], [1.0]])
     warm = network.warmed(20.0)
     assert len(warm.circuit.membranes) == 1  # equal cells stay equal
@@ -436,7 +457,9 @@ def test_warmer_networks() -> None:
     np.testing.assert_allclose(warm.params.ge, 5)
     np.testing.assert_allclose(warm.params.g, network.params.g * 1.5)
     gate = warm.circuit.transmitters[0].gate(CONSTANTS)
-    assert float(gate.tau(jnp.array(-60.0))) == pytest.approx(float(GLUTAMATE.gate(CONSTANTS).tau(jnp.array(-60.0))) / 2)
+    assert float(gate.tau(jnp.array(-60.0))) == pytest.approx(
+        float(GLUTAMATE.gate(CONSTANTS).tau(jnp.array(-60.0))) / 2
+    )
     assert float(warm.circuit.kinds[0].rate(0.2, -5.0, -50.0)) == pytest.approx(2 * float(nmda(0.2, -5.0, -50.0)))
     pool = warm.made_of["a"].calcium
     assert pool is not None
@@ -457,11 +480,15 @@ def test_results() -> None:
     np.testing.assert_allclose(m["a", 0], run.m["a", 0, "Na"] ** 3)
     C = network.made_of["a"].constants.C
     total = run.currents["a"][0].sum(axis=1).to_numpy()
-    slope = np.array([network.derivative(0, jax.tree.map(lambda x, k=k: x[k], run.states), {"a": 7}).V[0] for k in (10, 200)])
+    slope = np.array(
+        [network.derivative(0, jax.tree.map(lambda x, k=k: x[k], run.states), {"a": 7}).V[0] for k in (10, 200)]
+    )
     np.testing.assert_allclose((7 - total[[10, 200]]) / C, slope, rtol=1e-9, atol=1e-9)
     flat = network.flatten(run.final_state)
     np.testing.assert_allclose(
-        network.vector_field(0, flat, np.array([7.0, 0])), network.flatten(network.derivative(0, run.final_state, {"a": 7})), rtol=1e-9
+        network.vector_field(0, flat, np.array([7.0, 0])),
+        network.flatten(network.derivative(0, run.final_state, {"a": 7})),
+        rtol=1e-9,
     )
     assert len(run[10:20].t) == 101
     assert repr(run).startswith("SimResult(500 times")
@@ -570,13 +597,22 @@ def test_correct_cells_and_synapses_draw_no_warning() -> None:
     """Of other animals, sizes and temperatures. Tests turn warnings into errors."""
     gate, K = Gate(SIGMOID, SLOW), Nernst(1, 5400, 140_000)
     plain = [Channel("K", K, 4, gate)(36), Channel("Cl", Nernst(-1, 110e3, 5e3))(0.1), Channel("mixed", 0, 1, gate)(5)]
-    for options in (dict(area=1e-7, temperature=37), dict(area=0.05, capacitance=2), dict(capacitance=0.75, V=0, temperature=0)):
+    for options in (
+        dict(area=1e-7, temperature=37),
+        dict(area=0.05, capacitance=2),
+        dict(capacitance=0.75, V=0, temperature=0),
+    ):
         Cell(plain, **options)
     pool = Calcium(f=0.5, τ=5, rest=0.1, outside=1500)
-    Cell([Channel("L", GHK(), 2, gate, ion="Ca")(2e-4), Channel("T", GHK(2, 2000, 0.1), 2.0, gate, gate, 2)(1e-6)], calcium=pool)
+    Cell(
+        [Channel("L", GHK(), 2, gate, ion="Ca")(2e-4), Channel("T", GHK(2, 2000, 0.1), 2.0, gate, gate, 2)(1e-6)],
+        calcium=pool,
+    )
     Cell([HH.Na(uS=75), HH.leak(0)])
     kinds = [Graded("fast", 0, gate), Kinetic("slow", -75.0, nmda, start=1), GLUTAMATE]
-    Network({"a": axon(), "b": axon()}, [*(Synapse("a", "b", kind, 10) for kind in kinds), GapJunction("a", "b", uS=0.001)])
+    Network(
+        {"a": axon(), "b": axon()}, [*(Synapse("a", "b", kind, 10) for kind in kinds), GapJunction("a", "b", uS=0.001)]
+    )
 
 
 def test_a_state_of_whole_numbers_is_no_run_in_whole_numbers() -> None:

@@ -48,14 +48,18 @@ def test_along_a_straight_valley_the_curve_is_straight() -> None:
     curve = minimally_disruptive_curve(straight, start, 0, 2, momentum=0.1)
     check_bound_and_speed(curve)
     s = curve.table.index.to_numpy()
-    np.testing.assert_allclose(logs(curve) - np.log(list(start.values())), s[:, None] * np.array([2, -1]) / np.sqrt(5), atol=1e-9)
+    np.testing.assert_allclose(
+        logs(curve) - np.log(list(start.values())), s[:, None] * np.array([2, -1]) / np.sqrt(5), atol=1e-9
+    )
     np.testing.assert_allclose(s, -s[::-1])
     assert s[-1] == pytest.approx(2)
     assert curve.table["loss"].max() < 1e-15
 
 
 def test_hyperbola_of_a_product_is_followed() -> None:
-    curve = minimally_disruptive_curve(lambda g: (g["a"] * g["b"] - 1) ** 2, {"a": 2, "b": 0.5}, {"a": 1, "b": -1}, 1.5, momentum=0.01)
+    curve = minimally_disruptive_curve(
+        lambda g: (g["a"] * g["b"] - 1) ** 2, {"a": 2, "b": 0.5}, {"a": 1, "b": -1}, 1.5, momentum=0.01
+    )
     check_bound_and_speed(curve)
     np.testing.assert_allclose(curve.table["a"] * curve.table["b"], 1, rtol=1e-9)
     assert curve.folds["a"].iloc[-1] == pytest.approx(np.exp(1.5 / np.sqrt(2)))
@@ -95,7 +99,13 @@ def test_swing_across_a_straight_valley_has_the_closed_form(φ: float) -> None:
     """The momentum along the valley is kept: the loss rises to H (1 − cos φ). Small swings last π √(H/k)."""
     H, k = 0.02, 5.0
     curve = minimally_disruptive_curve(
-        lambda g: k / 2 * jnp.log(g["b"]) ** 2, ONES, {"a": np.cos(φ), "b": np.sin(φ)}, 2, momentum=H, both=False, step=0.002
+        lambda g: k / 2 * jnp.log(g["b"]) ** 2,
+        ONES,
+        {"a": np.cos(φ), "b": np.sin(φ)},
+        2,
+        momentum=H,
+        both=False,
+        step=0.002,
     )
     check_bound_and_speed(curve)
     assert curve.table.index[0] == 0
@@ -107,7 +117,9 @@ def test_swing_across_a_straight_valley_has_the_closed_form(φ: float) -> None:
 
 def test_steps_are_second_order() -> None:
     def end(step: float) -> Any:
-        return minimally_disruptive_curve(of_sum, ONES, {"a": 1, "b": -1}, 1, momentum=0.005, both=False, step=step).table.iloc[-1]
+        return minimally_disruptive_curve(
+            of_sum, ONES, {"a": 1, "b": -1}, 1, momentum=0.005, both=False, step=step
+        ).table.iloc[-1]
 
     exact = end(1 / 1600)
     coarse, fine = (np.linalg.norm(end(h) - exact) for h in (1 / 50, 1 / 100))
@@ -142,7 +154,9 @@ def test_flattest_directions_are_the_eigenvectors() -> None:
     θ0 = np.log(list(start.values()))
 
     def loss(g: Values) -> Any:
-        return (curvatures * (jnp.asarray(vectors) @ (jnp.log(jnp.stack([jnp.asarray(g[n]) for n in names])) - θ0)) ** 2).sum() / 2
+        return (
+            curvatures * (jnp.asarray(vectors) @ (jnp.log(jnp.stack([jnp.asarray(g[n]) for n in names])) - θ0)) ** 2
+        ).sum() / 2
 
     found = flattest(loss, start)
     np.testing.assert_allclose(found.curvatures, curvatures, rtol=1e-9, atol=1e-9)
@@ -151,7 +165,8 @@ def test_flattest_directions_are_the_eigenvectors() -> None:
     two = flattest(loss, start, 2)
     pd.testing.assert_frame_equal(two.vectors, found.vectors[:2])
     by_number, by_array = (
-        minimally_disruptive_curve(loss, start, d, 0.2, momentum=0.1, both=False).table for d in (1, 7 * two.vectors.loc[1].to_numpy())
+        minimally_disruptive_curve(loss, start, d, 0.2, momentum=0.1, both=False).table
+        for d in (1, 7 * two.vectors.loc[1].to_numpy())
     )
     pd.testing.assert_frame_equal(by_number, by_array)
 
@@ -202,7 +217,10 @@ def test_two_channels_of_a_network_that_do_the_same_take_over_from_each_other() 
 def test_smoothing_a_sawtooth_leaves_its_trend() -> None:
     """Teeth of 1% on a slope of 2, with the derivative −1 almost everywhere."""
     saw = lambda g: 3 * jnp.floor(jnp.log(g["a"]) * 100) / 100 - jnp.log(g["a"])  # noqa: E731
-    exact, trend = (jax.vmap(jax.grad(lambda x, f=f: f({"a": jnp.exp(x)})))(np.linspace(0.003, 1, 50)) for f in (saw, smoothed(saw, 0.1)))
+    exact, trend = (
+        jax.vmap(jax.grad(lambda x, f=f: f({"a": jnp.exp(x)})))(np.linspace(0.003, 1, 50))
+        for f in (saw, smoothed(saw, 0.1))
+    )
     np.testing.assert_allclose(exact, -1, rtol=1e-9)
     np.testing.assert_allclose(trend, 2, atol=0.2)
 
@@ -241,9 +259,17 @@ def given(**changes: Any) -> dict[str, Any]:
         (dict(loss=lambda g: float(g["a"])), TypeError, "cannot be traced by JAX"),
         (dict(loss=lambda g: jnp.stack([g["a"], g["b"]])), ValueError, r"shape=\(2,\).*one real number"),
         (dict(loss=lambda g: g["a"] > 1), ValueError, "dtype=bool.*one real number"),
-        (dict(loss=lambda g: jnp.log(g["a"] - 1) + g["b"]), ValueError, "at the start the loss is -inf.*must be finite"),
+        (
+            dict(loss=lambda g: jnp.log(g["a"] - 1) + g["b"]),
+            ValueError,
+            "at the start the loss is -inf.*must be finite",
+        ),
         (dict(loss=lambda g: jnp.abs(g["a"] - 1) ** 0.5), ValueError, "must be finite"),
-        (dict(loss=lambda g: of_sum(g) + 0.01), ValueError, "loss is 0.01 at the start and momentum 0.005; .* Raise momentum"),
+        (
+            dict(loss=lambda g: of_sum(g) + 0.01),
+            ValueError,
+            "loss is 0.01 at the start and momentum 0.005; .* Raise momentum",
+        ),
         (dict(start={"a": 1, "b": 1.05}), ValueError, "changes by .* most with 'b'; .* Fit the start first"),
         (dict(direction={"a": 1, "bb": 1}), ValueError, "names 'bb'; .* Did you mean 'b'"),
         (dict(direction=[1, 1, 1]), ValueError, r"shape \(3,\); it must be \(2,\)"),

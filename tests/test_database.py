@@ -208,9 +208,7 @@ def test_a_sample_has_a_size(n: Any, error: type) -> None:
 
 
 def test_a_grid_has_all_combinations() -> None:
-    rows = database.grid(
-        {"AB/PD": ["AB/PD 1", "AB/PD 2"], "LP": ["LP 1"], "PY": ["PY 1"], "AB-LP": [0.0, 7.5, 15.0]}
-    )
+    rows = database.grid({"AB/PD": ["AB/PD 1", "AB/PD 2"], "LP": ["LP 1"], "PY": ["PY 1"], "AB-LP": [0.0, 7.5, 15.0]})
     assert len(rows) == 6
     assert list(rows.index) == list(range(6))
     assert not rows.duplicated().any()
@@ -228,7 +226,9 @@ def own(cells: pd.DataFrame) -> pd.DataFrame:
 def test_conductances_of_named_cells_are_those_cells() -> None:
     assert len(database.MEMBRANE) == 24
     rows = database.sample(500, seed=9)
-    assert all(rows[pop].nunique() == len(axis.values) for pop, axis in zip(database.POPULATIONS, database.AXES, strict=False))
+    assert all(
+        rows[pop].nunique() == len(axis.values) for pop, axis in zip(database.POPULATIONS, database.AXES, strict=False)
+    )
     for circuits in (rows, own(rows)):
         g, gs = database.conductances(circuits)
         np.testing.assert_array_equal(g, [neuron_models.loc[list(row)] for row in rows.to_numpy()[:, :3]])
@@ -370,9 +370,7 @@ def test_bad_arguments_are_refused_at_once(case: str, tmp_path: Path) -> None:
 def start(command: str, folder: Path) -> "subprocess.Popen[str]":
     arguments = [sys.executable, __file__, command, str(folder)]
     root = str(Path(database.__file__).parents[1])
-    return subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": root}
-    )
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": root})
 
 
 def kill(process: "subprocess.Popen[str]") -> None:
@@ -521,7 +519,9 @@ def test_a_spoilt_part_is_computed_again_and_no_other(
     assert database.status(copied) == {"circuits": len(CIRCUITS), "done": len(CIRCUITS)}
 
 
-@pytest.mark.parametrize("text", [None, "", "{", '{"circuits": 1}', '{"format": 1, "circuits": 1000000000000000000, "batch": 64}'])
+@pytest.mark.parametrize(
+    "text", [None, "", "{", '{"circuits": 1}', '{"format": 1, "circuits": 1000000000000000000, "batch": 64}']
+)
 def test_the_parts_say_what_a_run_was(copied: Path, whole: pd.DataFrame, computed: list[int], text: str | None) -> None:
     file = copied / database.RUN_FILE
     before = file.read_bytes()
@@ -541,7 +541,9 @@ def test_the_parts_say_what_a_run_was(copied: Path, whole: pd.DataFrame, compute
     ],
     ids=["other circuits", "another step", "fewer", "precision"],
 )
-def test_parts_without_their_run_are_not_taken_for_another(copied: Path, circuits: Any, options: Any, message: str) -> None:
+def test_parts_without_their_run_are_not_taken_for_another(
+    copied: Path, circuits: Any, options: Any, message: str
+) -> None:
     (copied / database.RUN_FILE).unlink()
     before = contents(copied)
     with pytest.raises(ValueError, match=f"holds a run with {message}"):
@@ -566,7 +568,10 @@ def test_files_of_an_earlier_version_are_read_and_not_continued(copied: Path, wh
     (copied / database.RUN_FILE).write_text(json.dumps(facts))
     for file in parts(copied):
         table = pq.read_table(file)
-        pq.write_table(table.replace_schema_metadata(table.schema.metadata | {b"pyloric_simulator": json.dumps(facts).encode()}), file)
+        pq.write_table(
+            table.replace_schema_metadata(table.schema.metadata | {b"pyloric_simulator": json.dumps(facts).encode()}),
+            file,
+        )
     same(database.load(copied), whole)
     assert database.status(copied) == {"circuits": len(CIRCUITS), "done": len(CIRCUITS)}
     before = contents(copied)
@@ -603,7 +608,9 @@ def killed_at(step: int, patch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-def test_a_run_killed_at_any_step_of_its_writing_continues(tmp_path: Path, whole: pd.DataFrame, computed: list[int]) -> None:
+def test_a_run_killed_at_any_step_of_its_writing_continues(
+    tmp_path: Path, whole: pd.DataFrame, computed: list[int]
+) -> None:
     for step in range(100):
         path = tmp_path / str(step)
         computed.clear()
@@ -714,9 +721,7 @@ def test_a_run_of_which_nothing_is_left(tmp_path: Path, broken: pytest.MonkeyPat
 def test_a_cluster_that_loses_a_worker_computes_the_same(tmp_path: Path, whole: pd.DataFrame) -> None:
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
         same(run(CIRCUITS, engine=client), whole)
@@ -756,9 +761,7 @@ def test_columns_keep_the_numbers_of_the_circuits(folder: Path, whole: pd.DataFr
 
 def test_what_a_run_is(folder: Path) -> None:
     facts = database.facts_of(folder)
-    assert (
-        facts == database.facts_of(parts(folder)[-1]) == json.loads((folder / database.RUN_FILE).read_text())
-    )
+    assert facts == database.facts_of(parts(folder)[-1]) == json.loads((folder / database.RUN_FILE).read_text())
     expected = {"solver": "staggered", "dt": 0.25, "dtype": "float32", "transient": 500.0, "batch": BATCH}
     assert {k: facts[k] for k in expected} == expected
     assert facts["duration"] == 4000.0  # without the transient

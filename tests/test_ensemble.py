@@ -40,7 +40,11 @@ def mixed() -> Network:
     """Cells of two kinds, a graded and a kinetic synapse, a gap junction, two cells in a population."""
     burster = Cell([getattr(Liu1998, name)(g) for name, g in LIU.items()], calcium=Liu1998.calcium)
     axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
-    joined = [Synapse("a", "b", GLUTAMATE, 30), GapJunction("a", "c", 50), Synapse("b", "a", Kinetic("slow", 0.0, opening, start=0.1), 100)]
+    joined = [
+        Synapse("a", "b", GLUTAMATE, 30),
+        GapJunction("a", "c", 50),
+        Synapse("b", "a", Kinetic("slow", 0.0, opening, start=0.1), 100),
+    ]
     return Network({"a": axon, "b": burster, "c": axon}, joined, sizes={"c": 2})
 
 
@@ -79,7 +83,14 @@ def test_conductances_kinetics_and_gap_junctions_of_a_circuit() -> None:
 
 @pytest.mark.slow
 def test_numbers_of_a_network_with_functions_and_kinetic_synapses() -> None:
-    rows = {"a Na": [100.0, 130], "a=c ge": [1.0, 20], "b: C": [0.628, 0.7], "a-b": [1.0, 5], "b-a": [1.0, 200], "V0 a": [-65.0, -30]}
+    rows = {
+        "a Na": [100.0, 130],
+        "a=c ge": [1.0, 20],
+        "b: C": [0.628, 0.7],
+        "a-b": [1.0, 5],
+        "b-a": [1.0, 200],
+        "V0 a": [-65.0, -30],
+    }
     table = run(mixed(), rows, keep="V", t=T, I_ext={"a": 5})
     for i in range(2):
         one = model_with(mixed(), {name: x[i] for name, x in rows.items() if name != "V0 a"})
@@ -99,7 +110,9 @@ def test_temperature() -> None:
 def test_noise_is_that_of_the_single_run(noise: Any) -> None:
     table = run(mixed(), {"seed": [0, 7]}, keep="V", t=T, noise=noise)
     for i, seed in enumerate((0, 7)):
-        np.testing.assert_allclose(potentials(table, i), noisy(mixed(), T, current=noise, seed=seed).states.V, **ABSOLUTE)
+        np.testing.assert_allclose(
+            potentials(table, i), noisy(mixed(), T, current=noise, seed=seed).states.V, **ABSOLUTE
+        )
     assert abs(potentials(table, 0) - potentials(table, 1)).max() > 0.1
 
 
@@ -107,7 +120,9 @@ def test_noise_is_that_of_the_single_run(noise: Any) -> None:
 def test_sampled_input_its_factor_and_a_function_of_the_run() -> None:
     I = pd.DataFrame({"a": 5 * np.sin(T / 5)}, index=T)
     rows = {"input": [0.0, 1, 2], "I b": [0.0, 0.1, 0.2]}
-    table = run(mixed(), rows, keep=lambda t, y: {"mean": y.V.mean(), "late": jnp.where(t > 20, y.V[:, 0], 0)}, t=T, I_ext=I)
+    table = run(
+        mixed(), rows, keep=lambda t, y: {"mean": y.V.mean(), "late": jnp.where(t > 20, y.V[:, 0], 0)}, t=T, I_ext=I
+    )
     for i in range(3):
         one = mixed()(T, (I * rows["input"][i]).assign(b=rows["I b"][i])).states.V
         assert table["mean"].iloc[i] == pytest.approx(one.mean(), abs=1e-8)

@@ -95,7 +95,9 @@ def burster() -> Cell:
 
 def paced() -> Prinz2004:
     """A circuit with changed numbers, several cells and gap junctions."""
-    model = Prinz2004({"AB": 1, "PD": 2, "LP": 1}, {("PD", "LP"): 20}, neuron_models.loc[["AB/PD 2", "AB/PD 3", "LP 2"]], ge=5)
+    model = Prinz2004(
+        {"AB": 1, "PD": 2, "LP": 1}, {("PD", "LP"): 20}, neuron_models.loc[["AB/PD 2", "AB/PD 3", "LP 2"]], ge=5
+    )
     model.params = model.params.replace(g=1.1 * model.params.g, gs=2 * model.params.gs)
     return model
 
@@ -134,7 +136,9 @@ def test_an_addition_of_nothing_changes_nothing(make: Any) -> None:
 
 def test_protocols() -> None:
     t = np.arange(0, 10, 0.05)
-    np.testing.assert_array_equal(sampled("x", step(2.0, 3, 7, rest=1.0), t), np.where((t > 2.99) & (t < 6.99), 2.0, 1.0))
+    np.testing.assert_array_equal(
+        sampled("x", step(2.0, 3, 7, rest=1.0), t), np.where((t > 2.99) & (t < 6.99), 2.0, 1.0)
+    )
     np.testing.assert_allclose(sampled("x", Ramp((0.0, 4.0), (2, 6)), t), np.interp(t, [2, 6], [0, 4]))
     t = np.arange(0, 1000, 0.05)
     z = np.asarray(sampled("x", Zap(2.0, (10, 10), (0, 999)), t))
@@ -172,7 +176,9 @@ def test_rheobase_and_input_resistance() -> None:
     found = rheobase(axon(), 5.0, state=rest(), tolerance=0.01, duration=200)
     assert found / AREA == pytest.approx(2.24, abs=0.05)  # µA/cm², of the axon's first spike
     t = np.arange(0, 200, 0.1)
-    assert [len(spikes(t, current_clamp(axon(), t, I, state=rest()).states.V[:, 0])) for I in (found - 0.02, found)] == [0, 1]
+    assert [
+        len(spikes(t, current_clamp(axon(), t, I, state=rest()).states.V[:, 0])) for I in (found - 0.02, found)
+    ] == [0, 1]
     assert input_resistance(passive(), duration=400) == pytest.approx(1 / (0.1 * AREA), rel=1e-9)
     with pytest.raises(ValueError, match=r"does not fire at 0\.1"):
         rheobase(axon(), 0.1, state=rest(), duration=50)
@@ -268,7 +274,9 @@ def test_an_added_channel_is_the_cell_with_it() -> None:
 def test_additions_to_one_of_several_kinds_of_cells_go_on_and_are_told(tmp_path: Path) -> None:
     """A gate more than the axon has takes a place that was filled up with 0; with it comes a kinetic synapse of a recording."""
     model, t = joined(), np.arange(0, 20, 0.5)
-    slow = Kinetic("late", 0, lambda s, V_pre, V_post: (1 - s) / (1 + jnp.exp(-(V_pre + 20) / 5)) - s / 20 + 0 * V_post, start=0.1)
+    slow = Kinetic(
+        "late", 0, lambda s, V_pre, V_post: (1 - s) / (1 + jnp.exp(-(V_pre + 20) / 5)) - s / 20 + 0 * V_post, start=0.1
+    )
     more = HH.K._replace(name="more", source="")
     channel = dynamic_clamp(model, t, more(3), cell="a", state=model.cold)
     assert channel.states.m.shape[2] == model.cold.m.shape[1]
@@ -277,7 +285,10 @@ def test_additions_to_one_of_several_kinds_of_cells_go_on_and_are_told(tmp_path:
     np.testing.assert_array_equal(channel.states.m[0, 1], model.cold.m[1])
     synapse = dynamic_clamp(model, t, Synapse("recording", "a", slow, 50), recording=-30.0, cell="a", state=model.cold)
     assert list(synapse.V.columns) == [("a", 0), ("b", 0), ("recording", 0)]
-    for run, added, options in ((channel, more(3), {}), (synapse, Synapse("recording", "a", slow, 50), {"recording": -30.0})):
+    for run, added, options in (
+        (channel, more(3), {}),
+        (synapse, Synapse("recording", "a", slow, 50), {"recording": -30.0}),
+    ):
         half = dynamic_clamp(model, t[:21], added, cell="a", state=model.cold, **options)
         on = dynamic_clamp(model, t[20:], added, cell="a", state=half.final_state, t0=t[20], **options)
         np.testing.assert_array_equal(on.states.V, run.states.V[20:])
@@ -288,7 +299,10 @@ def test_additions_to_one_of_several_kinds_of_cells_go_on_and_are_told(tmp_path:
 
 
 def test_a_clamped_pacemaker_pulls_its_neighbours_through_gap_junctions() -> None:
-    t, free = np.arange(0, 200, 0.5), Prinz2004({"AB": 1, "PD": 2}, {}, neuron_models.loc[["AB/PD 2", "AB/PD 3"]], ge=5000)
+    t, free = (
+        np.arange(0, 200, 0.5),
+        Prinz2004({"AB": 1, "PD": 2}, {}, neuron_models.loc[["AB/PD 2", "AB/PD 3"]], ge=5000),
+    )
     held = voltage_clamp(free, t, -75.0, cell="AB")
     np.testing.assert_array_equal(held.V["AB", 0], -75.0)
     np.testing.assert_allclose(held.states.V[100:, 1:], -75.0, atol=1.0)
@@ -308,12 +322,22 @@ def test_a_recorded_presynaptic_cell_acts_as_the_cell_itself() -> None:
 
 
 def test_a_channel_driven_by_a_recording_is_a_conductance_of_time() -> None:
-    t, slow = np.arange(0, 60, 0.5), Channel("slow", -90, 2, Gate(lambda V: 1 / (1 + jnp.exp(-(V + 40) / 5)), lambda V: 5 + 0 * V))
+    t, slow = (
+        np.arange(0, 60, 0.5),
+        Channel("slow", -90, 2, Gate(lambda V: 1 / (1 + jnp.exp(-(V + 40) / 5)), lambda V: 5 + 0 * V)),
+    )
     V = pd.Series([-80.0, -80.0, 0.0, 0.0], [0.0, 19.999, 20.0, 60.0])
     run = dynamic_clamp(passive(), t, slow(0.2), recording=V, dt=0.01)
     low, high = (1 / (1 + np.exp(-(x + 40) / 5)) for x in (-80.0, 0.0))
     open_share = lambda t: (high + (low - high) * np.exp(-np.maximum(t - 20, 0) / 5)) ** 2  # noqa: E731
-    y = solve_ivp(lambda t, V: -0.1 * (V + 54.387) - 0.2 * open_share(t) * (V + 90), (0, 59.5), [-54.387], t_eval=t, rtol=1e-9, atol=1e-9)
+    y = solve_ivp(
+        lambda t, V: -0.1 * (V + 54.387) - 0.2 * open_share(t) * (V + 90),
+        (0, 59.5),
+        [-54.387],
+        t_eval=t,
+        rtol=1e-9,
+        atol=1e-9,
+    )
     np.testing.assert_allclose(run.V["cell", 0], y.y[0], atol=0.01)
 
 
@@ -372,7 +396,9 @@ def test_open_channels_at_constant_potential(dt: float) -> None:
     found = held_open(120, N, V, t, dt)[80:]
     x = jnp.full(1, V)
     at_V = lambda gate: (float(gate.inf(x, x)[0]), float(gate.tau(x, x)[0]))  # noqa: E731
-    for i, (name, gates) in enumerate({"Na": [(3, *at_V(HH.Na.m)), (1, *at_V(HH.Na.h))], "K": [(4, *at_V(HH.K.m))]}.items()):
+    for i, (name, gates) in enumerate(
+        {"Na": [(3, *at_V(HH.Na.m)), (1, *at_V(HH.Na.h))], "K": [(4, *at_V(HH.K.m))]}.items()
+    ):
         o = np.prod([inf**k for k, inf, _ in gates])
         assert found[..., i].mean() == pytest.approx(o, rel=0.03)
         assert found[..., i].var() == pytest.approx(o * (1 - o) / N[name], rel=0.08)
@@ -386,15 +412,21 @@ def test_the_axon_fires_by_itself_as_often_as_with_exact_channels() -> None:
     network, t = Network({"a": axon()}, sizes={"a": 25}), np.arange(0, 450, 0.1)
     run = noisy(network, t, channels={"Na": 600, "K": 180}, seed=2)
     counts = np.array([(spikes(t, V) > 50).sum() for V in run.states.V.T]) / 0.4
-    assert counts.mean() == pytest.approx(38.8, abs=4 * 4.0 / 5)  # Hz; exact channels, 105 s, ±0.2; of one axon here ±4.0
+    assert counts.mean() == pytest.approx(
+        38.8, abs=4 * 4.0 / 5
+    )  # Hz; exact channels, 105 s, ±0.2; of one axon here ±4.0
     o = run.states.m[..., 0] ** 3 * run.states.h[..., 0]
-    np.testing.assert_allclose(run.currents["a", 0, "Na"], 120 * AREA * o[:, 0] * (run.states.V[:, 0] - 50), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        run.currents["a", 0, "Na"], 120 * AREA * o[:, 0] * (run.states.V[:, 0] - 50), rtol=1e-9, atol=1e-9
+    )
     np.testing.assert_allclose(o, run.states.n[..., 7] / 600, atol=1e-12)  # currents are those of the open channels
 
 
 @pytest.mark.slow
 def test_noise_of_a_cell_is_its_own_and_goes_on() -> None:
-    kwargs: dict[str, Any] = dict(channels={"Na": 1000, "K": 300}, current=OU(0.0, 0.1, 5.0), conductances=[EXCITATION], seed=7)
+    kwargs: dict[str, Any] = dict(
+        channels={"Na": 1000, "K": 300}, current=OU(0.0, 0.1, 5.0), conductances=[EXCITATION], seed=7
+    )
     t = np.arange(0, 40, 0.5)
     one, many = noisy(axon(), t, **kwargs), noisy(Network({"a": axon()}, sizes={"a": 5}), t, **kwargs)
     np.testing.assert_array_equal(one.states.V[:, 0], many.states.V[:, 0])
@@ -408,11 +440,15 @@ def test_noise_of_a_cell_is_its_own_and_goes_on() -> None:
 
 
 def test_noise_goes_on_from_a_snapshot(tmp_path: Path) -> None:
-    kwargs: dict[str, Any] = dict(channels={"Na": 1000, "K": 300}, current=OU(0.0, 0.1, 5.0), conductances=[EXCITATION], seed=7)
+    kwargs: dict[str, Any] = dict(
+        channels={"Na": 1000, "K": 300}, current=OU(0.0, 0.1, 5.0), conductances=[EXCITATION], seed=7
+    )
     t = np.arange(0, 40, 0.5)
     save_state(tmp_path / "s", noisy(axon(), t[:41], **kwargs))
     state, t0 = load_state(tmp_path / "s", axon())
-    np.testing.assert_array_equal(noisy(axon(), t[40:], state=state, t0=t0, **kwargs).states.V, noisy(axon(), t, **kwargs).states.V[40:])
+    np.testing.assert_array_equal(
+        noisy(axon(), t[40:], state=state, t0=t0, **kwargs).states.V, noisy(axon(), t, **kwargs).states.V[40:]
+    )
 
 
 def test_binomial_numbers() -> None:

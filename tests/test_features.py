@@ -64,9 +64,7 @@ BY_HAND = {
     "phase_LPstart": 8 / 15,
     "phase_PYstart": 0.75,
 }
-OWN = {
-    "PD": ("burst_duration_LP", "burst_duration_PY")
-}  # what is defined without a cell, if not told by names
+OWN = {"PD": ("burst_duration_LP", "burst_duration_PY")}  # what is defined without a cell, if not told by names
 
 
 def taking(cell: str) -> set[str]:
@@ -319,9 +317,7 @@ def test_missing_role_is_refused(role: str, function: Any) -> None:
 # ---------------------------------------------------------------- two rhythms of one circuit
 
 
-@pytest.fixture(
-    scope="module", params=[("staggered", 0.05), ("exponential_euler", 0.025)], ids=["default", "paper"]
-)
+@pytest.fixture(scope="module", params=[("staggered", 0.05), ("exponential_euler", 0.025)], ids=["default", "paper"])
 def joined(request: pytest.FixtureRequest) -> Any:
     """The circuit of the paper from a start, which a function of its thermalization may choose; after 2 s, with a scheme."""
     circuit = Prinz2004.from_toml(find_circuit("paper"))
@@ -403,9 +399,7 @@ def test_crossings_of_ramps_are_exact() -> None:
 def test_within_the_refractory_time_the_first_spike_counts() -> None:
     t = np.arange(0, 60) / 10
     V = np.where(np.isin(np.arange(60), [10, 16, 22, 40]), 20.0, -50.0)
-    np.testing.assert_allclose(
-        spikes(t, V), [1, 2.2, 4], atol=1e-12
-    )  # 2.2 is 1.2 ms after the last that counts
+    np.testing.assert_allclose(spikes(t, V), [1, 2.2, 4], atol=1e-12)  # 2.2 is 1.2 ms after the last that counts
     np.testing.assert_allclose(spikes(t, V, refractory=0.5), [1, 1.6, 2.2, 4], atol=1e-12)
     np.testing.assert_allclose(spikes(t, V, refractory=1.5), [1, 4], atol=1e-12)
     np.testing.assert_allclose(spikes(t, V, kind="crossings"), np.array([1, 2.2, 4]) - 3 / 70, atol=1e-12)
@@ -510,7 +504,9 @@ def test_of_a_cluster_the_highest_counts() -> None:
 
 def test_a_spike_stands_out_on_both_sides() -> None:
     t = np.arange(0, 400, 0.1)
-    shoulder = -60 + 80 * np.exp(-(((t - 100) / 3) ** 2)) + 4 * np.exp(-(((t - 101.5) / 0.1) ** 2))  # a bump on the way down
+    shoulder = (
+        -60 + 80 * np.exp(-(((t - 100) / 3) ** 2)) + 4 * np.exp(-(((t - 101.5) / 0.1) ** 2))
+    )  # a bump on the way down
     plateau = np.where((t > 50) & (t < 350), 0.0, -60.0) + np.exp(-(((t - 200) / 2) ** 2))
     assert len(spikes(t, shoulder)) == 1
     assert len(spikes(t, plateau)) == 0
@@ -542,7 +538,11 @@ def test_on_even_samples_the_top_is_the_usual_one_to_the_last_bit(t: Train) -> N
 
 def partly(wrong: int) -> dict[str, Train]:
     """Six cycles, in the last ones of which LP starts before PD has ended."""
-    LP = np.concatenate([burst_train(STARTS[:-wrong], 800, 400, 11), burst_train(STARTS[-wrong:], 500, 400, 11)]) if wrong else made()["LP"]
+    LP = (
+        np.concatenate([burst_train(STARTS[:-wrong], 800, 400, 11), burst_train(STARTS[-wrong:], 500, 400, 11)])
+        if wrong
+        else made()["LP"]
+    )
     return made() | {"LP": LP}
 
 

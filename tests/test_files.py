@@ -103,7 +103,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, kind: str, monkeypatch:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device is always full here")
 def test_a_device_is_written_into() -> None:
-    with pytest.raises(OSError, match="No space left on device; '/dev/full' was not written"), written_whole("/dev/full") as file:
+    with (
+        pytest.raises(OSError, match="No space left on device; '/dev/full' was not written"),
+        written_whole("/dev/full") as file,
+    ):
         file.write(b"x")
     with written_whole(os.devnull) as file:
         file.write(b"x")
@@ -179,7 +182,9 @@ def test_permissions_and_links_stay(tmp_path: Path) -> None:
         os.umask(old)
 
 
-@pytest.mark.parametrize("name", ["a b", "ü 日本 🦞.csv", ".hidden", "trailing.", "trailing ", "x" * 250, "a'b\"c", "$HOME", "-o", "~"])
+@pytest.mark.parametrize(
+    "name", ["a b", "ü 日本 🦞.csv", ".hidden", "trailing.", "trailing ", "x" * 250, "a'b\"c", "$HOME", "-o", "~"]
+)
 def test_any_name_will_do(tmp_path: Path, name: str) -> None:
     assert can_be_written(tmp_path / name) == tmp_path / name
     assert names_in(tmp_path) == []

@@ -76,7 +76,14 @@ def test_a_seed_makes_it_reproducible_and_patience_ends_it(cell):
 def resumed(cell, file, loss=None, **changes):
     """A fit of the simple loss, or another, with a checkpoint."""
     simple_loss, names = simple()
-    options = {"parameters": names, "starts": 2, "steps": 6, "patience": None, "progress": False, "checkpoint": file} | changes
+    options = {
+        "parameters": names,
+        "starts": 2,
+        "steps": 6,
+        "patience": None,
+        "progress": False,
+        "checkpoint": file,
+    } | changes
     return fit(options.pop("model", cell), loss or simple_loss, **options)
 
 
@@ -251,7 +258,17 @@ def test_a_tonic_cell_becomes_a_burster(cell):
     loss = rhythm_mismatch(tonic, t, period=1200, duty_cycle=0.25)
     assert rhythm.summary(tonic(np.arange(2000, 8000, 0.25))).activity.iloc[0] == "tonic"
     bursting = fit(tonic, loss, names, steps=20, goal=1.0, progress=False)
-    found = fit(bursting.model, loss, names, optimizer=optax.adam(0.01), width=0.02, steps=60, patience=None, goal=1e-3, progress=False)
+    found = fit(
+        bursting.model,
+        loss,
+        names,
+        optimizer=optax.adam(0.01),
+        width=0.02,
+        steps=60,
+        patience=None,
+        goal=1e-3,
+        progress=False,
+    )
     assert found.stopped == "goal"
     result = rhythm.summary(found.model(np.arange(2000, 12000, 0.25))).iloc[0]
     assert result["period (ms)"] == pytest.approx(1200, rel=0.05)
@@ -265,7 +282,9 @@ def test_a_circuit_becomes_pyloric():
     long = np.arange(3000, 13000, 0.25)
     assert not rhythm.is_pyloric(model(long))
     loss = criteria_mismatch(model, t, margin=0.5)
-    found = fit(model, loss, names, optimizer=optax.adam(0.02), width=0.03, steps=40, patience=None, goal=0.006, progress=False)
+    found = fit(
+        model, loss, names, optimizer=optax.adam(0.02), width=0.03, steps=40, patience=None, goal=0.006, progress=False
+    )
     assert found.stopped == "goal"
     assert rhythm.is_pyloric(found.model(long))
     assert rhythm.report(found.model(long))["passes"].all()
@@ -287,14 +306,24 @@ def test_a_conductance_of_a_liu_cell_is_found_again():
 
 def test_numbers_of_a_network_are_found_from_many_starts(tmp_path):
     """A loss without a simulation: each number from its own place in the parameters; gone on with from a file."""
-    network, wanted = mixed(), {"slow-axon": 14.0, "axon-slow own": 11.0, "axon=slow ge": 7.0, "axon: Na m α c": 1.3, "E own": 0.8}
+    network, wanted = (
+        mixed(),
+        {"slow-axon": 14.0, "axon-slow own": 11.0, "axon=slow ge": 7.0, "axon: Na m α c": 1.3, "E own": 0.8},
+    )
 
     def loss(p):
         rate = p.circuit.membranes[0].channels[0].m.tau.α.c
         found = (p.gs[1], p.gz[0], p.ge[0], rate, p.circuit.kinds[0].E)
         return sum((a / b - 1) ** 2 for a, b in zip(found, wanted.values(), strict=True))
 
-    options = {"bounds": {"E own": (-2, 2)}, "starts": 3, "optimizer": optax.adam(0.05), "goal": 1e-8, "patience": None, "progress": False}
+    options = {
+        "bounds": {"E own": (-2, 2)},
+        "starts": 3,
+        "optimizer": optax.adam(0.05),
+        "goal": 1e-8,
+        "patience": None,
+        "progress": False,
+    }
     fit(network, loss, list(wanted), steps=5, checkpoint=tmp_path / "fit.npz", **options)
     found = fit(network, loss, list(wanted), steps=400, checkpoint=tmp_path / "fit.npz", **options)
     assert dict(found.values) == pytest.approx(wanted, rel=1e-2)

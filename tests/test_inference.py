@@ -196,11 +196,15 @@ def made_up(rows: pd.DataFrame, **_: Any) -> pd.DataFrame:
     return rows.assign(**dict.fromkeys(FEATURES, rows.index / 2))
 
 
-def test_a_folder_keeps_the_circuits_in_natural_units_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_keeps_the_circuits_in_natural_units_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(inference, "features_of", made_up)
     found = simulator(THETA, 5, tmp_path, **SHORT)
     np.testing.assert_array_equal(found, np.repeat(np.arange(200)[:, None] / 2, 15, 1))
-    pd.testing.assert_frame_equal(batches.load(tmp_path, list(PARAMETERS)), PRIOR.frame(THETA), check_index_type="equiv", check_exact=True)
+    pd.testing.assert_frame_equal(
+        batches.load(tmp_path, list(PARAMETERS)), PRIOR.frame(THETA), check_index_type="equiv", check_exact=True
+    )
     assert batches.facts_of(tmp_path)["seed"] == 5
     batches.part(tmp_path, 0).unlink()
     np.testing.assert_array_equal(simulator(THETA, 5, tmp_path, **SHORT), found)
@@ -214,7 +218,10 @@ def test_circuits_that_cannot_be_computed_are_no_silent_rows(monkeypatch: pytest
         raise MemoryError("no room")
 
     monkeypatch.setattr(inference, "features_of", fail)
-    with pytest.warns(UserWarning, match="no room"), pytest.raises(RuntimeError, match="2 of 2 circuits could not be computed"):
+    with (
+        pytest.warns(UserWarning, match="no room"),
+        pytest.raises(RuntimeError, match="2 of 2 circuits could not be computed"),
+    ):
         simulator(THETA[:2], 5, **SHORT)
 
 
@@ -260,9 +267,7 @@ def test_without_torch_the_message_says_how_to_get_it(monkeypatch: pytest.Monkey
         (1, None, TypeError, "seed is None"),
     ],
 )
-def test_numbers_of_draws_and_seeds_are_whole(
-    n: Any, seed: Any, error: type[Exception], message: str
-) -> None:
+def test_numbers_of_draws_and_seeds_are_whole(n: Any, seed: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         PRIOR.sample(n, seed)
 

@@ -23,7 +23,9 @@ def kernels(model: Prinz2004, *, sampled: bool = False, solver: str = "staggered
     I = np.zeros((steps, len(model.rows)) if sampled else len(model.rows))
     with precision():
         start: Any = jax.tree.map(np.asarray, model.cold)
-        lowered = compiled_integrate.lower(model.params, start, I=I, slots=slots, grid=grid, solver=solver, dt=0.05, t0=0.0)
+        lowered = compiled_integrate.lower(
+            model.params, start, I=I, slots=slots, grid=grid, solver=solver, dt=0.05, t0=0.0
+        )
         text = lowered.compile().as_text()
     parts = dict(re.findall(r"^(%[\w.\-]+) \(.*?\) -> .*? \{\n(.*?)^\}", text, re.M | re.S))
     inner = [body for name in re.findall(r"while\(.*?body=(%[\w.\-]+)", text) if " while(" not in (body := parts[name])]

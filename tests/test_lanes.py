@@ -80,7 +80,9 @@ def test_double_precision_stays_double() -> None:
 # ---------------------------------------------------------------- steps and spikes in lanes
 
 
-def in_lanes(solver: str, start: State, times: tuple[float, ...], buffer: int, k: int = 0, ticks: int = TICKS) -> list[Run]:
+def in_lanes(
+    solver: str, start: State, times: tuple[float, ...], buffer: int, k: int = 0, ticks: int = TICKS
+) -> list[Run]:
     """The circuit of the paper, in one lane, at some times (ms) after the start, which is step k."""
     model, plan = paper(), Plan(paper().circuit, solver, DT, 0, 0, "float64", buffer)
     p = conductances_in_lanes(model.circuit, model.params.g[None], model.params.gs[None], "float64")
@@ -120,7 +122,14 @@ def plan_of(duration: float, dt: float = DT, **others: Any) -> Plan:
     return Plan(paper().circuit, "staggered", dt, duration, 0.0, "float32")._replace(**others)
 
 
-LONG = [(10_000, 0.05, 1024), (104_000, 0.05, 1024), (106_000, 0.05, 512), (30_000, 0.01, 512), (6e6, 0.05, 16), (1e7, 0.25, 32)]
+LONG = [
+    (10_000, 0.05, 1024),
+    (104_000, 0.05, 1024),
+    (106_000, 0.05, 512),
+    (30_000, 0.01, 512),
+    (6e6, 0.05, 16),
+    (1e7, 0.25, 32),
+]
 
 
 @pytest.mark.parametrize(("duration", "dt", "ticks"), LONG)

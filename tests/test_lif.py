@@ -35,7 +35,12 @@ from pyloric_simulator.rhythm import bursts
 DT = lif.DEFAULT_DT
 T = np.arange(3001) * DT  # ms
 MIXED: dict[str, Any] = dict(  # three cells that differ in everything
-    V_rest=[-65, -60, -70], V_reset=[-70, -60, -66.5], V_th=[-50, -52, -45], R=[10, 20, 22], τ=[20, 8, 33], t_ref=[2, 0, 3.07]
+    V_rest=[-65, -60, -70],
+    V_reset=[-70, -60, -66.5],
+    V_th=[-50, -52, -45],
+    R=[10, 20, 22],
+    τ=[20, 8, 33],
+    t_ref=[2, 0, 3.07],
 )
 
 

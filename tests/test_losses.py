@@ -111,7 +111,9 @@ def test_a_loss_of_a_network_is_small_where_its_numbers_are_true(first, name):
 
 def test_steering_knows_the_leaks_of_all_membranes():
     """A passive cell that is steered to a constant potential goes where its leak and the steering balance, whatever its area and leak."""
-    cells = {label: Cell([HH.leak._replace(E=E)(0.1)], area=A, V=-50) for label, E, A in (("a", -60, 1e-3), ("b", -80, 4e-3))}
+    cells = {
+        label: Cell([HH.leak._replace(E=E)(0.1)], area=A, V=-50) for label, E, A in (("a", -60, 1e-3), ("b", -80, 4e-3))
+    }
     network, t = Network(cells), np.arange(0, 40, 0.5)
     error = prediction_error(network, (t, np.full((80, 2), -40.0)), K=0.3, skip=39)
     ends = (0.3 * -40 + 0.1 * np.array([-60, -80])) / 0.4

@@ -64,9 +64,7 @@ def at(model: Prinz2004, **changes: Any) -> State:
 
 def printed(code: str) -> list[str]:
     """Lines that a fresh Python prints."""
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)], capture_output=True, text=True
-    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(code)], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout.splitlines()
 
@@ -366,9 +364,7 @@ def test_populations_of_alike_cells_are_integrated_once(solver: str) -> None:
 
 def test_the_order_of_populations_does_not_matter() -> None:
     t = np.arange(0, 60.5, 0.5)
-    runs = [
-        model(t, 0.5, start) for model, start in (ordered(list(SIZES)), ordered(["PY", "AB", "LP", "PD"]))
-    ]
+    runs = [model(t, 0.5, start) for model, start in (ordered(list(SIZES)), ordered(["PY", "AB", "LP", "PD"]))]
     for variable in ("V", "Ca", "s", "m", "h", "currents"):
         one, other = (getattr(run, variable) for run in runs)
         assert set(one.columns) == set(other.columns)

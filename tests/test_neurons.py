@@ -43,7 +43,9 @@ def hodgkin_huxley(y: Any, I: Any, p: Any) -> dict[str, Any]:
     α_h, β_h = 0.07 * jnp.exp(-(V + 65) / 20), 1 / (1 + jnp.exp(-(V + 35) / 10))
     α_n, β_n = 0.1 * linoid((V + 55) / 10), 0.125 * jnp.exp(-(V + 65) / 80)
     I_ion = p.g_Na * y.m**3 * y.h * (V - 50) + p.g_K * y.n**4 * (V + 77) + p.g_L * (V + 54.387)
-    return dict(V=I - I_ion, m=α_m * (1 - y.m) - β_m * y.m, h=α_h * (1 - y.h) - β_h * y.h, n=α_n * (1 - y.n) - β_n * y.n)
+    return dict(
+        V=I - I_ion, m=α_m * (1 - y.m) - β_m * y.m, h=α_h * (1 - y.h) - β_h * y.h, n=α_n * (1 - y.n) - β_n * y.n
+    )
 
 
 def hh(**kwargs: Any) -> Neuron:
@@ -74,7 +76,9 @@ def test_the_scheme_is_read_from_the_equations() -> None:
     ("neuron", "I", "steps"),
     [(hh, 10.0, (0.02, 0.01, 0.005)), (lambda: Neuron(dict(V=0.0, w=0.0), fitzhugh_nagumo), 0.5, (0.2, 0.1, 0.05))],
 )
-def test_equations_of_ones_own_are_second_order(neuron: Callable[[], Neuron], I: float, steps: tuple[float, ...]) -> None:
+def test_equations_of_ones_own_are_second_order(
+    neuron: Callable[[], Neuron], I: float, steps: tuple[float, ...]
+) -> None:
     model, t = neuron(), np.arange(0, 20, 0.4)
 
     def current(t: Any) -> Any:
@@ -133,18 +137,29 @@ def test_monitors_inputs_and_continuation() -> None:
     np.testing.assert_allclose(twin.states.V, y.V, atol=1e-6)
     first, second = model(t[:31], 5.0), model(t[:31] + 15, 5.0, model(t[:31], 5.0).final_state, t0=15.0)
     whole = model(np.arange(0, 30.5, 0.5), 5.0)
-    np.testing.assert_allclose(np.concatenate([first.states.V[:-1], second.states.V]), whole.states.V, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        np.concatenate([first.states.V[:-1], second.states.V]), whole.states.V, rtol=1e-9, atol=1e-9
+    )
     assert len(hh()(np.arange(0, 60, 0.1), 10.0).spike_times()["Neuron", 0]) == 4
     irregular = np.sort(np.random.default_rng(1).uniform(0, 20, 30))
-    np.testing.assert_allclose(model(irregular, 5.0).V.iloc[-1], model(np.append(0, irregular), 5.0).V.iloc[-1], rtol=1e-9)
+    np.testing.assert_allclose(
+        model(irregular, 5.0).V.iloc[-1], model(np.append(0, irregular), 5.0).V.iloc[-1], rtol=1e-9
+    )
 
 
 def test_resets_that_are_right_draw_no_warning() -> None:
     """By an amount, of several variables, to a parameter, with a threshold that adapts. Tests turn warnings into errors."""
     leaky(reset=lambda y, p: dict(V=y.V - 20))
-    leaky(size=2, params=dict(τ=20, θ=[-50, -45]), threshold=lambda y, p: y.V - p.θ, reset=lambda y, p: dict(V=p.θ - 20))
+    leaky(
+        size=2, params=dict(τ=20, θ=[-50, -45]), threshold=lambda y, p: y.V - p.θ, reset=lambda y, p: dict(V=p.θ - 20)
+    )
     two = dict(V=-65, θ=-50)
-    Neuron(two, lambda y, I, p: dict(V=I - y.V, θ=-y.θ), threshold=lambda y, p: y.V - y.θ, reset=lambda y, p: dict(θ=y.θ + 10))
+    Neuron(
+        two,
+        lambda y, I, p: dict(V=I - y.V, θ=-y.θ),
+        threshold=lambda y, p: y.V - y.θ,
+        reset=lambda y, p: dict(θ=y.θ + 10),
+    )
     jax.jit(lambda I: simulate_neuron(leaky(), [0.0, 1.0], I)[0].V)(2.0)  # made inside of a compiled function
 
 
@@ -159,7 +174,11 @@ NEURON_REFUSALS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "length": (lambda: Neuron(dict(V=[1, 2]), one), ValueError, "one finite number"),
     "missing": (lambda: Neuron(dict(V=1, w=1), one), ValueError, "returns 'V'; it must be 'V', 'w'"),
     "array": (lambda: Neuron(dict(V=1), lambda y, I, p: dict(V=jnp.ones(2))), ValueError, r"V with shape \(2,\)"),
-    "trace": (lambda: Neuron(dict(V=1), lambda y, I, p: dict(V=float(y.V))), TypeError, "derivative cannot be evaluated by JAX"),
+    "trace": (
+        lambda: Neuron(dict(V=1), lambda y, I, p: dict(V=float(y.V))),
+        TypeError,
+        "derivative cannot be evaluated by JAX",
+    ),
     "reset only": (lambda: Neuron(dict(V=1), one, reset=lambda y, p: {}), ValueError, "must come together"),
     "reset of others": (lambda: leaky(reset=lambda y, p: dict(W=3)), ValueError, "the reset returns 'W'"),
     "size": (lambda: leaky(size=0), ValueError, "size is 0"),

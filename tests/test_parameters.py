@@ -134,7 +134,10 @@ OF_NETWORK = [
     "axon Na", "axon-slow glutamate", "slow-axon", "axon-slow own", "axon=slow ge", "axon: E K", "slow: P outside", "E glutamate", "E own",
     "slow: C", "axon: V_th", "k glutamate", "axon: Na m α a", "axon: K m β c", "slow: Kd m tau c0", "fast s inf a1", "own rate c",
 ]  # fmt: skip
-NAMED = {"network": (mixed, OF_NETWORK), "circuit": (apart, ["AB Na", "PD Kd", "AB-PD", "ge", "E Kd", "C", "Na m inf a1"])}
+NAMED = {
+    "network": (mixed, OF_NETWORK),
+    "circuit": (apart, ["AB Na", "PD Kd", "AB-PD", "ge", "E Kd", "C", "Na m inf a1"]),
+}
 WAYS = {"forward": (jax.jacfwd, simulate), "reverse": (jax.jacrev, simulate_with_adjoint)}
 
 
@@ -158,7 +161,9 @@ def test_gradients_by_names_are_those_of_finite_differences(which, way):
 
 
 def test_a_network_with_other_values_says_them_of_its_cells_and_synapses(network):
-    other = model_with(network, {"axon Na": 100, "axon: E K": -80, "axon-slow own": 3, "axon=slow ge": 2, "own rate c": 0.4})
+    other = model_with(
+        network, {"axon Na": 100, "axon: E K": -80, "axon-slow own": 3, "axon=slow ge": 2, "own rate c": 0.4}
+    )
     again = Network(other.made_of, other.connections, sizes=other.sizes)
     assert parameters(again) == parameters(other)
     assert again.circuit == other.circuit

@@ -61,8 +61,14 @@ def circuit() -> Prinz2004:
 def mixed() -> Network:
     """Cells that hold at different temperatures, and all kinds of synapses."""
     slow = Cell([Prinz2003.Kd(50), Prinz2003.CaS(4), Prinz2003.leak(0.05)], calcium=Prinz2003.calcium)
-    own = Kinetic("own", -70, lambda s, V_pre, V_post: (1 - s) / (1 + jnp.exp(-V_pre)) - s / 50 + 0 * V_post, q10=Q10(3.0, 1.5))
-    joined = [Synapse("axon", "slow", GLUTAMATE, 4), Synapse("slow", "axon", GLUTAMATE, 4), Synapse("slow", "axon", own, 2)]
+    own = Kinetic(
+        "own", -70, lambda s, V_pre, V_post: (1 - s) / (1 + jnp.exp(-V_pre)) - s / 50 + 0 * V_post, q10=Q10(3.0, 1.5)
+    )
+    joined = [
+        Synapse("axon", "slow", GLUTAMATE, 4),
+        Synapse("slow", "axon", GLUTAMATE, 4),
+        Synapse("slow", "axon", own, 2),
+    ]
     return Network({"axon": axon(), "slow": slow}, [*joined, GapJunction("slow", "axon", 3)])
 
 
@@ -70,7 +76,10 @@ def numbers(model: Any) -> list[np.ndarray]:
     """All numbers of a model that change with temperature."""
     V, p, c = jnp.linspace(-80, 20, 6), model.params, model.circuit
     gates = [g for m in c.membranes for channel in m.channels for g in (channel.m, channel.h) if g]
-    taus = [np.asarray(at(g.tau, V, 0 * V)) for g in gates + [c.transmitters[s.transmitter].gate(CONSTANTS) for s in c.synapses]]
+    taus = [
+        np.asarray(at(g.tau, V, 0 * V))
+        for g in gates + [c.transmitters[s.transmitter].gate(CONSTANTS) for s in c.synapses]
+    ]
     constants = [np.array([*m.constants, m.temperature]) for m in c.membranes]
     found = [p.g, p.gs, p.gz, p.ge, *taus, *constants, *(c.kinds[kind].rate(0.3, V, V) for _, _, kind in c.kinetic)]
     return [np.asarray(x) for x in found]
@@ -113,7 +122,9 @@ def test_temperature_is_absolute_and_leads_back(q10: Q10s) -> None:
     back = at(once, 10.0)
     same(back, at(mixed(), 10.0))
     assert {c.temperature for c in once.made_of.values()} == {20.0}
-    coupled = Prinz2004({"AB": 1, "PD": 2, "LP": 1}, {("AB", "LP"): 30}, neuron_models.loc[["AB/PD 2", "AB/PD 3", "LP 4"]], ge=5)
+    coupled = Prinz2004(
+        {"AB": 1, "PD": 2, "LP": 1}, {("AB", "LP"): 30}, neuron_models.loc[["AB/PD 2", "AB/PD 3", "LP 4"]], ge=5
+    )
     warmed = at(coupled, 20.0)
     assert float(warmed.params.ge) == pytest.approx(5 * 1.6)
     same(at(warmed, 10.0), coupled)
@@ -138,7 +149,9 @@ def test_the_state_of_a_cell_stays_with_it_through_results_and_sweeps() -> None:
     assert run.model.made_of["axon"].temperature == 20
     again = at_temperature(run.model, 20.0)
     same(again, warm)
-    table = sweep_temperature(Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3), [6.3, 16.3], duration=60, transient=10)
+    table = sweep_temperature(
+        Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3), [6.3, 16.3], duration=60, transient=10
+    )
     assert table.index.tolist() == [6.3, 16.3]
 
 
@@ -180,7 +193,9 @@ def test_at_ten_degrees_a_model_is_itself() -> None:
 
 
 def test_q10s_act_on_what_they_name() -> None:
-    q10 = Q10s(m={"Kd": 3.0}, h={"A": 2.0}, g={"Na": 1.5}, gs={"glutamate": 2.0}, synapse={"glutamate": 4.0}, calcium=2.0)
+    q10 = Q10s(
+        m={"Kd": 3.0}, h={"A": 2.0}, g={"Na": 1.5}, gs={"glutamate": 2.0}, synapse={"glutamate": 4.0}, calcium=2.0
+    )
     old, new = circuit(), at_temperature(circuit(), 20.0, q10)
     V = jnp.array([-40.0])
     for a, b in zip(old.circuit.channels, new.circuit.channels, strict=True):
@@ -193,7 +208,9 @@ def test_q10s_act_on_what_they_name() -> None:
     glutamate = [old.circuit.transmitters[s.transmitter].name == "glutamate" for s in old.circuit.synapses]
     np.testing.assert_allclose(new.params.gs / old.params.gs, np.where(glutamate, 2.0, 1.0))
     kinds = zip(old.circuit.transmitters, new.circuit.transmitters, strict=True)
-    np.testing.assert_allclose([a.gate(CONSTANTS).tau(V) / b.gate(CONSTANTS).tau(V) for a, b in kinds], [[4.0], [1.0]], rtol=1e-12)
+    np.testing.assert_allclose(
+        [a.gate(CONSTANTS).tau(V) / b.gate(CONSTANTS).tau(V) for a, b in kinds], [[4.0], [1.0]], rtol=1e-12
+    )
     c, d = old.circuit.constants, new.circuit.constants
     assert d.γ / c.γ == pytest.approx(293.15 / 283.15)
     assert (d.τ_Ca, d.f) == pytest.approx((c.τ_Ca / 2, c.f))
@@ -243,10 +260,14 @@ def test_potassium_at_its_own_reversal_costs_nothing() -> None:
     V, g = run.V["cell", 0], 0.3 * 0.628
     share = (-54.387 + 77) / 127
     np.testing.assert_allclose(table["leak"], share * g * (50 - V) / 3 * 6241509.074 * 1000, rtol=1e-9)
-    np.testing.assert_allclose(table["Na"], -run.currents["cell", 0, "Na"] / 3 * 6241509.074 * 1000, rtol=1e-9, atol=1e-3)
+    np.testing.assert_allclose(
+        table["Na"], -run.currents["cell", 0, "Na"] / 3 * 6241509.074 * 1000, rtol=1e-9, atol=1e-3
+    )
     given = atp(run, E_K=-90.0)["cell", 0]
     assert (given["leak"] > table["leak"]).all()
-    assert energy(run, E_K=-90.0)["ATP"].iloc[0] == pytest.approx(np.trapezoid(given.sum(axis=1), run.t) / (run.t[-1] - run.t[0]))
+    assert energy(run, E_K=-90.0)["ATP"].iloc[0] == pytest.approx(
+        np.trapezoid(given.sum(axis=1), run.t) / (run.t[-1] - run.t[0])
+    )
 
 
 def test_a_sodium_channel_with_concentrations_costs_what_one_with_a_potential_does() -> None:
@@ -258,15 +279,24 @@ def test_a_sodium_channel_with_concentrations_costs_what_one_with_a_potential_do
     pd.testing.assert_frame_equal(a, b, rtol=1e-9)
     permeable = HH.Na._replace(E=GHK(1, 440e3, 50e3), source="")
     run = Cell([permeable(1e-4), HH.K(36), HH.leak(0.3)], V=-65)(t)
-    np.testing.assert_allclose(atp(run)["cell", 0, "Na"], -run.currents["cell", 0, "Na"] / 3 * 6241509.074 * 1000, rtol=1e-6)
-    free = Channel("Ca", Nernst(2, 3000.0, 0.05), 1, Gate(lambda V: 1 / (1 + jnp.exp(-(V + 30) / 5)), lambda V: 2 + 0 * V))
+    np.testing.assert_allclose(
+        atp(run)["cell", 0, "Na"], -run.currents["cell", 0, "Na"] / 3 * 6241509.074 * 1000, rtol=1e-6
+    )
+    free = Channel(
+        "Ca", Nernst(2, 3000.0, 0.05), 1, Gate(lambda V: 1 / (1 + jnp.exp(-(V + 30) / 5)), lambda V: 2 + 0 * V)
+    )
     run = Cell([free(0.1), HH.K(36), HH.leak(0.3)], V=-65)(t)
-    np.testing.assert_allclose(atp(run)["cell", 0, "Ca"], -run.currents["cell", 0, "Ca"] / 2 * 6241509.074 * 1000, rtol=1e-6)
+    np.testing.assert_allclose(
+        atp(run)["cell", 0, "Ca"], -run.currents["cell", 0, "Ca"] / 2 * 6241509.074 * 1000, rtol=1e-6
+    )
 
 
 def test_energy_is_balanced() -> None:
     ghk = Channel("Ca", GHK(2, 3000.0, 0.05), 1, Gate(lambda V: 1 / (1 + jnp.exp(-(V + 30) / 5)), lambda V: 2 + 0 * V))
-    pair = Network({"a": axon(), "b": Cell([HH.Na(120), HH.K(36), HH.leak(0.3), ghk(1e-5)], V=-65)}, [Synapse("a", "b", GLUTAMATE, 30)])
+    pair = Network(
+        {"a": axon(), "b": Cell([HH.Na(120), HH.K(36), HH.leak(0.3), ghk(1e-5)], V=-65)},
+        [Synapse("a", "b", GLUTAMATE, 30)],
+    )
     t, I = np.arange(0, 50, 0.005), np.array([6.0, 5.0])
     run = pair(t, I, dt=0.005)
     V, C = run.states.V, AREA
@@ -423,7 +453,9 @@ def own() -> Cell:
     """A cell whose gates are functions without a name."""
 
     def channel(k: float) -> Channel:
-        return Channel("A", -75, 3, Gate(lambda V: 1 / (1 + jnp.exp(-(V + 50) / k)), lambda V: 1 + 0 * V), q10=Q10(2.0, 1.5))
+        return Channel(
+            "A", -75, 3, Gate(lambda V: 1 / (1 + jnp.exp(-(V + 50) / k)), lambda V: 1 + 0 * V), q10=Q10(2.0, 1.5)
+        )
 
     Na = Channel("Na", 55, 3, rates(lambda V: SCALE * linoid((V + 29.7) / 10), lambda V: 15.2 * jnp.exp(-0.0556 * (V + 54.7))),
                  rates(lambda V: 0.266 * jnp.exp(-0.05 * (V + 48)), lambda V: 3.8 / (1 + jnp.exp(-0.1 * (V + 18)))))  # fmt: skip

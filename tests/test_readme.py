@@ -108,7 +108,9 @@ def test_commands_follow_each_other(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_spikes_and_periods_of_isolated_pacemakers() -> None:
-    reference = pd.read_csv(ROOT / "tests" / "data" / "spikes_exponential_euler.csv").groupby("simulation")["spike_time_ms"]
+    reference = pd.read_csv(ROOT / "tests" / "data" / "spikes_exponential_euler.csv").groupby("simulation")[
+        "spike_time_ms"
+    ]
     cells = Prinz2004({f"AB/PD {i}": 1 for i in range(1, 6)}, gs={}, ge=0)
     found = cells(0.025 * np.arange(200_001), state=cells.cold, solver="exponential_euler", dt=0.025).spike_times()
     for (cell, _), times in found.items():
@@ -128,7 +130,11 @@ def test_spikes_and_periods_of_isolated_pacemakers() -> None:
 def table(title: str) -> dict[str, list[str]]:
     """A table of benchmarks/README.md: its rows by their first cell, and under "date" that of its measurement."""
     part = MEASURED.partition(f"### {title}\n")[2].partition("###")[0]
-    rows = [[cell.replace("*", "").strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("|")]
+    rows = [
+        [cell.replace("*", "").strip() for cell in line.strip("|").split("|")]
+        for line in part.splitlines()
+        if line.startswith("|")
+    ]
     return {row[0]: row[1:] for row in rows} | {"date": [part.strip().splitlines()[-1]]}
 
 
@@ -155,4 +161,6 @@ def test_speeds_are_those_of_the_newest_tables() -> None:
     assert f"{day}; {machine}, {cores})" in README
     assert {ours[0], day} <= cells("pyloric_simulator")
     assert {theirs[0], f"{day}, in the same run"} <= cells("scalar numba loop")
-    assert {brian[0], f"{day_of_brian}, beside {next_to_it[0]} for pyloric_simulator"} <= cells("Brian2, C++ standalone")
+    assert {brian[0], f"{day_of_brian}, beside {next_to_it[0]} for pyloric_simulator"} <= cells(
+        "Brian2, C++ standalone"
+    )

@@ -44,7 +44,10 @@ class Case(NamedTuple):
 def trains(period: float) -> dict[str, np.ndarray]:
     """Spike times (ms) of the three cells."""
     cycles = 300 + period * np.arange(int((DURATION - 300) / period) + 1)
-    made = {cell: (cycles[:, None] + period * (φ + duty * np.linspace(0, 1, n))).ravel() for cell, (φ, duty, n) in SPIKES.items()}
+    made = {
+        cell: (cycles[:, None] + period * (φ + duty * np.linspace(0, 1, n))).ravel()
+        for cell, (φ, duty, n) in SPIKES.items()
+    }
     return {cell: x[x < DURATION - 5] for cell, x in made.items()}
 
 
@@ -69,7 +72,9 @@ def potentials(c: Case, seed: int) -> pd.DataFrame:
     return whole if c.gap is None else whole[(t < c.gap[0]) | (t >= c.gap[1])]
 
 
-NIGHT = pd.Timestamp("2024-10-27 00:59:55", tz="UTC").tz_convert("Europe/Berlin")  # its hour from two to three comes twice
+NIGHT = pd.Timestamp("2024-10-27 00:59:55", tz="UTC").tz_convert(
+    "Europe/Berlin"
+)  # its hour from two to three comes twice
 UNITS = {"mV": 1.0, "V": 1e-3, "µV": 1e3}
 AXES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "ms": lambda V: V,
@@ -129,7 +134,15 @@ def test_the_grid_has_all_kinds() -> None:
     assert len(cases) == 60
     measured = [c for c in cases if c.unit == "mV" and c.axis != "s, unsaid"]
     assert len(measured) >= 30
-    for field, values in (("sampling", 5), ("noise", 4), ("offset", 3), ("drift", 3), ("gap", 4), ("axis", 4), ("period", 3)):
+    for field, values in (
+        ("sampling", 5),
+        ("noise", 4),
+        ("offset", 3),
+        ("drift", 3),
+        ("gap", 4),
+        ("axis", 4),
+        ("period", 3),
+    ):
         assert len({getattr(c, field) for c in measured}) == values
     assert sum(c.gap is not None for c in measured) >= 15
     assert {c.unit for c in cases} == set(UNITS)
@@ -152,7 +165,9 @@ def of_times(index: Any, name: Any = None) -> np.ndarray:
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin", "America/Los_Angeles"])
 def test_dates_count_from_the_first_whatever_their_resolution(unit: str, zone: str | None) -> None:
     step = pd.Timedelta(1, unit) if unit in ("s", "ms") else pd.Timedelta(0.5, "ms")
-    index = pd.date_range("2024-10-27 00:59:58", periods=2000, freq=step, tz=zone, unit=unit)  # a night with two hours of two
+    index = pd.date_range(
+        "2024-10-27 00:59:58", periods=2000, freq=step, tz=zone, unit=unit
+    )  # a night with two hours of two
     t = as_recording(pd.DataFrame({"PD": WAVE["PD"].to_numpy()[:2000]}, index=index)).t if unit != "s" else None
     if t is not None:
         np.testing.assert_allclose(t, np.arange(2000) * step / pd.Timedelta(1, "ms"), rtol=0, atol=1e-9)
@@ -163,8 +178,12 @@ def test_durations_are_what_they_say() -> None:
         np.testing.assert_allclose(of_times(pd.to_timedelta(T, unit="ms").as_unit(unit)), T, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("form", ["time ({})", "Time [{}]", "t_{}", "t/{}", "TIME, {}", "elapsed time ({})", "t {}", "Times({})"])
-@pytest.mark.parametrize(("unit", "ms"), [("s", 1e3), ("ms", 1.0), ("us", 1e-3), ("µs", 1e-3), ("sec", 1e3), ("msec", 1.0)])
+@pytest.mark.parametrize(
+    "form", ["time ({})", "Time [{}]", "t_{}", "t/{}", "TIME, {}", "elapsed time ({})", "t {}", "Times({})"]
+)
+@pytest.mark.parametrize(
+    ("unit", "ms"), [("s", 1e3), ("ms", 1.0), ("us", 1e-3), ("µs", 1e-3), ("sec", 1e3), ("msec", 1.0)]
+)
 def test_a_name_with_a_unit_tells_the_times(form: str, unit: str, ms: float) -> None:
     name = form.format(unit)
     np.testing.assert_allclose(of_times(T / ms, name), T, rtol=1e-12)
@@ -175,7 +194,10 @@ def test_a_name_with_a_unit_tells_the_times(form: str, unit: str, ms: float) -> 
 
 
 def test_a_column_of_durations_or_dates_tells_the_times() -> None:
-    for values in (pd.to_timedelta(T, unit="ms"), pd.Timestamp("2024", tz="Asia/Tokyo") + pd.to_timedelta(T - 2000, unit="ms")):
+    for values in (
+        pd.to_timedelta(T, unit="ms"),
+        pd.Timestamp("2024", tz="Asia/Tokyo") + pd.to_timedelta(T - 2000, unit="ms"),
+    ):
         found = as_recording(WAVE.reset_index(drop=True).assign(t=values))
         assert found.t is not None
         np.testing.assert_allclose(found.t - found.t[0], T - 2000, rtol=0, atol=1e-9)
@@ -199,7 +221,15 @@ def test_extracellular_and_other_small_or_shifted_potentials_are_no_mistake() ->
     noise = rng.normal(0, 0.05, len(T))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for V in (noise, 8 * noise, 0.2 * np.sin(T) + noise, -10 + 90 * (noise > 0.1), 0 * T, 0 * T - 65, 40 + 9 * np.sin(T / 50)):
+        for V in (
+            noise,
+            8 * noise,
+            0.2 * np.sin(T) + noise,
+            -10 + 90 * (noise > 0.1),
+            0 * T,
+            0 * T - 65,
+            40 + 9 * np.sin(T / 50),
+        ):
             assert len(as_recording(pd.DataFrame({"PD": V}, index=T)).cells) == 1
 
 
@@ -289,7 +319,9 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "text": str,
     "pandas": lambda path: pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, comment="#"),
     "pandas, by index": lambda path: (
-        pd.read_parquet(path).set_index("time") if path.suffix == ".parquet" else pd.read_csv(path, comment="#", index_col="time")
+        pd.read_parquet(path).set_index("time")
+        if path.suffix == ".parquet"
+        else pd.read_csv(path, comment="#", index_col="time")
     ),
     "the package": read_recording,
 }
@@ -304,7 +336,9 @@ def test_own_files_are_read_as_the_run_they_are_of(run: Any, tmp_path: Path, rea
     assert found.cells == ("AB/PD 0", "LP 0", "PY 0")
     assert found.window == (1000.0, 5999.75)
     table, own = summary(READERS[reader](path)), summary(run)
-    np.testing.assert_allclose(table.drop(columns="activity").astype(float), own.drop(columns="activity").astype(float), rtol=1e-12)
+    np.testing.assert_allclose(
+        table.drop(columns="activity").astype(float), own.drop(columns="activity").astype(float), rtol=1e-12
+    )
     pd.testing.assert_frame_equal(report(READERS[reader](path)), report(run))
 
 
@@ -322,11 +356,17 @@ def test_labels_with_the_sign_of_comments_are_read_in_own_files(tmp_path: Path) 
 
 
 FORMS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
-    "rows and a column with its unit": lambda V, path: V.set_axis(V.index / 1e3).rename_axis("time (s)").reset_index().to_csv(path),
+    "rows and a column with its unit": lambda V, path: (
+        V.set_axis(V.index / 1e3).rename_axis("time (s)").reset_index().to_csv(path)
+    ),
     "a column with its unit": lambda V, path: V.set_axis(V.index / 1e3).rename_axis("Time [s]").to_csv(path),
     "the unit in the last column": lambda V, path: V.assign(t_us=V.index * 1e3).to_csv(path, index=False),
-    "durations": lambda V, path: V.set_axis(pd.to_timedelta(V.index, unit="ms")).to_parquet(path.with_suffix(".parquet")),
-    "comments": lambda V, path: path.write_text(f"# of a crab\n{V.iloc[:9].to_csv()}# a pulse\n{V.iloc[9:].to_csv(header=False)}") and None,
+    "durations": lambda V, path: V.set_axis(pd.to_timedelta(V.index, unit="ms")).to_parquet(
+        path.with_suffix(".parquet")
+    ),
+    "comments": lambda V, path: (
+        path.write_text(f"# of a crab\n{V.iloc[:9].to_csv()}# a pulse\n{V.iloc[9:].to_csv(header=False)}") and None
+    ),
     "no name": lambda V, path: V.rename_axis(None).to_csv(path),
     "compressed": lambda V, path: V.to_csv(path.with_suffix(".csv.gz")),
 }
@@ -420,14 +460,18 @@ def test_cells_of_losses_are_named_or_numbered(paper: Prinz2004) -> None:
     by = lambda roles: float(jax.jit(criteria_mismatch(paper, t, roles=roles, state=paper.cold))(paper.params))  # noqa: E731
     assert by((0, 1, 2)) == by(["AB/PD", "LP", ("PY", 0)])
     calcium = lambda target: float(jax.jit(calcium_mismatch(paper, target, t, state=paper.cold))(paper.params))  # noqa: E731
-    assert calcium([1.0, 2.0, 3.0]) == calcium({"PY": 3.0, "AB/PD": 1.0, "LP": 2.0}) == calcium(jnp.array([1.0, 2.0, 3.0]))
+    assert (
+        calcium([1.0, 2.0, 3.0]) == calcium({"PY": 3.0, "AB/PD": 1.0, "LP": 2.0}) == calcium(jnp.array([1.0, 2.0, 3.0]))
+    )
 
 
 # ---------------------------------------------------------------- recordings that drive
 
 
 def test_a_command_has_its_times_in_any_form() -> None:
-    axon = Cell([HodgkinHuxley1952.Na(120), HodgkinHuxley1952.K(36), HodgkinHuxley1952.leak(0.3)], V=-65, temperature=6.3)
+    axon = Cell(
+        [HodgkinHuxley1952.Na(120), HodgkinHuxley1952.K(36), HodgkinHuxley1952.leak(0.3)], V=-65, temperature=6.3
+    )
     t, times = np.arange(0, 20, 0.5), np.arange(0, 21, 0.1)
     V = -60 + 20 * np.sin(times / 3)
     own = voltage_clamp(axon, t, pd.Series(V, times)).clamp
@@ -462,7 +506,9 @@ def test_the_command_counts_no_cycle_over_a_gap_and_says_so(command: Any) -> Non
     assert "The recording has 1 gap of 1700.2 ms in all (4999.8 to 6700 ms)" in text
 
 
-@pytest.mark.parametrize("number", [n for n, c in enumerate(grid()) if c.unit == "mV" and c.axis == "a column in s" and c.sampling >= 0.2])
+@pytest.mark.parametrize(
+    "number", [n for n, c in enumerate(grid()) if c.unit == "mV" and c.axis == "a column in s" and c.sampling >= 0.2]
+)
 def test_the_command_and_python_read_a_file_to_the_same_numbers(command: Any, tmp_path: Path, number: int) -> None:
     c = grid()[number]
     status, text, err = command(AXES[c.axis](potentials(c, number)), index=False)

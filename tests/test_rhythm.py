@@ -213,7 +213,11 @@ REGULAR = 1500.0  # ms
 
 def of_rhythm(cycles: int = 8) -> dict[str, np.ndarray]:
     """Three cells with a period of 1,500 ms."""
-    return {"PD": train(300, 11, 50, REGULAR, cycles), "LP": train(1100, 6, 60, REGULAR, cycles), "PY": train(1400, 5, 90, REGULAR, cycles)}
+    return {
+        "PD": train(300, 11, 50, REGULAR, cycles),
+        "LP": train(1100, 6, 60, REGULAR, cycles),
+        "PY": train(1400, 5, 90, REGULAR, cycles),
+    }
 
 
 def potentials(trains: dict[str, np.ndarray], t: np.ndarray, height: float = 90.0, base: float = -60.0) -> pd.DataFrame:
@@ -254,7 +258,9 @@ def test_detection_reaches_the_summary() -> None:
     table = summary(V, detection=Detection(threshold=-41))
     expected = summary(of_rhythm(), (0, float(V.index[-1])))
     np.testing.assert_array_equal(table["spikes"], expected["spikes"])
-    np.testing.assert_allclose(table[["period (ms)", "burst (ms)", "phase"]], expected[["period (ms)", "burst (ms)", "phase"]], atol=0.01)
+    np.testing.assert_allclose(
+        table[["period (ms)", "burst (ms)", "phase"]], expected[["period (ms)", "burst (ms)", "phase"]], atol=0.01
+    )
     with pytest.warns(UserWarning, match=r"88 fast peaks of 8 mV up to -37 mV; it counts as silent.*threshold=-4"):
         assert list(summary(V[["PD"]])["activity"]) == ["silent"]
 

@@ -63,7 +63,9 @@ def test_all_spellings_of_an_input_agree(paper: Prinz2004, start: State) -> None
         np.testing.assert_allclose(V(I), constant, rtol=0, atol=1e-9)
     ramp = V(lambda t: 0.001 * t)
     np.testing.assert_allclose(V(0.001 * T), ramp, rtol=0, atol=1e-9)
-    np.testing.assert_allclose(V(pd.DataFrame({p: [0.0, 0.2] for p in paper.labels}, [0, 200])), ramp, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        V(pd.DataFrame({p: [0.0, 0.2] for p in paper.labels}, [0, 200])), ramp, rtol=0, atol=1e-9
+    )
 
 
 def test_samples_hold_what_is_said_outside_of_them(paper: Prinz2004, start: State) -> None:
@@ -104,8 +106,12 @@ def test_samples_of_cells_in_another_order_go_by_their_labels(nine: Prinz2004) -
 # ---------------------------------------------------------------- what is recorded
 
 
-@pytest.mark.parametrize("t", [np.arange(0, 50, 0.5), np.sort(np.random.default_rng(1).uniform(0, 50, 60)), np.array([7.03])])
-def test_a_run_may_record_the_potential_alone_and_goes_on(paper: Prinz2004, start: State, t: np.ndarray, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "t", [np.arange(0, 50, 0.5), np.sort(np.random.default_rng(1).uniform(0, 50, 60)), np.array([7.03])]
+)
+def test_a_run_may_record_the_potential_alone_and_goes_on(
+    paper: Prinz2004, start: State, t: np.ndarray, tmp_path: Path
+) -> None:
     whole, part = paper(t, state=start), paper(t, state=start, record=("V",))
     np.testing.assert_array_equal(part.states.V, whole.states.V)
     for a, b in zip(part.final_state, whole.final_state, strict=True):
@@ -138,11 +144,15 @@ def test_recording_the_potential_alone_takes_an_eighth_of_the_memory(nine: Prinz
 
 
 def test_a_thermalization_that_turns_non_finite_names_the_cell_and_the_time() -> None:
-    slow = Gate(lambda V: jnp.where(V > -45, jnp.nan, 0.0), lambda V: 5 + 0 * V)  # which the check of gates sees; so it is told not to
+    slow = Gate(
+        lambda V: jnp.where(V > -45, jnp.nan, 0.0), lambda V: 5 + 0 * V
+    )  # which the check of gates sees; so it is told not to
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(components, "check_gate", lambda *_: None)
         model = Prinz2004({"LP 2": 1}, {}, channels=(*CHANNELS, Channel("X", -80, 1, slow)), ge=0)
-    with pytest.raises(FloatingPointError, match=r"thermalization .* of cell \('LP 2', 0\) is not finite at t = \d+ ms; it was"):
+    with pytest.raises(
+        FloatingPointError, match=r"thermalization .* of cell \('LP 2', 0\) is not finite at t = \d+ ms; it was"
+    ):
         model.get_thermalization(store=None)
 
 
@@ -159,7 +169,9 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def test_each_cell_is_thermalized_once_and_shared(tmp_path: Path, paper: Prinz2004, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_cell_is_thermalized_once_and_shared(
+    tmp_path: Path, paper: Prinz2004, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counts = counting(monkeypatch)
     first = paper.get_thermalization(store=tmp_path)
     thermalization.open_store.cache_clear()  # as in a new process

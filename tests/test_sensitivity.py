@@ -44,7 +44,9 @@ def test_elasticities_of_a_network_are_those_of_finite_changes():
     features = lambda t, V: {"mean of b": V[:, 1].mean(), "slope of a": ((t - 4) * V[:, 0]).mean()}  # noqa: E731
     found = sensitivity(network, features, names, duration=6, transient=2, every=0.25)
     settled = network(np.array([0.0, 2.0])).final_state
-    run = jax.jit(lambda values: features(times, simulate(with_values(network.params, values), settled, times, t0=2.0).V))
+    run = jax.jit(
+        lambda values: features(times, simulate(with_values(network.params, values), settled, times, t0=2.0).V)
+    )
     values = {n: parameters(network)[n] for n in names}
     for n in names:
         up, down = (run(values | {n: values[n] * (1 + h)}) for h in (1e-4, -1e-4))

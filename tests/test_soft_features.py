@@ -44,7 +44,9 @@ def test_spikes_are_those_of_the_rhythm_chapter(recording):
 def test_spikes_of_a_trace_with_close_maxima_are_those_of_the_rhythm_chapter():
     """A run has no noise, but it may have a second, lower maximum within the refractory time."""
     t = np.arange(0, 400, 0.1)
-    V = -60 + sum(h * np.exp(-(((t - x) / 0.2) ** 2)) for k in range(9) for x, h in ((20 + 40.03 * k, 90), (20.7 + 40.03 * k, 80)))
+    V = -60 + sum(
+        h * np.exp(-(((t - x) / 0.2) ** 2)) for k in range(9) for x, h in ((20 + 40.03 * k, 90), (20.7 + 40.03 * k, 80))
+    )
     found = train(jnp.asarray(t), jnp.asarray(V))
     assert int(found.real.sum()) == 9
     np.testing.assert_allclose(found.times[found.real], rhythm.spikes(t, V), rtol=0, atol=1e-9)
@@ -52,7 +54,9 @@ def test_spikes_of_a_trace_with_close_maxima_are_those_of_the_rhythm_chapter():
     assert int(found.lost) == 0
 
 
-@pytest.mark.parametrize("detection", [STANDARD, Detection(threshold=-20, prominence=12, refractory=3)], ids=["standard", "own"])
+@pytest.mark.parametrize(
+    "detection", [STANDARD, Detection(threshold=-20, prominence=12, refractory=3)], ids=["standard", "own"]
+)
 def test_spikes_are_those_of_the_detection_for_slow_waves_shoulders_and_ends(detection):
     rng, t, seen = np.random.default_rng(0), np.arange(0, 800, 0.1), jax.jit(partial(train, d=detection))
     for _ in range(40):
@@ -93,7 +97,9 @@ def test_the_derivative_of_a_spike_time_is_that_of_the_spike():
         return t[i] + 0.1 * (a - c) / (a - 2 * b + c) / 2
 
     assert np.abs(np.asarray(jax.vmap(jax.grad(parabola))(shifts)) - 1).max() > 0.05
-    np.testing.assert_allclose(jax.vmap(lambda s: train(t, spiking(s)).times[0])(shifts), jax.vmap(parabola)(shifts), atol=1e-12)
+    np.testing.assert_allclose(
+        jax.vmap(lambda s: train(t, spiking(s)).times[0])(shifts), jax.vmap(parabola)(shifts), atol=1e-12
+    )
 
 
 def test_soft_features_become_those_of_the_rhythm_chapter_as_the_temperature_falls(recording):
@@ -102,8 +108,16 @@ def test_soft_features_become_those_of_the_rhythm_chapter_as_the_temperature_fal
     errors = []
     for temperature in (20.0, 5.0, 0.01):
         found = soft(jnp.asarray(recording.t), jnp.asarray(recording.states.V), temperature)
-        columns = {"period": "period (ms)", "burst": "burst (ms)", "duty_cycle": "duty cycle", "phase": "phase", "bursts": "bursts"}
-        errors.append({f: np.abs(np.asarray(getattr(found, f)) - hard[c].to_numpy()) / hard[c].max() for f, c in columns.items()})
+        columns = {
+            "period": "period (ms)",
+            "burst": "burst (ms)",
+            "duty_cycle": "duty cycle",
+            "phase": "phase",
+            "bursts": "bursts",
+        }
+        errors.append(
+            {f: np.abs(np.asarray(getattr(found, f)) - hard[c].to_numpy()) / hard[c].max() for f, c in columns.items()}
+        )
     for f in errors[0]:
         assert errors[2][f].max() < 1e-9, f
     assert (errors[1]["period"][:2] < 1e-6).all()  # PY has silences near the limit; the others are clear
@@ -114,10 +128,14 @@ def test_soft_periods_equal_hard_ones_on_random_trains():
     rng, window, size = np.random.default_rng(3), (0.0, 5000.0), 128
     compared, soft = 0, jax.jit(lambda x: (b := soft_bursts(x, window, 1e-3), soft_period(b)))
     for _ in range(100):
-        gaps = rng.choice([8.0, 30.0, 90.0, 230.0, 400.0], 90, p=[0.3, 0.3, 0.25, 0.1, 0.05]) * rng.uniform(0.9, 1.1, 90)
+        gaps = rng.choice([8.0, 30.0, 90.0, 230.0, 400.0], 90, p=[0.3, 0.3, 0.25, 0.1, 0.05]) * rng.uniform(
+            0.9, 1.1, 90
+        )
         x = np.cumsum(gaps)
         x = x[x < window[1]]
-        padded = Train(jnp.asarray(np.pad(x, (0, size - len(x)), constant_values=window[1])), jnp.arange(size) < len(x), 0)
+        padded = Train(
+            jnp.asarray(np.pad(x, (0, size - len(x)), constant_values=window[1])), jnp.arange(size) < len(x), 0
+        )
         b, period = soft(padded)
         begun = rhythm.begun(rhythm.bursts(x), window)
         whole = rhythm.whole(begun, window)
@@ -144,10 +162,14 @@ def test_the_fifteen_features_are_those_of_a_regular_rhythm():
     P = 1000.0
     bursts_of = {"AB/PD": (0.0, 300.0), "LP": (450.0, 250.0), "PY": (680.0, 280.0)}
     trains = {
-        c: np.concatenate([k * P + 500 + start + np.linspace(0, long, 8) for k in range(8)]) for c, (start, long) in bursts_of.items()
+        c: np.concatenate([k * P + 500 + start + np.linspace(0, long, 8) for k in range(8)])
+        for c, (start, long) in bursts_of.items()
     }
     hard = rhythm.features(trains, window=(0.0, 9000.0))
-    packed = [Train(jnp.asarray(np.pad(x, (0, 4), constant_values=9000.0)), jnp.arange(len(x) + 4) < len(x), 0) for x in trains.values()]
+    packed = [
+        Train(jnp.asarray(np.pad(x, (0, 4), constant_values=9000.0)), jnp.arange(len(x) + 4) < len(x), 0)
+        for x in trains.values()
+    ]
     b = [soft_bursts(x, (0.0, 9000.0), 0.01) for x in packed]
     f = Features(
         *(

@@ -169,9 +169,7 @@ def papers_scheme(five: Prinz2004) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("cell", PACEMAKERS)
-def test_isolated_cells_spike_as_in_an_independent_simulator(
-    cell: str, papers_scheme: dict[str, np.ndarray]
-) -> None:
+def test_isolated_cells_spike_as_in_an_independent_simulator(cell: str, papers_scheme: dict[str, np.ndarray]) -> None:
     wanted, found = reference_spikes(f"isolated {cell}", "AB/PD"), papers_scheme[cell]
     assert (found < 5000).sum() == len(wanted) > 60
     early = wanted[wanted < 1000]
@@ -519,9 +517,7 @@ def test_gradients_are_finite_without_conductances(differentiable: Differentiabl
 def test_a_batch_is_a_loop(differentiable: Differentiable) -> None:
     """Over all inputs at once."""
     rng = np.random.default_rng(6)
-    inputs = [
-        Inputs(*(x * rng.uniform(0.5, 1.5, np.shape(x)) for x in differentiable.inputs)) for _ in range(4)
-    ]
+    inputs = [Inputs(*(x * rng.uniform(0.5, 1.5, np.shape(x)) for x in differentiable.inputs)) for _ in range(4)]
     batch = differentiable.many(jax.tree.map(lambda *x: np.stack(x), *inputs))
     np.testing.assert_allclose(batch, [differentiable.value(x) for x in inputs], rtol=1e-8)
 

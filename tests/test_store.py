@@ -128,9 +128,7 @@ def test_memory_is_asked_before_the_disk(tmp_path: Path) -> None:
 def test_a_caller_cannot_change_what_is_remembered(tmp_path: Path, read: bool) -> None:
     fetch(tmp_path, KEYS if read else KEYS[:1])
     store = ThermalizationStore(tmp_path)
-    one, other, _ = store.get_or_compute(
-        [KEYS[1], KEYS[1], KEYS[2]], Computer(KEYS[1:2] * 2 + KEYS[2:3])
-    )
+    one, other, _ = store.get_or_compute([KEYS[1], KEYS[1], KEYS[2]], Computer(KEYS[1:2] * 2 + KEYS[2:3]))
     with pytest.raises(ValueError, match="read-only"):
         one["m"][0] = 0.0
     with pytest.raises(ValueError, match="WRITEABLE"):
@@ -179,9 +177,7 @@ def test_any_byte_order_and_layout_comes_back_native(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError(28, "not the store's"), KeyError("x"), StopIteration()])
-def test_an_error_in_compute_comes_through_and_nothing_is_stored(
-    tmp_path: Path, error: Exception
-) -> None:
+def test_an_error_in_compute_comes_through_and_nothing_is_stored(tmp_path: Path, error: Exception) -> None:
     def fail(_: list[int]) -> list[dict[str, np.ndarray]]:
         raise error
 
@@ -230,9 +226,7 @@ def test_compute_may_use_the_store_itself(tmp_path: Path) -> None:
 
     def nested(positions: list[int]) -> list[dict[str, np.ndarray]]:
         check(KEYS[:2], store.get_or_compute(KEYS[:2], Computer(KEYS)))
-        check(
-            KEYS[1:3], ThermalizationStore(tmp_path).get_or_compute(KEYS[1:3], Computer(KEYS[1:]))
-        )
+        check(KEYS[1:3], ThermalizationStore(tmp_path).get_or_compute(KEYS[1:3], Computer(KEYS[1:])))
         return Computer(KEYS)(positions)
 
     begin = time.perf_counter()
@@ -498,9 +492,7 @@ def damage(rng: random.Random, file: Path) -> None:
     for _ in range(rng.choice([1, 1, 3, 10])):
         at = rng.randrange(len(raw) + 1)
         until = min(len(raw), at + rng.choice([1, 1, 1, 8, 700]))
-        junk = rng.choice(
-            [rng.randbytes(until - at), bytes(until - at), b"", rng.randbytes(9), b"0"]
-        )
+        junk = rng.choice([rng.randbytes(until - at), bytes(until - at), b"", rng.randbytes(9), b"0"])
         raw[at:until] = junk
     file.write_bytes(raw)
 

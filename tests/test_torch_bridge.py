@@ -63,7 +63,9 @@ def test_both_see_one_memory(dtype: str, shape: tuple[int, ...]) -> None:
     assert not x.numel() or from_jax(array).data_ptr() == array.unsafe_buffer_pointer()
 
 
-@pytest.mark.parametrize("view", [lambda x: x[:, 1:], lambda x: x.T, lambda x: x[1:], lambda x: x[::2], lambda x: x.expand(2, 7, 5)])
+@pytest.mark.parametrize(
+    "view", [lambda x: x[:, 1:], lambda x: x.T, lambda x: x[1:], lambda x: x[::2], lambda x: x.expand(2, 7, 5)]
+)
 def test_what_cannot_be_shared_is_copied(view: Callable[[Any], Any]) -> None:
     x = view(numbers(7, 5, needs=False))
     lent = to_jax(x)
@@ -376,7 +378,9 @@ def test_modules_are_modules(spiking: Prinz2004) -> None:
         def forward(self) -> Any:
             return 2 * super().forward()
 
-    assert torch.equal(Twice(spiking, [KD], T, state=spiking.cold)(), 2 * CircuitModule(spiking, [KD], T, state=spiking.cold)())
+    assert torch.equal(
+        Twice(spiking, [KD], T, state=spiking.cold)(), 2 * CircuitModule(spiking, [KD], T, state=spiking.cold)()
+    )
 
 
 # ---------------------------------------------------------------- cells with a threshold

@@ -59,7 +59,10 @@ def test_wrong_input_is_named(name: str) -> None:
                 case.call()
             message = " ".join(str(w.message) for w in found)
         else:
-            with warnings.catch_warnings(action="ignore"), pytest.raises(case.ends_with) as caught:  # warnings before the error
+            with (
+                warnings.catch_warnings(action="ignore"),
+                pytest.raises(case.ends_with) as caught,
+            ):  # warnings before the error
                 case.call()
             message = str(caught.value)
             assert not (compilations and not case.compiles), f"{compilations} compiled before the refusal"

@@ -53,7 +53,11 @@ def main(arguments: list[str]) -> int:
     if browser is None:
         print("not measured: there is no Chromium")
         return 0
-    pages = [page for page in sorted(Path(arguments[0]).resolve().rglob("*.html")) if 'class="math' in page.read_text(encoding="utf-8")]
+    pages = [
+        page
+        for page in sorted(Path(arguments[0]).resolve().rglob("*.html"))
+        if 'class="math' in page.read_text(encoding="utf-8")
+    ]
     total, cut = 0, 0
     for page in pages:
         number, wide = measured(browser, page)

@@ -30,8 +30,7 @@ def literate_modules() -> list[Path]:
 def pages() -> dict[Path, str]:
     """The text each page should have."""
     return {
-        module.with_suffix(".md"): jupytext.writes(jupytext.read(module), "md:myst")
-        for module in literate_modules()
+        module.with_suffix(".md"): jupytext.writes(jupytext.read(module), "md:myst") for module in literate_modules()
     }
 
 
@@ -49,18 +48,14 @@ def requirements() -> dict[Path, str]:
 def stale(wanted: dict[Path, str]) -> dict[Path, str]:
     """The entries of ``wanted`` that the files on disk do not have."""
     return {
-        path: text
-        for path, text in wanted.items()
-        if not path.exists() or path.read_text(encoding="utf-8") != text
+        path: text for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text
     }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     subcommands = {"pair": pages, "requirements": requirements}
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=subcommands)
     parser.add_argument("--check", action="store_true", help="write nothing, report what is stale")
     options = parser.parse_args(arguments)

@@ -54,7 +54,19 @@ _USER_SETTINGS = Path("config", "pyloric.toml")  # looked for from the working d
 _USER_CIRCUITS = Path("config", "circuits")  # likewise
 _ROOT_MARKS = (".git", ".hg", ".svn", "pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "environment.yml")
 _SHOWN = 80  # characters; longer values are cut in error messages
-_NO_FOLDERS = ("none", "null", "off", "on", "no", "yes", "false", "true", "ram", MEMORY_STORE, SETTINGS_STORE)  # words, in any case
+_NO_FOLDERS = (
+    "none",
+    "null",
+    "off",
+    "on",
+    "no",
+    "yes",
+    "false",
+    "true",
+    "ram",
+    MEMORY_STORE,
+    SETTINGS_STORE,
+)  # words, in any case
 _log = logging.getLogger(__name__)
 _told: set[tuple[object, ...]] = set()  # what this process has logged
 
@@ -151,7 +163,9 @@ def store_folder(store: Settings | str | os.PathLike[str] | None = SETTINGS_STOR
 def path_of(what: str, value: Any) -> Path:
     """A path given as text or as a path object. Raises TypeError for anything else, ValueError for text that is none."""
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
-        raise TypeError(f"{what} is {value!r}, of type {type(value).__name__}; it must be text or a pathlib.Path. Give one of these.")
+        raise TypeError(
+            f"{what} is {value!r}, of type {type(value).__name__}; it must be text or a pathlib.Path. Give one of these."
+        )
     if not os.fspath(value) or "\0" in os.fspath(value):
         raise ValueError(f"{what} is {os.fspath(value)!r}; it must name a file or folder. Write its name.")
     return Path(value)
@@ -313,18 +327,16 @@ def _circuit(file: "_File") -> CircuitSpec:
         title=_text(file, ("title",)),
         pop_sizes={label: _size(file, (*in_file[label], "size")) for label in populations},
         cells={
-            label: _cell(file, in_file[label])
-            for label, keys in populations.items()
-            if "cell" in keys or "g" in keys
+            label: _cell(file, in_file[label]) for label, keys in populations.items() if "cell" in keys or "g" in keys
         },
         cell_types={
-            label: _text(file, (*in_file[label], "type"))
-            for label, keys in populations.items()
-            if "type" in keys
+            label: _text(file, (*in_file[label], "type")) for label, keys in populations.items() if "type" in keys
         },
         gs=_synapses(file, populations),
         ge=_conductance(file, ("electrical", "g")) if "electrical" in file.data else None,
-        constants={name: _constant(file, name) for name in _table(file, ("constants",))} if "constants" in file.data else {},
+        constants={name: _constant(file, name) for name in _table(file, ("constants",))}
+        if "constants" in file.data
+        else {},
     )
 
 
@@ -344,9 +356,7 @@ def _cell(file: "_File", where: "_Where") -> str | dict[str, float]:
     if "g" not in file.at(where):
         return _text(file, (*where, "cell"))
     if "cell" in file.at(where):
-        raise file.error(
-            (*where, "g"), "a cell is either a row or conductances", "keep one of cell and g"
-        )
+        raise file.error((*where, "g"), "a cell is either a row or conductances", "keep one of cell and g")
     table = _table(file, (*where, "g"))
     if not table:
         raise file.error((*where, "g"), "a cell needs conductances", "write e.g. g = { Na = 100 }")
@@ -482,9 +492,7 @@ def _parse(text: str, name: str) -> _File:
         raise _error(text.split("\n")[line - 1].strip(), f"{name}:{line}", rule, cure) from error
 
 
-def _check_keys(
-    file: _File, where: _Where, required: Sequence[str] = (), optional: Sequence[str] = ()
-) -> None:
+def _check_keys(file: _File, where: _Where, required: Sequence[str] = (), optional: Sequence[str] = ()) -> None:
     table, known = _table(file, where), [*required, *optional]
     for key in table:
         if key not in known:
@@ -560,7 +568,9 @@ def _project(inner: Path) -> list[Path]:
     found = [folder for folder in found[:1] if str(folder) != os.path.expanduser("~")]  # noqa: PTH111 (raises without a home)
     if not found and _is_file(here / inner):
         why = "this folder is everybody's, or your home and no project"
-        _tell(logging.WARNING, f"%s is not read, since {why}; name the file, settings in {CONFIG_VARIABLE}", here / inner)
+        _tell(
+            logging.WARNING, f"%s is not read, since {why}; name the file, settings in {CONFIG_VARIABLE}", here / inner
+        )
     return found
 
 
@@ -581,9 +591,7 @@ def _is_file(path: str | os.PathLike[str]) -> bool:
 
 def _existing(path: Path, role: str) -> Path:
     if not _is_file(path):
-        raise FileNotFoundError(
-            f"{path}: {role} must be a file that exists; correct the path or create it"
-        )
+        raise FileNotFoundError(f"{path}: {role} must be a file that exists; correct the path or create it")
     return path
 
 

@@ -35,10 +35,14 @@ CASES: dict[str, Case] = {
     "array: brain floats": mistyped(lambda: checks.numbers("x", BRAIN), "x is"),
     "array: masked": refused(lambda: checks.numbers("x", np.ma.masked_equal([1.0, 2.0], 2.0)), "1 masked", "filled"),
     "array: nullable": refused(lambda: checks.numbers("x", pd.array([1.0, None], dtype="Float64")), "missing"),
-    "array: nullable truth values": mistyped(lambda: checks.numbers("x", pd.array([True, False], dtype="boolean")), "x"),
+    "array: nullable truth values": mistyped(
+        lambda: checks.numbers("x", pd.array([True, False], dtype="boolean")), "x"
+    ),
     "array: objects": mistyped(lambda: checks.numbers("x", np.array([1, "a"], object)), "'a'", "a str"),
     "array: None among numbers": refused(lambda: checks.numbers("x", np.array([1, None], object)), "missing"),
-    "array: truth values in objects": mistyped(lambda: checks.numbers("x", np.array([1.0, True], object)), "True", "bool"),
+    "array: truth values in objects": mistyped(
+        lambda: checks.numbers("x", np.array([1.0, True], object)), "True", "bool"
+    ),
     "array: ragged": mistyped(lambda: checks.numbers("x", [[1, 2], [3]]), "[[1, 2], [3]]", "numbers"),
     "array: a mapping": mistyped(lambda: checks.numbers("x", {"a": 1}), "{'a': 1}", "numbers"),
 }

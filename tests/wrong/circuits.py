@@ -91,33 +91,53 @@ def part(*names: str) -> State:
 
 
 IN_TIME = {
-    "a table that ends early": refused(lambda: call(short(LP=[0, -1.0])), "0 to 2 ms", "0 to 4 ms", "outside=0", "'hold'"),
+    "a table that ends early": refused(
+        lambda: call(short(LP=[0, -1.0])), "0 to 2 ms", "0 to 4 ms", "outside=0", "'hold'"
+    ),
     "a table that begins late": refused(lambda: call(pd.DataFrame({"LP": [0, 1.0]}, [1.0, 4.0])), "1 to 4 ms", "cover"),
     "a table of one time": refused(lambda: call(pd.DataFrame({"LP": [1.0]}, [0.0])), "0 to 0 ms", "cover"),
     "a series that ends early": refused(lambda: call(pd.Series([0, 1.0], [0.0, 2.0])), "0 to 2 ms", "cover"),
     "a series that begins late": refused(lambda: call(pd.Series([0, 1.0], [3.0, 9.0])), "3 to 9 ms", "cover"),
-    "durations that end early": refused(lambda: call(pd.Series([0, 1.0], pd.to_timedelta([0, 2], unit="ms"))), "0 to 2 ms", "cover"),
-    "durations in s": refused(lambda: call(pd.Series([0, 1.0], pd.to_timedelta([1, 2], unit="s"))), "1000 to 2000 ms", "cover"),
+    "durations that end early": refused(
+        lambda: call(pd.Series([0, 1.0], pd.to_timedelta([0, 2], unit="ms"))), "0 to 2 ms", "cover"
+    ),
+    "durations in s": refused(
+        lambda: call(pd.Series([0, 1.0], pd.to_timedelta([1, 2], unit="s"))), "1000 to 2000 ms", "cover"
+    ),
     "a pair that ends early": refused(lambda: call(([0, 2.0], [0, 1.0])), "0 to 2 ms", "cover"),
-    "samples with times that end early": refused(lambda: call(Sampled(np.zeros(3), times=[0, 1, 2.0])), "0 to 2 ms", "cover"),
-    "samples at times after the start": refused(lambda: call(np.zeros(10), np.arange(100, 110.0)), "100 to 109", "0 to 109", "cover"),
-    "samples in cells after the start": refused(lambda: call(np.zeros((10, 3)), np.arange(9, 19.0)), "9 to 18", "cover"),
+    "samples with times that end early": refused(
+        lambda: call(Sampled(np.zeros(3), times=[0, 1, 2.0])), "0 to 2 ms", "cover"
+    ),
+    "samples at times after the start": refused(
+        lambda: call(np.zeros(10), np.arange(100, 110.0)), "100 to 109", "0 to 109", "cover"
+    ),
+    "samples in cells after the start": refused(
+        lambda: call(np.zeros((10, 3)), np.arange(9, 19.0)), "9 to 18", "cover"
+    ),
     "one sample less than the run": refused(lambda: call(pd.Series(np.zeros(4), np.arange(4.0))), "0 to 3 ms", "cover"),
     "times in s": refused(lambda: call(pd.Series(np.zeros(5), T / 1000)), "0 to 0.004 ms", "cover"),
     "rows counted": refused(lambda: call(pd.Series(np.zeros(9))), "counts rows from 0 to 8", "set_axis", "to_numpy()"),
     "rows counted, a table": refused(lambda: call(pd.DataFrame({"LP": np.zeros(9)})), "counts rows", "set_axis"),
     "rows counted, cells meant": refused(lambda: call(pd.Series([1.0, 2.0, 3.0])), "counts rows", "one for each cell"),
-    "dates": mistyped(lambda: call(pd.Series([0, 1.0], pd.date_range("2020", periods=2))), "DatetimeIndex", "2020", "- start"),
-    "dates with a zone": mistyped(lambda: call(pd.Series([0, 1.0], pd.date_range("2020", periods=2, tz="UTC"))), "2020", "- start"),
+    "dates": mistyped(
+        lambda: call(pd.Series([0, 1.0], pd.date_range("2020", periods=2))), "DatetimeIndex", "2020", "- start"
+    ),
+    "dates with a zone": mistyped(
+        lambda: call(pd.Series([0, 1.0], pd.date_range("2020", periods=2, tz="UTC"))), "2020", "- start"
+    ),
     "periods": mistyped(lambda: call(pd.Series([0, 1.0], pd.period_range("2020", periods=2))), "PeriodIndex", "ms"),
     "a column of times": refused(lambda: call(pd.DataFrame({"time": T, "LP": T})), "'time'", "set_index('time')"),
-    "times that go back": refused(lambda: call(pd.Series([0, 1.0], [4.0, 0.0])), "[4.0, 0.0]", "increasing", "sort_index"),
+    "times that go back": refused(
+        lambda: call(pd.Series([0, 1.0], [4.0, 0.0])), "[4.0, 0.0]", "increasing", "sort_index"
+    ),
     "times twice": refused(lambda: call(pd.Series([0, 1.0, 2.0], [0.0, 0.0, 4.0])), "[0.0, 0.0]", "increasing"),
     "times missing": refused(lambda: call(pd.Series([0, 1.0], [0.0, np.nan])), "nan", "finite"),
     "times of text": mistyped(lambda: call(pd.DataFrame({"LP": [0, 1.0]}, ["0", "4"])), "'0'", "times in ms"),
     "no times": refused(lambda: call(pd.DataFrame({"LP": []}, np.zeros(0))), "0 times", "one at least"),
     "rows and times that differ": refused(lambda: call(Sampled(short(LP=[0, 1.0]), times=T)), "2 rows", "5 times"),
-    "a table turned": refused(lambda: call(pd.DataFrame(np.zeros((3, 5)), list(PAPER.labels), T)), "'AB/PD'", "I_ext.T"),
+    "a table turned": refused(
+        lambda: call(pd.DataFrame(np.zeros((3, 5)), list(PAPER.labels), T)), "'AB/PD'", "I_ext.T"
+    ),
     "an array turned": refused(lambda: call(np.zeros((3, 5))), "(3, 5)", "(time, cell)", "I_ext.T"),
     "an array of other cells": refused(lambda: call(np.zeros((5, 4))), "(5, 4)", "3 cells"),
     "values and times that differ": refused(lambda: call(Sampled(np.zeros(3), times=[0, 1.0])), "(3,)", "2 times"),
@@ -131,24 +151,34 @@ IN_TIME = {
     "a network, series": refused(lambda: AXON(T, pd.Series([0, 1.0], [1.0, 9.0])), "1 to 9 ms", "cover"),
     "current clamp, a table": refused(lambda: current_clamp(AXON, T, short(axon=[0, 1.0])), "0 to 2 ms", "cover"),
     "current clamp, a series": refused(
-        lambda: current_clamp(AXON, T, pd.Series([0, 1.0], [0.0, 2.0])), "0 to 2 ms", "cover")._replace(compiles=True),
+        lambda: current_clamp(AXON, T, pd.Series([0, 1.0], [0.0, 2.0])), "0 to 2 ms", "cover"
+    )._replace(compiles=True),
     "current clamp, a pair": refused(lambda: current_clamp(AXON, T, ([0, 2.0], [0, 1.0])), "0 to 2 ms", "cover"),
     "current clamp, a mapping": refused(
-        lambda: current_clamp(AXON, T, {"axon": pd.Series([0, 1.0], [0.0, 2.0])}), "I_ext['axon']", "0 to 2 ms", "cover"),
-    "current clamp, counted rows": refused(lambda: current_clamp(AXON, T, {"axon": pd.Series(np.zeros(9))}), "counts rows", "df.index"),
+        lambda: current_clamp(AXON, T, {"axon": pd.Series([0, 1.0], [0.0, 2.0])}), "I_ext['axon']", "0 to 2 ms", "cover"
+    ),
+    "current clamp, counted rows": refused(
+        lambda: current_clamp(AXON, T, {"axon": pd.Series(np.zeros(9))}), "counts rows", "df.index"
+    ),
     "integrate and fire": refused(lambda: INTEGRATE_AND_FIRE(T, short(LIF=[0, 1.0])), "0 to 2 ms", "cover"),
     "a cell of equations": refused(lambda: NEURON(T, short(Neuron=[0, 1.0])), "0 to 2 ms", "cover"),
 }
 OF_CELLS = {
-    "a series with a wrong label": refused(lambda: call(pd.Series({"LP": 1.0, "PYY": 2.0})), "'PYY'", "Did you mean 'PY'"),
+    "a series with a wrong label": refused(
+        lambda: call(pd.Series({"LP": 1.0, "PYY": 2.0})), "'PYY'", "Did you mean 'PY'"
+    ),
     "a series with a number among labels": refused(lambda: call(pd.Series([1.0, 2.0], ["LP", 3])), "3", "'LP'"),
     "a series with a label twice": refused(lambda: call(pd.Series([1.0, 2.0], ["LP", "LP"])), "('LP', 0)", "twice"),
     "a label and its cell": refused(lambda: call({"LP": 1.0, ("LP", 0): 2.0}), "('LP', 0)", "twice"),
-    "a column twice": refused(lambda: call(pd.DataFrame(np.zeros((2, 2)), [0.0, 4.0], ["LP", "LP"])), "('LP', 0)", "twice"),
+    "a column twice": refused(
+        lambda: call(pd.DataFrame(np.zeros((2, 2)), [0.0, 4.0], ["LP", "LP"])), "('LP', 0)", "twice"
+    ),
     "a cell that is not there": refused(lambda: call({("LP", 1): 1.0}), "('LP', 1)", "('AB/PD', 0)"),
     "a cell before the first": refused(lambda: call({("LP", -1): 1.0}), "('LP', -1)", "('AB/PD', 0)"),
     "a terminal for a population": refused(lambda: call({"AB": 1.0}), "'AB'", "'AB/PD'"),
-    "a series in a mapping": mistyped(lambda: call({"LP": pd.Series([1.0, 2.0])}), "I_ext['LP']", "a Series", "DataFrame"),
+    "a series in a mapping": mistyped(
+        lambda: call({"LP": pd.Series([1.0, 2.0])}), "I_ext['LP']", "a Series", "DataFrame"
+    ),
     "a function in a mapping": mistyped(lambda: call({"LP": lambda t: t}), "a function", "DataFrame"),
     "a truth value in a mapping": mistyped(lambda: call({"LP": True}), "True", "numbers in nA"),
     "truth values": mistyped(lambda: call(np.zeros((5, 3), bool)), "truth values", "nA"),
@@ -167,10 +197,14 @@ OF_CELLS = {
     "pure, a truth value": mistyped(lambda: simulate(P, COLD, T, True), "True", "nA"),
     "pure, of other cells": refused(lambda: simulate(P, COLD, T, np.ones(2)), "(2,)", "(3,)"),
     "pure, a function of other cells": refused(lambda: simulate(P, COLD, T, lambda _: jnp.ones(2)), "(2,)", "(3,)"),
-    "pure, a function that fails": mistyped(lambda: simulate(P, COLD, T, lambda t: float(t)), "cannot be traced", "jax.numpy"),
+    "pure, a function that fails": mistyped(
+        lambda: simulate(P, COLD, T, lambda t: float(t)), "cannot be traced", "jax.numpy"
+    ),
     "adjoint, of other cells": refused(lambda: simulate_with_adjoint(P, COLD, T, np.ones(2)), "(2,)", "(3,)"),
     "slopes, of other cells": refused(lambda: derivative(P, COLD, np.ones(2)), "(2,)", "(3,)"),
-    "vector field, of other cells": refused(lambda: PAPER.vector_field(0.0, PAPER.flatten(COLD), np.ones(2)), "(2,)", "(3,)"),
+    "vector field, of other cells": refused(
+        lambda: PAPER.vector_field(0.0, PAPER.flatten(COLD), np.ones(2)), "(2,)", "(3,)"
+    ),
 }
 SHAPES = {
     "params: none": mistyped(lambda: simulate(None, COLD, T), "NoneType", "model.params"),
@@ -187,7 +221,10 @@ SHAPES = {
     "params: in the adjoint": refused(lambda: simulate_with_adjoint(changed(g=P.g[:2]), COLD, T), "(2, 8)", "(3, 8)"),
     "params: in the currents": refused(lambda: currents(changed(gs=P.gs[1:]), TRAJECTORY), "(6,)", "(7,)"),
     "params: in integrate": mistyped(
-        lambda: integrate(None, COLD, None, None, grid=None, solver="staggered", dt=0.05, t0=0.0), "NoneType", "model.params"),
+        lambda: integrate(None, COLD, None, None, grid=None, solver="staggered", dt=0.05, t0=0.0),
+        "NoneType",
+        "model.params",
+    ),
     "replace: g of two cells": refused(lambda: P.replace(g=P.g[:2]), "(2, 8)", "(3, 8)"),
     "replace: seven channels": refused(lambda: P.replace(g=P.g[:, :7]), "(3, 7)", "(3, 8)"),
     "replace: one number for all": refused(lambda: P.replace(g=100.0), "()", "(3, 8)"),
@@ -210,7 +247,9 @@ SHAPES = {
     "state: JAX's half precision": mistyped(lambda: simulate(P, of_state(V=BRAIN), T), "bfloat16", "astype"),
     "state: complex": mistyped(lambda: simulate(P, of_state(V=COLD.V + 0j), T), "complex"),
     "state: text": mistyped(lambda: simulate(P, of_state(V=["a"] * 3), T), "'a'", "numbers"),
-    "state: whole numbers": refused(lambda: simulate(P, State(*(np.asarray(x, int) for x in COLD)), T), "state.Ca", "0", "positive"),
+    "state: whole numbers": refused(
+        lambda: simulate(P, State(*(np.asarray(x, int) for x in COLD)), T), "state.Ca", "0", "positive"
+    ),
     "state: not a number": refused(lambda: simulate(P, of_state(V=COLD.V * np.nan), T), "state.V", "nan", "finite"),
     "state: in volts": warned(lambda: call(None, [0.0], state=of_state(V=COLD.V / 1000)), "0.05 mV", "in V", "1000"),
     "state: in the adjoint": refused(lambda: simulate_with_adjoint(P, TWO.cold, T), "(2,)", "(3,)"),
@@ -233,7 +272,9 @@ CONDUCTANCES = {
     "g: in nS of the cell": warned(lambda: pair(ROWS * 628), "mS/cm²"),
     "g: an array in S/cm²": warned(lambda: pair(ROWS.to_numpy() / 1000), "0.2 mS/cm²", "S/cm²"),
     "g: one column in S/cm²": warned(lambda: pair(ROWS.assign(Kd=ROWS.Kd / 1000)), "Kd", "0.05 mS/cm²", "S/cm²"),
-    "g: row of another type": refused(lambda: pair(neuron_models.loc[["AB/PD 3", "PY 1"]]), "'PY 1'", "'LP'", "set_axis"),
+    "g: row of another type": refused(
+        lambda: pair(neuron_models.loc[["AB/PD 3", "PY 1"]]), "'PY 1'", "'LP'", "set_axis"
+    ),
     "g: rows partly populations": refused(lambda: pair(ROWS.set_axis(["AB", "LPP"])), "'LPP'", "Did you mean 'LP'"),
     "g: row of another population": refused(lambda: pair(ROWS.set_axis(["LP", "x"])), "'LP'", "'AB'", "to_numpy()"),
     "g: row misspelt": refused(lambda: pair(ROWS.set_axis(["ABPD 3", "LP 1"])), "'ABPD 3'", "'AB'"),
@@ -241,7 +282,9 @@ CONDUCTANCES = {
     "g: row in small letters": refused(lambda: pair(ROWS.set_axis(["ab/pd 3", "lp 1"])), "'ab/pd 3'", "'AB'"),
     "g: rows exchanged": refused(lambda: pair(ROWS[::-1]), "'LP 1'", "'AB'"),
     "g: a row twice": refused(lambda: pair(ROWS.set_axis(["LP", "LP"])), "'LP'", "'AB'"),
-    "g: row of another cell": refused(lambda: Prinz2004({"LP 3": 1}, {}, neuron_models.loc[["LP 4"]]), "'LP 4'", "'LP 3'"),
+    "g: row of another cell": refused(
+        lambda: Prinz2004({"LP 3": 1}, {}, neuron_models.loc[["LP 4"]]), "'LP 4'", "'LP 3'"
+    ),
     "g: all rows": refused(lambda: pair(neuron_models), "(16, 8)", "2 populations"),
     "g: a column twice": refused(lambda: pair(pd.concat([ROWS, ROWS[["Na"]]], axis=1)), "'Na' twice", "Drop"),
     "g: turned": refused(lambda: pair(ROWS.T), "'Na'", "g_ion.T"),
@@ -257,21 +300,29 @@ CONDUCTANCES = {
     "gs: ge in µS": warned(lambda: pair(ge=0.01), "ge is 0.01 nS", "µS"),
     "gs: ge a truth value": mistyped(lambda: pair(ge=True), "True", "nS"),
     "gs: terminals as rows": refused(
-        lambda: Prinz2004({"AB/PD": 1, "LP": 1}, pd.DataFrame([[0, 3], [0, 3], [3, 0]], ["AB", "PD", "LP"], ["AB/PD", "LP"]), ROWS),
-        "'AB', 'PD', 'LP'", "gs.T"),
+        lambda: Prinz2004(
+            {"AB/PD": 1, "LP": 1}, pd.DataFrame([[0, 3], [0, 3], [3, 0]], ["AB", "PD", "LP"], ["AB/PD", "LP"]), ROWS
+        ),
+        "'AB', 'PD', 'LP'",
+        "gs.T",
+    ),
     "gs: both axes presynaptic": refused(lambda: pair(gs=pd.DataFrame(np.ones((2, 2)), PRE, PRE)), "'pre'", "'post'"),
     "gs: a list": mistyped(lambda: pair(gs=[("AB", "LP", 30)]), "('AB', 'LP', 30)", "{('AB', 'LP'): 30}"),
     "gs: a number": refused(lambda: pair(gs=3.0), "()", "2 × 2"),
     "gs: a series of terminals": mistyped(lambda: pair(gs=pd.Series({"AB": 1.0})), "'AB'", "('AB', 'LP')"),
     "gs: a synapse twice": refused(
-        lambda: pair(gs=pd.Series([1.0, 2.0], pd.MultiIndex.from_tuples([("AB", "LP")] * 2))), "('AB', 'LP')", "twice"),
+        lambda: pair(gs=pd.Series([1.0, 2.0], pd.MultiIndex.from_tuples([("AB", "LP")] * 2))), "('AB', 'LP')", "twice"
+    ),
     "gs: another name of a terminal": refused(
-        lambda: Prinz2004({"AB/PD": 1, "LP": 1}, {("AB", "LP"): 1, ("AB/PD:AB", "LP"): 2}, ROWS), "'AB/PD:AB'", "'AB'"),
+        lambda: Prinz2004({"AB/PD": 1, "LP": 1}, {("AB", "LP"): 1, ("AB/PD:AB", "LP"): 2}, ROWS), "'AB/PD:AB'", "'AB'"
+    ),
     "gs: a truth value": mistyped(lambda: pair(gs={("AB", "LP"): True}), "True", "nS"),
     "gs: a row misspelt, of zeros": refused(
-        lambda: pair(gs=pd.DataFrame([[0, 1], [0, 0]], ["AB", "LPP"], ["AB", "LP"])), "'LPP'", "Did you mean 'LP'"),
+        lambda: pair(gs=pd.DataFrame([[0, 1], [0, 0]], ["AB", "LPP"], ["AB", "LP"])), "'LPP'", "Did you mean 'LP'"
+    ),
     "gs: a column misspelt, of zeros": refused(
-        lambda: pair(gs=pd.DataFrame([[0, 0], [1, 0]], ["AB", "LP"], ["AB", "LPP"])), "'LPP'", "Did you mean 'LP'"),
+        lambda: pair(gs=pd.DataFrame([[0, 0], [1, 0]], ["AB", "LP"], ["AB", "LPP"])), "'LPP'", "Did you mean 'LP'"
+    ),
     "gs: text": mistyped(lambda: pair(gs={("AB", "LP"): "30"}), "'30'", "nS"),
 }
 MEMBRANE = {
@@ -302,10 +353,16 @@ MEMBRANE = {
     "channel: E in V": warned(own_channel(-0.05), "0.05 mV", "in V"),
     "channel: no Gate": mistyped(own_channel(-50, 1, (1, 2)), "(1, 2)", "Gate(inf, tau)"),
     "channel: negative K": refused(own_channel(-50, 1, GATE._replace(K=-3)), "-3 µM", "not be negative"),
-    "channel: τ below 0": refused(own_channel(-50, 1, Gate(B(1, -2), -1 * B(1, 2))), "ms at V", "positive")._replace(compiles=True),
-    "channel: x∞ above 1": refused(own_channel(-50, 1, Gate(2 * B(1, -2), 5 + B(1, 2))), "between 0 and 1")._replace(compiles=True),
+    "channel: τ below 0": refused(own_channel(-50, 1, Gate(B(1, -2), -1 * B(1, 2))), "ms at V", "positive")._replace(
+        compiles=True
+    ),
+    "channel: x∞ above 1": refused(own_channel(-50, 1, Gate(2 * B(1, -2), 5 + B(1, 2))), "between 0 and 1")._replace(
+        compiles=True
+    ),
     "channel: τ in s": warned(own_channel(-50, 1, Gate(B(1, -2), 0.005 + 0 * B(1, 2))), "0.005 ms", "in s"),
-    "channels: with densities": mistyped(lambda: Prinz2004({"LP 1": 1}, {}, channels=(Prinz2003.Na(100),)), "Placed", "g_ion"),
+    "channels: with densities": mistyped(
+        lambda: Prinz2004({"LP 1": 1}, {}, channels=(Prinz2003.Na(100),)), "Placed", "g_ion"
+    ),
     "channels: none": refused(lambda: pair(channels=(), g_ion=np.zeros((2, 0))), "empty", "CHANNELS"),
     "channel: E of two": mistyped(own_channel(np.array([1, 2])), "array([1, 2])", "mV"),
     "channels: one": mistyped(lambda: Prinz2004({"LP 1": 1}, {}, channels=CHANNELS[0]), "Channel", "sequence"),
@@ -316,12 +373,18 @@ TIMES_AND_SIZES = {
     "t: in s": warned(lambda: call(None, np.arange(0, 0.02, 0.0005)), "0.0005 ms", "in s", "1000"),
     "t: dt in s": warned(lambda: call(None, [0.0], dt=5e-5), "5e-05 ms", "in s"),
     "t: dense, and one far": refused(lambda: call(None, [*np.arange(0, 100, 0.05), 1e8]), "GB", "1e+08", "final_state"),
-    "t: beyond the resolution of numbers": refused(lambda: call(None, 1e15 + T, t0=1e15), "1e+15", "0.125 ms apart", "from the start"),
-    "t: an input at too many steps": refused(lambda: call(pd.DataFrame({"LP": [0, 1.0]}, [0.0, 1e8]), [1e8]), "GB", "function of t"),
+    "t: beyond the resolution of numbers": refused(
+        lambda: call(None, 1e15 + T, t0=1e15), "1e+15", "0.125 ms apart", "from the start"
+    ),
+    "t: an input at too many steps": refused(
+        lambda: call(pd.DataFrame({"LP": [0, 1.0]}, [0.0, 1e8]), [1e8]), "GB", "function of t"
+    ),
     "t: too many times": refused(lambda: call(None, [*np.arange(0, 1, 0.07), 1e8]), "GB of memory", "final_state"),
     "size: 10⁹ cells": refused(lambda: Prinz2004({"LP 1": 10**9}, {}), "1,000,000,000 cells", "GB"),
     "size: 10¹⁸ cells": refused(lambda: Prinz2004({"LP 1": 10**18}, {}), "cells", "GB"),
-    "size: a network of 10⁹": refused(lambda: Network(AXON.made_of, sizes={"axon": 10**9}), "1,000,000,000 cells", "GB"),
+    "size: a network of 10⁹": refused(
+        lambda: Network(AXON.made_of, sizes={"axon": 10**9}), "1,000,000,000 cells", "GB"
+    ),
     "size: 10⁹ that integrate and fire": refused(lambda: LIF(10**9), "1,000,000,000 cells", "GB"),
     "size: 10⁹ of one's own": refused(lambda: Neuron(dict(V=0.0), passive, size=10**9), "1,000,000,000 cells", "GB"),
     "size: too many steps of one's own": refused(lambda: NEURON([1e15], dt=0.1), "1e+15", "dt = 0.1"),

@@ -69,7 +69,9 @@ HH, POOL = HodgkinHuxley1952, Prinz2003.calcium
 GATE = Gate(B(40, -5), B(0, 5) + 1)
 AXON = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
 SLOW = Kinetic("slow", 0, lambda s, V_pre, V_post: 1 - s)
-NET = Network({"a": AXON, "b": AXON}, [Synapse("a", "b", GLUTAMATE, 20), Synapse("a", "b", SLOW, 20), GapJunction("a", "b", 10)])
+NET = Network(
+    {"a": AXON, "b": AXON}, [Synapse("a", "b", GLUTAMATE, 20), Synapse("a", "b", SLOW, 20), GapJunction("a", "b", 10)]
+)
 P, COLD, T = NET.params, NET.cold, np.arange(0, 2, 0.25)
 BARE = Network({"a": AXON, "b": AXON})
 RUN = SimResult(T, type(COLD)(*(np.stack(8 * [x]) for x in COLD)), NET)
@@ -79,7 +81,9 @@ NA = "AB/PD 2 Na"
 
 def made(density: float = 1.0, calcium: Any = POOL, **changes: Any) -> Cell:
     """A cell of one channel with two gates, some of it changed."""
-    return Cell([Channel(**({"name": "X", "E": -50, "p": 1, "m": GATE, "h": GATE} | changes))(density)], calcium=calcium)
+    return Cell(
+        [Channel(**({"name": "X", "E": -50, "p": 1, "m": GATE, "h": GATE} | changes))(density)], calcium=calcium
+    )
 
 
 def driven(E: Any, density: float = 1.0) -> Cell:
@@ -429,7 +433,10 @@ if importlib.util.find_spec("torch"):
 
     from pyloric_simulator.torch_bridge import CircuitModule, LIFModule, from_jax, to_jax, to_torch
 
-    MODULE, FLAT = CircuitModule(CIRCUIT, ["AB/PD 2 H"], T, state=CIRCUIT.cold), torch.tensor([float("nan")], dtype=torch.float64)
+    MODULE, FLAT = (
+        CircuitModule(CIRCUIT, ["AB/PD 2 H"], T, state=CIRCUIT.cold),
+        torch.tensor([float("nan")], dtype=torch.float64),
+    )
     LAYER, LOST = LIFModule(2), LIFModule(2)
     torch.nn.init.constant_(LOST.coordinates["τ"], float("nan"))
 

@@ -173,7 +173,9 @@ def checkpoint(data: bytes) -> Callable[[], Any]:
 
 def fitted(**changes: Any) -> Callable[[], Any]:
     """A fit that would be quick."""
-    return partial(fit, MODEL, lambda p: p.g[0, 0] ** 2, **({"parameters": NAMES, "progress": False, "steps": 1} | changes))
+    return partial(
+        fit, MODEL, lambda p: p.g[0, 0] ** 2, **({"parameters": NAMES, "progress": False, "steps": 1} | changes)
+    )
 
 
 CASES: dict[str, Case] = {
@@ -192,11 +194,15 @@ CASES: dict[str, Case] = {
     "circuit: a list": mistyped(lambda: db.circuit([1, 2]), "[[1, 2]]"),  # type: ignore[arg-type]
     "index_of: a number": mistyped(lambda: db.index_of(5), "5 is no circuit", "Prinz2004"),
     "index_of: a misspelt column": refused(
-        lambda: db.index_of({k.replace("AB-LP", "AB_LP"): v for k, v in ROW.items()}), "lacks 'AB-LP'", "Did you mean 'AB_LP'"
+        lambda: db.index_of({k.replace("AB-LP", "AB_LP"): v for k, v in ROW.items()}),
+        "lacks 'AB-LP'",
+        "Did you mean 'AB_LP'",
     ),
     "index_of: a truth value": refused(lambda: db.index_of(ROW | {"LP-PY": True}), "LP-PY is True"),
     "index_of: NaN": refused(lambda: db.index_of(ROW | {"LP-PY": np.nan}), "LP-PY is nan"),
-    "index_of: other constants": refused(lambda: db.index_of(db.circuit(5, constants=CONSTANTS._replace(C=1.0))), "constants", "by itself"),
+    "index_of: other constants": refused(
+        lambda: db.index_of(db.circuit(5, constants=CONSTANTS._replace(C=1.0))), "constants", "by itself"
+    ),
     "interval: no circuits": refused(lambda: db.interval(0, 0), "n is 0"),
     "interval: more than all": refused(lambda: db.interval(5, 3), "k is 5", "from 0 to 3"),
     # grids
@@ -215,19 +221,28 @@ CASES: dict[str, Case] = {
     "grid: a value twice": refused(lambda: db.grid({"AB-LP": [10.0, 10.0]}), "10.0 twice"),
     "grid: a set, without order": mistyped(lambda: db.grid({"AB-LP": {1.0, 2.0}}), "a list"),  # type: ignore[dict-item]
     "grid: 10¹⁴ circuits": refused(
-        lambda: db.grid({name: np.linspace(0, 1, 100) for name in db.SYNAPSES}), "100,000,000,000,000", "GB", error=MemoryError  # type: ignore[misc]
+        lambda: db.grid({name: np.linspace(0, 1, 100) for name in db.SYNAPSES}),
+        "100,000,000,000,000",
+        "GB",
+        error=MemoryError,  # type: ignore[misc]
     ),
-    "grid: synapses in µS": warned(lambda: db.grid({"AB-LP": [0.003, 0.03]}), "0.03 nS", "If it is in µS, multiply it by 1000"),
+    "grid: synapses in µS": warned(
+        lambda: db.grid({"AB-LP": [0.003, 0.03]}), "0.03 nS", "If it is in µS, multiply it by 1000"
+    ),
     "grid: synapses in mS": warned(lambda: db.grid({"AB-LP": [3e-6]}), "3e-06 nS", "If it is in mS"),
     "grid: synapses in pS": warned(lambda: db.grid({"AB-LP": [3e4]}), "3e+04 nS", "If it is in pS"),
     "grid: densities in S/cm²": warned(lambda: db.grid({"LP Na": [0.1, 0.2]}), "0.2 mS/cm²", "If it is in S/cm²"),
     # tables
     "table: an unknown column": refused(with_values(temperature=20), "'temperature'", "no part of a circuit"),
-    "table: a misspelt column": refused(asked(ROWS.rename(columns={"AB-LP": "AB_LP"})), "'AB_LP'", "Did you mean 'AB-LP'?"),
+    "table: a misspelt column": refused(
+        asked(ROWS.rename(columns={"AB-LP": "AB_LP"})), "'AB_LP'", "Did you mean 'AB-LP'?"
+    ),
     "table: lower case": refused(asked(ROWS.rename(columns=str.lower)), "'ab/pd'", "Columns are 'AB/PD'"),
     "table: labels twice": refused(asked(pd.concat([ROWS, ROWS])), str(ROWS.index[0]), "reset_index"),
     "table: a column twice": refused(asked(pd.concat([ROWS, ROWS[["LP"]]], axis=1)), "2 columns 'LP'", "Drop"),
-    "table: LP and PY exchanged": refused(asked(ROWS.rename(columns={"LP": "PY", "PY": "LP"})), "'LP' has the cell 'PY", "conductances"),
+    "table: LP and PY exchanged": refused(
+        asked(ROWS.rename(columns={"LP": "PY", "PY": "LP"})), "'LP' has the cell 'PY", "conductances"
+    ),
     "table: transposed": refused(asked(ROWS.T), str(ROWS.index[0]), "no part of a circuit"),
     "table: one row": mistyped(asked(ROWS.iloc[0]), "whole numbers, or a table"),
     "table: a model": mistyped(asked(db.circuit(4)), "Prinz2004", "table with a row for each circuit"),
@@ -239,13 +254,17 @@ CASES: dict[str, Case] = {
     "table: cells as numbers": refused(with_values(LP=1), "the cell", "'LP 1'"),
     "table: cells missing": refused(with_values(LP=np.nan), "nan", "'LP 1'"),
     "table: cells of one population only": refused(
-        asked(pd.DataFrame(1.0, ROWS.index, [*db.MEMBRANE, *db.SYNAPSES]).assign(LP="LP 1")), "lacks 'AB/PD', 'PY'", "Add"
+        asked(pd.DataFrame(1.0, ROWS.index, [*db.MEMBRANE, *db.SYNAPSES]).assign(LP="LP 1")),
+        "lacks 'AB/PD', 'PY'",
+        "Add",
     ),
     "table: truth values": mistyped(with_values(**{"AB-LP": True}), "'AB-LP'", "truth values"),
     "table: text": mistyped(with_values(**{"AB-LP": "3"}), "'3'", "numbers in nS"),
     "table: complex numbers": mistyped(with_values(**{"AB-LP": 1j}), "complex"),
     "table: half precision": mistyped(with_values(**{"AB-LP": np.ones(128, np.float16)}), "float16"),
-    "table: a value missing": refused(with_values(**{"AB-LP": pd.array([1.0] * 127 + [None], dtype="Float64")}), "'AB-LP'", "Fill"),
+    "table: a value missing": refused(
+        with_values(**{"AB-LP": pd.array([1.0] * 127 + [None], dtype="Float64")}), "'AB-LP'", "Fill"
+    ),
     "table: a negative strength": refused(with_values(**{"AB-LP": -3.0}), "-3 nS", "not be negative"),
     "table: synapses in µS": warned(asked(synapses(1e-3)), "0.1 nS", "If it is in µS"),
     "table: synapses in pS": warned(asked(synapses(1e3)), "1e+05 nS", "If it is in pS"),
@@ -257,7 +276,9 @@ CASES: dict[str, Case] = {
     "run: a Timedelta": mistyped(asked(ROWS, duration=pd.Timedelta("13s")), "Timedelta"),
     "run: too long to be counted": refused(asked(ROWS, duration=1e9), "1e+09 ms", "spikes can be counted through"),
     "run: too short a step": refused(asked(ROWS, dt=1e-6), "1e-06 ms", "spikes can be counted through"),
-    "run: an endless transient": refused(asked(ROWS, duration=1e15 + 1e5, transient=1e15), "transient", "spikes can be counted through"),
+    "run: an endless transient": refused(
+        asked(ROWS, duration=1e15 + 1e5, transient=1e15), "transient", "spikes can be counted through"
+    ),
     "run: batches beyond the memory": refused(asked(ROWS, batch_size=10**7), "10000000 circuits", "batch_size=27072"),
     "run: a Boolean batch size": mistyped(asked(ROWS, batch_size=True), "batch_size is True"),
     "run: an adaptive solver": refused(asked(ROWS, solver=object()), "'staggered'"),
@@ -269,11 +290,19 @@ CASES: dict[str, Case] = {
     "run: into a file": refused(lambda: db.fill(ROWS, SAMPLE, **SHORT), "is a file", "folder"),
     # folders
     "folder: of another step": refused(folder(bool, partial(again, dt=0.2)), "dt = 0.25", "0.2", "holds one run"),
-    "folder: of other circuits": refused(folder(bool, partial(again, circuits=ROWS[::-1])), "fingerprint", "another folder"),
-    "folder: without _run.json, of other circuits": refused(folder(first_without, partial(again, circuits=ROWS[::-1])), "fingerprint"),
-    "folder: without _run.json, in other batches": refused(folder(first_without, partial(again, batch_size=128)), "batch = 64"),
+    "folder: of other circuits": refused(
+        folder(bool, partial(again, circuits=ROWS[::-1])), "fingerprint", "another folder"
+    ),
+    "folder: without _run.json, of other circuits": refused(
+        folder(first_without, partial(again, circuits=ROWS[::-1])), "fingerprint"
+    ),
+    "folder: without _run.json, in other batches": refused(
+        folder(first_without, partial(again, batch_size=128)), "batch = 64"
+    ),
     "folder: of the same numbers under another name": refused(
-        folder(bool, partial(again, circuits=ROWS.rename(columns={"AB-PY": "PD-PY", "PD-PY": "AB-PY"}))), "fingerprint", "another folder"
+        folder(bool, partial(again, circuits=ROWS.rename(columns={"AB-PY": "PD-PY", "PD-PY": "AB-PY"}))),
+        "fingerprint",
+        "another folder",
     ),
     "folder: a flipped bit, read": refused(folder(a_bit, db.load), "part-000001", "checksum", "Run the same"),
     "folder: a flipped bit, resumed": warned(folder(a_bit, again), "part-000001", "checksum", "set aside"),
@@ -284,40 +313,64 @@ CASES: dict[str, Case] = {
     "folder: an unfinished run": warned(folder(unfinished, db.summary), "64 of the 128 circuits", "to finish it"),
     "folder: one part": warned(folder(bool, lambda path: db.summary(batches.part(path, 0))), "64 of the 128 circuits"),
     "folder: empty _run.json": refused(folder(run_file(""), db.status), "_run.json is damaged", "Delete it"),
-    "folder: half a _run.json": refused(folder(run_file('{"format": 2,'), db.summary), "_run.json is damaged", "Delete it"),
+    "folder: half a _run.json": refused(
+        folder(run_file('{"format": 2,'), db.summary), "_run.json is damaged", "Delete it"
+    ),
     "folder: _run.json of another kind": refused(folder(run_file("[1, 2]"), db.facts_of), "_run.json is damaged"),
-    "folder: _run.json of a later version": refused(folder(edited(format=99), db.status), "format 99", "version that wrote it"),
+    "folder: _run.json of a later version": refused(
+        folder(edited(format=99), db.status), "format 99", "version that wrote it"
+    ),
     "folder: 10¹⁸ circuits": refused(folder(edited(circuits=10**18), db.status), "1000000000000000000", "damaged"),
     "folder: 10¹⁸ circuits in the old format": refused(
-        folder(run_file('{"format": 1, "circuits": 1000000000000000000, "batch": 64}'), db.load), "1000000000000000000", "damaged"
+        folder(run_file('{"format": 1, "circuits": 1000000000000000000, "batch": 64}'), db.load),
+        "1000000000000000000",
+        "damaged",
     ),
-    "folder: _run.json changed by hand": refused(folder(edited(dt=0.05), db.status), "checksum does not fit", "Delete it"),
+    "folder: _run.json changed by hand": refused(
+        folder(edited(dt=0.05), db.status), "checksum does not fit", "Delete it"
+    ),
     "folder: _run.json damaged, resumed": warned(folder(run_file("{"), again), "damaged", "written anew"),
     # reading back
     "load: no path": mistyped(lambda: db.load(None), "path is None"),  # type: ignore[arg-type]
     "load: nothing there": refused(lambda: db.load("missing"), "missing holds no results", error=FileNotFoundError),
     "load: one column as text": mistyped(lambda: db.load(SAMPLE, "LP"), "'LP'", "['LP']"),
-    "load: an unknown column": refused(lambda: db.load(SAMPLE, ["cycle_perid"]), "no column 'cycle_perid'", "Did you mean 'cycle_period'?"),
+    "load: an unknown column": refused(
+        lambda: db.load(SAMPLE, ["cycle_perid"]), "no column 'cycle_perid'", "Did you mean 'cycle_period'?"
+    ),
     "load: an unknown filter": refused(lambda: db.load(SAMPLE, None, [("LPP", "==", "LP 1")]), "LPP", "filters is"),
     "load: no Parquet": refused(lambda: db.load(__file__), "no Parquet file"),
-    "summary: another Parquet file": refused(of_another_tool({"a": [1.0]}, db.summary), "lacks 'cycle_period'", "all features"),
+    "summary: another Parquet file": refused(
+        of_another_tool({"a": [1.0]}, db.summary), "lacks 'cycle_period'", "all features"
+    ),
     "status: another Parquet file": refused(of_another_tool({"a": [1.0]}, db.status), "does not say of which run"),
-    "summary: some columns": refused(lambda: db.summary(RESULTS[["LP", "cycle_period"]]), "lacks 'burst_duration_PD'", "all columns"),
-    "summary: a column of text": mistyped(lambda: db.summary(RESULTS.assign(cycle_period="1")), "'cycle_period'", "'1'"),
-    "summary: a column of truth values": mistyped(lambda: db.summary(RESULTS.assign(period_cv=True)), "'period_cv'", "truth values"),
+    "summary: some columns": refused(
+        lambda: db.summary(RESULTS[["LP", "cycle_period"]]), "lacks 'burst_duration_PD'", "all columns"
+    ),
+    "summary: a column of text": mistyped(
+        lambda: db.summary(RESULTS.assign(cycle_period="1")), "'cycle_period'", "'1'"
+    ),
+    "summary: a column of truth values": mistyped(
+        lambda: db.summary(RESULTS.assign(period_cv=True)), "'period_cv'", "truth values"
+    ),
     "summary: no rows": refused(lambda: db.summary(RESULTS[:0]), "0 circuits"),
     "summary: per cents": refused(lambda: db.summary(RESULTS, 2), "max_cv is 2", "2% is 0.02"),
     "summary: NaN": refused(lambda: db.summary(RESULTS, np.nan), "max_cv is nan"),
     "summary: true": mistyped(lambda: db.summary(RESULTS, True), "max_cv is True"),
     "summary: a negative limit": refused(lambda: db.summary(RESULTS, -0.02), "max_cv is -0.02"),
-    "summary: most cycles in order, in per cents": refused(lambda: db.summary(RESULTS, order=70), "order is 70", "70% is 0.7"),
+    "summary: most cycles in order, in per cents": refused(
+        lambda: db.summary(RESULTS, order=70), "order is 70", "70% is 0.7"
+    ),
     "summary: cycles in order, which an earlier version did not write": refused(
         lambda: db.summary(RESULTS, order=0.7), "lacks 'cycles_in_order'", "Load it with all columns"
     ),
     # batches
-    "plan: two pacemakers": refused(planned(circuit=circuit({"AB/PD": 2, "LP": 1})), "'AB/PD' has 2 cells", "one by one"),
+    "plan: two pacemakers": refused(
+        planned(circuit=circuit({"AB/PD": 2, "LP": 1})), "'AB/PD' has 2 cells", "one by one"
+    ),
     "plan: ten PY cells": refused(planned(circuit=circuit({"AB/PD": 1, "PY": 10})), "'PY' has 10 cells", "one by one"),
-    "plan: gap junctions": refused(planned(circuit=circuit({"AB/PD 1": 1, "AB/PD 2": 1})), "gap junctions", "one by one"),
+    "plan: gap junctions": refused(
+        planned(circuit=circuit({"AB/PD 1": 1, "AB/PD 2": 1})), "gap junctions", "one by one"
+    ),
     "plan: more spikes than memory": refused(planned(duration=1e6, lanes=2048), "2048 circuits", "batch_size=256"),
     "plan: more ticks than 32 bits": refused(planned(duration=1e7), "2e+08 steps", "Take a shorter one"),
     "plan: an unknown solver": refused(planned(solver="euler"), "'euler'"),
@@ -356,14 +409,22 @@ CASES: dict[str, Case] = {
     "simulator: JAX's half precision": mistyped(inferred(jnp.ones((2, 31), jnp.float16)), "float16"),
     "simulator: an adaptive solver": refused(inferred(THETA, solver="Tsit5"), "'Tsit5'", "'staggered'"),
     "simulator: seconds": warned(
-        lambda: simulator(np.empty((0, 31)), 1, duration=13.0, transient=3.0), "10 ms", "If it is in s, multiply it by 1000"
+        lambda: simulator(np.empty((0, 31)), 1, duration=13.0, transient=3.0),
+        "10 ms",
+        "If it is in s, multiply it by 1000",
     ),
-    "prior: a misspelt column": refused(lambda: BOX.theta(FRAME.rename(columns={"LP Na": "LP_Na"})), "'LP Na'", "Did you mean 'LP_Na'?"),
-    "prior: synapses in µS": warned(lambda: BOX.theta(FRAME.assign(**dict.fromkeys(db.SYNAPSES, 0.003))), "0.003 nS", "If it is in µS"),
+    "prior: a misspelt column": refused(
+        lambda: BOX.theta(FRAME.rename(columns={"LP Na": "LP_Na"})), "'LP Na'", "Did you mean 'LP_Na'?"
+    ),
+    "prior: synapses in µS": warned(
+        lambda: BOX.theta(FRAME.assign(**dict.fromkeys(db.SYNAPSES, 0.003))), "0.003 nS", "If it is in µS"
+    ),
     "prior: truth values": mistyped(lambda: BOX.theta(FRAME.assign(**{"LP Na": True})), "'LP Na'", "truth values"),
     "prior: bounds by some names": refused(lambda: Prior({"LP Na": 1.0}, BOX.high, BOX.log), "low lacks", "31"),  # type: ignore[arg-type]
     "prior: bounds by a misspelt name": refused(
-        lambda: Prior(pd.Series(BOX.low, [*PARAMETERS[:-1], "PY_LP"]), BOX.high, BOX.log), "'PY_LP'", "Did you mean 'PY-LP'?"  # type: ignore[arg-type]
+        lambda: Prior(pd.Series(BOX.low, [*PARAMETERS[:-1], "PY_LP"]), BOX.high, BOX.log),
+        "'PY_LP'",
+        "Did you mean 'PY-LP'?",  # type: ignore[arg-type]
     ),
     "prior: logarithms as text": mistyped(lambda: Prior(BOX.low, BOX.high, ["False"] * 31), "'False'", "truth values"),  # type: ignore[arg-type]
     "prior: logarithms as numbers": mistyped(lambda: Prior(BOX.low, BOX.high, np.zeros(31)), "truth values"),

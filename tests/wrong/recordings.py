@@ -35,7 +35,9 @@ T = np.arange(0, 4000, 0.5)  # ms
 NAMES = ("PD", "LP", "PY")
 WAVE = -50 + 25 * np.sin(2 * np.pi * T / 1000) + 40 * (np.arange(len(T)) % 80 == 0)
 V = pd.DataFrame(dict.fromkeys(NAMES, WAVE), index=T)
-TWICE = pd.Timestamp("2024-10-27 02:59:58") + pd.to_timedelta(np.where(T < 2000, T, T - 3.6e6), unit="ms")  # without a zone
+TWICE = pd.Timestamp("2024-10-27 02:59:58") + pd.to_timedelta(
+    np.where(T < 2000, T, T - 3.6e6), unit="ms"
+)  # without a zone
 SLOW = pd.DataFrame({"PD": -50 + 8 * np.sin(2 * np.pi * T[::10] / 1000)}, index=T[::10])  # without spikes
 NOISY = V + np.random.default_rng(0).normal(0, 0.3, V.shape)
 HOLE = np.repeat(((T < 1000) | (T > 2500))[:, None], 3, 1)

@@ -77,7 +77,9 @@ CASES: dict[str, Case] = {
     "bursts: a negative gap": refused(lambda: bursts(RHYTHM["PD"], gap=-150), "-150", "negative"),
     "bursts: gap NaN": refused(lambda: bursts(RHYTHM["PD"], gap=NAN), "nan", "finite"),
     "bursts: a gap as text": mistyped(lambda: bursts(RHYTHM["PD"], gap="150"), "'150'", "number in ms"),  # type: ignore[arg-type]
-    "bursts: a duration in seconds": warned(lambda: bursts(RHYTHM["PD"], min_duration=0.04), "0.04", "multiply it by 1000"),
+    "bursts: a duration in seconds": warned(
+        lambda: bursts(RHYTHM["PD"], min_duration=0.04), "0.04", "multiply it by 1000"
+    ),
     "bursts: a duration that is true": mistyped(lambda: bursts(RHYTHM["PD"], min_duration=True), "True", "ms"),
     "period: NaN": refused(lambda: period([0, NAN, 2000]), "nan", "finite"),
     "period: unsorted": refused(lambda: period([0, 2000, 1000]), "2000 to 1000", "Sort"),
@@ -134,7 +136,9 @@ CASES: dict[str, Case] = {
     "detection: a tuple": mistyped(lambda: raster(RHYTHM, detection=(-10, 5)), "(-10, 5)", "Detection("),  # type: ignore[arg-type]
     "detection: threshold NaN": refused(lambda: summary(RHYTHM, detection=of(threshold=NAN)), "nan", "finite"),
     "detection: two thresholds": mistyped(lambda: summary(RHYTHM, detection=of(threshold=[-10, -20])), "[-10, -20]"),
-    "detection: gap of a duration": mistyped(lambda: summary(RHYTHM, detection=of(gap=pd.Timedelta("150ms"))), "Timedelta"),
+    "detection: gap of a duration": mistyped(
+        lambda: summary(RHYTHM, detection=of(gap=pd.Timedelta("150ms"))), "Timedelta"
+    ),
     "detection: no gap": mistyped(lambda: features(RHYTHM, detection=of(gap=None)), "None", "ms"),
     "detection: a gap in s": warned(lambda: features(RHYTHM, WINDOW, detection=of(gap=0.15)), "0.15", "1000"),
     "detection: a kind of a list": refused(lambda: is_pyloric(RHYTHM, detection=of(kind=["maxima"])), "['maxima']"),
@@ -159,16 +163,24 @@ CASES: dict[str, Case] = {
     "cells: a list": mistyped(lambda: features(RHYTHM, cells=["PD", "LP", "PY"]), "['PD', 'LP', 'PY']", "mapping"),  # type: ignore[arg-type]
     "cells: one only": refused(lambda: features(RHYTHM, cells={"PD": "PD"}), "{'PD': 'PD'}", "three cells"),
     "cells: one twice": refused(lambda: report(RHYTHM, cells={"PD": "PD", "LP": "LP", "PY": "LP"}), "three cells"),
-    "cells: a role misspelt": refused(lambda: features(RHYTHM, cells={"Pd": "PD", "LP": "LP", "PY": "PY"}), "'Pd'", "'PD'"),
-    "cells: numbers": refused(lambda: features(RHYTHM, cells={"PD": 0, "LP": 1, "PY": 2}), "no cell plays PD", "cells={"),
+    "cells: a role misspelt": refused(
+        lambda: features(RHYTHM, cells={"Pd": "PD", "LP": "LP", "PY": "PY"}), "'Pd'", "'PD'"
+    ),
+    "cells: numbers": refused(
+        lambda: features(RHYTHM, cells={"PD": 0, "LP": 1, "PY": 2}), "no cell plays PD", "cells={"
+    ),
     "cells: unknown labels": refused(lambda: features({"a": [1.0], "b": [2.0]}), "no cell plays PD", "'a'", "cells={"),
     # spikes that are not seen
-    "somata: summary": warned(lambda: summary(SOMATA), "'PD' has no spike", "52 fast peaks", "silent", "Detection(threshold=-4"),
+    "somata: summary": warned(
+        lambda: summary(SOMATA), "'PD' has no spike", "52 fast peaks", "silent", "Detection(threshold=-4"
+    ),
     "somata: features": warned(lambda: features(SOMATA), "8 mV", "detection=Detection(threshold="),
     "somata: is_pyloric": warned(lambda: is_pyloric(SOMATA), "'LP' has no spike"),
     "somata: raster": warned(lambda: spike_trains(SOMATA), "'PY' has no spike"),
     "a threshold above all spikes": warned(lambda: summary(LARGE, detection=of(threshold=50)), "no spike above 50 mV"),
-    "a prominence above all spikes": warned(lambda: summary(LARGE, detection=of(prominence=200)), "stands out by 200 mV"),
+    "a prominence above all spikes": warned(
+        lambda: summary(LARGE, detection=of(prominence=200)), "stands out by 200 mV"
+    ),
     "tops between samples": warned(lambda: summary(COARSE), "below -10 mV", "1 ms apart", "Record more often"),
     "spikes as low as the noise": warned(lambda: summary(NOISY, detection=of(threshold=-44)), "noise", "prominence="),
     "statistics of spike times": mistyped(lambda: statistics(RHYTHM), "spike times only", "potentials"),

@@ -81,7 +81,9 @@ def flipped(raw: bytearray) -> bytearray:
     return raw
 
 
-def stored(folder: Path, change: Callable[[Path], Any], entry: dict[str, np.ndarray] | None = None) -> Callable[[], Any]:
+def stored(
+    folder: Path, change: Callable[[Path], Any], entry: dict[str, np.ndarray] | None = None
+) -> Callable[[], Any]:
     """Looks up an entry of a store in which something was changed."""
 
     def look_up() -> Any:
@@ -116,7 +118,21 @@ def linked(folder: Path) -> None:
 
 STORE_WORDS: dict[str, Case] = {
     f"store={word!r}": refused(thermalized(word), repr(word)[1:-1], '"memory"')
-    for word in ("none", "None", "off", "false", "True", "no", "Memory", "MEMORY", "RAM", "Settings", "null", " ", " memory ")
+    for word in (
+        "none",
+        "None",
+        "off",
+        "false",
+        "True",
+        "no",
+        "Memory",
+        "MEMORY",
+        "RAM",
+        "Settings",
+        "null",
+        " ",
+        " memory ",
+    )
 } | {
     f"store={value!r}": mistyped(thermalized(value), repr(value), "text or a pathlib.Path")
     for value in (True, False, 0, 1, 3.5, b"cells", [], ["cells"], {"folder": "x"})
@@ -263,7 +279,9 @@ def renamed_transmitter() -> Prinz2004:
 def ambiguous() -> SimResult:
     """Cells and channels whose names run into each other: "x 0 y" with "z", and "x" with "y 0 z"."""
     gates = [CHANNELS[0]._replace(name=name) for name in ("z", "y 0 z")]
-    model = Prinz2004({"x": 1, "x 0 y": 1}, {}, np.ones((2, 2)), cell_types={"x": "LP", "x 0 y": "LP"}, channels=tuple(gates))
+    model = Prinz2004(
+        {"x": 1, "x 0 y": 1}, {}, np.ones((2, 2)), cell_types={"x": "LP", "x 0 y": "LP"}, channels=tuple(gates)
+    )
     return SimResult(T, type(model.cold)(*(np.stack([x] * len(T)) for x in model.cold)), model)
 
 
