@@ -96,7 +96,7 @@ def operations() -> Counter[str]:
     import jax.numpy as jnp
 
     from pyloric_simulator import database
-    from pyloric_simulator import lanes as in_lanes
+    from pyloric_simulator.ensembles import lanes as in_lanes
     from pyloric_simulator.prinz2004 import State, charged, cold_start, relaxed
 
     lanes = 64
@@ -146,7 +146,7 @@ def limits_table() -> str:
     import jax.numpy as jnp
     import numpy as np
 
-    from pyloric_simulator.lanes import exp2
+    from pyloric_simulator.ensembles.lanes import exp2
 
     small = np.float32(1e-3)
     rates = {

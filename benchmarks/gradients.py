@@ -62,7 +62,7 @@ def ours() -> dict[str, Compiled]:
     """The forward run, and the value with the gradient in three ways."""
     import jax
 
-    from pyloric_simulator.adjoint import simulate_with_adjoint
+    from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
     from pyloric_simulator.prinz2004 import simulate
 
     forward, x = loss_of(simulate)
@@ -149,7 +149,7 @@ def modes_table() -> str:
     import jax
     import jax.numpy as jnp
 
-    from pyloric_simulator.adjoint import simulate_with_adjoint
+    from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
     from pyloric_simulator.prinz2004 import simulate
 
     forward, (g, gs) = loss_of(simulate, 200)
@@ -180,7 +180,7 @@ def batch_table() -> str:
     import jax
     import jax.numpy as jnp
 
-    from pyloric_simulator.adjoint import simulate_with_adjoint
+    from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
 
     loss, x = loss_of(simulate_with_adjoint, 200)
     gradient = jax.value_and_grad(loss, (0, 1))
@@ -197,7 +197,7 @@ def batch_table() -> str:
 
 def networks() -> dict[str, Any]:
     """Models of cells of one's own."""
-    from pyloric_simulator.components import Cell, GapJunction, HodgkinHuxley1952, Liu1998, Network, Synapse
+    from pyloric_simulator.models.components import Cell, GapJunction, HodgkinHuxley1952, Liu1998, Network, Synapse
     from pyloric_simulator.prinz2004 import GLUTAMATE
 
     HH, g = HodgkinHuxley1952, {"Na": 700, "CaT": 2, "CaS": 4, "A": 50, "KCa": 40, "Kd": 70, "H": 0.03, "leak": 0.01}
@@ -215,7 +215,7 @@ def networks_table() -> str:
     import jax
     import numpy as np
 
-    from pyloric_simulator.adjoint import simulate_with_adjoint
+    from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
     from pyloric_simulator.prinz2004 import simulate
 
     def loss(model: Any, run: Any) -> Callable[..., Any]:
@@ -243,7 +243,7 @@ def child_memory(ms: float) -> str:
 
     import jax
 
-    from pyloric_simulator.adjoint import simulate_with_adjoint
+    from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
 
     loss, x = loss_of(simulate_with_adjoint, ms)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

@@ -20,7 +20,7 @@ def described(model: Any, start: Any) -> dict[str, Any]:
     """The circuit of a model as plain data; conductances in µS."""
     import numpy as np
 
-    from pyloric_simulator.layout import activating, inactivating
+    from pyloric_simulator.engine.layout import activating, inactivating
     from pyloric_simulator.prinz2004 import precision, prepare
 
     with precision():

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from .files.recording import Recording
+    from .files.results import SimResult
     from .prinz2004 import Prinz2004
-    from .recording import Recording
-    from .results import SimResult
 
 PATIENCE = 2.0  # s, what takes longer shows its progress
 TICK = 0.5  # s, between two updates of the progress
@@ -294,7 +294,7 @@ def cache(
     """Show or empty the store of thermalized cells."""
     where = folder(store)
     if clear and where is not None:
-        from .store import ThermalizationStore
+        from .files.store import ThermalizationStore
 
         typer.echo(f"Removed {ThermalizationStore(where).clear()} thermalized cells")
     typer.echo("\n".join([store_line(where), *settings_line()]))
@@ -325,7 +325,7 @@ def rhythm(
     ] = None,
 ) -> None:  # fmt: skip
     """Describe the rhythm of a recording and hold it against the fifteen criteria."""
-    from .recording import as_recording, left_out
+    from .files.recording import as_recording, left_out
     from .rhythm import MEAN, report, summary
 
     d = detection_of(threshold, prominence, refractory, kind, gap, min_duration)
@@ -343,7 +343,7 @@ def rhythm(
 
 def detection_of(*options: float | str | None) -> Any:
     """A `Detection` from options in the order of its fields, of which None is the usual one."""
-    from .detection import Detection
+    from .engine.detection import Detection
 
     given = zip(Detection._fields, options, strict=True)
     return Detection(**{name: value for name, value in given if value is not None})  # type: ignore[arg-type]
@@ -373,7 +373,7 @@ def database_sample(
 ) -> None:
     """Draw circuits of the database at random."""
     from .database import sample
-    from .files import written_whole
+    from .files.writing import written_whole
 
     if out is not None and (out.suffix.lower() not in TABLES or out.is_dir() or not out.parent.is_dir()):
         raise ValueError(
@@ -471,7 +471,7 @@ def read(file: Path) -> pd.DataFrame:
     """The table in a CSV or Parquet file, indexed by its first column."""
     import pandas as pd
 
-    from .recording import read_table
+    from .files.recording import read_table
 
     data = read_table(file)
     counted = isinstance(data.index, pd.RangeIndex) and data.index.name is None  # the rows, by pandas
@@ -483,7 +483,7 @@ def read(file: Path) -> pd.DataFrame:
 
 def window_of(whole: tuple[float, float], start: float | None) -> tuple[float, float]:
     """Beginning and end (ms) of what is described; `start` as given."""
-    from . import checks
+    from .engine import checks
 
     first, last = whole
     begin = first if start is None else checks.number("--start", start, "ms")
@@ -496,7 +496,7 @@ def window_of(whole: tuple[float, float], start: float | None) -> tuple[float, f
 
 def roles_of(found: Recording, cells: str | None) -> dict[str, str]:
     """The columns that are PD, LP and PY: those of `--cells`, or else those whose names tell."""
-    from .checks import listing
+    from .engine.checks import listing
     from .rhythm import ROLES, roles
 
     given = [] if cells is None else [name.strip() for name in cells.split(",")]
@@ -515,8 +515,8 @@ def roles_of(found: Recording, cells: str | None) -> dict[str, str]:
 
 def check_outputs(picture: Path | None, csv: Path | None, parquet: Path | None, source: Path) -> None:
     """Refuse files that could not be written after the run, before it; `source` is what is read."""
-    from .files import can_be_written
-    from .results import COMPRESSED
+    from .files.results import COMPRESSED
+    from .files.writing import can_be_written
 
     if picture is not None and picture.suffix.lower() not in PICTURES:
         raise ValueError(f"--out is '{picture}'; it must end in .html or .png. To have no picture say --out none.")
@@ -577,8 +577,8 @@ def planned(
     start: float, duration: float, transient: float, *, whole: bool,
 ) -> Plan:  # fmt: skip
     """The plan of a run in ms; `whole`: with all that goes into files. Raises ValueError if it cannot be."""
-    from . import checks
-    from .checks import MAX_STEPS
+    from .engine import checks
+    from .engine.checks import MAX_STEPS
     from .prinz2004 import SCHEMES
 
     settings = load_settings()
@@ -668,7 +668,7 @@ def record(model: Prinz2004, plan: Plan, store: Path | None, shown: bool) -> tup
     """
     import numpy as np
 
-    from .results import SimResult, run_of
+    from .files.results import SimResult, run_of
 
     sample, took = plan.dt * plan.stride, [time.perf_counter()]
     largest = max(1, min(CHUNK // plan.stride, CHUNK_VALUES // len(model.rows)))
@@ -740,7 +740,7 @@ def settings_line() -> list[str]:
 
 def store_line(where: Path | None) -> str:
     """Where the store is, and how many cells it holds."""
-    from .store import ThermalizationStore
+    from .files.store import ThermalizationStore
 
     if where is None:
         return "Thermalized cells are kept in the memory of a process only"
@@ -844,7 +844,7 @@ def draw_html(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, titl
     from bokeh.embed import components
     from bokeh.resources import Resources
 
-    from .files import written_whole
+    from .files.writing import written_whole
     from .plotting import plain
 
     hv.extension("bokeh", logo=False)
@@ -894,7 +894,7 @@ def draw_png(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title
     """A still picture."""
     from matplotlib.figure import Figure
 
-    from .files import written_whole
+    from .files.writing import written_whole
 
     figure = Figure(figsize=(10, 1 + 1.7 * len(traces)), dpi=150, layout="constrained")
     axes = figure.subplots(len(traces), sharex=True, sharey=True, squeeze=False)[:, 0]

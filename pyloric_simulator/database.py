@@ -19,7 +19,7 @@
 #
 # {cite:t}`Prinz2004` built all circuits of five pacemaker, five LP and six PY cells with five or six
 # strengths for each of seven synapses, and found that 20% of them are pyloric-like and 2.2% pyloric.
-# This chapter numbers them, and runs any part of them, or circuits of one's own, [in batches](batches.md): on all cores, all GPUs or
+# This chapter numbers them, and runs any part of them, or circuits of one's own, [in batches](ensembles/batches.md): on all cores, all GPUs or
 # a cluster, into a folder that survives interruptions.
 
 # %% tags=["active-ipynb", "remove-cell"]
@@ -46,13 +46,14 @@ import jax
 import numpy as np
 import pandas as pd
 
-from . import batches, checks
-from .batches import RUN_FILE, Tell, Work, facts_of, load, local_devices, silent, status, usable_labels
-from .lanes import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, padded
+from .engine import checks
+from .engine.scale import DENSITY, SYNAPSE, Scale, suspicion
+from .engine.thermalization import FROM_SETTINGS
+from .ensembles import batches
+from .ensembles.batches import RUN_FILE, Tell, Work, facts_of, load, local_devices, silent, status, usable_labels
+from .ensembles.lanes import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, padded
 from .prinz2004 import SCHEMES, Prinz2004, State, neuron_models, precision
 from .rhythm import FEATURES, MAX_PERIOD_CV, MEAN, WHY, Measures, demanded_order, largest_cv, verdict, within
-from .scale import DENSITY, SYNAPSE, Scale, suspicion
-from .thermalization import FROM_SETTINGS
 
 __all__ = [
     "AXES", "COLUMNS", "MEMBRANE", "PAIRS", "POPULATIONS", "RESULTS", "RUN_FILE", "SIZES", "SYNAPSES", "TOTAL", "Summary", "circuit",
@@ -476,7 +477,7 @@ def options_for(
 
 
 # %% [markdown]
-# What is run is a work of the chapter [on batches](batches.md): numbers of circuits, of which a batch makes a table when its turn comes, or
+# What is run is a work of the chapter [on batches](ensembles/batches.md): numbers of circuits, of which a batch makes a table when its turn comes, or
 # a table. The demand on the period stands among its facts, since it decides the classes.
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .detection import STANDARD, Detection
-from .recording import Window
+from .engine.detection import STANDARD, Detection
+from .files.recording import Window
 from .rhythm import CRITERIA, FEATURES, ROLES, begun_bursts, features, recorded
 
 LOOK = {"width": 680, "toolbar": None}

@@ -69,18 +69,18 @@ import numpy as np
 import pandas as pd
 from jax import Array, lax
 
-from . import checks, circuits, junctions, layout
-from .adaptive import DEFAULT_ATOL, DEFAULT_RTOL, adaptively
-from .circuits import Placed
-from .inputs import input_at, pure_current
-from .kinetics import Composed, at, targets, with_slope
-from .layout import PACEMAKERS as PACEMAKERS
-from .layout import Connection, Population, activating, by_membrane, inactivating, join, rejoined, turned
-from .model import Physics, Runnable, compiled, dtype_of, planned
-from .precision import precision as precision
-from .results import SimResult as SimResult
-from .results import dims as dims
-from .schedule import Grid, Slots, recorded
+from .engine import checks, circuits, junctions, layout
+from .engine.adaptive import DEFAULT_ATOL, DEFAULT_RTOL, adaptively
+from .engine.circuits import Placed
+from .engine.inputs import input_at, pure_current
+from .engine.kinetics import Composed, at, targets, with_slope
+from .engine.layout import PACEMAKERS as PACEMAKERS
+from .engine.layout import Connection, Population, activating, by_membrane, inactivating, join, rejoined, turned
+from .engine.model import Physics, Runnable, compiled, dtype_of, planned
+from .engine.precision import precision as precision
+from .engine.schedule import Grid, Slots, recorded
+from .files.results import SimResult as SimResult
+from .files.results import dims as dims
 
 # %% [markdown]
 # ## Notation and units
@@ -235,7 +235,7 @@ class Gate(NamedTuple):
 # concentrations: it is the Nernst potential $E_{Ca} = γ \ln([Ca]_\mathrm{out}/[Ca])$, and falls as
 # calcium enters. Near a given state every current is a line in $V$, $I = G V - J$. The equations ask
 # each channel for these two, so that other laws, such as that of Goldman, Hodgkin and Katz in the
-# [chapter on components](components.md), need no place of their own.
+# [chapter on components](models/components.md), need no place of their own.
 #
 # A channel says what it is, not how much of it there is. That is a number of each cell: `Na(100)` is
 # a sodium channel with 100 mS/cm², ready for a cell of one's own; in a circuit the densities are the
@@ -448,7 +448,7 @@ DEFAULT_GE = 10.0  # nS, between any two cells of the pacemaker group
 # A circuit is data: what its cells are, and who is joined to whom. Cells of one *membrane* have the
 # same channels and constants, and differ in their conductances only, so that their equations are
 # evaluated side by side. The circuits of the paper have one membrane for all cells; a network of
-# cells of different kinds, as in the [chapter on components](components.md), has several, and is a
+# cells of different kinds, as in the [chapter on components](models/components.md), has several, and is a
 # circuit like any other.
 #
 # A `Population` has a label, a type, a number of cells, and the number of its membrane; a
@@ -474,7 +474,7 @@ class Membrane(NamedTuple):
 # %% [markdown]
 # Of synapses there are two sorts. The graded ones are those of the paper. A *kinetic* synapse has an
 # equation $ds/dt = f(s, V_\mathrm{pre}, V_\mathrm{post})$ of its own, and an activation $z$ for each
-# pair of cells; the [chapter on components](components.md) makes some. All that follows from the data,
+# pair of cells; the [chapter on components](models/components.md) makes some. All that follows from the data,
 # such as the numbers of the cells of each membrane, `circuit.groups`, is in the module `layout`.
 #
 # None of this changes during a run. JAX translates a function for given sizes of its arrays into
@@ -887,7 +887,7 @@ def approached(
 #
 # The potential of all cells takes its step with the sums $G$ and $J$ of the whole circuit. The two
 # solutions are a parameter, `by`: thousands of circuits side by side compute them with other
-# [exponentials](lanes.md).
+# [exponentials](ensembles/lanes.md).
 
 
 # %%

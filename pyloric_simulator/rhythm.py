@@ -53,13 +53,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from . import checks
-from .detection import GAP as GAP
-from .detection import MIN_BURST as MIN_BURST
-from .detection import PROMINENCE, SPIKE_THRESHOLD, STANDARD, Detection, checked, look, sides, tops
-from .detection import REFRACTORY as REFRACTORY
-from .prinz2004 import PACEMAKERS
-from .recording import (
+from .engine import checks
+from .engine.detection import GAP as GAP
+from .engine.detection import MIN_BURST as MIN_BURST
+from .engine.detection import PROMINENCE, SPIKE_THRESHOLD, STANDARD, Detection, checked, look, sides, tops
+from .engine.detection import REFRACTORY as REFRACTORY
+from .engine.scale import INTERVAL, suspicion
+from .files.recording import (
     Recording,
     Window,
     as_recording,
@@ -68,7 +68,7 @@ from .recording import (
     left_out,
     pieces,
 )
-from .scale import INTERVAL, suspicion
+from .prinz2004 import PACEMAKERS
 
 # %% [markdown]
 # ## Spikes

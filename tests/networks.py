@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from pyloric_simulator.components import (
+from pyloric_simulator.models.components import (
     Cell,
     Channel,
     GapJunction,

@@ -19,10 +19,35 @@ from networks import Opening
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
-from pyloric_simulator import thermalization
 from pyloric_simulator.abilities import ABILITIES, CELL, CIRCUIT, COUPLED, EQUATIONS, LIF, MODELS, NETWORK
-from pyloric_simulator.adjoint import simulate_with_adjoint
-from pyloric_simulator.components import (
+from pyloric_simulator.config import find_circuit
+from pyloric_simulator.engine import thermalization
+from pyloric_simulator.ensembles.ensemble import ensemble
+from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
+from pyloric_simulator.fitting.curves import minimally_disruptive_curve
+from pyloric_simulator.fitting.fit import fit
+from pyloric_simulator.fitting.losses import (
+    UNDEFINED,
+    calcium_mismatch,
+    criteria_mismatch,
+    density_mismatch,
+    prediction_error,
+    rhythm_mismatch,
+    trace_mismatch,
+)
+from pyloric_simulator.fitting.parameters import model_with, parameters, with_values
+from pyloric_simulator.fitting.sensitivity import sensitivity
+from pyloric_simulator.lab.current_clamp import current_clamp
+from pyloric_simulator.lab.dynamic_clamp import dynamic_clamp
+from pyloric_simulator.lab.energy import energy, power
+from pyloric_simulator.lab.noise import OU, Bombardment, White, noisy
+from pyloric_simulator.lab.phase_response import phase_response
+from pyloric_simulator.lab.protocols import step
+from pyloric_simulator.lab.regulation import regulate
+from pyloric_simulator.lab.snapshots import load_state, save_state
+from pyloric_simulator.lab.temperature import Q10s, at_temperature
+from pyloric_simulator.lab.voltage_clamp import voltage_clamp
+from pyloric_simulator.models.components import (
     Cell,
     Channel,
     GapJunction,
@@ -34,35 +59,10 @@ from pyloric_simulator.components import (
     model_of,
     rates,
 )
-from pyloric_simulator.config import find_circuit
-from pyloric_simulator.current_clamp import current_clamp
-from pyloric_simulator.curves import minimally_disruptive_curve
-from pyloric_simulator.dynamic_clamp import dynamic_clamp
-from pyloric_simulator.energy import energy, power
-from pyloric_simulator.ensemble import ensemble
-from pyloric_simulator.fit import fit
-from pyloric_simulator.lif import LIF as IntegrateAndFire
-from pyloric_simulator.lif import simulate_lif
-from pyloric_simulator.losses import (
-    UNDEFINED,
-    calcium_mismatch,
-    criteria_mismatch,
-    density_mismatch,
-    prediction_error,
-    rhythm_mismatch,
-    trace_mismatch,
-)
-from pyloric_simulator.neurons import Neuron, simulate_neuron
-from pyloric_simulator.noise import OU, Bombardment, White, noisy
-from pyloric_simulator.parameters import model_with, parameters, with_values
-from pyloric_simulator.phase_response import phase_response
+from pyloric_simulator.models.lif import LIF as IntegrateAndFire
+from pyloric_simulator.models.lif import simulate_lif
+from pyloric_simulator.models.neurons import Neuron, simulate_neuron
 from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004, neuron_models, precision
-from pyloric_simulator.protocols import step
-from pyloric_simulator.regulation import regulate
-from pyloric_simulator.sensitivity import sensitivity
-from pyloric_simulator.snapshots import load_state, save_state
-from pyloric_simulator.temperature import Q10s, at_temperature
-from pyloric_simulator.voltage_clamp import voltage_clamp
 
 T = np.arange(0, 20.5, 0.5)  # ms
 STEPS = np.arange(0, 20.04, 0.05)  # ms, steps of a run to T[-1]
@@ -631,7 +631,7 @@ def check_curve(name: str, _: Path) -> None:
 
 def check_torch(name: str, _: Path) -> None:
     torch = pytest.importorskip("torch")
-    from pyloric_simulator.torch_bridge import CircuitModule, LIFModule, to_torch
+    from pyloric_simulator.fitting.torch_bridge import CircuitModule, LIFModule, to_torch
 
     known = names_of(name)
     if name == EQUATIONS:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from networks import AXON, LIU, mixed
 
-from pyloric_simulator.adjoint import has_a_fast_way_back, simulate_with_adjoint
-from pyloric_simulator.components import GHK, Cell, Channel, GapJunction, Graded, Network, Prinz2003, Synapse
 from pyloric_simulator.config import find_circuit
+from pyloric_simulator.fitting.adjoint import has_a_fast_way_back, simulate_with_adjoint
+from pyloric_simulator.models.components import GHK, Cell, Channel, GapJunction, Graded, Network, Prinz2003, Synapse
 from pyloric_simulator.prinz2004 import GLUTAMATE, B, Gate, Nernst, Prinz2004, neuron_models, simulate
 
 RNG = np.random.default_rng(4)

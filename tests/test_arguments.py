@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from pyloric_simulator import prinz2004
-from pyloric_simulator.adjoint import simulate_with_adjoint
 from pyloric_simulator.config import find_circuit
+from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
 from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, B, Prinz2004, neuron_models, simulate
 
 T = np.arange(5.0)

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
-from pyloric_simulator import batches
-from pyloric_simulator.batches import Work
+from pyloric_simulator.ensembles import batches
+from pyloric_simulator.ensembles.batches import Work
 
 N, BATCH = 50, 8
 BATCHES = -(-N // BATCH)

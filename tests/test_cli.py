@@ -24,10 +24,10 @@ from typer.testing import CliRunner
 
 from pyloric_simulator import __version__, cli, database
 from pyloric_simulator.config import STORE_VARIABLE, find_circuit, sample_file
-from pyloric_simulator.detection import Detection
+from pyloric_simulator.engine.detection import Detection
+from pyloric_simulator.files.store import ThermalizationStore
 from pyloric_simulator.prinz2004 import Prinz2004, State, neuron_models
 from pyloric_simulator.rhythm import FEATURES, report, summary
-from pyloric_simulator.store import ThermalizationStore
 
 ROOT = str(Path(cli.__file__).parents[1])
 PNG = b"\x89PNG\r\n\x1a\n"

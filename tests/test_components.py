@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 from scipy.integrate import solve_ivp
 
-from pyloric_simulator.components import (
+from pyloric_simulator.engine.inputs import Sampled
+from pyloric_simulator.engine.kinetics import exprel
+from pyloric_simulator.models.components import (
     GHK,
     Q10,
     Calcium,
@@ -35,8 +37,6 @@ from pyloric_simulator.components import (
     rates,
     upstrokes,
 )
-from pyloric_simulator.inputs import Sampled
-from pyloric_simulator.kinetics import exprel
 from pyloric_simulator.prinz2004 import (
     ACETYLCHOLINE,
     CONSTANTS,

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyloric_simulator.adjoint import simulate_with_adjoint
-from pyloric_simulator.components import Cell, Channel, GapJunction, Network
-from pyloric_simulator.curves import MinimallyDisruptiveCurve, flattest, minimally_disruptive_curve, smoothed
-from pyloric_simulator.parameters import parameters, with_values
+from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
+from pyloric_simulator.fitting.curves import MinimallyDisruptiveCurve, flattest, minimally_disruptive_curve, smoothed
+from pyloric_simulator.fitting.parameters import parameters, with_values
+from pyloric_simulator.models.components import Cell, Channel, GapJunction, Network
 from pyloric_simulator.prinz2004 import Prinz2004, neuron_models, simulate
 from pyloric_simulator.rhythm import bursts
 

@@ -23,8 +23,9 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
-from pyloric_simulator import batches, database
+from pyloric_simulator import database
 from pyloric_simulator.config import sample_file
+from pyloric_simulator.ensembles import batches
 from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, Prinz2004, neuron_models
 from pyloric_simulator.rhythm import CRITERIA, FEATURES, WHY, features
 

@@ -9,7 +9,12 @@ import pandas as pd
 import pytest
 
 from pyloric_simulator import rhythm
-from pyloric_simulator.components import (
+from pyloric_simulator.config import find_circuit
+from pyloric_simulator.ensembles.ensemble import ensemble
+from pyloric_simulator.fitting.parameters import model_with
+from pyloric_simulator.lab.noise import OU, White, noisy
+from pyloric_simulator.lab.temperature import TYPICAL, at_temperature
+from pyloric_simulator.models.components import (
     Cell,
     GapJunction,
     HodgkinHuxley1952,
@@ -18,12 +23,7 @@ from pyloric_simulator.components import (
     Network,
     Synapse,
 )
-from pyloric_simulator.config import find_circuit
-from pyloric_simulator.ensemble import ensemble
-from pyloric_simulator.noise import OU, White, noisy
-from pyloric_simulator.parameters import model_with
 from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004, neuron_models
-from pyloric_simulator.temperature import TYPICAL, at_temperature
 
 HH, LIU = HodgkinHuxley1952, dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
 T = np.arange(0, 40.0)  # ms

@@ -13,7 +13,22 @@ import pytest
 import scipy.stats
 from scipy.integrate import solve_ivp
 
-from pyloric_simulator.components import (
+from pyloric_simulator.lab.current_clamp import current_clamp, fi_curve, input_resistance, rheobase
+from pyloric_simulator.lab.dynamic_clamp import dynamic_clamp
+from pyloric_simulator.lab.noise import (
+    EXCITATION,
+    INHIBITION,
+    OU,
+    RandomChannels,
+    White,
+    binomial,
+    noisy,
+    numbers_of_channels,
+)
+from pyloric_simulator.lab.protocols import Drive, Ramp, Steps, Zap, model_of, sampled, simulate_driven, step
+from pyloric_simulator.lab.snapshots import load_state, save_state
+from pyloric_simulator.lab.voltage_clamp import activation, clamp_family, inactivation, voltage_clamp
+from pyloric_simulator.models.components import (
     Cell,
     Channel,
     GapJunction,
@@ -25,20 +40,8 @@ from pyloric_simulator.components import (
     Prinz2003,
     Synapse,
 )
-from pyloric_simulator.current_clamp import current_clamp, fi_curve, input_resistance, rheobase
-from pyloric_simulator.dynamic_clamp import dynamic_clamp
-from pyloric_simulator.lif import LIF
-from pyloric_simulator.neurons import Neuron
-from pyloric_simulator.noise import (
-    EXCITATION,
-    INHIBITION,
-    OU,
-    RandomChannels,
-    White,
-    binomial,
-    noisy,
-    numbers_of_channels,
-)
+from pyloric_simulator.models.lif import LIF
+from pyloric_simulator.models.neurons import Neuron
 from pyloric_simulator.prinz2004 import (
     CHANNELS,
     CONSTANTS,
@@ -48,10 +51,7 @@ from pyloric_simulator.prinz2004 import (
     State,
     neuron_models,
 )
-from pyloric_simulator.protocols import Drive, Ramp, Steps, Zap, model_of, sampled, simulate_driven, step
 from pyloric_simulator.rhythm import spikes
-from pyloric_simulator.snapshots import load_state, save_state
-from pyloric_simulator.voltage_clamp import activation, clamp_family, inactivation, voltage_clamp
 
 HH = HodgkinHuxley1952
 AREA = CONSTANTS.A * 1000  # mS or nF from densities in mS/cm² or µF/cm²

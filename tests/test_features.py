@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pyloric_simulator.config import find_circuit
-from pyloric_simulator.detection import Detection
+from pyloric_simulator.engine.detection import Detection
 from pyloric_simulator.plotting import raster
 from pyloric_simulator.prinz2004 import Prinz2004, State
 from pyloric_simulator.rhythm import (

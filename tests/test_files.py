@@ -16,11 +16,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from pyloric_simulator import __version__, snapshots
+from pyloric_simulator import __version__
 from pyloric_simulator.config import CircuitSpec, find_circuit, write_circuit
-from pyloric_simulator.files import can_be_written, written_whole
+from pyloric_simulator.files.results import Run, SimResult, run_of
+from pyloric_simulator.files.writing import can_be_written, written_whole
+from pyloric_simulator.lab import snapshots
 from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, Channel, Prinz2004
-from pyloric_simulator.results import Run, SimResult, run_of
 
 OLD = b"what was there before"
 ROOT = not hasattr(os, "geteuid") or os.geteuid() == 0
@@ -115,7 +116,7 @@ def test_a_device_is_written_into() -> None:
 
 DYING = """
 import os, signal, sys
-from pyloric_simulator.files import written_whole
+from pyloric_simulator.files.writing import written_whole
 left, file = int(sys.argv[1]), sys.argv[2]
 def count(event, arguments):
     global left

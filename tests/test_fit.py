@@ -13,12 +13,12 @@ from networks import LIU, mixed
 
 from pyloric_simulator import rhythm
 from pyloric_simulator.database import circuit
-from pyloric_simulator.fit import box, fit, with_trend
-from pyloric_simulator.losses import criteria_mismatch, prediction_error, rhythm_mismatch
-from pyloric_simulator.parameters import conductance_names, model_with, parameters
+from pyloric_simulator.files.seals import is_intact
+from pyloric_simulator.fitting.fit import box, fit, with_trend
+from pyloric_simulator.fitting.losses import criteria_mismatch, prediction_error, rhythm_mismatch
+from pyloric_simulator.fitting.parameters import conductance_names, model_with, parameters
+from pyloric_simulator.fitting.soft_features import SAMPLING
 from pyloric_simulator.prinz2004 import Prinz2004
-from pyloric_simulator.seals import is_intact
-from pyloric_simulator.soft_features import SAMPLING
 
 
 @pytest.fixture(scope="module")

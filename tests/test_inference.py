@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pyloric_simulator import batches, inference
-from pyloric_simulator.inference import FEATURES, MEMBRANE, PARAMETERS, SYNAPSES, Prior, prior, simulator
+from pyloric_simulator.ensembles import batches
+from pyloric_simulator.fitting import inference
+from pyloric_simulator.fitting.inference import FEATURES, MEMBRANE, PARAMETERS, SYNAPSES, Prior, prior, simulator
 
 PRIOR = prior()
 THETA = PRIOR.sample(200, seed=1)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pyloric_simulator.config import find_circuit
+from pyloric_simulator.engine.schedule import grid_of
 from pyloric_simulator.prinz2004 import Prinz2004, compiled_integrate, neuron_models, precision
-from pyloric_simulator.schedule import grid_of
 
 NO_KERNELS = {"parameter", "get-tuple-element", "tuple", "constant", "bitcast", "copy"}
 APART = {("AB", "LP"): 30, ("PD", "LP"): 15, ("AB", "PY"): 10, ("PD", "PY"): 1.5, ("LP", "AB"): 30, ("LP", "PD"): 30, ("LP", "PY"): 1,

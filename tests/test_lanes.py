@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pyloric_simulator import lanes as batch
 from pyloric_simulator.config import find_circuit
-from pyloric_simulator.lanes import (
+from pyloric_simulator.ensembles import lanes as batch
+from pyloric_simulator.ensembles.lanes import (
     MULTIPLE,
     OFFSET,
     PART,

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyloric_simulator import lif
-from pyloric_simulator.lif import (
+from pyloric_simulator.models import lif
+from pyloric_simulator.models.lif import (
     CELL,
     LIF,
     Params,

@@ -7,10 +7,9 @@ import pytest
 from networks import HH, LIU, pair
 
 from pyloric_simulator import rhythm
-from pyloric_simulator.components import Cell, GapJunction, Network, Synapse
 from pyloric_simulator.config import find_circuit
-from pyloric_simulator.detection import Detection
-from pyloric_simulator.losses import (
+from pyloric_simulator.engine.detection import Detection
+from pyloric_simulator.fitting.losses import (
     calcium_mismatch,
     criteria_mismatch,
     density_mismatch,
@@ -19,7 +18,8 @@ from pyloric_simulator.losses import (
     spike_density,
     trace_mismatch,
 )
-from pyloric_simulator.parameters import model_with, parameters
+from pyloric_simulator.fitting.parameters import model_with, parameters
+from pyloric_simulator.models.components import Cell, GapJunction, Network, Synapse
 from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004
 
 T = np.arange(0, 100, 0.5)

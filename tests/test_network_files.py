@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from networks import AXON, LIU, mixed
 
-from pyloric_simulator.components import (
+from pyloric_simulator.models.components import (
     GHK,
     Calcium,
     Cell,

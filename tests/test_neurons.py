@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyloric_simulator import lif
-from pyloric_simulator.components import (
+from pyloric_simulator.models import lif
+from pyloric_simulator.models.components import (
     Cell,
     HodgkinHuxley1952,
     linoid,
     upstrokes,
 )
-from pyloric_simulator.neurons import Neuron, simulate_neuron
+from pyloric_simulator.models.neurons import Neuron, simulate_neuron
 
 HH = HodgkinHuxley1952
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from networks import AXON, LIU, mixed
 
-from pyloric_simulator.adjoint import simulate_with_adjoint
-from pyloric_simulator.components import GapJunction, Network
 from pyloric_simulator.config import find_circuit
-from pyloric_simulator.parameters import model_with, parameters, with_values
+from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
+from pyloric_simulator.fitting.parameters import model_with, parameters, with_values
+from pyloric_simulator.models.components import GapJunction, Network
 from pyloric_simulator.prinz2004 import Prinz2004, neuron_models, simulate
 
 

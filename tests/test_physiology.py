@@ -12,7 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyloric_simulator.components import (
+from pyloric_simulator.lab.current_clamp import current_clamp, fi_curve, rheobase
+from pyloric_simulator.lab.energy import atp, energy, power
+from pyloric_simulator.lab.phase_response import phase_response
+from pyloric_simulator.lab.protocols import Ramp, model_of, start_of
+from pyloric_simulator.lab.regulation import regulate
+from pyloric_simulator.lab.temperature import TYPICAL, Q10s, at_temperature, caplan, sweep_temperature, warm
+from pyloric_simulator.lab.voltage_clamp import clamp_family, voltage_clamp
+from pyloric_simulator.models.components import (
     GHK,
     Q10,
     Cell,
@@ -29,15 +36,8 @@ from pyloric_simulator.components import (
     linoid,
     rates,
 )
-from pyloric_simulator.current_clamp import current_clamp, fi_curve, rheobase
-from pyloric_simulator.energy import atp, energy, power
-from pyloric_simulator.phase_response import phase_response
 from pyloric_simulator.prinz2004 import CONSTANTS, GLUTAMATE, Prinz2004, neuron_models, simulate
-from pyloric_simulator.protocols import Ramp, model_of, start_of
-from pyloric_simulator.regulation import regulate
 from pyloric_simulator.rhythm import bursts, period, spikes, summary
-from pyloric_simulator.temperature import TYPICAL, Q10s, at_temperature, caplan, sweep_temperature, warm
-from pyloric_simulator.voltage_clamp import clamp_family, voltage_clamp
 
 HH = HodgkinHuxley1952
 AREA = CONSTANTS.A * 1000  # mS or nF from densities in mS/cm² or µF/cm²

@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 
 from pyloric_simulator import cli
-from pyloric_simulator.components import Cell, HodgkinHuxley1952
 from pyloric_simulator.config import find_circuit
-from pyloric_simulator.losses import calcium_mismatch, criteria_mismatch, recording_of, rhythm_mismatch
+from pyloric_simulator.files.recording import as_recording, left_out, pieces, read_recording
+from pyloric_simulator.fitting.losses import calcium_mismatch, criteria_mismatch, recording_of, rhythm_mismatch
+from pyloric_simulator.lab.voltage_clamp import voltage_clamp
+from pyloric_simulator.models.components import Cell, HodgkinHuxley1952
 from pyloric_simulator.prinz2004 import Prinz2004
-from pyloric_simulator.recording import as_recording, left_out, pieces, read_recording
 from pyloric_simulator.rhythm import CRITERIA, features, report, summary
-from pyloric_simulator.voltage_clamp import voltage_clamp
 
 # ---------------------------------------------------------------- rhythms that were made
 
@@ -393,7 +393,7 @@ def test_files_of_others_are_read(tmp_path: Path, form: str) -> None:
 
 
 def test_cells_that_spike_by_a_rule_bring_their_spikes() -> None:
-    from pyloric_simulator.lif import LIF
+    from pyloric_simulator.models.lif import LIF
 
     result = LIF(2)(np.arange(0, 500, 0.1), I_ext=[0.0, 1.0])
     found = as_recording(result)

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from pyloric_simulator.config import find_circuit
+from pyloric_simulator.files.store import ThermalizationStore
 from pyloric_simulator.prinz2004 import Prinz2004
-from pyloric_simulator.store import ThermalizationStore
 
 T = np.arange(0, 60.5, 0.5)  # ms
 

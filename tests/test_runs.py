@@ -12,9 +12,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from pyloric_simulator import circuits, components, prinz2004, thermalization
+from pyloric_simulator import prinz2004
 from pyloric_simulator.config import find_circuit
-from pyloric_simulator.inputs import Sampled
+from pyloric_simulator.engine import circuits, thermalization
+from pyloric_simulator.engine.inputs import Sampled
+from pyloric_simulator.files.store import ThermalizationStore
+from pyloric_simulator.models import components
 from pyloric_simulator.prinz2004 import (
     CHANNELS,
     CONSTANTS,
@@ -26,7 +29,6 @@ from pyloric_simulator.prinz2004 import (
     dims,
     neuron_models,
 )
-from pyloric_simulator.store import ThermalizationStore
 
 T = np.arange(0, 201.0)
 NINE = {"PD": 2, "AB": 1, "LP": 1, "PY": 5}

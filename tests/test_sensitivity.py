@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from networks import LIU, pair
 
-from pyloric_simulator.parameters import parameters, with_values
+from pyloric_simulator.fitting.parameters import parameters, with_values
+from pyloric_simulator.fitting.sensitivity import rhythm_of_cells, sensitivity
+from pyloric_simulator.fitting.soft_features import SAMPLING, soft_features
 from pyloric_simulator.prinz2004 import Prinz2004, simulate
-from pyloric_simulator.sensitivity import rhythm_of_cells, sensitivity
-from pyloric_simulator.soft_features import SAMPLING, soft_features
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from pyloric_simulator import rhythm
-from pyloric_simulator import soft_features as module
 from pyloric_simulator.config import find_circuit
-from pyloric_simulator.detection import STANDARD, Detection, tops
-from pyloric_simulator.losses import fifteen
-from pyloric_simulator.prinz2004 import Prinz2004
-from pyloric_simulator.soft_features import (
+from pyloric_simulator.engine.detection import STANDARD, Detection, tops
+from pyloric_simulator.fitting import soft_features as module
+from pyloric_simulator.fitting.losses import fifteen
+from pyloric_simulator.fitting.soft_features import (
     Features,
     Train,
     ratio,
@@ -23,6 +22,7 @@ from pyloric_simulator.soft_features import (
     soft_phase,
     train,
 )
+from pyloric_simulator.prinz2004 import Prinz2004
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from pyloric_simulator.store import StoreWarning, ThermalizationStore
+from pyloric_simulator.files.store import StoreWarning, ThermalizationStore
 
 ROOT = Path(__file__).parents[1]
 KEYS = [f'{{"cell": {i}, "note": "Ca²⁺ \\n\ud800"}}' for i in range(6)]

@@ -16,18 +16,18 @@ import pytest
 from networks import AXON, HH
 
 import pyloric_simulator
-from pyloric_simulator import torch_bridge
-from pyloric_simulator.adjoint import simulate_with_adjoint
-from pyloric_simulator.components import Cell, GapJunction, Network, Synapse
-from pyloric_simulator.lif import CELL, LIF, simulate_lif, superspike, van_rossum
-from pyloric_simulator.parameters import with_values
+from pyloric_simulator.fitting import torch_bridge
+from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
+from pyloric_simulator.fitting.parameters import with_values
+from pyloric_simulator.fitting.soft_features import Features, soft_features
+from pyloric_simulator.fitting.torch_bridge import from_jax, to_jax, to_torch
+from pyloric_simulator.models.components import Cell, GapJunction, Network, Synapse
+from pyloric_simulator.models.lif import CELL, LIF, simulate_lif, superspike, van_rossum
 from pyloric_simulator.prinz2004 import CHANNELS, GLUTAMATE, Prinz2004, precision, simulate
-from pyloric_simulator.soft_features import Features, soft_features
-from pyloric_simulator.torch_bridge import from_jax, to_jax, to_torch
 
 torch = pytest.importorskip("torch")
 
-from pyloric_simulator.torch_bridge import CircuitModule, LIFModule  # noqa: E402
+from pyloric_simulator.fitting.torch_bridge import CircuitModule, LIFModule  # noqa: E402
 
 T = np.arange(0, 20.5, 0.5)  # ms
 PLAIN = tuple(c for c in CHANNELS if c.name in ("Na", "Kd", "leak"))  # a cell that compiles quickly
@@ -474,7 +474,7 @@ def test_what_is_not_learnt_moves_with_the_module() -> None:
 ALONE = """
 import jax, torch, threading
 import jax.numpy as jnp
-from pyloric_simulator.torch_bridge import LIFModule, to_torch
+from pyloric_simulator.fitting.torch_bridge import LIFModule, to_torch
 
 assert not jax.config.jax_enable_x64
 x = torch.tensor([1 / 3], dtype=torch.float64, requires_grad=True)
@@ -493,7 +493,7 @@ WITHOUT = """
 import sys
 sys.modules["torch"] = None  # what Python does for a module that must not be imported
 import jax.numpy as jnp
-from pyloric_simulator import torch_bridge
+from pyloric_simulator.fitting import torch_bridge
 for use in (lambda: torch_bridge.to_torch(jnp.sin), lambda: torch_bridge.CircuitModule, lambda: torch_bridge.LIFModule):
     try:
         use()
@@ -505,7 +505,7 @@ for use in (lambda: torch_bridge.to_torch(jnp.sin), lambda: torch_bridge.Circuit
 
 CHEAP = """
 import sys
-from pyloric_simulator import torch_bridge
+from pyloric_simulator.fitting import torch_bridge
 assert "torch" not in sys.modules
 """
 

@@ -299,7 +299,7 @@ def write_circuit(spec: CircuitSpec, path: str | os.PathLike[str]) -> None:
                 f"{field}[{label!r}]: must describe a population of pop_sizes, which has "
                 f"{list(spec.pop_sizes)}; add its size there or drop the entry"
             )
-    from ..files import written_whole  # which reads circuits' paths with this module
+    from ..files.writing import written_whole  # which reads circuits' paths with this module
 
     text = "\n".join(_circuit_lines(spec)) + "\n"
     _circuit(_parse(text, f"{path_of('the circuit file', path)} (not written)"))

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from pyloric_simulator import checks
+from pyloric_simulator.engine import checks
 
 from . import Case, mistyped, refused
 

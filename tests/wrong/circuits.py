@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from pyloric_simulator.adjoint import simulate_with_adjoint
-from pyloric_simulator.components import Cell, HodgkinHuxley1952, Network, Prinz2003
 from pyloric_simulator.config import find_circuit
-from pyloric_simulator.current_clamp import current_clamp
-from pyloric_simulator.inputs import Sampled
-from pyloric_simulator.lif import LIF
-from pyloric_simulator.neurons import Neuron
+from pyloric_simulator.engine.inputs import Sampled
+from pyloric_simulator.engine.schedule import NotRecorded
+from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
+from pyloric_simulator.lab.current_clamp import current_clamp
+from pyloric_simulator.models.components import Cell, HodgkinHuxley1952, Network, Prinz2003
+from pyloric_simulator.models.lif import LIF
+from pyloric_simulator.models.neurons import Neuron
 from pyloric_simulator.prinz2004 import (
     CHANNELS,
     CONSTANTS,
@@ -29,7 +30,6 @@ from pyloric_simulator.prinz2004 import (
     neuron_models,
     simulate,
 )
-from pyloric_simulator.schedule import NotRecorded
 
 from . import Case, mistyped, refused, warned
 

@@ -10,7 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from pyloric_simulator.components import (
+from pyloric_simulator.files.results import SimResult
+from pyloric_simulator.fitting.curves import flattest, minimally_disruptive_curve, smoothed
+from pyloric_simulator.fitting.fit import fit
+from pyloric_simulator.fitting.losses import prediction_error as steered_error
+from pyloric_simulator.fitting.losses import trace_mismatch
+from pyloric_simulator.fitting.parameters import conductance_names, model_with, parameters, with_values
+from pyloric_simulator.fitting.sensitivity import sensitivity
+from pyloric_simulator.models.components import (
     GHK,
     Calcium,
     Cell,
@@ -25,10 +32,8 @@ from pyloric_simulator.components import (
     Synapse,
     upstrokes,
 )
-from pyloric_simulator.components import Q10 as Factors
-from pyloric_simulator.curves import flattest, minimally_disruptive_curve, smoothed
-from pyloric_simulator.fit import fit
-from pyloric_simulator.lif import (
+from pyloric_simulator.models.components import Q10 as Factors
+from pyloric_simulator.models.lif import (
     CELL,
     LIF,
     descend,
@@ -40,10 +45,7 @@ from pyloric_simulator.lif import (
     surrogate,
     van_rossum,
 )
-from pyloric_simulator.losses import prediction_error as steered_error
-from pyloric_simulator.losses import trace_mismatch
-from pyloric_simulator.neurons import Neuron, simulate_neuron
-from pyloric_simulator.parameters import conductance_names, model_with, parameters, with_values
+from pyloric_simulator.models.neurons import Neuron, simulate_neuron
 from pyloric_simulator.prinz2004 import (
     GLUTAMATE,
     B,
@@ -54,8 +56,6 @@ from pyloric_simulator.prinz2004 import (
     derivative,
     simulate,
 )
-from pyloric_simulator.results import SimResult
-from pyloric_simulator.sensitivity import sensitivity
 
 from . import Case, mistyped, refused, warned
 
@@ -431,7 +431,7 @@ def _states() -> Any:
 if importlib.util.find_spec("torch"):
     import torch
 
-    from pyloric_simulator.torch_bridge import CircuitModule, LIFModule, from_jax, to_jax, to_torch
+    from pyloric_simulator.fitting.torch_bridge import CircuitModule, LIFModule, from_jax, to_jax, to_torch
 
     MODULE, FLAT = (
         CircuitModule(CIRCUIT, ["AB/PD 2 H"], T, state=CIRCUIT.cold),

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from pyloric_simulator import batches
 from pyloric_simulator import database as db
 from pyloric_simulator.config import sample_file
-from pyloric_simulator.fit import fit
-from pyloric_simulator.inference import PARAMETERS, Prior, outside_of_the_prior, prior, simulator
-from pyloric_simulator.lanes import MULTIPLE, Plan, feasible
+from pyloric_simulator.ensembles import batches
+from pyloric_simulator.ensembles.lanes import MULTIPLE, Plan, feasible
+from pyloric_simulator.fitting.fit import fit
+from pyloric_simulator.fitting.inference import PARAMETERS, Prior, outside_of_the_prior, prior, simulator
 from pyloric_simulator.prinz2004 import CONSTANTS, Prinz2004
 
 from . import Case, mistyped, refused, warned

@@ -9,19 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from pyloric_simulator.components import Cell, HodgkinHuxley1952, Network, Prinz2003, Synapse
-from pyloric_simulator.current_clamp import current_clamp, fi_curve, input_resistance, rheobase
-from pyloric_simulator.dynamic_clamp import dynamic_clamp
-from pyloric_simulator.energy import atp, energy, power
-from pyloric_simulator.noise import EXCITATION, INHIBITION, OU, Bombardment, White, noisy
-from pyloric_simulator.phase_response import phase_response
+from pyloric_simulator.files.results import SimResult
+from pyloric_simulator.lab.current_clamp import current_clamp, fi_curve, input_resistance, rheobase
+from pyloric_simulator.lab.dynamic_clamp import dynamic_clamp
+from pyloric_simulator.lab.energy import atp, energy, power
+from pyloric_simulator.lab.noise import EXCITATION, INHIBITION, OU, Bombardment, White, noisy
+from pyloric_simulator.lab.phase_response import phase_response
+from pyloric_simulator.lab.protocols import Ramp, Steps, Zap, step
+from pyloric_simulator.lab.regulation import regulate
+from pyloric_simulator.lab.snapshots import load_state, save_state
+from pyloric_simulator.lab.temperature import Q10s, at_temperature, caplan, sweep_temperature
+from pyloric_simulator.lab.voltage_clamp import activation, clamp_family, inactivation, voltage_clamp
+from pyloric_simulator.models.components import Cell, HodgkinHuxley1952, Network, Prinz2003, Synapse
 from pyloric_simulator.prinz2004 import GLUTAMATE
-from pyloric_simulator.protocols import Ramp, Steps, Zap, step
-from pyloric_simulator.regulation import regulate
-from pyloric_simulator.results import SimResult
-from pyloric_simulator.snapshots import load_state, save_state
-from pyloric_simulator.temperature import Q10s, at_temperature, caplan, sweep_temperature
-from pyloric_simulator.voltage_clamp import activation, clamp_family, inactivation, voltage_clamp
 
 from . import Case, mistyped, refused, warned
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyloric_simulator.components import Cell, HodgkinHuxley1952, Synapse
-from pyloric_simulator.dynamic_clamp import dynamic_clamp
-from pyloric_simulator.losses import (
+from pyloric_simulator.files.recording import as_recording, read_recording
+from pyloric_simulator.fitting.losses import (
     calcium_mismatch,
     criteria_mismatch,
     density_mismatch,
@@ -19,13 +18,14 @@ from pyloric_simulator.losses import (
     rhythm_mismatch,
     trace_mismatch,
 )
+from pyloric_simulator.fitting.soft_features import soft_features
+from pyloric_simulator.lab.dynamic_clamp import dynamic_clamp
+from pyloric_simulator.lab.protocols import Steps
+from pyloric_simulator.lab.voltage_clamp import clamp_family, voltage_clamp
+from pyloric_simulator.models.components import Cell, HodgkinHuxley1952, Synapse
 from pyloric_simulator.plotting import criteria_chart, phase_diagram, raster
 from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004, neuron_models
-from pyloric_simulator.protocols import Steps
-from pyloric_simulator.recording import as_recording, read_recording
 from pyloric_simulator.rhythm import features, is_pyloric, report, summary
-from pyloric_simulator.soft_features import soft_features
-from pyloric_simulator.voltage_clamp import clamp_family, voltage_clamp
 
 from . import Case, mistyped, refused, warned
 

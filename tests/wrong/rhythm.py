@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from pyloric_simulator.detection import Detection
+from pyloric_simulator.engine.detection import Detection
+from pyloric_simulator.files.results import local_maxima
 from pyloric_simulator.plotting import criteria_chart, phase_diagram, raster
-from pyloric_simulator.results import local_maxima
 from pyloric_simulator.rhythm import (
     activity,
     bursts,

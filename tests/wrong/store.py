@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from pyloric_simulator import files, snapshots
 from pyloric_simulator.config import find_circuit, load_settings, read_circuit, store_folder, write_circuit
+from pyloric_simulator.files import writing
+from pyloric_simulator.files.results import SimResult
+from pyloric_simulator.files.store import ThermalizationStore
+from pyloric_simulator.lab import snapshots
 from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, Prinz2004, Transmitter
-from pyloric_simulator.results import SimResult
-from pyloric_simulator.store import ThermalizationStore
 
 from . import Case, mistyped, refused, warned
 
@@ -236,7 +237,7 @@ CASES: dict[str, Case] = STORE_WORDS | {
     "to_parquet: a folder": refused(lambda: RESULT.to_parquet(HERE), "is a directory", error=IsADirectoryError),
     "to_parquet: a number": mistyped(lambda: RESULT.to_parquet(2), "2", "pathlib.Path"),  # type: ignore[arg-type]
     "to_parquet: a mapping of variables": mistyped(lambda: RESULT.to_parquet(HERE / "x", {"V": 1}), "{'V': 1}"),  # type: ignore[arg-type]
-    "can_be_written: /proc": refused(lambda: files.can_be_written("/proc/x.csv"), "'/proc/x.csv' was not written", error=OSError),
+    "can_be_written: /proc": refused(lambda: writing.can_be_written("/proc/x.csv"), "'/proc/x.csv' was not written", error=OSError),
     "a slice backwards": refused(lambda: RESULT[2:1], "2:1", "its end is before its start"),
     "a slice outside": refused(lambda: RESULT[10:20], "10:20", "0 to 2.5 ms"),
     # snapshots

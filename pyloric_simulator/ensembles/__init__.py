@@ -1,0 +1,1 @@
+"""Thousands of models at once."""

@@ -1,0 +1,869 @@
+# ---
+# jupyter:
+#   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version,-jupytext.text_representation.format_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["active-ipynb", "remove-cell"]
+# import sys
+#
+# sys.path.append("..")
+# from _notebook import __spec__
+
+# %% [markdown]
+# # Derivatives of a simulation
+#
+# How does the rhythm change with a conductance? `simulate` answers in both of the ways in which JAX
+# differentiates. **Forward mode** (`jax.jvp`, `jax.jacfwd`) carries the derivative along with the state.
+# It costs a few simulations, more with each parameter, and no memory. **Reverse mode** (`jax.grad`)
+# goes back from the result to the parameters, and costs a few simulations for *all* of them; but it has
+# to know the states that it goes back through. Left to itself, JAX stores everything that each step has
+# computed and then walks back through some sixty small operations per step.
+#
+# This chapter writes down the way back, the **adjoint** of the staggered scheme, which takes about as long as two more runs. It gives the derivative
+# of the very numbers that the scheme computes, to rounding, not an approximation of the derivative of
+# the equations. The function `simulate_with_adjoint` takes and returns what `simulate` does.
+
+# %% tags=["active-ipynb"]
+# import jax
+# import numpy as np
+#
+# from .adjoint import simulate_with_adjoint
+# from ..config import find_circuit
+# from ..prinz2004 import Prinz2004, precision, simulate
+#
+# model = Prinz2004.from_toml(find_circuit("paper"))
+# start, t = model.get_thermalization(), np.arange(0, 200, 0.5)
+#
+#
+# def mean_potential(gs, run):
+#     return run(model.params.replace(gs=gs), start, t).V.mean()
+#
+#
+# with precision():
+#     plain = jax.jit(jax.grad(mean_potential), static_argnums=1)(model.params.gs, simulate)
+#     adjoint = jax.jit(jax.grad(mean_potential), static_argnums=1)(model.params.gs, simulate_with_adjoint)
+# assert np.allclose(adjoint, plain, rtol=1e-9, atol=1e-15)
+
+# %% [markdown]
+# Which one? {numref}`tbl-modes` has the time of 100 ms of the circuit of Fig. 3e with derivatives of the mean potential, on the machine that made
+# this page. Forward mode is the better one for one or two parameters, or for many results of few parameters, such as a trace;
+# reverse mode for more, or for a loss.
+
+# %% tags=["active-ipynb", "hide-input"]
+# from time import perf_counter
+#
+# from ..book import list_table
+#
+# short, p = t[t <= 100], model.params
+#
+#
+# def scaled(run):
+#     """The mean potential as a function of factors (31,) of all conductances."""
+#     return lambda x: run(p.replace(g=p.g * x[: p.g.size].reshape(p.g.shape), gs=p.gs * x[p.g.size :]), start, short).V.mean()
+#
+#
+# def seconds(function, x):
+#     """The least of five times of a compiled function."""
+#     compiled = jax.jit(function)
+#     jax.block_until_ready(compiled(x))
+#     times = []
+#     for _ in range(5):
+#         begin = perf_counter()
+#         jax.block_until_ready(compiled(x))
+#         times.append(perf_counter() - begin)
+#     return min(times)
+#
+#
+# with precision():
+#     x = np.ones(31)
+#     along = lambda n: lambda x: jax.vmap(lambda d: jax.jvp(scaled(simulate), (x,), (d,))[1])(np.eye(31)[:n])
+#     rows = {"no derivative": seconds(scaled(simulate), x)}
+#     rows |= {f"forward mode, parameters: {n}": seconds(along(n), x) for n in (1, 3, 10, 31)}
+#     rows |= {"reverse mode, parameters: 31": seconds(jax.grad(scaled(simulate_with_adjoint)), x)}
+# list_table("Time of 100 ms of the circuit with derivatives.", "tbl-modes", ["", "ms", "relative"],
+#            [(name, f"{s * 1e3:.1f}", f"{s / rows['no derivative']:.1f}") for name, s in rows.items()])
+
+# %%
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import isqrt
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from ..engine import checks, circuits
+from ..engine.inputs import input_at, pure_current
+from ..engine.junctions import contracted
+from ..engine.kinetics import is_hashable
+from ..engine.layout import weights
+from ..engine.schedule import grid_of
+from ..prinz2004 import (
+    DEFAULT_DT,
+    DEFAULT_SOLVER,
+    NS_TO_US,
+    SCHEMES,
+    Circuit,
+    Membrane,
+    Params,
+    Prepared,
+    State,
+    Working,
+    flows,
+    pack,
+    prepare,
+    state_of,
+    unpack,
+)
+from .partials import (
+    Blocks,
+    Kind,
+    Layout,
+    Slopes,
+    activations,
+    added,
+    as_rows,
+    calcium_slopes,
+    drive,
+    fixed,
+    flow_slopes,
+    gate_rows,
+    gate_slopes,
+    in_blocks,
+    influx,
+    is_traced,
+    joined,
+    layout,
+    of_blocks,
+    of_rows,
+    open_shares,
+    rows_of,
+    synaptic_back,
+    synaptic_sums,
+    transposed,
+)
+from .windows import LENGTH, Cut, below_each, cut_of, flat, in_windows, input_derivative, lanes_last, last_but
+
+# %% [markdown]
+# ## What one step does
+#
+# With the gap junctions' changes $K$ in half a step and $K_2$ in a whole one, a step of the staggered scheme is the chain
+#
+# $$
+# \begin{aligned}
+# V_1 &= A(V, G, J) & &\text{potential, all else frozen} \\
+# V_c &= K V_1 \\
+# [Ca]_1 &= B(V_c, [Ca], g_{Ca}) & &\text{half a step of calcium} \\
+# z' &= z + (z_∞ - z)\, c(V_c, [Ca]_1) & &\text{all gates, } z = (s, x) \\
+# [Ca]' &= B(V_c, [Ca]_1, g_{Ca}'), \quad V' = K_2 V_1. & &
+# \end{aligned}
+# $$ (eq-chain)
+#
+# The gates and the conductances come in through the sums $G$ and $J$ of all conductances and driving currents,
+# and through the conductances $g_{Ca}$ of the calcium channels. So $A$ and $B$ are functions of a few numbers
+# each, and a gate's step is one of two or three, whose partial derivatives can be written down. Cells meet only in the
+# synapses' part of $G$ and $J$, which is linear in $s$, and in $K$ and $K_2$, which are linear, too. Once the states along the run are known, all
+# partial derivatives of all steps can therefore be taken **side by side**; what remains to be done one step after
+# the other is a small linear recursion.
+#
+# All arrays have names first, cells next, and lanes last: potentials have the shape (cell, lane), gates (gate,
+# cell, lane). A lane is a piece of the run, as below, or one of many circuits, or both. The conductances are those of
+# `prinz2004.Prepared`, with the graded synapses in a list, (synapse, …). The partial derivatives of $A$, of $B$ and of the gates, and the
+# order of the gates, are in `partials.py`.
+
+# %% [markdown]
+# ## A step with its slopes
+#
+# Write $λ = (λ_V, λ_{Ca}, λ_z)$ for the derivative of the result with respect to the state of a cell
+# after a step. Following {eq}`eq-chain` backward, the derivatives with respect to $[Ca]_1$, $V_c$ and
+# $V_1$ are
+#
+# $$
+# \begin{aligned}
+# μ &= \textstyle\sum_j S_j λ_j, \\
+# v &= \textstyle\sum_j R_j λ_j, \qquad u = K_2^T λ_V + K^T v,
+# \end{aligned}
+# $$ (eq-bottleneck)
+#
+# and those with respect to the state before the step
+#
+# $$
+# λ_j \leftarrow a_j (λ_j + d_j λ_{Ca}) + q_j μ + r_j u + \text{(synapses)},
+# $$ (eq-recursion)
+#
+# with coefficients that follow from the partial derivatives of $A$, of $B$ (twice) and of the gates. Variables have the
+# order $V$, $[Ca]$, $x$, $s$. Of the gates, only those that read calcium have an $S$, and only those and the ones of calcium
+# channels a $d$ and a $q$. Cells of several membranes stand side by side in the recursion; those with fewer gates have zeros in the places of
+# the others.
+
+
+# %%
+class Charge(NamedTuple):
+    """How the potential after a time depends on what it is computed from. Each (row, cell, …), in one array or one for each row."""
+
+    r: Any  # V, Ca and the gates
+    G: Any  # the synapses' G: one row
+    J: Any  # the synapses' J, and the input: one row
+    g: Any  # the conductance of each channel
+
+
+class Coefficients(NamedTuple):
+    """Of {eq}`eq-bottleneck` and {eq}`eq-recursion`, and what the derivatives of the conductances need besides. Each as in `Charge`."""
+
+    charge: Charge
+    a: Any  # x, s
+    R: Any  # Ca, x, s
+    S: Any  # Ca, and the gates that read it
+    q: Any  # Ca, these, and the other gates of calcium channels
+    d: Any  # the same without Ca
+    by_g1: Any  # of Ca₁ with respect to the conductance of each calcium channel
+    by_g: Any  # of Ca′
+    V: Any  # V₁, where there are gap junctions
+    s: Any  # activations of the synapses before the step
+
+
+class Rows(NamedTuple):
+    """Blocks (row, cell, …) of the rows of an array."""
+
+    blocks: tuple[Array, ...]
+
+
+def is_rows(x: Any) -> bool:
+    """Whether rows are apart."""
+    return isinstance(x, Rows)
+
+
+def rows(V: Array, *found: Any) -> Rows:
+    """Rows such as V, or blocks of them."""
+    return Rows(tuple(x if x.ndim > V.ndim else jnp.broadcast_to(x, V.shape)[None] for x in map(jnp.asarray, found)))
+
+
+def blank(circuit: Circuit, p: Prepared, V: Array, turns: int) -> Any:
+    """Notes (turn, row, cell, …) of the coefficients of so many steps, to be written."""
+    y = jax.eval_shape(lambda: in_blocks(circuit, of_rows(circuit, jnp.zeros((variables(circuit), *V.shape), V.dtype))))
+    found = jax.eval_shape(lambda y: step(circuit, p, y, V, 1.0, 1.0).k, y)
+    empty = lambda *x: jnp.zeros((turns, max(sum(len(b) for b in y.blocks) for y in x), *V.shape), V.dtype)  # noqa: E731
+    return jax.tree.map(empty, *found, is_leaf=is_rows)
+
+
+def variables(circuit: Circuit) -> int:
+    """Rows of λ."""
+    return 2 + layout(circuit).gates + len(circuit.transmitters)
+
+
+def noted(circuit: Circuit, notes: Any, found: list[Coefficients], turn: Array) -> Any:
+    """The notes with the coefficients of a turn, of each piece."""
+
+    def put(notes: Array, x: Rows, cell: int) -> Array:
+        above, index = 0, lambda n: jnp.full((), n, turn.dtype)
+        for block in x.blocks:
+            at = [turn, index(above), index(cell), *[index(0)] * (block.ndim - 2)]
+            notes, above = lax.dynamic_update_slice(notes, block[None], at), above + len(block)
+        return notes
+
+    for piece, k in zip(layout(circuit).pieces, found, strict=True):
+        notes = jax.tree.map(partial(put, cell=piece.cells.start), notes, k)
+    return notes
+
+
+# %% [markdown]
+# The cells of a piece have the same membrane, so that their equations stand side by side.
+
+
+# %%
+class Part(NamedTuple):
+    """A piece of the circuit before a step."""
+
+    membrane: Membrane
+    kind: Kind
+    g: Array  # (channel, cell, …) µS
+    V: Array  # (cell, …) mV
+    Ca: Array  # (cell, …) µM
+    z: tuple[Array, ...]  # each (gate, cell, …)
+    shares: list[Array]  # m^p h^q of each channel
+    by_gate: list[Array]  # its derivative with respect to each gate
+
+
+def parts_of(circuit: Circuit, p: Prepared, y: Blocks) -> list[Part]:
+    """The pieces of the circuit in a state."""
+    found, parts = layout(circuit), []
+    for piece, z in zip(found.pieces, y.z, strict=True):
+        membrane, kind = circuit.membranes[piece.membrane], found.kinds[piece.membrane]
+        V, Ca, g = y.V[piece.cells], y.Ca[piece.cells], p.g[piece.membrane][:, piece.own]
+        parts.append(Part(membrane, kind, g, V, Ca, z, *open_shares(membrane, gate_rows(kind, z), V)))
+    return parts
+
+
+def charged_part(part: Part, G: Array, J: Array, h: Any, one: Any) -> tuple[Array, Charge]:
+    """V₁ (cell, …) of a piece after a time h (ms), and what it depends on. G, J: of all that comes from outside the cells."""
+    c, channels, V = part.membrane.constants, part.membrane.channels, part.V
+    laws = {channel.E: channel for channel in channels}
+    driven = {E: drive(channel, c, V, part.Ca) for E, channel in laws.items()}
+    drives = [driven[channel.E] for channel in channels]
+    for g, share, E in zip(part.g, part.shares, drives, strict=True):
+        G, J = G + g * share * E.G, J + g * share * E.J
+    V1, (V_V, V_G, V_J) = flow_slopes(V, G / c.C, J / c.C, h)
+    V1, V_V, V_G, V_J = V1 / one, V_V / one, V_G / c.C / one, V_J / c.C / one
+    by_V, by_Ca = V_V, jnp.zeros_like(V)
+    for E in driven.values():
+        opened = added([part.g[i] * part.shares[i] for i, x in enumerate(drives) if x is E])
+        by_V, by_Ca = (x + through(V_G, V_J, by) * opened if by else x for x, by in ((by_V, E.by_V), (by_Ca, E.by_Ca)))
+    by_x = [
+        (V_G * drives[x.channel].G + V_J * drives[x.channel].J) * part.g[x.channel] * part.by_gate[x.number]
+        for x in part.kind.order
+    ]
+    by_g = [(V_G * E.G + V_J * E.J) * share for E, share in zip(drives, part.shares, strict=True)]
+    return V1, Charge(rows(V, by_V, by_Ca, *by_x), rows(V, V_G), rows(V, V_J), rows(V, *by_g))
+
+
+def through(V_G: Array, V_J: Array, by: tuple[Any, Any]) -> Array:
+    """Derivative by way of G and J, of which the first may not change."""
+    return V_J * by[1] if fixed(by[0]) else V_G * by[0] + V_J * by[1]
+
+
+def charged(
+    circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, one: Any = 1.0
+) -> tuple[Array, list[Charge], list[Part]]:
+    """V₁ (cell, …) after a time h (ms). one: as in `step`."""
+    found, parts = layout(circuit), parts_of(circuit, p, y)
+    G, J = synaptic_sums(circuit, p.w, activations(circuit, y.z), jnp.zeros_like(y.V))
+    J = J + I
+    each = [charged_part(part, G[x.cells], J[x.cells], h, one) for x, part in zip(found.pieces, parts, strict=True)]
+    return joined([V for V, _ in each]), [k for _, k in each], parts
+
+
+class Relaxed(NamedTuple):
+    """Calcium and the gates after a step, and the coefficients they give, each as in `Coefficients`."""
+
+    Ca: Array
+    z: list[Array]
+    k: dict[str, Rows]
+
+
+def calcium_part(
+    part: Part, shares: list[Array], V: Array, Ca: Array, h: float, one: Any, again: Any
+) -> tuple[Array, Array, Array, dict[int, Array]]:
+    """Ca after a time h (ms), and its derivatives with respect to V, Ca and the conductance of each calcium channel.
+
+    again: what the conductances are divided by; one: the results.
+    """
+    channels, c = part.membrane.channels, part.membrane.constants
+    laws = {channels[i].E: i for i in part.kind.carrying}
+    opened = {E: added([part.g[i] * shares[i] for i in part.kind.carrying if channels[i].E == E]) / again for E in laws}
+    let_in = [(opened[E], influx(channels[i], c, V, Ca)) for E, i in laws.items()]
+    value, (by_V, by_Ca, *by_law) = jax.tree.map(lambda x: x / one, tuple(calcium_slopes(part.membrane, let_in, Ca, h)))
+    by = dict(zip(laws, by_law, strict=True))
+    return value, by_V, by_Ca, {i: by[channels[i].E] for i in part.kind.carrying}
+
+
+def relaxed_part(part: Part, V: Array, dt: float, one: Any, found: Layout) -> Relaxed:
+    """Calcium and the gates of a piece after a step at the potential V."""
+    order, n, blocks = part.kind.order, part.kind.carriers, part.kind.blocks
+    Ca1, B_V, B_Ca, B = calcium_part(part, part.shares, V, part.Ca, dt / 2, one, one)
+    moved = [
+        gate_slopes(gates, V, Ca1, z, dt, part.membrane.constants.τ_min)
+        for gates, z in zip(blocks, part.z, strict=True)
+    ]
+    moved = [Slopes(x.value / one, (x.by[0], x.by[1] / one, *x.by[2:])) for x in moved]
+    after = [x.value for x in moved]
+    shares, by_gate = open_shares(part.membrane, gate_rows(part.kind, after), V)
+    Ca, D_V, D_Ca, D = calcium_part(part, shares, V, Ca1, dt / 2, one, 1)
+
+    def weigh(D: dict[int, Array], by: Any) -> list[Array]:
+        return [D[x.channel] * part.g[x.channel] * by[x.number] if x.carries else jnp.zeros_like(V) for x in order[:n]]
+
+    d, q = weigh(D, by_gate), weigh(B, part.by_gate)
+    S = [x.by[2] if len(x.by) > 2 else jnp.zeros_like(x.value) for x in moved]
+    reading = [x for x, moved in zip(S, moved, strict=True) if len(moved.by) > 2]
+    S_Ca = D_Ca + sum(a * b for a, b in zip(rows_of(reading), d[: part.kind.readers], strict=False))
+    R_Ca = D_V + sum(a * b for a, b in zip(rows_of([x.by[1] for x in moved]), d, strict=False)) + S_Ca * B_V
+    R = [x.by[1] + x.by[2] * B_V if len(x.by) > 2 else x.by[1] for x in moved]
+    everywhere = found.readers > found.gates  # synapses read it, too
+    return Relaxed(Ca, after, {
+        "a": rows(V, *above(part, [x.by[0] for x in moved], found)), "R": rows(V, R_Ca, *above(part, R, found)),
+        "S": rows(V, S_Ca, *(above(part, S, found) if everywhere else reading)), "q": rows(V, B_Ca, *q), "d": rows(V, *d),
+        "by_g1": rows(V, *(B[i] * part.shares[i] for i in part.kind.carrying)), "by_g": rows(V, *(D[i] * shares[i] for i in part.kind.carrying)),
+        "s": rows(V, *part.z[part.kind.own :]),
+    })  # fmt: skip
+
+
+def above(part: Part, blocks: list[Array], found: Layout) -> list[Array]:
+    """Blocks of all gates, with rows of zeros before the synapses' for the gates that others have."""
+    more = found.gates - len(part.kind.order)
+    zeros = [jnp.zeros((more, *part.V.shape), part.V.dtype)] if more else []
+    return [*blocks[: part.kind.own], *zeros, *blocks[part.kind.own :]]
+
+
+class Step(NamedTuple):
+    """What a step leads to."""
+
+    y: Blocks  # the state after it
+    V: Array  # V₁
+    k: list[Coefficients]  # of each piece
+
+
+def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float, one: Any = 1.0) -> Step:
+    """A step, in which V takes a time h (ms).
+
+    one: 1. What many coefficients need is divided by it: the compiler works a value out again for each of its uses, unless
+    a division is among its operations.
+    """
+    found = layout(circuit)
+    V1, charges, parts = charged(circuit, p, y, I, h, one)
+    V, V_end = contracted(p.gap, V1)
+    after = [
+        relaxed_part(part, V[piece.cells], dt, one, found) for piece, part in zip(found.pieces, parts, strict=True)
+    ]
+    first = [V1[piece.cells] for piece in found.pieces] if p.gap else [()] * len(parts)
+    k = [
+        Coefficients(charge, V=rows(part.V, *([V] if p.gap else [])), **x.k)
+        for charge, part, V, x in zip(charges, parts, first, after, strict=True)
+    ]
+    return Step(Blocks(V_end, joined([x.Ca for x in after]), tuple(tuple(x.z) for x in after)), V1, k)
+
+
+# %% [markdown]
+# ## The recursion
+
+
+# %%
+def pulled_charge(circuit: Circuit, p: Prepared, k: Charge, u: Array) -> Array:
+    """What a derivative u (cell, …) with respect to V₁ adds to those with respect to V, Ca, x and s before: (row, cell, …)."""
+    return jnp.concatenate([k.r * u, synaptic_back(circuit, p.w, u * k.G[0], u * k.J[0])])
+
+
+def below(x: Array, above: int, rows: int) -> Array:
+    """Rows as part of as many as there are variables, with zeros around."""
+    return jnp.pad(x, ((above, rows - above - len(x)), *[(0, 0)] * (x.ndim - 1)))
+
+
+def step_back(circuit: Circuit, p: Prepared, k: Coefficients, λ: Array) -> tuple[Array, Array]:
+    """λ (row, cell, …) before a step from that after it; and μ, u, λ_Ca and, with gap junctions, v and λ_V, (row, cell, …)."""
+    μ = sum(S * λ_i for S, λ_i in zip(k.S, λ[1:], strict=False))
+    v = (k.R * λ[1:]).sum(0)
+    u = transposed(partial(contracted, p.gap), v, (v, λ[0])) if p.gap else v + λ[0]
+    z = k.a * (λ[2:] + below(k.d * λ[1], 0, len(λ) - 2))
+    before = pulled_charge(circuit, p, k.charge, u) + below(k.q * μ, 1, len(λ)) + below(z, 2, len(λ))
+    return before, jnp.stack([μ, u, λ[1], v, λ[0]] if p.gap else [μ, u, λ[1]])
+
+
+# %% [markdown]
+# With all $λ$ known, the derivatives with respect to the conductances are sums over the steps.
+
+
+# %%
+def step_sums(circuit: Circuit, p: Prepared, k: Coefficients, seen: Array) -> Prepared:
+    """Derivatives with respect to the conductances from what `step_back` has seen, (step, row, cell, lane, …); k: (step, row, …)."""
+    μ, u, λ_Ca = (seen[:, i] for i in range(3))
+    total = lambda by, rows: (by[:, None] * rows).sum(0).sum(2)  # noqa: E731
+    of_V, of_Ca = total(u, k.charge.g), total(μ, k.by_g1) + total(λ_Ca, k.by_g)
+    g, cells_first = [list[Array]() for _ in p.g], partial(jnp.moveaxis, source=0, destination=1)
+    for piece in layout(circuit).pieces:
+        own = layout(circuit).kinds[piece.membrane].carrying
+        x = of_V[: len(p.g[piece.membrane]), piece.cells]
+        g[piece.membrane].append(x.at[np.array(own, int)].add(of_Ca[: len(own), piece.cells]))
+    s, by_G, by_J = jnp.moveaxis(k.s, 0, 2), cells_first(u * k.charge.G[:, 0]), cells_first(u * k.charge.J[:, 0])
+    f = lambda w: synaptic_sums(circuit, jnp.expand_dims(w, (1, 2)), s, jnp.zeros_like(by_G))  # noqa: E731
+    w = transposed(f, p.w, (by_G, by_J)) if circuit.synapses else jnp.zeros_like(p.w)
+    gap = p.gap and gap_sums(p.gap, cells_first(k.V[:, 0]), (cells_first(seen[:, 3]), cells_first(seen[:, 4])))
+    return Prepared(tuple(joined(parts, 1) for parts in g), w, gap, p.gz)
+
+
+def gap_sums(gap: Any, V: Array, by: tuple[Array, Array]) -> Any:
+    """Derivatives with respect to the gap junctions, from those after half a step and a whole one; V, by: (cell, step, lane, …)."""
+    extra = V.ndim - 3
+    wide = lambda x: jnp.expand_dims(x, (x.ndim - extra, x.ndim - extra + 1))  # noqa: E731
+    return jax.vjp(lambda gap: contracted(jax.tree.map(wide, gap), V), gap)[1](by)[0]
+
+
+# %% [markdown]
+# ## A run in lanes
+#
+# The forward run keeps a state about every sixteen steps. On the way back the pieces between them, the **lanes**, are
+# run again side by side, with their coefficients; then the recursion goes through them one after the other. This takes place
+# in **windows** of some hundred lanes, so that what is known of all their steps, some ten megabytes, is never known of
+# more. A record lies half a step of $V$ after the state before it, and the step after it begins with the other half. The first half
+# is a turn of its own in its lane, like a step of which only the potential counts.
+#
+# The states kept are the records themselves where these are close. Where they are
+# far apart several lanes lie between them, and the last of them may be shorter; where they are very close a lane
+# holds several of them. (`windows.py` has the arithmetic of that.)
+#
+# The way forward is that of `prinz2004`, to the last bit, for one circuit. Many circuits at once, as `jax.vmap` asks
+# for them, are lanes: they take the same steps as the way back.
+
+
+# %%
+class Maps(NamedTuple):
+    """The parts of the staggered scheme."""
+
+    step: Callable[[Any, Any, float], Any]  # the state after step k, in which V takes a time h
+    complete: Callable[[Any, Any], Any]  # the state with V half a step on, to the beginning of step k
+
+
+def single(circuit: Circuit, p: Prepared, I: Callable[[Any], Any], dt: float) -> Maps:
+    """Of one circuit, as `prinz2004.staggered` has them."""
+    f = flows(circuit, p._replace(w=weights(circuit, p.w)), I, dt)
+    return Maps(lambda y, k, h: f.relax(f.charge(y, k, h), k), f.close)
+
+
+def many(circuit: Circuit, p: Prepared, I: Callable[[Any], Any], dt: float) -> Maps:
+    """Of many circuits, one to a lane."""
+    return Maps(
+        lambda y, k, h: step(circuit, p, y, I(k), h, dt).y,
+        lambda y, k: y._replace(V=charged(circuit, p, y, I(k), dt / 2)[0]),
+    )
+
+
+def advance(
+    circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: Array
+) -> tuple[Working, Working, Working]:
+    """The last state, the record (record, …), and the states at the ends of the lanes, or at the records in them."""
+    lanes = y.V.ndim > 1
+    maps = (many if lanes else single)(circuit, p, (lambda k: I[k]) if I.ndim > y.V.ndim else (lambda _: I), dt)
+
+    def piece(y: Any, begin: Any, end: Any, k: Any) -> Any:
+        return lax.fori_loop(begin, end, lambda i, y: maps.step(y, k + i, dt), y)
+
+    def block(y: Any, b: Array) -> tuple[Any, Any]:
+        k = b * cut.n
+        y = maps.step(y, k, dt / 2)
+        if cut.per_record == 1:
+            y = maps.complete(piece(y, 1, cut.n, k), k + cut.n)
+            return y, (y, None)
+        part = lambda y, i: (piece(y, jnp.maximum(i * cut.length, 1), jnp.minimum((i + 1) * cut.length, cut.n), k),) * 2  # noqa: E731
+        y, found = lax.scan(part, y, jnp.arange(cut.per_record))
+        y = maps.complete(y, k + cut.n)
+        return y, (y, found._replace(V=found.V.at[-1].set(y.V)))
+
+    begin: Any = in_blocks(circuit, y) if lanes else y
+    end, (ys, found) = lax.scan(block, begin, jnp.arange(cut.m))
+    found = ys if cut.per_record == 1 else jax.tree.map(flat, found)
+    outside: Any = partial(of_blocks, circuit) if lanes else lambda y, _: y
+    return outside(end, 0), outside(ys, 1), outside(found, 1)
+
+
+# %% [markdown]
+# The way back.
+
+
+# %%
+class Window(NamedTuple):
+    """What is known of some lanes of a run before their way back; each (lane, …) or (record, …)."""
+
+    lane: Array  # number in the run
+    start: Working  # states before the first step
+    pulled: Array  # (record, row, cell, …) derivative with respect to the records
+
+
+class Way(NamedTuple):
+    """What all windows share."""
+
+    circuit: Circuit
+    cut: Cut
+    dt: float
+    p: Prepared
+    I: Array  # (cell, …), or (step, cell, …) at all steps
+    sampled: bool
+
+    def lanes(self) -> Prepared:
+        """The conductances with an axis for lanes."""
+        extra = self.p.w.ndim - 1
+        return jax.tree.map(lambda x: jnp.expand_dims(x, x.ndim - extra), self.p)
+
+    def current(self, k: Array) -> Array:
+        """The input at steps k (lane,), (cell, lane, …)."""
+        if not self.sampled:
+            return jnp.expand_dims(self.I, 1)
+        return jnp.moveaxis(self.I[k], 0, 1)
+
+
+def back(way: Way, λ: Array, k: Coefficients, w: Window) -> tuple[Array, Coefficients, Prepared, Array]:
+    """λ before a window from that after it, and derivatives with respect to the conductances and to the input of each turn.
+
+    A turn is a step, or the half step of V before a record, which takes the turn after the steps before it. The step after a record takes
+    V half a step, too.
+    """
+    circuit, cut, dt, p, extra = way.circuit, way.cut, way.dt, way.lanes(), λ.ndim - 2
+    column = lambda x: x.reshape(-1, *[1] * extra)  # noqa: E731
+    start, pulled = jax.tree.map(partial(last_but, circuits=extra), (w.start, w.pulled))
+    length = cut.end(w.lane) - cut.first(w.lane)
+    one = jnp.where(w.lane[0] < 0, 2, 1).astype(λ.dtype)  # which the compiler cannot know
+
+    def again(turn: Array, carry: tuple[Blocks, Coefficients]) -> tuple[Blocks, Coefficients]:
+        steps, halves = cut.steps_before(turn.astype(length.dtype)), turn % (cut.part + 1) == cut.part
+        shorter = halves | ((cut.first(w.lane) + steps) % cut.n == 0)
+        h = column(jnp.where(shorter, dt / 2, dt).astype(λ.dtype))
+        y, V, found = step(
+            circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt, one
+        )
+        if cut.per_lane > 1 or cut.uneven:
+            stays = column(halves | (steps >= length))
+            y = jax.tree.map(lambda a, b: jnp.where(stays, a, b), carry[0], y)
+        if cut.per_lane > 1:
+            y = y._replace(V=jnp.where(halves, V, y.V))
+        return y, noted(circuit, carry[1], found, turn)
+
+    _, k = lax.fori_loop(jnp.uint32(0), jnp.uint32(cut.turns), again, (in_blocks(circuit, start), k))
+    λ, seen = recursion(way, λ, k, pulled, w.lane)
+    return λ, k, step_sums(circuit, way.p, k, seen), seen[:, 1] * k.charge.J[:, 0]
+
+
+def recursion(way: Way, λ: Array, k: Coefficients, pulled: Array, lanes: Array) -> tuple[Array, Array]:
+    """λ before the lanes of a window, and what `step_back` has seen in each turn, (turn, row, cell, lane, …)."""
+    circuit, cut, extra = way.circuit, way.cut, λ.ndim - 2
+    length, records_at_end = cut.end(lanes) - cut.first(lanes), lanes % cut.per_record == cut.per_record - 1
+    none = jnp.zeros((), jnp.uint32)  # of a type that spares a look whether an index is negative
+    last = none + (cut.width * cut.per_lane - 1)
+    rows = 5 if way.p.gap else 3
+
+    def pick(x: Array, turn: Array, lane: Array) -> Array:
+        axis = x.ndim - 1 - extra
+        found = lax.dynamic_slice(
+            x, [turn, *[none] * (axis - 1), lane, *[none] * extra], [1, *x.shape[1:axis], 1, *x.shape[axis + 1 :]]
+        )
+        return found.reshape(*x.shape[1:axis], *x.shape[axis + 1 :])
+
+    def note(seen: Array, x: Array, turn: Array, lane: Array) -> Array:
+        return lax.dynamic_update_slice(seen, x[None, None], [lane, turn, *[none] * x.ndim])
+
+    def records(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        (λ, seen), e = carry, last - i
+        lane, begin = e // cut.per_lane, e % cut.per_lane * (cut.part + 1)
+        by = lax.dynamic_index_in_dim(pulled, e, pulled.ndim - 1 - extra, keepdims=False)
+        charge = jax.tree.map(lambda x: pick(x, begin + cut.part, lane), k.charge)
+        u = by[:1] + λ[:1]
+        new = pulled_charge(circuit, way.p, charge, u[0]) + below(by[1:] + λ[1:], 1, len(by))
+        if cut.per_record > 1:
+            new, u = jnp.where(records_at_end[lane], new, λ), jnp.where(records_at_end[lane], u, 0)
+        λ, seen = new, note(seen, below(u, 1, rows), begin + cut.part, lane)
+
+        def one(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            (λ, seen), turn = carry, begin + (cut.part - 1) - j
+            new, x = step_back(circuit, way.p, jax.tree.map(lambda x: pick(x, turn, lane), k), λ)
+            if cut.uneven:
+                there = cut.steps_before(turn).astype(length.dtype) < length[lane]
+                new, x = jnp.where(there, new, λ), jnp.where(there, x, 0)
+            return new, note(seen, x, turn, lane)
+
+        return lax.fori_loop(none, none + cut.part, one, (λ, seen))
+
+    seen = jnp.zeros((cut.width, cut.turns, rows, *λ.shape[1:]), λ.dtype)
+    λ, seen = lax.fori_loop(none, last + 1, records, (λ, seen))
+    return λ, jnp.moveaxis(seen, 0, 3)
+
+
+def run_back(
+    circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: Array, found: Working, λ: tuple[Working, Working]
+) -> Any:
+    """Derivatives with respect to p, y and I from those with respect to the end and the record."""
+    cut = in_windows(cut, y.V.size)
+    way = Way(circuit, cut, dt, p, I, I.ndim > y.V.ndim)
+    pulled = as_rows(circuit, jax.tree.map(lambda a, b: b.at[-1].add(a), *λ))
+    if cut.per_record > 1:
+        pulled = below_each(pulled, cut.per_record)
+    windows = cut.windows * cut.width
+    pulled = jnp.pad(pulled, ((0, windows * cut.per_lane - len(pulled)), *[(0, 0)] * (pulled.ndim - 1)))
+    some = jax.tree.map(lambda x: x[cut.per_lane - 1 :: cut.per_lane][: cut.lanes - 1], found)
+    start = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b, *[a[None]] * (windows - cut.lanes)]), y, some)
+    window = Window(jnp.arange(windows, dtype=jnp.int32), start, pulled)
+    window = jax.tree.map(lambda x: x.reshape(cut.windows, len(x) // cut.windows, *x.shape[1:]), window)
+
+    def one(carry: tuple[Array, Coefficients, Prepared, Array], w: Window) -> tuple[Any, Any]:
+        λ, k, sums, by_I = back(way, *carry[:2], w)
+        sums = jax.tree.map(jnp.add, carry[2], sums)
+        if way.sampled:
+            return (λ, k, sums, carry[3]), by_I
+        return (λ, k, sums, carry[3] + by_I.sum((0, 2))), None
+
+    nothing = jnp.zeros_like(pulled[0])
+    like = jnp.zeros((nothing.shape[1], cut.width, *nothing.shape[2:]), nothing.dtype)
+    k = blank(circuit, way.lanes(), like, cut.turns)
+    (λ0, _, sums, by_I), each = lax.scan(
+        one, (nothing, k, jax.tree.map(jnp.zeros_like, p), nothing[0]), window, reverse=True
+    )
+    if way.sampled:
+        by_I = input_derivative(cut, each)
+    axis = 1 if way.sampled else 0
+    if I.shape[axis] == 1:
+        by_I = by_I.sum(axis, keepdims=True)
+    return sums, of_rows(circuit, λ0), by_I
+
+
+# %% [markdown]
+# Under `jax.vmap` the mapped axis becomes the last one.
+
+
+# %%
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
+def segment(
+    circuit: Circuit,
+    cut: Cut,
+    dt: float,
+    keep: bool,  # noqa: ARG001
+    p: Prepared,
+    y: Working,
+    I: Array,
+) -> tuple[Working, Working]:
+    """The last state and the record; keep: whether the way back finds the starts of its lanes, or runs forward again for them."""
+    return lanes_last(partial(advance, circuit, cut, dt))(p, y, I)[:2]
+
+
+def segment_forward(circuit: Circuit, cut: Cut, dt: float, keep: bool, p: Prepared, y: Working, I: Array) -> Any:
+    """The segment, and what its way back starts from."""
+    *seen, found = lanes_last(partial(advance, circuit, cut, dt))(p, y, I)
+    return tuple(seen), (p, y, I, found if keep else None)
+
+
+def segment_backward(circuit: Circuit, cut: Cut, dt: float, keep: bool, kept: Any, λ: Any) -> Any:
+    """Derivatives with respect to p, y and I."""
+    p, y, I, found = kept
+    found = found if keep else lanes_last(partial(advance, circuit, cut, dt))(p, y, I)[2]
+    return lanes_last(partial(run_back, circuit, cut, dt))(p, y, I, found, λ)
+
+
+segment.defvjp(segment_forward, segment_backward)
+
+# %% [markdown]
+# Derivatives with respect to the numbers of the *circuit* itself (kinetics, reversal potentials, the
+# membrane), those of synapses with an equation of their own, and those of exponential Euler take JAX's own way back, with checkpoints.
+
+
+# %%
+def checkpointed(
+    circuit: Circuit, solver: str, dt: float, n: int, m: int, p: Prepared, y: Working, I: Array
+) -> tuple[Working, Working]:
+    """The last state and the record of m states, n steps apart."""
+    at = (lambda k: I[k]) if I.ndim == 2 else (lambda _: I)
+
+    def block(y: Working, b: Array) -> tuple[Working, Working]:
+        y = SCHEMES[solver](flows(circuit, p, lambda k: at(b * n + k), dt), y, 0, n, dt)
+        return y, y
+
+    return lax.scan(jax.checkpoint(block), y, jnp.arange(m))
+
+
+# %% [markdown]
+# ## A whole run
+#
+# A state of the circuit takes 360 bytes, so that ten seconds of run keep 4 MB. A run that would keep more than `memory` is
+# cut into segments, of which only the first states are kept; the way back runs each of them forward again
+# {cite:p}`Griewank1992`.
+
+
+# %%
+class Run(NamedTuple):
+    """What all segments of a run share."""
+
+    segment: Callable[..., tuple[Working, Working]]  # of n, m, p, y and I
+    p: Prepared
+    I: Callable[[Any, int], Array]  # input from a step on, for a number of steps
+    length: int  # steps of a segment
+
+
+def share(n: int, most: int) -> int:
+    """A divisor of n from half of `most` to twice as much, so that no segment is left over to be compiled; or else `most`."""
+    if n <= most:
+        return n
+    fitting = [d for d in range(max(1, most // 2), min(2 * most, n) + 1) if n % d == 0]
+    return min(fitting, key=lambda d: abs(d - most), default=max(1, most))
+
+
+def unrecorded(run: Run, y: Working, k: Any, n: int) -> Working:
+    """The state n steps after step k."""
+    length = share(n, run.length)
+    whole, rest = divmod(n, length)
+    go = lambda y, k, n: run.segment(n, 1, run.p, y, run.I(k, n))[0]  # noqa: E731
+    if whole > 1:
+        y = lax.scan(lambda y, i: (go(y, k + i * length, length), None), y, jnp.arange(whole))[0]
+    elif whole:
+        y = go(y, k, length)
+    return go(y, k + whole * length, rest) if rest else y
+
+
+def recorded(run: Run, y: Working, k: int, n: int, blocks: int) -> Working:
+    """The state every n steps from step k on, (blocks, …)."""
+    if n > run.length:
+        return lax.scan(lambda y, b: (unrecorded(run, y, k + b * n, n),) * 2, y, jnp.arange(blocks))[1]
+    m = share(blocks, run.length // n)
+    go = lambda y, b, m: run.segment(n, m, run.p, y, run.I(k + b * n, n * m))  # noqa: E731
+    if m == blocks:
+        return go(y, 0, m)[1]
+    y, ys = lax.scan(lambda y, i: go(y, i * m, m), y, jnp.arange(blocks // m))
+    ys = jax.tree.map(flat, ys)
+    if blocks % m:
+        ys = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, go(y, blocks // m * m, blocks % m)[1])
+    return ys
+
+
+def has_a_fast_way_back(circuit: Circuit, solver: str) -> bool:
+    """Whether this chapter applies."""
+    return solver == DEFAULT_SOLVER and not circuit.kinetic and is_hashable(circuit) and not is_traced(circuit)
+
+
+def segments(circuit: Circuit, solver: str, dt: float, N: int, memory: float, y: Working) -> tuple[Any, int]:
+    """The function that runs a segment, of this chapter where it applies or else JAX's, and the most steps it may have."""
+    if not has_a_fast_way_back(circuit, solver):
+        f = partial(checkpointed, circuit, solver, dt)
+        return lambda n, m, *x: jax.checkpoint(partial(f, n, m))(*x), max(1, isqrt(N))
+    state = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(y))
+    most = max(1, int(memory * 1e6 / state) * LENGTH)
+    return lambda n, m, *x: segment(circuit, cut_of(n, m), dt, most >= N, *x), most
+
+
+def conductances_of(params: Params, dtype: Any, dt: float, solver: str) -> Prepared:
+    """Of a run; synapses in a list where this chapter applies."""
+    p = prepare(params, dtype, dt)
+    return p._replace(w=jnp.asarray(params.gs, dtype) * NS_TO_US) if has_a_fast_way_back(params.circuit, solver) else p
+
+
+def simulate_with_adjoint(
+    params: Params, state: State, t: Any, I_ext: Any = None, *, solver: str = DEFAULT_SOLVER, dt: float = DEFAULT_DT, t0: float = 0.0,
+    memory: float = 100.0,
+) -> State:  # fmt: skip
+    """States at the times t, as `prinz2004.simulate` returns them, for reverse-mode derivatives.
+
+    params, state, I_ext, dt, t0: as there. t: (time,) ms, equally spaced at whole steps t0 + k dt. solver: "staggered"
+    or "exponential_euler". memory: MB that the states kept for the way back may take; a run that needs more takes
+    longer. Derivatives with respect to `params`, `state` and I_ext; and, more slowly, to the
+    numbers of `params.circuit`, or all of them if it has synapses with an equation of their own. Forward mode needs `simulate`. Raises TypeError or ValueError as `simulate`
+    does, and ValueError if the times are not equally spaced.
+    """
+    state = circuits.startable(circuits.started(params, state, Params, state_of))
+    t, dt = checks.times(t, t0), checks.scheme(solver, dt, SCHEMES)
+    checks.fixed_scheme(solver)
+    checks.steps(t, t0, dt)
+    memory = checks.positive("memory", memory, "MB")
+    grid, slots = grid_of(t, t0, dt)
+    checks.on_steps(t, t0, dt, slots is None)
+    N = grid.first + grid.n * grid.blocks
+    pure_current(I_ext, len(params.circuit.rows), N + 1)
+    dtype = state.V.dtype
+    I_k = input_at(I_ext, dt, t0, dtype)
+    steps = callable(I_ext) or jnp.ndim(0.0 if I_ext is None else I_ext) == 2
+    I = lambda k, n: for_cells(jax.vmap(I_k)(k + jnp.arange(n + 1)), 2) if steps else for_cells(I_k(k), 1)  # noqa: E731
+    y = pack(params.circuit, state)
+    function, length = segments(params.circuit, solver, dt, N, memory, y)
+    run = Run(function, conductances_of(params, dtype, dt, solver), I, length)
+    y = unrecorded(run, y, 0, grid.first) if grid.first else y
+    start = jax.tree.map(lambda x: x[None], y)
+    ys = recorded(run, y, grid.first, grid.n, grid.blocks) if grid.blocks else None
+    ys = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), start, ys) if ys else start
+    return jax.vmap(partial(unpack, params.circuit))(ys)
+
+
+def for_cells(I: Array, ndim: int) -> Array:
+    """Input with an axis for cells, (1,) or (cell,), or the same at steps."""
+    return I if I.ndim == ndim else I[..., None]

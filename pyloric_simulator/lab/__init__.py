@@ -1,0 +1,1 @@
+"""Experiments: clamps, noise, temperature, energy, regulation, phase response, snapshots."""

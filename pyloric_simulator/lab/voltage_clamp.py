@@ -1,0 +1,288 @@
+# ---
+# jupyter:
+#   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version,-jupytext.text_representation.format_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["active-ipynb", "remove-cell"]
+# import sys
+#
+# sys.path.append("..")
+# from _notebook import __spec__
+
+# %% [markdown]
+# # Voltage clamp
+#
+# The electrode holds the potential of a cell where it is wanted, and measures the current that this takes. Other cells of the circuit run free.
+#
+# Below, the pacemaker of the circuit is held at the potential that it had in an earlier run, and at −60 mV from 1.5 s on. LP and PY
+# lose their rhythm.
+
+# %% tags=["active-ipynb", "remove-cell"]
+# import holoviews as hv
+# import panel as pn
+#
+# hv.extension("bokeh", logo=False)
+# pn.config.console_output = "disable"
+# hv.opts.defaults(hv.opts.Curve(width=680, height=170, line_width=1.2), hv.opts.Layout(shared_axes=False, toolbar=None))
+
+# %% tags=["active-ipynb"] mystnb={"figure": {"caption": "The pacemaker is clamped to its own earlier potential, and to −60 mV from 1500 ms on. Below, the current that this takes.", "name": "fig-clamped-circuit"}}
+# import numpy as np
+#
+# from ..config import find_circuit
+# from ..prinz2004 import Prinz2004
+# from .protocols import Steps
+# from .voltage_clamp import voltage_clamp
+#
+# circuit = Prinz2004.from_toml(find_circuit("paper"))
+# t = np.arange(0, 3000, 0.5)
+# own = circuit(t).V["AB/PD", 0]
+# clamped = voltage_clamp(circuit, t, own.where(own.index < 1500, -60), cell="AB/PD")
+# (clamped.plot() + hv.Curve((t, clamped.clamp), "time (ms)", "clamp current (nA)").opts(ylim=(-20, 20))).cols(1)
+
+# %%
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax import Array
+
+from ..engine import checks
+from ..engine.kinetics import at
+from ..engine.schedule import Grid, Slots
+from ..engine.thermalization import isolated
+from ..files.recording import check_commands
+from ..models.components import model_of
+from ..prinz2004 import Channel, Model, Params, SimResult, cold_start, conductances, precision
+from .protocols import (
+    EDGE,
+    Drive,
+    Setup,
+    allocated,
+    cell_number,
+    commanded,
+    injected,
+    integrate_driven,
+    membrane_of,
+    millivolts,
+    plausible_potentials,
+    set_up,
+)
+
+# %% [markdown]
+# ## Command and current
+#
+# The clamp holds the potential at a command $V_c(t)$. The current that this takes is that which would have charged the membrane
+# otherwise,
+#
+# $$
+# I_\mathrm{clamp} = \sum_i I_i + \sum I_s + \sum I_e + C \frac{dV_c}{dt}.
+# $$ (eq-clamp)
+#
+# At a jump of the command the last term is infinite for no time at all; it is left out there. The other cells of a network run
+# free. Gates move exactly as their equations say at constant potential, to fourth order in $dt/τ$.
+
+
+# %%
+@dataclass(frozen=True, repr=False)
+class ClampResult(SimResult):
+    """What a voltage clamp recorded. `currents` has the share of each channel."""
+
+    number: int  # of the clamped cell
+    slope: pd.Series  # mV/ms, of the command at the recorded times
+
+    @property
+    def clamp(self) -> pd.Series:
+        """Current (nA) that holds the cell, {eq}`eq-clamp`; positive depolarizes."""
+        (pop, index), C = self.model.cells[self.number], float(membrane_of(self.model, self.number).constants.C)
+        return (self.currents[pop][index].sum(axis=1, skipna=False) + C * self.slope.loc[self.t].to_numpy()).rename(
+            "clamp"
+        )
+
+
+def slope_of(command: Any, V: Array, s: Setup) -> np.ndarray:
+    """dV/dt (mV/ms) of a command at the recorded times, from the right where it has a corner, at its end from the left; V: at the half steps."""
+    if callable(command):
+        return np.asarray(jax.vmap(jax.grad(lambda t: jnp.asarray(command(t), t.dtype)))(jnp.asarray(s.t)))
+    change = np.diff(np.asarray(V)) / (s.dt / 2)
+    last = change[-1:] if len(change) else np.zeros(1)
+    return np.append(change, last)[np.searchsorted(s.halves, s.t - EDGE)]
+
+
+# %% [markdown]
+# A family of commands is a batch, and one command a family of one. The program is compiled once for all of them.
+
+
+# %%
+@partial(jax.jit, static_argnames=("grid", "clamped", "dt"))
+def compiled_family(params: Params, start: Any, drive: Drive, slots: Slots | None, **run: Any) -> Any:
+    """States (command, time, …); drive.V: (command, half step, clamped cell)."""
+    return jax.vmap(lambda V: integrate_driven(params, start, drive._replace(V=V), slots, **run))(drive.V)
+
+
+def clamped_runs(s: Setup, commands: Sequence[Any], cell: Any, I_ext: Any) -> list[ClampResult]:
+    """The runs of one experiment with each of several commands."""
+    model, number, results = s.model, cell_number(s.model, cell), []
+    allocated(f"a family of {len(commands):,} commands", len(commands) * len(s.halves))
+    with precision(model.dtype):
+        V = jnp.stack([commanded("the command", c, s) for c in commands])
+        drive = Drive(injected(s, I_ext), V=V[:, :, None])
+        found = compiled_family(model.params, s.start, drive, s.slots, grid=s.grid, clamped=(number,), dt=s.dt)
+        slopes = [pd.Series(slope_of(c, v, s), s.t) for c, v in zip(commands, V, strict=True)]
+    for i, slope in enumerate(slopes):
+        result = s.result(jax.tree.map(lambda x, i=i: np.asarray(x)[i], found))
+        results.append(ClampResult(s.t, result.states, model, number, slope, run=result.run))
+    return results
+
+
+def voltage_clamp(
+    model: Any, t: Any, command: Any, *, cell: Any = None, I_ext: Any = None, state: Any = None, dt: float | None = None, t0: float = 0.0
+) -> ClampResult:  # fmt: skip
+    """Hold a cell at a command potential (mV) and record at the times t (ms).
+
+    command: a number, a function of t such as `Steps`, or a recording, a Series or (times, values). cell: a label, (label, number),
+    or None if there is only one. Raises ValueError or TypeError before anything is compiled, for commands outside the run, too.
+    """
+    check_commands("the command", [command])
+    return clamped_runs(set_up(model, t, state, dt, t0), [command], cell, I_ext)[0]
+
+
+def clamp_family(
+    model: Any, t: Any, commands: Sequence[Any], *, cell: Any = None, I_ext: Any = None, state: Any = None, dt: float | None = None, t0: float = 0.0
+) -> list[ClampResult]:  # fmt: skip
+    """`voltage_clamp` with each of several commands, from the same start, in one batch; arguments as there."""
+    checks.some("commands", commands)
+    check_commands("the commands", commands)
+    return clamped_runs(set_up(model, t, state, dt, t0), commands, cell, I_ext)
+
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The axon at −65 mV, stepped to −35, −5, 25 and 55 mV at 5 ms: the clamp current, and the shares of sodium and potassium.", "name": "fig-clamp-family"}}
+# from ..models.components import Cell, HodgkinHuxley1952 as HH
+# from .current_clamp import current_clamp
+#
+# axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
+# rest = current_clamp(axon, [500.0], 0).final_state
+# times, levels = np.arange(0, 20, 0.05), [-35, -5, 25, 55]
+# family = clamp_family(axon, times, [Steps((-65, V), (5,)) for V in levels], state=rest)
+# shares = {"clamp": [r.clamp for r in family]} | {c: [r.currents["cell", 0, c] for r in family] for c in ("Na", "K")}
+# panels = [hv.Overlay([hv.Curve((times, x), "time (ms)", "nA", label=f"{V} mV") for V, x in zip(levels, xs)], label=name)
+#           for name, xs in shares.items()]
+# hv.Layout([p.opts(hv.opts.Curve(width=240, height=220), hv.opts.Overlay(show_legend=p is panels[-1], legend_position="right")) for p in panels])
+
+# %% [markdown]
+# ## The channel's own curves
+#
+# Held long enough at one potential, a cell with a single kind of channel shows its steady state. Two protocols tell
+# its two gates apart.
+#
+# Activation
+# : The inactivation gate is taken away, as an enzyme does from inside the axon {cite:p}`Armstrong1973`. What is then open of
+#   all channels in the steady state is $m_∞^p$.
+#
+# Inactivation
+# : A long prepulse to $V$ is followed by a test pulse, always to the same potential. When activation has settled during the
+#   test pulse, it is the same after all prepulses, and $h$ is still an affine function of the $h_∞(V)$ that it began with. Two
+#   prepulses at which all and no channels are available give the scale.
+#
+# At constant potential a gate follows an exponential, so a few thousand steps of any length lead to the steady state.
+
+
+# %%
+HELD = 2000  # steps, in which a potential is held
+LONG = 25.0  # time constants, after which a gate has settled
+SETTLED = 20.0  # time constants of activation before a test pulse is read
+AVAILABLE, INACTIVATED = -150.0, 100.0  # mV, prepulses after which all and no channels are available
+
+
+def with_one_channel(model: Model, cell: int, channel: Channel) -> Params:
+    """One cell of a model alone, with nothing but a channel of 1 mS/cm², and with its calcium at rest."""
+    params = isolated(model.params, [int(model.rows[cell])])
+    circuit = params.circuit._replace(transmitters=()).with_membrane(channels=(channel._replace(ion=None),), pool=False)
+    return params.replace(circuit=circuit, g=np.ones((1, 1)))
+
+
+def alone(model: Model, channel: str, cell: Any, symbol: str) -> tuple[Params, Channel]:
+    """A channel of a cell without all others, for a measurement of one of its gates."""
+    number = cell_number(model, cell)
+    found = {c.name: c for c in membrane_of(model, number).channels}
+    checks.choice("channel", channel, found)
+    checks.has_gate(channel, symbol, getattr(found[channel], symbol))
+    only = found[channel] if symbol == "h" else found[channel]._replace(h=None)
+    return with_one_channel(model, number, only), only
+
+
+def slowest(params: Params, gate: Any, V: Any) -> float:
+    """The longest time constant (ms) of a gate at potentials V (mV)."""
+    V = jnp.asarray(V)
+    return float(at(gate.tau, V, jnp.full_like(V, params.circuit.constants.Ca_rest)).max())
+
+
+def open_share(params: Params, y: Any) -> Array:
+    """Share of the channels of `with_one_channel` that are open, from states (…, cell, gate) of the cell: (…)."""
+    gates = jnp.moveaxis(jnp.concatenate([y.m, y.h], -1), -1, 0)
+    return conductances(params.circuit.only, jnp.ones((1, *y.V.shape)), gates)[0][..., 0]
+
+
+def open_after(params: Params, pulses: Sequence[tuple[Any, float]]) -> Array:
+    """Share of the channels of `with_one_channel` that are open after each potential (mV) was held for a time (ms)."""
+    y = jax.tree.map(jnp.asarray, cold_start(params.circuit))
+    for V, duration in pulses:
+        drive = Drive(0.0, V=jnp.broadcast_to(V, (2 * HELD + 1, 1)))
+        ys = integrate_driven(params, y, drive, None, grid=Grid(HELD, 1, 0), clamped=(0,), dt=duration / HELD)
+        y = jax.tree.map(lambda x: x[0], ys)
+    return open_share(params, y)
+
+
+def potentials(levels: Any) -> np.ndarray:
+    """Potentials (mV) to be held, (level,)."""
+    V = checks.levels("levels", levels, "mV")
+    plausible_potentials("the largest of the levels", V)
+    return V
+
+
+def activation(model: Any, channel: str, levels: Any, *, cell: Any = None) -> pd.Series:
+    """m∞ of a channel at potentials (mV), from voltage clamp without inactivation. Raises ValueError if it has no such gate."""
+    V, model = potentials(levels), model_of(model)
+    with precision(model.dtype):
+        params, only = alone(model, channel, cell, "m")
+        duration = LONG * slowest(params, only.m, V)
+        share = jax.jit(jax.vmap(lambda V: open_after(params, [(V, duration)]) ** (1 / only.p)))(jnp.asarray(V))
+    return pd.Series(np.asarray(share), pd.Index(V, name="V"), name=f"m of {channel}")
+
+
+def inactivation(model: Any, channel: str, levels: Any, *, cell: Any = None, test: float = 0.0) -> pd.Series:
+    """h∞ of a channel at potentials (mV), from prepulses to them and a test pulse (mV). Raises ValueError if it has no such gate."""
+    V, model = np.concatenate([[AVAILABLE, INACTIVATED], potentials(levels)]), model_of(model)
+    test = millivolts("test", test)
+    with precision(model.dtype):
+        params, only = alone(model, channel, cell, "h")
+        before = LONG * max(slowest(params, gate, V) for gate in (only.m, only.h))
+        pulse = test, SETTLED * slowest(params, only.m, [test])
+        share = jax.jit(jax.vmap(lambda V: open_after(params, [(V, before), pulse]) ** (1 / only.q)))(jnp.asarray(V))
+    most, least, *found = np.asarray(share)
+    return pd.Series((np.array(found) - least) / (most - least), pd.Index(V[2:], name="V"), name=f"h of {channel}")
+
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Activation and inactivation of a pacemaker's channels as the clamp finds them (dots), and the functions they were made of (lines).", "name": "fig-own-curves"}}
+# V, pacemaker, panels = np.arange(-90.0, 31.0, 7.5), Prinz2004({"AB/PD 2": 1}, gs={}, ge=0), []
+# for c in pacemaker.circuit.channels:
+#     if c.h:
+#         found = {"m": activation(pacemaker, c.name, V), "h": inactivation(pacemaker, c.name, V)}
+#         assert all(np.allclose(x, getattr(c, g).inf(V), atol=1e-6) for g, x in found.items())
+#         lines = [hv.Curve((V, np.asarray(getattr(c, g).inf(V))), "V (mV)", "x∞") * hv.Scatter((V, x)).opts(color="black") for g, x in found.items()]
+#         panels.append(hv.Overlay(lines, label=c.name).opts(width=225, height=200, show_legend=False))
+# hv.Layout(panels).opts(hv.opts.Curve(width=225, height=200)).cols(3)

@@ -1,0 +1,249 @@
+"""Networks of cells of one's own as TOML files.
+
+Mechanics of `components.Network`. A channel of a library, or a transmitter, stands in a file under its name; all else that consists of
+numbers, such as a gate of curves, stands there as a table that names its type, and leaves out what is as usual. A function of one's own
+has no text, and is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from ..config import circuit_error, read_toml, toml_key, toml_text
+from ..engine import checks
+from ..files.writing import write_whole
+from ..prinz2004 import CONSTANTS, TRANSMITTERS, Channel, Curve, Gate, Nernst, Transmitter
+from .components import (
+    GHK,
+    Q10,
+    Cell,
+    Divided,
+    Exponential,
+    GapJunction,
+    Graded,
+    HodgkinHuxley1952,
+    Kinetic,
+    Linoid,
+    Liu1998,
+    Network,
+    Prinz2003,
+    RateInf,
+    RateTau,
+    Synapse,
+    connections_of,
+)
+
+LIBRARIES = {"Prinz2003": Prinz2003, "Liu1998": Liu1998, "HodgkinHuxley1952": HodgkinHuxley1952}
+NAMES = {  # what stands in a file under a name
+    **{
+        f"{name}.{c.name}": c
+        for name, library in LIBRARIES.items()
+        for c in vars(library).values()
+        if isinstance(c, Channel)
+    },
+    **{t.name: t for t in TRANSMITTERS},
+}
+TYPES = {
+    t.__name__: t
+    for t in (
+        Channel,
+        Gate,
+        Curve,
+        Nernst,
+        GHK,
+        Q10,
+        RateInf,
+        RateTau,
+        Exponential,
+        Linoid,
+        Divided,
+        Graded,
+        Kinetic,
+        Transmitter,
+    )
+}
+
+
+def usual_fields(kind: Any) -> dict[str, Any]:
+    """The fields of a type, each with its default, or MISSING."""
+    if is_dataclass(kind):
+        return {f.name: f.default for f in fields(kind)}
+    return {name: kind._field_defaults.get(name, MISSING) for name in kind._fields}
+
+
+def written(what: str, x: Any) -> Any:
+    """A component as plain data. Raises ValueError for a function of one's own."""
+    if isinstance(x, (str, int, float, np.number)):
+        return x
+    for name, known in NAMES.items():
+        if type(x) is type(known) and x == known:
+            return name
+    if TYPES.get(type(x).__name__) is not type(x):
+        raise ValueError(
+            f"{what} is {x!r}; a file holds names and numbers, and no function of one's own. Keep the Python code that builds the network, or "
+            "pickle it."
+        )
+    usual = usual_fields(type(x))
+    changed = {
+        name: getattr(x, name)
+        for name in usual
+        if getattr(x, name) is not usual[name] and getattr(x, name) != usual[name]
+    }
+    return {"type": type(x).__name__, **{name: written(f"{name} of {what}", value) for name, value in changed.items()}}
+
+
+# ---------------------------------------------------------------- writing
+
+
+def cell_lines(label: str, cell: Cell, size: int) -> Iterator[str]:
+    """The table of a population."""
+    constants = {name: x for name, x in cell.constants._asdict().items() if x != getattr(CONSTANTS, name)}
+    yield from (
+        "",
+        f"[cells.{toml_key(label)}]",
+        f"size = {toml_text(size)}",
+        f"temperature = {toml_text(float(cell.temperature))}  # °C",
+    )
+    yield f"pool = {toml_text(cell.calcium is not None)}  # of calcium"
+    if cell.calcium and cell.calcium.q10 is not None:
+        yield f"pump = {toml_text(cell.calcium.q10)}  # Q10 of the pump"
+    if constants:
+        yield f"constants = {toml_text(constants)}  # as of `Constants`"
+    yield "channels = [  # g in mS/cm², cm/s for GHK"
+    for c, g in zip(cell.channels, cell.g, strict=True):
+        what = f"the channel {c.name!r} of {label!r}"
+        yield f"  {toml_text({'channel': written(what, c), 'g': float(g)})},"
+    yield "]"
+
+
+def lines_of(network: Network, title: str) -> Iterator[str]:
+    """A network as the lines of a file."""
+    yield f"title = {toml_text(title)}"
+    for label, cell in network.made_of.items():
+        yield from cell_lines(label, cell, network.sizes[label])
+    for s in connections_of(network.params):
+        if isinstance(s, GapJunction):
+            yield from ("", "[[gap_junctions]]", f"a = {toml_text(s.a)}", f"b = {toml_text(s.b)}")
+        else:
+            kind = written(f"the synapse {s.kind.name!r}", s.kind)
+            yield from (
+                "",
+                "[[synapses]]",
+                f"pre = {toml_text(s.pre)}",
+                f"post = {toml_text(s.post)}",
+                f"kind = {toml_text(kind)}",
+            )
+        yield f"g = {toml_text(float(s.g))}  # nS"  # type: ignore[arg-type]
+
+
+def write_network(network: Network, path: Any, title: Any) -> None:
+    """Write a network as a file from which `read_network` gives it back."""
+    if not isinstance(title, str) or not title:
+        raise TypeError(f"title is {title!r}; it must be text that is not empty. Write 'A network'.")
+    write_whole(path, ("\n".join(lines_of(network, title)) + "\n").encode())
+
+
+# ---------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A value in a file, and the keys that lead to it."""
+
+    path: Any
+    where: tuple[Any, ...]
+    value: Any
+
+    def error(self, rule: str, cure: str) -> ValueError:
+        """An error that names the file and the place in it."""
+        return circuit_error(self.path, self.where, rule, cure)
+
+    def __getitem__(self, key: Any) -> Entry:
+        return Entry(self.path, (*self.where, key), self.value[key])
+
+    def table(self, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> Entry:
+        """Itself, if it is a table with these keys."""
+        known = (*required, *optional)
+        if not isinstance(self.value, Mapping):
+            raise self.error("must be a table", f"write the keys {checks.listing(known)}")
+        for key in self.value:
+            if key not in known:
+                raise self[key].error(
+                    f"{key} is no known key",
+                    f"take it out; known are {checks.listing(known)}.{checks.closest(key, known)}",
+                )
+        for key in required:
+            if key not in self.value:
+                raise self.error(f"the key {key} is missing", f"add it; there must be {checks.listing(required)}")
+        return self
+
+    def items(self, key: str) -> list[Entry]:
+        """The entries of a list under a key, none where it is not there."""
+        found = self.value.get(key, [])
+        if not isinstance(found, list):
+            raise self[key].error("must be a list of tables", f"write [[{key}]], in double brackets, above each")
+        return [self[key][i] for i in range(len(found))]
+
+    def component(self) -> Any:
+        """The component that is written there."""
+        if isinstance(self.value, str):
+            if self.value not in NAMES:
+                raise self.error(
+                    "there is no such component",
+                    f"known are Liu1998.Na, glutamate and the like.{checks.closest(self.value, NAMES)}",
+                )
+            return NAMES[self.value]
+        kind = self.value.get("type") if isinstance(self.value, Mapping) else None
+        if kind not in TYPES:
+            raise self.error(
+                "must be a name, or a table with a type",
+                f"write a name such as 'Liu1998.Na', or a type of {checks.listing(TYPES)}",
+            )
+        usual = usual_fields(TYPES[kind])
+        needed = tuple(name for name, default in usual.items() if default is MISSING)
+        self.table(("type", *needed), tuple(usual))
+        return TYPES[kind](**{name: self[name].part() for name in self.value if name != "type"})
+
+    def part(self) -> Any:
+        """A number or a text as it is, and all else as a component."""
+        plain = isinstance(self.value, (int, float)) or (isinstance(self.value, str) and self.value not in NAMES)
+        return self.value if plain else self.component()
+
+
+def cell_in(place: Entry) -> Cell:
+    """The cell of a population in a file."""
+    place.table(("channels",), ("size", "temperature", "pool", "pump", "constants"))
+    given = place.value
+    constants = place["constants"].table((), CONSTANTS._fields).value if "constants" in given else {}
+    c = CONSTANTS._replace(**{name: checks.number(name, x, "its unit") for name, x in constants.items()})
+    channels = [x.table(("channel", "g"))["channel"].component()(x.value["g"]) for x in place.items("channels")]
+    pool = Prinz2003.calcium._replace(f=c.f, τ=c.τ_Ca, rest=c.Ca_rest, outside=c.Ca_out, q10=given.get("pump"))
+    cell = Cell(
+        channels,
+        area=c.A,
+        calcium=pool if given.get("pool", True) else None,
+        V=c.V_cold,
+        temperature=given.get("temperature", 10.0),
+    )
+    checks.constants(c)
+    cell.constants = c  # to the last digit
+    return cell
+
+
+def read_network(path: str | os.PathLike[str], **kwargs: Any) -> Network:
+    """The network in a file of `write_network`. Raises ValueError naming the key in the file, and what `Network` raises."""
+    root = Entry(path, (), read_toml(path)).table(("title", "cells"), ("synapses", "gap_junctions"))
+    labels = list(root["cells"].value) if isinstance(root["cells"].value, Mapping) else []
+    cells = root["cells"].table(tuple(labels))
+    joined: list[Synapse | GapJunction] = []
+    for x in root.items("synapses"):
+        of = x.table(("pre", "post", "kind", "g"))
+        joined.append(Synapse(of.value["pre"], of.value["post"], of["kind"].component(), of.value["g"]))
+    joined += [GapJunction(**x.table(("a", "b", "g")).value) for x in root.items("gap_junctions")]
+    sizes = {label: cells.value[label].get("size", 1) for label in labels if isinstance(cells.value[label], Mapping)}
+    return Network({label: cell_in(cells[label]) for label in labels}, joined, sizes=sizes, **kwargs)
