@@ -26,8 +26,9 @@ HEADER = """\
 # ---
 
 # %% tags=["active-ipynb", "remove-cell"]
-# from _notebook import __spec__
 """
+AT_THE_TOP = "# from _notebook import __spec__\n"
+IN_A_FOLDER = '# import sys\n#\n# sys.path.append("..")\n' + AT_THE_TOP
 
 each_module = pytest.mark.parametrize("module", generate.literate_modules(), ids=lambda module: module.stem)
 
@@ -38,7 +39,8 @@ def test_the_model_is_a_page() -> None:
 
 @each_module
 def test_module_opens_so_that_it_runs_as_a_notebook(module: Path) -> None:
-    assert module.read_text(encoding="utf-8").startswith(HEADER)
+    first = AT_THE_TOP if module.parent == generate.PACKAGE else IN_A_FOLDER
+    assert module.read_text(encoding="utf-8").startswith(HEADER + first)
 
 
 @each_module

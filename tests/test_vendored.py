@@ -85,12 +85,25 @@ def test_copy_has_its_commands(copy: tuple[Path, str]) -> None:
         assert cell in table
 
 
-def test_copy_runs_as_a_notebook(copy: tuple[Path, str]) -> None:
+OPENINGS = {
+    ".": "from _notebook import __spec__\nfrom . import prinz2004\nfrom .prinz2004 import neuron_models",
+    "lab": """
+import sys
+sys.path.append("..")
+from _notebook import __spec__
+from .. import prinz2004
+from ..prinz2004 import neuron_models
+from .protocols import step
+""",
+}
+
+
+@pytest.mark.parametrize("chapters", OPENINGS)
+def test_copy_runs_as_a_notebook(copy: tuple[Path, str], chapters: str) -> None:
     project, name = copy
     folder = project.joinpath(*name.split("."))
     cells = [
-        "from _notebook import __spec__",
-        "from . import prinz2004\nfrom .prinz2004 import neuron_models",
+        OPENINGS[chapters],
         f"assert prinz2004.__file__ == {str(folder / 'prinz2004.py')!r}",
         """
 from multiprocessing import get_context
@@ -100,5 +113,5 @@ with get_context("spawn").Pool(1) as pool:
 """,
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
-    client = NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(folder / chapters)}})
     client.execute()
