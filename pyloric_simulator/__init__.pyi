@@ -20,11 +20,23 @@ from .prinz2004 import (
 )
 
 # Its rhythm
-from .rhythm import bursts as bursts, features as features, spikes as spikes, summary as summary
+from .rhythm import (
+    bursts as bursts,
+    features as features,
+    is_pyloric as is_pyloric,
+    is_pyloric_like as is_pyloric_like,
+    report as report,
+    spikes as spikes,
+    summary as summary,
+)
 from .files.recording import read_recording as read_recording
 
 # Models beside it
 from .models.components import (
+    GHK as GHK,
+    Graded as Graded,
+    Kinetic as Kinetic,
+    Q10 as Q10,
     Cell as Cell,
     GapJunction as GapJunction,
     HodgkinHuxley1952 as HodgkinHuxley1952,
@@ -87,6 +99,7 @@ from .lab.voltage_clamp import (
 )
 
 # Other tools
+from .config import find_circuit as find_circuit
 from .files.store import ThermalizationStore as ThermalizationStore
 from .fitting.torch_bridge import CircuitModule as CircuitModule, LIFModule as LIFModule, to_torch as to_torch
 
