@@ -13,12 +13,14 @@ import importlib.util
 import io
 import math
 import os
+import platform
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
@@ -55,6 +57,20 @@ HINT_AFTER = 3000.0  # ms, in a shorter recording a pacemaker may be silent betw
 HINT = "Circuits can have a second stable rhythm, where LP silences the pacemaker; the initial state decides."
 PICTURE_POINTS = 40_000  # of each trace in a picture
 PICTURES = (".html", ".png")
+REPORTED = (
+    "bokeh",
+    "diffrax",
+    "distributed",
+    "holoviews",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "optax",
+    "pandas",
+    "pyarrow",
+    "sbi",
+    "torch",
+)
 OTHER_KINDS = {
     "--csv": (".parquet", *PICTURES, ".toml"),
     "--parquet": (".csv", ".txt", ".tsv", *PICTURES, ".toml"),
@@ -201,11 +217,33 @@ def say(message: str) -> None:
 def pyloric(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    versions: Annotated[
+        bool, typer.Option("--versions", help="Show versions and machine, for a report of a fault.")
+    ] = False,
 ) -> None:
-    if version:
+    if versions:
+        known = about_here()
+        typer.echo("\n".join(f"{name:{max(map(len, known))}}  {x}" for name, x in known.items()))
+    elif version:
         typer.echo(f"pyloric_simulator {__version__}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+def about_here() -> dict[str, str]:
+    """Versions of what computes and draws, the machine, and where compiled code runs."""
+    import jax
+
+    installed = {name: metadata.version(name) for name in REPORTED if importlib.util.find_spec(name)}
+    devices = jax.devices()
+    return {
+        "pyloric_simulator": __version__,
+        "Python": platform.python_version(),
+        **installed,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores",
+        "devices": f"{len(devices)} {devices[0].device_kind}",
+        "settings": load_settings().source,
+    }
 
 
 @app.command(epilog="Example: pyloric simulate paper --duration 10000 --out rhythm.html --csv rhythm.csv")

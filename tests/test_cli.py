@@ -13,6 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -888,6 +889,14 @@ def test_bare_command_of_the_database_lists_its_commands(run: Cli) -> None:
 
 def test_version(run: Cli) -> None:
     assert run("--version") == (0, f"pyloric_simulator {__version__}\n", "")
+
+
+def test_versions_for_a_report(run: Cli) -> None:
+    status, text, errors = run("--versions")
+    known = dict(line.split(None, 1) for line in text.splitlines())
+    assert (status, errors) == (0, "")
+    assert (known["pyloric_simulator"], known["jax"]) == (__version__, metadata.version("jax"))
+    assert {"Python", "numpy", "system", "devices", "settings"} <= set(known)
 
 
 def test_help_is_quick_and_names_the_program() -> None:
