@@ -100,8 +100,7 @@ from .files.results import dims as dims
 # : one membrane current, in the order of the list of channels.
 #
 # synapse
-# : one (presynaptic terminal, postsynaptic population) pair, in the order in which the user gave
-#   them.
+# : one (presynaptic terminal, postsynaptic population) pair, in the order in which they were given.
 #
 # transmitter
 # : glutamate or acetylcholine.
@@ -123,8 +122,7 @@ MS_PER_S = 1e3  # rates are shown per second
 # a current density, into a concentration {cite:p}`Prinz2003`. The Nernst slope $γ = RT/2F$ is 12.2
 # mV; 283 K gives 12.19. Two constants give scales of time. With a leak of 0.03 mS/cm² alone the
 # potential settles with $C/(\bar g A)$ = 33 ms; calcium does with $τ_{Ca}$ = 200 ms. Bursts last
-# that long because the slow variables carry them, spikes only a millisecond because sodium is a
-# thousand times faster.
+# that long because the slow variables carry them, spikes only a millisecond because sodium is faster.
 
 
 # %%
@@ -291,8 +289,7 @@ class Channel(NamedTuple):
 # rectifier ends them; the calcium currents make bursts, and $I_{KCa}$ ends these. Only $I_{KCa}$
 # reads the calcium concentration: its $m_∞$ is multiplied by $[Ca]/([Ca] + K)$. All of these
 # kinetics but those of $I_H$ go back to {cite:t}`Liu1998`, whose time constants are half of the
-# ones here; $I_H$ has the curves of {cite:t}`HuguenardMcCormick1992`, with twice their time
-# constant.
+# ones here; $I_H$ has the curves of {cite:t}`HuguenardMcCormick1992`, at half the speed.
 
 # %%
 CHANNELS = (
@@ -391,8 +388,7 @@ neuron_models = pd.DataFrame.from_dict(
 # synapses that the cell makes with one transmitter. Glutamate, from AB, LP and PY, inhibits quickly
 # and toward −70 mV; acetylcholine, from PD, slowly and toward −80 mV. At $V_\mathrm{th}$ the first
 # has $τ_s$ = 20 ms, the second 50 ms. Release is graded: at −50 mV, without a spike, $s_∞$ is
-# already 0.05, and a slow wave to −30 mV raises it to 0.73. $g_s$ is the conductance itself, in nS,
-# not a density.
+# already 0.05, and a slow wave to −30 mV raises it to 0.73. $g_s$ is in nS, no density.
 #
 # What a label of a population stands for is its `CellType`: which cells of the table it may be, and
 # which terminals it has. A terminal is where transmitter is released. The lumped AB/PD cell has
@@ -479,8 +475,7 @@ class Membrane(NamedTuple):
 #
 # None of this changes during a run. JAX translates a function for given sizes of its arrays into
 # machine code, and with the circuit fixed that code contains no choice, such as a test for a
-# channel that a membrane lacks. Another topology means another translation, which takes a second or
-# two; other conductances do not.
+# channel that a membrane lacks. Another topology means another translation, which takes a second; other conductances do not.
 
 
 # %%
@@ -512,8 +507,7 @@ class Circuit(layout.Arranged, Topology):
 # arrays for JAX, `Params` is what `jax.grad` returns, too: the derivative of a number by `params` has
 # the same fields, each with the derivative by that conductance. The gap junctions are
 # solved here, too, for half a step of integration, since nothing of that solution changes during a
-# run. A cell whose potential is imposed, as by a clamp, is `held`: its neighbours follow it, and it
-# does not follow them.
+# run. A cell whose potential is imposed, as by a clamp, is `held`: it does not follow its neighbours.
 
 
 # %%
@@ -586,9 +580,7 @@ class Working(NamedTuple):
     V: Array  # (cell,) mV
     Ca: Array  # (cell,) µM
     s: Any  # (transmitter, cell)
-    x: tuple[
-        Any, ...
-    ]  # for each membrane (gate, cell), the m of all activating channels, then the h of all inactivating ones
+    x: tuple[Any, ...]  # for each membrane (gate, cell): m of all activating channels, then h of all inactivating ones
     z: Any  # (slot, cell) of the kinetic synapses onto each cell
 
 
@@ -801,9 +793,8 @@ def slopes(circuit: Circuit, p: Prepared, y: Working, I: Any) -> Working:
     """Time derivative of a state, per ms."""
     G, J = chemical(circuit, p, y)
     V_dot, rest = [], []
-    for membrane, g, V, Ca, s, x, *sums in by_membrane(
-        circuit, p, y, G, J - junctions.electrical_current(p.gap, y.V) + I
-    ):
+    J = J - junctions.electrical_current(p.gap, y.V) + I
+    for membrane, g, V, Ca, s, x, *sums in by_membrane(circuit, p, y, G, J):
         G, J = ionic(membrane, g, V, Ca, x, *sums)
         V_dot.append((J - G * V) / membrane.constants.C)
         Ca_dot = calcium_balance(membrane, g, V, Ca, x)[0] if membrane.pool else jnp.zeros_like(Ca)
@@ -833,8 +824,8 @@ def derivative(params: Params, state: Any, I_ext: Any = 0.0) -> Any:
 #
 # ### Splitting
 #
-# The equations are stiff: $m$ of sodium moves within 0.1 ms, calcium within 200. A method that
-# steps along the slopes has to resolve the fastest of them, or it blows up. But with all *other*
+# The equations are stiff: $m$ of sodium moves within 0.1 ms, calcium within 200. A method that steps
+# along the slopes has to resolve the fastest of them. But with all *other*
 # variables frozen, each equation above is linear, $\dot y = (y_∞ - y)/τ$, and its exact solution is
 # known, an exponential approach to $y_∞$ that cannot overshoot for any step. A **splitting scheme**
 # strings such solutions together {cite:p}`RushLarsen1978`, so that no step can leave the range that
@@ -876,9 +867,8 @@ def approached(
 ) -> tuple[Array, Array]:
     """s and x, (gate, cell), after a time dt (ms) with V and Ca frozen; share: dt/τ -> the share of the way that is covered."""
     (s_inf, τ_s), (x_inf, τ_x) = kinetics(circuit, membrane, V, Ca)
-    return layout.lying_together(s + (s_inf - s) * share(dt / τ_s)), layout.lying_together(
-        x + (x_inf - x) * share(dt / τ_x)
-    )
+    moved = s + (s_inf - s) * share(dt / τ_s), x + (x_inf - x) * share(dt / τ_x)
+    return layout.lying_together(moved[0]), layout.lying_together(moved[1])
 
 
 # %% [markdown]
@@ -982,7 +972,21 @@ def exponential_euler(f: Flows, y: Any, k: Any, n: int, dt: float, unroll: int =
 # frozen, a whole step of the gates with $V$ frozen, half a step of $V$. This sequence reads the same
 # from both ends, so that what the first half does too early, the second does too late, and the errors
 # of first order cancel. The last half step joins the next first one, so that potentials are known at
-# half steps and gates at whole steps, and each is evaluated once per step. In detail:
+# half steps and gates at whole steps, and each is evaluated once per step, as {numref}`fig-splitting`
+# draws it.
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Three steps of the staggered scheme. Potentials (above) and all else (below) leapfrog: each arrow is an exact solution with the other row frozen where it stands.", "name": "fig-splitting"}}
+# gates_at, potentials_at = [0, 1, 2, 3], [0, 0.5, 1.5, 2.5, 3]
+# arrows = [(a, row, b, row) for row, at in ((0, gates_at), (1, potentials_at)) for a, b in zip(at, at[1:])]
+# looks_at = [(x, 1, x, 0) for x in potentials_at[1:-1]] + [(x, 0, x, 1) for x in gates_at]
+# frozen = hv.Segments(looks_at).opts(color="#bbbbbb", line_dash="dashed")
+# moved = hv.Segments(arrows).opts(color="#3060a8", line_width=2)
+# points = hv.Scatter([(x, 0) for x in gates_at] + [(x, 1) for x in potentials_at]).opts(size=8, color="#3060a8")
+# look = dict(width=560, height=170, toolbar=None, yticks=[(0, "gates, calcium"), (1, "potentials")], ylim=(-0.4, 1.4))
+# (frozen * moved * points).opts(**look, xlabel="time (steps)", ylabel="", xticks=gates_at)
+
+# %% [markdown]
+# In detail:
 #
 # - Gates need $1 - e^{-r}$, $r = dt/τ$. We take $q/(1+q)$ with $q = r + r^2/2 + r^3/6 + r^4/24$,
 #   which is within $r^5/120$ of it, stays in $[0, 1)$ for any $r$, loses no digits in single
@@ -1003,8 +1007,7 @@ def exponential_euler(f: Flows, y: Any, k: Any, n: int, dt: float, unroll: int =
 # and the gates once, as exponential Euler does. A kinetic synapse takes its step with the gates, by
 # the exponential of its linearized equation.
 #
-# Every recorded state is complete: a run continued from it repeats the same operations as one that
-# went on.
+# Every recorded state is complete: a run continued from it repeats the operations of one that went on.
 
 
 # %%
@@ -1129,8 +1132,7 @@ def simulate(
 
 
 # %% [markdown]
-# A check of the two orders: the error of the potentials of the circuit 20 ms after its start, against
-# a much finer step, when the step is halved.
+# A check of the orders: errors of the potentials after 20 ms, against a much finer step.
 
 # %% tags=["active-ipynb"]
 # start = paper.get_thermalization()
@@ -1147,8 +1149,7 @@ def simulate(
 # maxima of $V$ above −10 mV) and as a picture, and writes files that carry their units. `dims` names
 # the quantities for plots. Currents follow from the recorded states, outward positive: the open share
 # of each channel times its distance from the reversal potential. What the synapses and the gap
-# junctions pass stands in two more columns. A run of which only the potential is recorded has no
-# currents.
+# junctions pass stands in two more columns. A run that records the potential alone has none.
 
 
 # %%
@@ -1182,12 +1183,11 @@ def currents(params: Params, states: Any) -> Array:
 #
 # A `Model` carries the equations, its `physics`, and the numbers to use them with. What it does
 # with the arguments of a call is in the module `model`. A subclass sets the labels of the
-# populations, `params`, a state to start from and the precision; `model.like(params)` is the same
-# model with other numbers.
+# populations, `params`, a state to start from and the precision; `model.like(params)` is it with other numbers.
 #
 # Currents from outside are numbers, functions of time, or samples with times of their own. Samples
 # cover the whole run, or say what holds outside of them: `Sampled(frame, outside=0)` or
-# `outside="hold"`, from `pyloric_simulator.inputs`. A long run may record the potential alone, with
+# `outside="hold"`. A long run may record the potential alone, with
 # `record=("V",)`; its last state is complete all the same, and `model(t, state=result.final_state,
 # t0=result.t[-1])` goes on from there.
 
@@ -1222,8 +1222,7 @@ class Model(Runnable):
 # population, if there is one. Conductances of synapses are a mapping as at the top of this chapter, a
 # DataFrame with named rows and columns, or a matrix with a row for each postsynaptic population. A
 # label or a shape that does not fit is refused before anything is computed, and numbers that look like
-# another unit are warned of. All pacemaker cells are coupled, those of one population among
-# themselves, too.
+# another unit are warned of. All pacemaker cells are coupled, also those of one population.
 
 
 # %%
@@ -1253,9 +1252,8 @@ class Prinz2004(Model):
         populations = tuple(map(Population, self.labels, types, sizes.values()))
         self.terminals, strengths, ends = circuits.joined(gs, sizes, [CELL_TYPES[t] for t in types], TRANSMITTERS)
         g_e = circuits.coupling(DEFAULT_GE if ge is None else ge)
-        circuit = Circuit(
-            populations, tuple(Connection(*x) for x in ends), (membrane,), junctions=layout.pacemaker_pairs(populations)
-        )
+        synapses, pairs = tuple(Connection(*x) for x in ends), layout.pacemaker_pairs(populations)
+        circuit = Circuit(populations, synapses, (membrane,), junctions=pairs)
         self.params = Params(g, strengths, g_e, circuit)
         self.cold = cold_start(circuit)
 
@@ -1264,8 +1262,7 @@ class Prinz2004(Model):
 # ## Experiments
 #
 # The sixteen cells, each alone, in the last two of the five seconds of thermalization: the pacemakers
-# burst, LP and PY cells fire tonically or in short groups, and PY 2 and PY 3 are silent. One run
-# computes all of them.
+# burst, LP and PY cells fire tonically or in short groups, and PY 2 and PY 3 are silent. One run has them all.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The sixteen cells of {numref}`tbl-cells`, each alone.", "name": "fig-cells"}}
 # from .book import cell_panels, circuit_diagram, current_shares
@@ -1348,16 +1345,14 @@ class Prinz2004(Model):
 # Chaos
 # : LP 4 alone fires irregular pairs of spikes, and a difference of $10^{-13}$ mV at the start moves
 #   its spikes by tens of milliseconds within 5 s. Its phase in the thermalized state, and with it the
-#   choice between two rhythms, may therefore change with the processor, though not from run to run on
-#   one machine.
+#   choice between two rhythms, may therefore change with the processor, though not from run to run.
 #
 # Gap junctions
 # : The lumped AB/PD cell of the paper needs none. Where AB and PD are apart the default is 10 nS
 #   between any two of them. It is the least round value that keeps unequal pacemaker cells together:
 #   their bursts then start within 5 ms of each other, against 20 to 30 ms at 3 nS and 40 to 65 ms at
 #   1 nS (AB/PD 2 with two AB/PD 3, AB/PD 1 with two AB/PD 5). Equal cells that start alike are not
-#   affected. {numref}`fig-lag` shows one AB cell (AB/PD 2) and two PD cells (AB/PD 3) in the circuit
-#   above.
+#   affected. {numref}`fig-lag` shows one AB cell (AB/PD 2) and two PD cells (AB/PD 3) in this circuit.
 #
 # Limits
 # : Time constants below $τ_\mathrm{min}$ = 1 µs count as 1 µs. Only $τ_s$ gets there, when
@@ -1384,6 +1379,77 @@ class Prinz2004(Model):
 # strengths = [0.1, 0.3, 1, 3, 10, 30, 100]
 # look = dict(logx=True, toolbar=None, width=480, height=250, show_grid=True)
 # hv.Curve((strengths, [lag(g) for g in strengths]), "gap junction (nS)", "lag of PD (ms)").opts(**look)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-share
+# What share of its way does sodium's $m$ cover in one default step after the jump to −20 mV, exactly
+# and by the staggered scheme? And where $τ$ is a thousand times shorter than the step?
+# ```
+#
+# ```{solution-start} ex-share
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# r = DEFAULT_DT / CHANNELS[0].m.tau(-20.0)
+# assert abs(covered_exactly(r) - 0.26) < 0.01 and abs(covered(r) - covered_exactly(r)) < 2e-5
+# float(covered_exactly(r)), float(covered(r)), covered(1000.0)
+
+# %% [markdown]
+# The two differ by less than $2·10^{-5}$. Far beyond the range of the series the share stays below 1.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-escape
+# LP delays the pacemaker's next burst. How long is the period without that synapse? Which other
+# synapses can change it?
+# ```
+#
+# ```{solution-start} ex-escape
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from .rhythm import summary
+#
+# onto_others = np.array([s.post != 0 for s in paper.circuit.synapses])
+# free, lonely = paper.like(paper.params.replace(gs=paper.params.gs * onto_others)), Prinz2004({"AB/PD 2": 1}, gs={})
+# delayed, early, isolated = (summary(x(np.arange(2000, 12000, 0.5)))["period (ms)"].iloc[0] for x in (paper, free, lonely))
+# assert abs(early / isolated - 1) < 1e-3 < delayed / early - 1
+# delayed, early, isolated
+
+# %% [markdown]
+# It is that of the isolated pacemaker: none of the others ends on it.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-silent
+# The circuit has a second rhythm, in which LP silences the pacemaker for good. Bring it there by a
+# pulse of current out of the pacemaker, and back by another one, out of LP. Use `current_clamp`.
+# ```
+#
+# ```{solution-start} ex-silent
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from .lab.current_clamp import current_clamp
+#
+# pulse = lambda start: lambda t: jnp.where((t >= start) & (t < start + 1000), -1.0, 0.0)
+# held = current_clamp(paper, np.arange(0, 12000, 1.0), {"AB/PD": pulse(1000), "LP": pulse(5000)})
+# spikes_of_AB = held.spike_times()["AB/PD", 0]
+# assert not ((spikes_of_AB > 2000) & (spikes_of_AB < 5000)).any() and (spikes_of_AB > 7000).sum() > 50
+# held.plot()
+
+# %% [markdown]
+# Both persist without input.
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ## References
