@@ -9,6 +9,7 @@ from typing import Any
 
 import generate
 import pytest
+from nbclient import NotebookClient
 
 HEADER = """\
 # ---
@@ -68,6 +69,32 @@ def test_generating_writes_only_what_is_stale(tmp_path: Path) -> None:
     old.write_text("old")
     wanted = dict.fromkeys((fresh, old, missing), "new")
     assert generate.stale(wanted) == {old: "new", missing: "new"}
+
+
+def test_relative_imports_become_absolute() -> None:
+    pytest.importorskip("sphinx")
+    from notebooks import absolute
+
+    code = "from . import checks\nfrom .fit import fit\n    from ..prinz2004 import State\nfrom .. import rhythm\nimport numpy"
+    assert absolute(code, "pyloric_simulator.fitting").splitlines() == [
+        "from pyloric_simulator.fitting import checks",
+        "from pyloric_simulator.fitting.fit import fit",
+        "    from pyloric_simulator.prinz2004 import State",
+        "from pyloric_simulator import rhythm",
+        "import numpy",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chapter", ["prinz2004", "lab/dynamic_clamp"])
+def test_chapter_runs_as_a_notebook_in_another_folder(chapter: str, tmp_path: Path) -> None:
+    pytest.importorskip("sphinx")
+    from notebooks import notebook_of
+
+    notebook = notebook_of(generate.PACKAGE / f"{chapter}.md", generate.ROOT)
+    NotebookClient(
+        notebook, kernel_name="python3", timeout=600, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
 
 
 @pytest.fixture
