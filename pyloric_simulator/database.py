@@ -755,3 +755,99 @@ def columns_of_results(rows: pd.DataFrame, data: Any, wanted: Sequence[str]) -> 
 #     dots = hv.Scatter((values, part["all"]), axis, "share").opts(color="black", size=6)
 #     panels.append((bars * dots).opts(width=225, height=190, ylim=(0, 0.6)))
 # hv.Layout(panels).opts(shared_axes=False, toolbar=None).cols(3)
+
+# %% [markdown]
+# ### Similar activity from different circuits
+#
+# The title of {cite:t}`Prinz2004`, as in Fig. 5 of the paper. Two circuits of the sample have the same rhythm: all fifteen features differ
+# by less than a quarter of what they vary among lobsters. They have no cell in common, and synapses that differ thirty- to a hundredfold.
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Two pyloric circuits. Left: circuit 11,244,334; right: 5,248,112.", "name": "fig-pair"}}
+# from .rhythm import CRITERIA, is_pyloric
+#
+# pair = (11_244_334, 5_248_112)
+# one, other = (samples["converged"].loc[n] for n in pair)
+# assert max(abs(one[c.name] - other[c.name]) / c.sd for c in CRITERIA) < 0.25
+# panels = []
+# for n in pair:
+#     run_of_pair = circuit(n)(np.arange(4000, 10000, 0.5))
+#     assert is_pyloric(circuit(n)(np.arange(4000, 14000, 0.1)))
+#     for cell in POPULATIONS:
+#         V = run_of_pair.V[cell, 0]
+#         panels.append(hv.Curve((V.index, V), "time (ms)", "V (mV)", label=cell).opts(width=335, height=120, line_width=1))
+# hv.Layout([x for row in zip(panels[:3], panels[3:]) for x in row]).opts(shared_axes=False, toolbar=None).cols(2)
+
+# %% tags=["active-ipynb", "hide-input"]
+# rows = [(name, one[name], other[name]) for name in POPULATIONS] + [(f"{name} (nS)", f"{one[name]:g}", f"{other[name]:g}") for name in SYNAPSES]
+# list_table("What the two circuits consist of.", "tbl-pair", ["", *(f"{n:,}" for n in pair)], rows)
+
+# %% [markdown]
+# How such circuits are related, and whether a path of equal rhythms leads from one to the other, is a question for
+# [derivatives](fitting/curves.md).
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-pacemakers
+# Which pacemaker cell is found most often among the pyloric circuits of the sample? Is it more often there than among all, by more than chance?
+# ```
+#
+# ```{solution-start} ex-pacemakers
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# converged = samples["converged"]
+# found = converged.loc[converged["pyloric"], "AB/PD"].value_counts()
+# share, all_share = found / found.sum(), converged["AB/PD"].value_counts(normalize=True)
+# spread = np.sqrt(all_share * (1 - all_share) / found.sum())
+# assert ((share - all_share) / spread)["AB/PD 1"] > 2
+# ((share - all_share) / spread).round(1)
+
+# %% [markdown]
+# AB/PD 1, by three standard deviations. AB/PD 5 is found least often.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-neighbours
+# Change one synapse of a pyloric circuit by one level. How many of its neighbours are pyloric-like? Take one circuit of the pair above.
+# ```
+#
+# ```{solution-start} ex-neighbours
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# row, neighbours = one[[*POPULATIONS, *SYNAPSES]], []
+# for axis in AXES[3:]:
+#     i = axis.values.index(row[axis.name])
+#     neighbours += [{**row, axis.name: axis.values[j]} for j in (i - 1, i + 1) if 0 <= j < len(axis.values)]
+# around = run(pd.DataFrame(neighbours), progress=False)
+# assert around["pyloric_like"].mean() > 0.5
+# f"{around['pyloric_like'].sum()} of {len(neighbours)}"
+
+# %% [markdown]
+# Most are: pyloric-like circuits lie next to each other.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-interval
+# How many circuits must be run until the share of pyloric circuits, some 2.4%, is known to within a tenth of a percent, with 95% confidence?
+# ```
+#
+# ```{solution-start} ex-interval
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# n = next(n for n in range(20_000, 200_000, 5_000) if np.ptp(interval(round(0.024 * n), n)) / 2 < 0.001)
+# assert 80_000 < n < 100_000
+# n
+
+# %% [markdown]
+# About ninety thousand: the interval shrinks with the square root of the number.
+# ```{solution-end}
+# ```

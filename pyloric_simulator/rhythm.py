@@ -1052,3 +1052,69 @@ def moments(recorded: Sequence[tuple[np.ndarray, np.ndarray]], d: Detection) -> 
 #         for x, name, color in ((paced, "triphasic", "#3060a8"), (~paced, "LP dominates", "#c05020"))]
 # shown = hv.Curve((trace.t, trace.states.V[:, 0]), "time (ms)", "V of AB/PD (mV)").opts(color="gray", line_width=1)
 # hv.Overlay([shown, *dots]).opts(width=680, height=230, toolbar=None, legend_position="right", ylim=(-80, 75))
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-gap
+# The silence that separates bursts is 150 ms. For which others does the circuit's rhythm come out the same? Try 20 to 600 ms.
+# ```
+#
+# ```{solution-start} ex-gap
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from .engine.detection import Detection
+#
+# ten_seconds = circuit(np.arange(2000, 12000, 0.2))
+# of_gap = {gap: summary(ten_seconds, detection=Detection(gap=gap))["bursts"].tolist() for gap in (20.0, 50.0, 100.0, 150.0, 300.0, 600.0)}
+# assert of_gap[100.0] == of_gap[150.0] == of_gap[300.0] != of_gap[20.0]
+# of_gap
+
+# %% [markdown]
+# For 100 to 300 ms. Shorter ones cut the bursts of LP and PY, whose spikes are up to 100 ms apart; a longer one makes one burst of two.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-mean-of-ratios
+# A phase is the mean over cycles of delay by period. Why not the mean delay by the mean period? Compute both.
+# ```
+#
+# ```{solution-start} ex-mean-of-ratios
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# found = features(ten_seconds)
+# ratio = found["delay_PDstart_LPstart"] / found["cycle_period"]
+# assert 0 < abs(ratio - found["phase_LPstart"]) < 1e-3
+# ratio, found["phase_LPstart"]
+
+# %% [markdown]
+# They differ where the period varies. Here it hardly does.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-noise
+# Add noise of 3 mV to the potentials. Do the numbers of spikes change? Find the noise at which they do.
+# ```
+#
+# ```{solution-start} ex-noise
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# rng, numbers = np.random.default_rng(1), {}
+# for noise in (0, 3, 6, 12):
+#     numbers[noise] = summary(ten_seconds.V + rng.normal(0, noise or 1e-9, ten_seconds.V.shape))["spikes"].tolist()
+# assert numbers[0] == numbers[3]
+# numbers
+
+# %% [markdown]
+# A spike has to stand out of the noise that the trace has, so that noise is not counted. When spikes drown in it, they are lost.
+# ```{solution-end}
+# ```

@@ -375,3 +375,46 @@ def rhythm_of(t: np.ndarray, V: np.ndarray, names: Sequence[str]) -> dict[tuple[
 # frequency = hv.Overlay([hv.Curve((warmth.index, warmth[c, "frequency"]), "T (°C)", "frequency (Hz)", label=c) for c in circuit.labels])
 # phases = hv.Overlay([hv.Curve((warmth.index, warmth[c, x]), "T (°C)", "phase", label=c) for c in circuit.labels for x in ("start", "end")])
 # (frequency.opts(show_legend=False) + phases.opts(legend_position="right")).opts(hv.opts.Curve(width=330, height=240)).cols(2)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-pace
+# By which factor does the isolated pacemaker AB/PD 2 speed up with 10 °C? Compare 10 and 20 °C.
+# ```
+#
+# ```{solution-start} ex-pace
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from ..rhythm import summary
+#
+# lonely = Prinz2004({"AB/PD 2": 1}, gs={})
+# cold, warm_one = (summary(at_temperature(lonely, T)(np.arange(2000, 10000, 0.2))).iloc[0] for T in (10, 20))
+# assert 1.9 < cold["period (ms)"] / warm_one["period (ms)"] < 2.1
+# cold["period (ms)"] / warm_one["period (ms)"]
+
+# %% [markdown]
+# By two, as all of its rates do.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-duty
+# And its duty cycle? If *everything* went at double speed, it would stay. What does not?
+# ```
+#
+# ```{solution-start} ex-duty
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# assert warm_one["duty cycle"] < cold["duty cycle"]
+# cold["duty cycle"], warm_one["duty cycle"]
+
+# %% [markdown]
+# It shrinks. The capacitance is what it was, conductances grow less than rates do, and $RT/F$ changes.
+# ```{solution-end}
+# ```

@@ -1047,7 +1047,7 @@ def upstrokes(t: np.ndarray, V: np.ndarray, level: float = 0.0) -> np.ndarray:
 # its spike is brief in the heat, and at last fails to come.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Spikes of the axon at 10 µA/cm², at four temperatures.", "name": "fig-warm"}}
-# from . import components as module # `warmed` belongs to a later chapter, which knows the cells of the module
+# from . import components as module  # `warmed` belongs to a later chapter, which knows the cells of the module
 #
 # channels = [module.HodgkinHuxley1952.Na(120), module.HodgkinHuxley1952.K(36), module.HodgkinHuxley1952.leak(0.3)]
 # warm, t, traces = module.Cell(channels, V=-65, temperature=6.3), np.arange(0, 60, 0.05), []
