@@ -260,3 +260,45 @@ FAR = 30.0  # mV; a longer way from rest is not linear
 # %% tags=["active-ipynb"]
 # threshold, R = rheobase(axon, 10, state=rest), input_resistance(axon, state=rest)
 # print(f"rheobase {threshold:.3f} nA, input resistance {R:.3f} MΩ")
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-ohm
+# At rest and for small currents a cell is a resistance. How far does that hold for the axon? Compare the potential reached with 0.5, 1 and 2 nA to Ohm's law.
+# ```
+#
+# ```{solution-start} ex-ohm
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# settled = {I: float(axon(np.arange(0, 200, 0.1), I_ext=I).V.iloc[-1, 0] - axon(np.arange(0, 200, 0.1)).V.iloc[-1, 0]) for I in (0.1, 0.5, 1.0, 2.0)}
+# ratio = {I: V / (I * R) for I, V in settled.items()}
+# assert abs(ratio[0.1] - 1) < 0.05 and ratio[2.0] < 0.9
+# ratio
+
+# %% [markdown]
+# For a tenth of a nanoampere. With more, potassium channels open, and the resistance falls.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-jump
+# Is there a current at which the axon fires at 20 Hz for as long as the current lasts? Draw its f–I curve around the threshold.
+# ```
+#
+# ```{solution-start} ex-jump
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# rates = fi_curve(axon, np.linspace(2, 6, 9)).iloc[:, 0]
+# assert (rates[rates > 0] > 40).all() and (rates == 0).any()
+# hv.Scatter((rates.index, rates), "I (nA)", "rate (Hz)").opts(width=400, height=220, toolbar=None, size=7)
+
+# %% [markdown]
+# No: the rate jumps from 0 to more than 40 Hz. {cite:t}`HodgkinHuxley1952` describe an axon that fires fast or not at all.
+# ```{solution-end}
+# ```

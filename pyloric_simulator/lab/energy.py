@@ -285,3 +285,45 @@ def mean_over(table: pd.DataFrame) -> pd.Series:
 # curves = [hv.Curve((smooth.index, smooth[c]), "time (ms)", "nJ/cm²/s", label=c) for c in smooth if smooth[c].max() > 100]
 # bars = hv.Bars(shares.mean().rename("power").reset_index().drop(columns="index"), ["pop", "channel"], "power")
 # (hv.Overlay(curves).opts(legend_position="right", height=240, width=680) + bars.opts(stacked=True, width=480, height=260, ylabel="nJ/cm²/s", legend_position="right")).cols(1)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-synapses
+# Which share of all heat do the synapses of the circuit cause?
+# ```
+#
+# ```{solution-start} ex-synapses
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# of_all = power(run).mean()
+# share = of_all.xs("synaptic", level=-1).sum() / of_all.sum()
+# assert 0 < share < 0.01
+# share
+
+# %% [markdown]
+# Less than a percent: keeping the channels of the cells ready is what costs.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-sodium
+# And which channel costs most?
+# ```
+#
+# ```{solution-start} ex-sodium
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# by_channel = of_all.groupby(level=-1).sum().sort_values()
+# assert by_channel.index[-1] in ("Na", "Kd")
+# by_channel.round(1)
+
+# %% [markdown]
+# The channels of the spikes, since they work against the largest potentials with the largest conductances.
+# ```{solution-end}
+# ```

@@ -286,3 +286,45 @@ def inactivation(model: Any, channel: str, levels: Any, *, cell: Any = None, tes
 #         lines = [hv.Curve((V, np.asarray(getattr(c, g).inf(V))), "V (mV)", "x∞") * hv.Scatter((V, x)).opts(color="black") for g, x in found.items()]
 #         panels.append(hv.Overlay(lines, label=c.name).opts(width=225, height=200, show_legend=False))
 # hv.Layout(panels).opts(hv.opts.Curve(width=225, height=200)).cols(3)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-reversal
+# Read the reversal potential of A from the clamp: hold the pacemaker at some potentials, and look where the current of A changes its sign.
+# ```
+#
+# ```{solution-start} ex-reversal
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# levels = np.array([-95.0, -85.0, -75.0, -65.0])
+# of_A = [float(voltage_clamp(pacemaker, np.arange(0, 20, 0.1), V).currents["AB/PD 2", 0]["A"].iloc[-1]) for V in levels]
+# assert of_A[0] < 0 and of_A[1] < 0 < of_A[2] < of_A[3]
+# of_A
+
+# %% [markdown]
+# Between −85 and −75 mV: it is −80 mV.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-space
+# What does the clamp measure that the channels do not pass? Add up all currents of a held cell, and compare the sum with what the electrode injects.
+# ```
+#
+# ```{solution-start} ex-space
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# held = voltage_clamp(pacemaker, np.arange(0, 20, 0.1), -40.0)
+# total = held.currents["AB/PD 2", 0].sum(axis=1)
+# assert np.allclose(total.iloc[1:], held.clamp.to_numpy().ravel()[1:], rtol=1e-6, atol=1e-9)
+
+# %% [markdown]
+# Nothing, once the potential stands still: the electrode then passes what the channels pass, with the other sign.
+# ```{solution-end}
+# ```

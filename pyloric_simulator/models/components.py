@@ -1055,3 +1055,72 @@ def upstrokes(t: np.ndarray, V: np.ndarray, level: float = 0.0) -> np.ndarray:
 #     V = warm.warmed(T)(t, I_ext=10 * warm.area * 1000).states.V[:, 0]
 #     traces.append(hv.Curve((t, V), "time (ms)", "V (mV)", label=f"{T} °C"))
 # hv.Overlay(traces).opts(legend_position="right", height=240, toolbar=None)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-axon
+# At which current does the axon begin to fire again and again? Raise it from 2 to 10 nA, and count spikes in 100 ms.
+# ```
+#
+# ```{solution-start} ex-axon
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# t_axon = np.arange(0, 100, 0.05)
+# counts = {I: len(axon(t_axon, I_ext=I).spike_times()["cell", 0]) for I in (2, 4, 5, 6, 10)}
+# assert counts[2] == 1 < counts[4] - 3 < counts[10]
+# counts
+
+# %% [markdown]
+# Between 2 and 4 nA, and then at once at a high rate: the axon has no slow firing.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-own-leak
+# A passive cell is a leak and a capacitance. With which time constant does its potential settle? Compare a run with $C/(\bar g A)$.
+# ```
+#
+# ```{solution-start} ex-own-leak
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# passive = Cell([Liu.leak(0.02)], V=-60)
+# V_passive = passive(np.arange(0, 200, 0.5)).V["cell", 0]
+# τ = 1 / 0.02  # ms, µF/cm² by mS/cm²
+# assert np.allclose(V_passive, -50 - 10 * np.exp(-V_passive.index / τ), atol=1e-6)
+
+# %% [markdown]
+# With 50 ms: 1 µF/cm² by 0.02 mS/cm².
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-half-centre
+# Two axons that inhibit each other: does one silence the other? Give both 9 nA, and one of them 5 ms earlier.
+# ```
+#
+# ```{solution-start} ex-half-centre
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from ..engine.inputs import Sampled
+# from ..lab.current_clamp import current_clamp
+#
+# both = Network({"a": axon, "b": axon}, [Synapse("a", "b", GLUTAMATE, 100), Synapse("b", "a", GLUTAMATE, 100)])
+# later = lambda t: jnp.where(t > 5, 9.0, 0.0)
+# duel = current_clamp(both, np.arange(0, 300, 0.1), {"a": 9.0, "b": later})
+# of_a, of_b = (duel.spike_times()[x, 0][-10:] for x in ("a", "b"))
+# assert len(of_a) == len(of_b) == 10 and (abs(of_a - of_b) < 1.5).all()
+# duel.plot()
+
+# %% [markdown]
+# Neither silences the other: they come to fire within a millisecond of each other. What makes a half-centre is a cell that recovers from inhibition slowly,
+# as LP and PY do.
+# ```{solution-end}
+# ```
