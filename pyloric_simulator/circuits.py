@@ -7,8 +7,7 @@ rule: an order that contradicts them is refused.
 from __future__ import annotations
 
 import re
-import reprlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +28,40 @@ class Placed(NamedTuple):
     uS: float | None  # µS
 
 
+def one_of_two(name: str, density: Any, uS: Any, permeable: bool) -> tuple[float | None, float | None]:
+    """A density or a conductance in µS, one of them; for a permeability the first."""
+    if permeable and uS is not None:
+        raise ValueError(
+            f"{name} is given uS = {uS}, but has a permeability; it must be given in cm/s. Write {name}(1e-4), for example."
+        )
+    if (density is None) == (uS is None):
+        raise ValueError(
+            f"{name} is given the density {density} and uS = {uS}; it must be one of the two. Write {name}(100) for mS/cm², or "
+            f"{name}(uS=60)."
+        )
+    what, given = f"the conductance of {name}", density if uS is None else uS
+    g = float(one_conductance(what, given, "mS/cm²" if uS is None else "µS"))
+    return (g, None) if uS is None else (None, g)
+
+
+def populations(pop_sizes: Any) -> dict[str, int]:
+    """Label -> number of cells."""
+    rule = "a mapping from population labels to numbers of cells, such as {'AB/PD': 1}"
+    checks.of_type("pop_sizes", pop_sizes, Mapping, rule)
+    if not pop_sizes:
+        raise ValueError("pop_sizes is empty; a circuit needs at least one population, such as {'AB/PD': 1}.")
+    for label, size in pop_sizes.items():
+        if not isinstance(label, str) or not label:
+            raise TypeError(
+                f"the population label {label!r} is not a non-empty string; name the population, such as 'LP'."
+            )
+        checks.count(f"the size of population {label!r}", size, cure="Leave the population out instead.")
+    total = sum(map(int, pop_sizes.values()))
+    cure = "Alike cells may be fewer: their synapses can be stronger."
+    checks.memory(f"a circuit of {total:,} cells", total * checks.BYTES_PER_CELL, cure)
+    return {label: int(size) for label, size in pop_sizes.items()}
+
+
 # ---------------------------------------------------------------- constants
 
 
@@ -45,13 +78,20 @@ PLAUSIBLE = {
 }  # fmt: skip
 
 
+POSITIVE = ("A", "C", "γ", "Ca_out", "Ca_rest", "Ca_min", "τ_Ca", "Δ", "τ_min")  # of the constants
+
+
+def check_constants(values: Any) -> None:
+    """Constants: all finite, most of them positive."""
+    for name, value in values._asdict().items():
+        check = checks.positive if name in POSITIVE else checks.number
+        check(f"the constant {name}", value, "its unit")
+
+
 def constants(values: Any, kind: Any) -> Any:
     """Constants as plain numbers; warns of those that look like another unit. Raises TypeError if they are of another type."""
-    if not isinstance(values, kind):
-        raise TypeError(
-            f"constants is {values!r}; it must be of type Constants. Change some of them: CONSTANTS._replace(γ=12.19)."
-        )
-    checks.constants(values)
+    checks.of_type("constants", values, kind, "of type Constants, such as CONSTANTS._replace(γ=12.19)")
+    check_constants(values)
     c = kind(*map(float, values))
     if c.f < 0:
         raise ValueError(
@@ -80,11 +120,8 @@ def channels(found: Any, kind: Any, gate: Any, known: Collection[Any], calcium: 
 
     Raises ValueError or TypeError for those that do not, before anything is compiled but gates of one's own.
     """
-    if isinstance(found, (str, kind)) or not isinstance(found, Iterable):
-        raise TypeError(
-            f"channels is {reprlib.repr(found)}; it must be a sequence of channels, such as (*CHANNELS, Channel('A2', -80))."
-        )
-    found = tuple(found)
+    rule = "a sequence of channels, such as (*CHANNELS, Channel('A2', -80))"
+    found = tuple(checks.items("channels", found, rule))
     for c in found:
         if not isinstance(c, kind):
             raise TypeError(
@@ -95,7 +132,7 @@ def channels(found: Any, kind: Any, gate: Any, known: Collection[Any], calcium: 
             channel(c, gate)
     if not found:
         raise ValueError("channels is empty; a cell needs one at least. Take CHANNELS, or some of them.")
-    found = checks.channel_list(found)
+    checks.once("channels", [c.name for c in found])
     return tuple(c._replace(E=calcium, ion="Ca") if c.E is None else c for c in found)
 
 
@@ -109,8 +146,7 @@ def channel(c: Any, gate: Any) -> None:
                 f"E of the channel {c.name!r} is {c.E!r}; it must be a number in mV, or None for calcium. Say E=None."
             )
         E = checks.number(f"E of the channel {c.name!r}", c.E, "mV, or None for calcium")
-        if E and (doubt := suspicion(f"E of the channel {c.name!r}", abs(E), POTENTIAL)):
-            checks.warn(doubt)
+        checks.doubt(f"E of the channel {c.name!r}", E, POTENTIAL)
     if isinstance(c.p, bool) or checks.number(f"p of the channel {c.name!r}", c.p, "1") < 0:
         raise ValueError(f"p of the channel {c.name!r} is {c.p!r}; it must be an exponent of 0 or more. 3 is usual.")
     if bool(c.p) != (c.m is not None):
@@ -127,10 +163,8 @@ def gate_of(what: str, x: Any, kind: Any) -> None:
     """One gate, with functions that can be evaluated."""
     from .components import check_gate  # a later chapter; only where there are channels of one's own
 
-    if not isinstance(x, kind):
-        raise TypeError(f"{what} is {x!r}; it must be a Gate. Write Gate(inf, tau), two functions of V.")
-    if checks.number(f"K of {what}", x.K, "µM") < 0:
-        raise ValueError(f"K of {what} is {x.K:g} µM; it must not be negative. 0 is no dependence on calcium.")
+    checks.of_type(what, x, kind, "a Gate(inf, tau), two functions of V")
+    checks.number(f"K of {what}", x.K, "µM", least=0)
     check_gate(what, x)
 
 
@@ -141,14 +175,10 @@ def named_types(cell_types: Any, labels: Collection[str]) -> dict[str, str]:
     """Population -> cell type, as the user named them."""
     if cell_types is None:
         return {}
-    if not isinstance(cell_types, Mapping):
-        raise TypeError(
-            f"cell_types is {cell_types!r}; it must be a mapping from populations to types, such as {{'soma': 'LP'}}."
-        )
-    checks.known_labels("cell_types", cell_types, labels)
+    checks.of_type("cell_types", cell_types, Mapping, "a mapping from populations to types, such as {'soma': 'LP'}")
+    known_labels("cell_types", cell_types, labels)
     for label, name in cell_types.items():
-        if not isinstance(name, str):
-            raise TypeError(f"cell_types[{label!r}] is {name!r}; it must be the name of a cell type, such as 'LP'.")
+        checks.of_type(f"cell_types[{label!r}]", name, str, "the name of a cell type, such as 'LP'")
     return dict(cell_types)
 
 
@@ -270,7 +300,7 @@ def columns_in_order(g_ion: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
         raise ValueError(
             f"the rows of g_ion are {checks.listing(g_ion.index)}, channels; these must be its columns. Turn it: g_ion.T."
         )
-    checks.known_labels("a column of g_ion", g_ion.columns, names)
+    known_labels("a column of g_ion", g_ion.columns, names)
     absent = [c for c in names if c not in g_ion.columns]
     if absent:
         raise ValueError(
@@ -298,8 +328,8 @@ def usual_densities(g: np.ndarray, labels: Sequence[str], models: pd.DataFrame, 
                 f"{least[k[0]]:g} to {most[k[0]]:g}. If it is in {unit}, multiply it by {factor:g}."
             )
             return
-    if g.size and (doubt := suspicion("the largest g_ion", float(g.max()), DENSITY._replace(least=0.0))):
-        checks.warn(doubt)
+    if g.size and g.max() > DENSITY.most:
+        checks.doubt("the largest g_ion", float(g.max()), DENSITY)
         return
     for label, row in zip(labels, g, strict=True):
         for unit, factor in (
@@ -357,15 +387,28 @@ def synapses(gs: Any, labels: Sequence[str], ends: Sequence[Terminal]) -> dict[t
             raise ValueError(
                 f"gs names the presynaptic terminal {pre!r}, but this population releases from {checks.listing(two)}; say which."
             )
-    checks.known_labels("a presynaptic terminal in gs", (pre for pre, _ in pairs), known)
-    checks.known_labels("a postsynaptic population in gs", (post for _, post in pairs), labels)
-    strengths = [checks.conductances(f"gs[{pair!r}]", g, "nS") for pair, g in pairs.items()]
-    for pair, g in zip(pairs, strengths, strict=True):
-        if g.ndim:
-            raise ValueError(f"gs[{pair!r}] has shape {g.shape}; a synapse has one conductance in nS.")
-    found = {pair: float(g) for pair, g in zip(pairs, strengths, strict=True)}
+    known_labels("a presynaptic terminal in gs", (pre for pre, _ in pairs), known)
+    known_labels("a postsynaptic population in gs", (post for _, post in pairs), labels)
+    found = {pair: float(one_conductance(f"gs[{pair!r}]", g)) for pair, g in pairs.items()}
     usual_strengths({f"gs[{pair!r}]": g for pair, g in found.items()})
     return found
+
+
+def known_labels(what: str, labels: Iterable[Any], known: Collection[str]) -> None:
+    """Refuse labels that the circuit does not have."""
+    for label in labels:
+        if not isinstance(label, Hashable) or label not in known:
+            raise ValueError(
+                f"{what} names {label!r}; the circuit has {checks.listing(known)}.{checks.closest(label, known)}"
+            )
+
+
+def one_conductance(what: str, value: Any, unit: str = "nS") -> np.ndarray:
+    """A single conductance."""
+    g = checks.conductances(what, value, unit)
+    if g.ndim:
+        raise ValueError(f"{what} has shape {g.shape}; it is one conductance in {unit}. Give a single number.")
+    return g
 
 
 def joined(
@@ -437,8 +480,8 @@ def synapses_of_matrix(gs: Any, labels: Sequence[str], ends: Sequence[str]) -> d
                 f"the rows of gs are {checks.listing(gs.index)}, presynaptic terminals; the rows must be postsynaptic populations, and the "
                 "columns presynaptic terminals. Turn it: gs.T."
             )
-        checks.known_labels("a row of gs", gs.index, labels)
-        checks.known_labels("a column of gs", gs.columns, [*ends, *(label for label in labels if label not in ends)])
+        known_labels("a row of gs", gs.index, labels)
+        known_labels("a column of gs", gs.columns, [*ends, *(label for label in labels if label not in ends)])
         posts, pres, x = list(gs.index), list(gs.columns), checks.conductances("gs", gs.to_numpy(), "nS")
     else:
         if (
@@ -462,7 +505,7 @@ def synapses_of_matrix(gs: Any, labels: Sequence[str], ends: Sequence[str]) -> d
 
 def coupling(ge: Any) -> np.ndarray:
     """The conductance of electrical synapses, one number in nS; warns (UserWarning) of another unit."""
-    g = checks.one_conductance("ge", ge)
+    g = one_conductance("ge", ge)
     usual_strengths({"ge": float(g)})
     return g
 
@@ -471,7 +514,7 @@ def no_autapse(pre: str, post: str, same: bool, size: int) -> None:
     """A single cell has no synapse onto itself."""
     if same and size == 1:
         raise ValueError(
-            f"gs has a synapse from {pre!r} onto the single cell of {post!r}, onto itself; remove it or enlarge the population."
+            f"there is a synapse from {pre!r} onto the single cell of {post!r}, onto itself; remove it or enlarge the population."
         )
 
 
@@ -528,22 +571,9 @@ def bytes_of(params: Any, circuit: Any, record: Collection[str] | None, dtype: s
     return 2.0 * float(values) * np.dtype(dtype).itemsize
 
 
-def thermalized(y: Any, t: np.ndarray, labels: Sequence[str]) -> None:
-    """Say which cell of those that were thermalized turned non-finite, and when."""
-    try:
-        checks.run_is_finite(
-            type(y)(*map(np.asarray, y)), t, pd.MultiIndex.from_tuples([(label, 0) for label in labels])
-        )
-    except FloatingPointError as error:
-        raise FloatingPointError(f"In the thermalization {error}") from None
-
-
 def params_fit(params: Any, kind: Any) -> None:
     """Refuse what are no parameters of a circuit, and arrays of other shapes than its own."""
-    if not isinstance(params, kind):
-        raise TypeError(
-            f"params is of type {type(params).__name__}; it must be the Params of a circuit, such as `model.params`."
-        )
+    checks.of_type("params", params, kind, "the Params of a circuit, such as `model.params`")
     wanted = shapes_of_these(params, params.circuit)
     fields = {name: getattr(params, name) for name in wanted}
     for name, x in fields.items():
@@ -552,17 +582,48 @@ def params_fit(params: Any, kind: Any) -> None:
     fits("params", fields, wanted)
 
 
+def same_state(y: Any, like: Any) -> Any:
+    """A state with the variables of `like` and their shapes, finite numbers all."""
+    if getattr(y, "_fields", None) != like._fields:
+        shown = f"{checks.shown(y)}, of type {type(y).__name__}"
+        raise TypeError(
+            f"state is {shown}; it must be a state of this model. Take `result.final_state`, or `model.cold`."
+        )
+    y = type(like)(*(checks.numbers(f"state.{name}", x) for name, x in y._asdict().items()))
+    fits("state", y._asdict(), {name: np.shape(x) for name, x in like._asdict().items()})
+    for name, x in y._asdict().items():
+        checks.throughout(f"state.{name}", x, np.isfinite(x), "a start must be finite. Take `result.final_state`.")
+    return y
+
+
+IN_VOLTS = 0.15  # mV; potentials that are all smaller were probably meant in V
+
+
+def given_state(y: Any, like: Any) -> Any:
+    """The same, with gates in [0, 1] and positive calcium."""
+    if not hasattr(like, "plain"):
+        y = getattr(y, "plain", y)  # of a run in which channels were counted
+    y = same_state(y, like)
+    if 0 < (largest := float(np.abs(y.V).max(initial=0.0))) < IN_VOLTS:
+        checks.warn(
+            f"no V of the state is larger than {largest:g} mV in size. If it is in V, multiply it by 1000; cells rest near -50 mV."
+        )
+    for name, x in y._asdict().items():
+        if name in "smh":
+            checks.throughout(f"state.{name}", x, (x >= 0) & (x <= 1), "gates lie between 0 and 1. Clip it.")
+        if name == "Ca":
+            checks.throughout("state.Ca", x, x > 0, "calcium must be positive, in µM. At rest it is 0.05.")
+    return y
+
+
 def startable(state: Any) -> Any:
     """A state from which a run can start: finite, with positive calcium. Fields that JAX traces are left alone."""
     for name, x in state._asdict().items():
         if isinstance(x, jax.core.Tracer):
             continue
-        bad = ~np.isfinite(x) if name != "Ca" else ~(np.isfinite(x) & (np.asarray(x) > 0))
-        if bad.any():
-            rule = "positive, in µM; at rest it is 0.05" if name == "Ca" else "finite"
-            raise ValueError(
-                f"state.{name} contains {float(np.asarray(x)[bad].flat[0]):g}; it must be {rule}. Take `result.final_state`."
-            )
+        x, rule = np.asarray(x), "positive, in µM; at rest it is 0.05" if name == "Ca" else "finite"
+        good = np.isfinite(x) & (x > 0) if name == "Ca" else np.isfinite(x)
+        checks.throughout(f"state.{name}", x, good, f"it must be {rule}. Take `result.final_state`.")
     return state
 
 

@@ -70,8 +70,7 @@ from .components import (
     Kinetic,
     Synapse,
     check_channels,
-    check_kind,
-    check_repetitions,
+    checked_connections,
     model_of,
     start_of,
     strength,
@@ -223,7 +222,11 @@ def started(model: Model, new: Extended, state: Any, V: Array) -> Any:
 # %%
 def driven_conductance(model: Model, cell: int, placed: Placed, V: Array, s: Setup) -> tuple[Array, Array]:
     """G (µS) and J (nA), (step + 1,), of a channel in a cell whose gates follow a recording V (mV at the half steps)."""
-    E = checks.plain_reversal(placed.channel.name, placed.channel.E)
+    E = placed.channel.E
+    if not isinstance(E, (int, float)):
+        raise ValueError(
+            f"the channel {placed.channel.name!r} has the reversal potential {E!r}; driven by a recording it must be a number. Say E=130."
+        )
     membrane = membrane_of(model, cell)
     params = with_one_channel(model, cell, placed.channel)
     start = steady(params.circuit, V[:1], jnp.full(1, membrane.constants.Ca_rest))
@@ -244,9 +247,8 @@ def dynamic_clamp(
     potential (mV) that drives them, a function of t, a Series or (times, values); the synapses then are those of the cell
     "recording". state: of the model, or of an earlier result with the same additions. Raises ValueError or TypeError on bad input.
     """
-    model, items = model_of(model), checks.list_of("added", added, (Placed, Synapse))
+    model, items = model_of(model), items_of(added, recording is not None)
     check_commands("the recording", [] if recording is None else [recording])
-    checks.additions(items, (Placed, Synapse), RECORDING, recording is not None)
     number = cell_number(model, cell)
     channels, synapses = [x for x in items if isinstance(x, Placed)], [x for x in items if isinstance(x, Synapse)]
     check_additions(model, number, channels, synapses, recording is not None)
@@ -264,15 +266,30 @@ def dynamic_clamp(
         return run(s, Drive(I, G, V[:, None] if clamped else None), clamped)
 
 
+def items_of(added: Any, driven: bool) -> list[Placed | Synapse]:
+    """What is added, as a list; driven: there is a recording, from which synapses come."""
+    rule = "a channel with its density, Prinz2003.A(50), a Synapse, or a list of these"
+    if isinstance(added, (Placed, Synapse)):
+        added = [added]
+    items = checks.items("added", added, rule)
+    for x in items:
+        checks.of_type("what is added", x, (Placed, Synapse), rule)
+        if isinstance(x, Synapse) and (x.pre == RECORDING) != driven:
+            said = f"with a recording synapses come from {RECORDING!r}" if driven else "that needs a recording"
+            raise ValueError(
+                f"the synapse comes from {x.pre!r}; {said}. Change its first argument, or give recording=…."
+            )
+    if not items:
+        raise ValueError("nothing is added; there must be a channel or a synapse. Give one, or use current_clamp.")
+    return items
+
+
 def check_additions(
     model: Model, cell: int, channels: Sequence[Placed], synapses: Sequence[Synapse], driven: bool
 ) -> None:
     """Refuse additions that a cell or a network would refuse, and warn of their units as these do."""
     membrane = membrane_of(model, cell)
-    checks.channel_list([*membrane.channels, *(p.channel for p in channels)])
+    checks.once("channels", [c.name for c in (*membrane.channels, *(p.channel for p in channels))])
     check_channels([p.channel for p in channels], [density_of(p, membrane) for p in channels], membrane.pool or driven)
-    checks.connections(synapses, [*model.labels, RECORDING], Synapse)
-    for s in synapses:
-        check_kind(s.kind)
-    check_repetitions(synapses)
-    checks.no_own_synapses(synapses, {p.label: p.size for p in model.circuit.populations} | {RECORDING: 1})
+    sizes = {p.label: p.size for p in model.circuit.populations}
+    checked_connections(synapses, sizes | {RECORDING: 1}, Synapse)

@@ -68,7 +68,7 @@ from .prinz2004 import (
     precision,
     prepare,
 )
-from .protocols import membrane_of, millivolts
+from .protocols import membrane_of, millivolts, ordered
 from .results import SimResult
 from .rhythm import bursts, spikes
 from .scale import SAMPLING, suspicion
@@ -217,7 +217,7 @@ def atp(result: Any, *, E_Na: float | None = None, E_K: float | None = None) -> 
     E_Na, E_K = (None if E is None else millivolts(name, E) for name, E in (("E_Na", E_Na), ("E_K", E_K)))
     for membrane in model.circuit.membranes:
         high, low = batteries(membrane, E_Na, E_K)
-        checks.interval("reversal potential (E_K to E_Na)", low, high, "mV")
+        ordered("reversal potential (E_K to E_Na)", low, high, "mV")
     with precision(model.dtype):
         return result.of_channels(np.asarray(compiled_molecules(model.params, states, E_Na, E_K)))
 

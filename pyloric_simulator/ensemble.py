@@ -82,7 +82,7 @@ from .lanes import (
     ticks_for,
     to_lanes,
 )
-from .noise import OU, White
+from .noise import OU, White, check_process
 from .parameters import check_names, checked_value, places, put
 from .portable import Portable, carried
 from .prinz2004 import (
@@ -660,7 +660,7 @@ def planned(
             f"keep is {keep!r}, t is {'' if t is None else 'given'} and duration is {duration}; it must come with {wants}."
         )
     if noise is not None:
-        checks.noise([noise], (White, OU), dt)
+        check_process(noise, dt)
     checks.of_type("q10", q10, Q10s, "a set of Q10s, such as TYPICAL")
     times = checks.times(t, 0.0) if states else None
     if times is None:

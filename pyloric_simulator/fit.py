@@ -373,7 +373,10 @@ def fit(
     progress = checks.truth("progress", progress)
     chosen, space = optimizer or default_optimizer(), box(model, parameters, bounds)
     steps, patience = checks.count("steps", steps), None if patience is None else checks.count("patience", patience)
-    width, file = None if width is None else checks.fraction("width", width), checkpoint_at(checkpoint)
+    width, file = (
+        None if width is None else checks.number("width", width, "1", above=0, below=1),
+        checkpoint_at(checkpoint),
+    )
     found = stored(file)
 
     def at_point(x: Array) -> Array:

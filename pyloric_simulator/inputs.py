@@ -20,7 +20,7 @@ import pandas as pd
 from jax import Array
 
 from . import checks
-from .scale import CURRENT, POTENTIAL, SAMPLING, Scale, suspicion
+from .scale import CURRENT, POTENTIAL, SAMPLING, Scale
 
 ON_TIME = 1e-6  # ms; times closer than this are equal
 SOME_TIMES = 257  # at which the size of a function of t is looked at
@@ -312,12 +312,8 @@ def of_array(x: np.ndarray, cells: Cells, times: np.ndarray, timed: bool) -> np.
 
 def finite(what: str, values: Any, unit: str = "nA") -> np.ndarray:
     """An array of finite numbers."""
-    x = checks.numbers(what, values, f"consist of numbers in {unit}, or be a function of t").astype(float)
-    if not np.isfinite(x).all():
-        raise ValueError(
-            f"{what} contains {x[~np.isfinite(x)].flat[0]}; all values must be finite, in {unit}. Fill the gap, with 0 for no input."
-        )
-    return x
+    rule = f"consist of numbers in {unit}, or be a function of t"
+    return checks.finite(what, values, rule, "Fill the gap, with 0 for no input.")
 
 
 def largest_of(f: Callable[[Any], Any], first: float, last: float) -> np.ndarray:
@@ -340,8 +336,8 @@ def largest_once(f: Callable[[Any], Any], first: float, last: float) -> np.ndarr
 def plausible(x: np.ndarray, scale: Scale | None) -> None:
     """Warn of a current that looks like another unit. 0 is no current, and fits all."""
     largest = float(np.abs(x).max(initial=0.0))
-    if scale and largest and (doubt := suspicion("the largest value of I_ext", largest, scale)):
-        checks.warn(doubt)
+    if scale:
+        checks.doubt("the largest value of I_ext", largest, scale)
 
 
 def function_of_time(f: Callable[[Any], Any], cells: Cells) -> Callable[[Any], Any]:
@@ -395,9 +391,39 @@ def pure_current(I_ext: Any, n_cells: int, n_steps: int | None) -> None:
 # ---------------------------------------------------------------- what came of it
 
 
+def run_is_finite(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
+    """Say where and when a run turned non-finite; of what did so at once, first what is not a number."""
+    recorded = {name: x for name, x in y._asdict().items() if isinstance(x, np.ndarray)}
+    if all(np.isfinite(x).all() for x in recorded.values()):
+        return
+    x = {name: x.reshape(len(t), len(index), -1) for name, x in recorded.items()}
+    i = min(int(np.argmax(bad)) for values in x.values() if (bad := ~np.isfinite(values).all((1, 2))).any())
+    wrong = [
+        (name, cell)
+        for of in (np.isnan, np.isinf)
+        for name, values in x.items()
+        for cell in np.flatnonzero(of(values[i]).any(-1))
+    ]
+    name, (pop, number) = wrong[0][0], index[int(wrong[0][1])]
+    before = f"; it was at {t[i - 1]:g} ms" if i else ""
+    if (
+        not any(np.isnan(values[i]).any() for values in x.values())
+        and len({cell for _, cell in wrong}) == len(index) > 1
+    ):
+        raise FloatingPointError(
+            f"no cell, ({pop!r}, {number}) among them, has a finite {name} at t = {t[i]:g} ms{before}. An adaptive solver could not go "
+            "on there: "
+            "look at I_ext, and take larger tolerances, another solver or a fixed step."
+        )
+    raise FloatingPointError(
+        f"{name} of cell ({pop!r}, {number}) is not finite at t = {t[i]:g} ms{before}"
+        ". Look at I_ext and at the parameters of this cell; a smaller dt helps only with functions of your own."
+    )
+
+
 def run_is_sound(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
     """Raise FloatingPointError where a run turned non-finite, and warn where V went beyond all potentials of cells."""
-    checks.run_is_finite(y, t, index)
+    run_is_finite(y, t, index)
     if not isinstance(y.V, np.ndarray) or not (y.V.size and max(y.V.max(), -y.V.min()) > POTENTIAL.most):
         return
     i, cell = map(int, np.unravel_index(int(np.argmax(np.abs(y.V))), y.V.shape))

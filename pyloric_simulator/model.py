@@ -177,7 +177,7 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
     def _start(self, state: Any, solver: Any, dt: float, store: Any) -> tuple[Any, str]:
         """The state from which to run, and what it is."""
         if state is not None:
-            return checks.state(state, self.cold), "given"
+            return circuits.given_state(state, self.cold), "given"
         if self.starts_thermalized:
             return self.get_thermalization(solver=solver, dt=dt, store=store), "thermalized"
         return self.cold, "cold"

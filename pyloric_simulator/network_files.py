@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checks
+from . import checks, circuits
 from .components import (
     GHK,
     Q10,
@@ -230,7 +230,7 @@ def cell_in(place: Entry) -> Cell:
         V=c.V_cold,
         temperature=given.get("temperature", 10.0),
     )
-    checks.constants(c)
+    circuits.check_constants(c)
     cell.constants = c  # to the last digit
     return cell
 

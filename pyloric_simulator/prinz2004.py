@@ -69,7 +69,7 @@ import numpy as np
 import pandas as pd
 from jax import Array, lax
 
-from . import checks, circuits, junctions, layout
+from . import circuits, junctions, layout
 from .adaptive import DEFAULT_ATOL, DEFAULT_RTOL, adaptively
 from .circuits import Placed
 from .inputs import input_at, pure_current
@@ -281,7 +281,7 @@ class Channel(NamedTuple):
 
     def __call__(self, density: float | None = None, *, uS: float | None = None) -> Placed:
         """The channel with a maximal density (mS/cm²; cm/s for GHK), or with the conductance of the whole cell in µS."""
-        return Placed(self, *checks.one_of_two(self.name, density, uS, hasattr(self.E, "permeates")))
+        return Placed(self, *circuits.one_of_two(self.name, density, uS, hasattr(self.E, "permeates")))
 
 
 # %% [markdown]
@@ -1245,7 +1245,7 @@ class Prinz2004(Model):
         cell_types: Mapping[str, str] | None = None, dtype: str | None = None,
         channels: tuple[Channel, ...] = CHANNELS, constants: Constants = CONSTANTS,
     ) -> None:  # fmt: skip
-        sizes, self.dtype = checks.populations(pop_sizes), dtype_of(dtype)
+        sizes, self.dtype = circuits.populations(pop_sizes), dtype_of(dtype)
         channels = circuits.channels(channels, Channel, Gate, CHANNELS, Nernst())
         membrane, self.labels = Membrane(channels, circuits.constants(constants, Constants)), tuple(sizes)
         models = self.models.reindex(columns=[c.name for c in channels], fill_value=0.0)

@@ -252,7 +252,12 @@ class SimResult(Result):
     def monitor(self, f: Callable[[Any], Any]) -> pd.DataFrame:
         """f of the recorded states, (time, cell), with its labels: `run.monitor(lambda y: y.m[..., 0] ** 3)`."""
         checks.function("f", f, "lambda y: y.m[..., 0]")
-        return self._table(checks.monitored(f(self.states), self.states.V.shape))
+        x, shape = checks.numbers("what the monitor returns", f(self.states)), self.states.V.shape
+        if x.shape != shape:
+            raise ValueError(
+                f"the monitor returns shape {x.shape}; it must be (time, cell) = {shape}. Pick a gate by y.m[..., 0]."
+            )
+        return self._table(x)
 
     def of_channels(self, x: np.ndarray, has: Callable[[Any], Any] = bool, others: Sequence[str] = ()) -> pd.DataFrame:
         """x (time, cell, channel + other): columns pop, index, channel, for each cell its channels that have something, and the others."""

@@ -304,12 +304,35 @@ def present_connections(network: Network) -> list[Any]:
     return [present(s) for s in network.connections]
 
 
+LEAST_Q10, LARGEST_Q10 = 0.2, 20.0
+
+
 def check_q10s(circuit: Circuit, q10: Q10s) -> None:
     """Raises ValueError for Q10s of channels and synapses that a circuit does not have, or that are not positive."""
     channels = {c.name for m in circuit.membranes for c in m.channels}
     kinds = {k.name for k in (*circuit.transmitters, *circuit.kinds)}
+    known = {"m": channels, "h": channels, "g": channels, "synapse": kinds, "gs": kinds}
     checks.of_type("q10", q10, Q10s, "a set of Q10s, such as TYPICAL or Q10s(m=2, h=2)")
-    checks.q10s(q10._asdict(), {"m": channels, "h": channels, "g": channels, "synapse": kinds, "gs": kinds})
+    checks.truth("keeps_influx", q10.keeps_influx)
+    for field, value in q10._asdict().items():
+        if field in known and isinstance(value, Mapping):
+            for name, x in value.items():
+                check_factor(f"the Q10 {field} {name}", x)
+                checks.choice(f"a name in the Q10s of {field}", name, known[field])
+        elif isinstance(value, Mapping):
+            raise TypeError(
+                f"the Q10 {field} is {value!r}; it must be one number, since it has no parts with names. Give that."
+            )
+        elif field != "keeps_influx":
+            check_factor(f"the Q10 {field}", value)
+
+
+def check_factor(what: str, x: Any) -> None:
+    """A factor of growth with 10 °C; warns of unusual ones."""
+    if not LEAST_Q10 <= checks.positive(what, x, "1") <= LARGEST_Q10:
+        checks.warn(
+            f"{what} is {x:g}; those of rates and conductances are about 1 to 5. Give the factor of growth with 10 °C."
+        )
 
 
 # %% [markdown]

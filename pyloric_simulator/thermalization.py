@@ -14,9 +14,11 @@ from typing import Any, ClassVar
 
 import jax
 import numpy as np
+import pandas as pd
 
-from . import checks, circuits
+from . import circuits
 from .config import SETTINGS_STORE, store_folder
+from .inputs import run_is_finite
 from .junctions import starts
 from .layout import filled_to, is_nernstian
 from .precision import precision
@@ -135,7 +137,7 @@ class Thermalized:
         entries = where.get_or_compute(
             [cell_key(self.params, i, **scheme) for i in populations],
             lambda missing: self._run_alone([populations[i] for i in missing], scheme["solver"], scheme["dt"]),
-            lambda entry: checks.stored_state(entry, one, self.dtype),
+            lambda entry: check_stored(entry, one, self.dtype),
         )
         return dict(zip(populations, entries, strict=True))
 
@@ -148,10 +150,27 @@ class Thermalized:
             y = self.physics.integrate(
                 params, start, I=np.zeros(n), slots=slots, grid=grid, solver=solver, dt=dt, t0=0.0
             )
-        circuits.thermalized(y, THERMALIZATION_TIMES, [self.labels[i] for i in populations])
+        check_settled(y, [self.labels[i] for i in populations])
         return [{x: np.asarray(getattr(y, x))[-1, i] for x in FIELDS} for i in range(n)]
 
     @staticmethod
     def clear_thermalization_store(store: Any = FROM_SETTINGS) -> int:
         """Empty the store; returns the number of cells that it held."""
         return thermalization_store(store).clear()
+
+
+def check_stored(entry: Mapping[str, np.ndarray], like: Any, dtype: str) -> None:
+    """What a store has of one cell is a state, as a user's must be; `like` is one of a single cell."""
+    circuits.given_state(type(like)(**{name: x[None] for name, x in entry.items()}), like)
+    for name, x in entry.items():
+        if x.dtype != dtype:
+            raise TypeError(f"{name} is {x.dtype}; the model has {dtype}. Compute it anew.")
+
+
+def check_settled(y: Any, labels: Sequence[str]) -> None:
+    """Say which cell of those that were thermalized turned non-finite, and when."""
+    try:
+        cells = pd.MultiIndex.from_tuples([(label, 0) for label in labels])
+        run_is_finite(type(y)(*map(np.asarray, y)), THERMALIZATION_TIMES, cells)
+    except FloatingPointError as error:
+        raise FloatingPointError(f"In the thermalization {error}") from None

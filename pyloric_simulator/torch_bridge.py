@@ -547,8 +547,7 @@ class CircuitForm(Numbers):
         super().__init__()
         model = model_of(model)
         t, starts, log = checks.times(t, 0.0), circuit_starts(model, names), checks.truth("log", log)
-        dt = checks.scheme(solver, dt, SCHEMES)
-        checks.fixed_scheme(solver)
+        dt = checks.scheme(solver, dt, SCHEMES, fixed=True)
         checks.on_steps(t, 0.0, dt, grid_of(t, 0.0, dt)[1] is None)
         if output is not None:
             checks.function("output", output, "lambda t, V: V.mean()")
