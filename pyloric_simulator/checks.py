@@ -113,16 +113,22 @@ def mapping(what: str, values: Any, example: str) -> Mapping[str, Any]:
     return values
 
 
-def items(what: str, values: Any, rule: str) -> list[Any]:
-    """The elements of a list, which text, mappings and records are not. rule: what it must be, with an example."""
+def items(what: str, values: Any, of: str, kinds: Any = object) -> list[Any]:
+    """The elements of a list, which text, mappings and records are not. of: what it must consist of, with an example, or else `kinds`."""
     if isinstance(values, (str, Mapping)) or hasattr(values, "_fields") or not isinstance(values, Iterable):
-        raise TypeError(f"{what} is {shown(values)}; it must be {rule}. Write it so.")
-    return list(values)
+        raise TypeError(f"{what} is {shown(values)}; it must be a list of {of}. Write it so.")
+    found = list(values)
+    for x in found:
+        if not isinstance(x, kinds):
+            raise TypeError(
+                f"{what} contains {shown(x)}, of type {type(x).__name__}; it must consist of {of}. Write it so."
+            )
+    return found
 
 
 def names(what: str, values: Any, example: str) -> list[str]:
     """A list of names, each of them once."""
-    found = items(what, list(values) if isinstance(values, Mapping) else values, f"a list of names, such as {example}")
+    found = items(what, list(values) if isinstance(values, Mapping) else values, f"names, such as {example}")
     texts(f"a name in {what}", found)
     return once(what, found)
 
@@ -201,9 +207,7 @@ def quantity(what: str, value: Any, scale: Scale, **bounds: Any) -> float:
     return x
 
 
-def count(
-    what: str, value: Any, most: float = math.inf, *, least: int = 1, cure: str = "Choose a number in this range."
-) -> int:
+def count(what: str, value: Any, most: float = math.inf, *, least: int = 1) -> int:
     """A whole number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(
@@ -211,7 +215,7 @@ def count(
         )
     if not least <= value <= most:
         rule = f"at least {least}" if most == math.inf else f"from {least} to {most:,}"
-        raise ValueError(f"{what} is {value}; it must be {rule}. {cure}")
+        raise ValueError(f"{what} is {value}; it must be {rule}. Choose a number in this range.")
     return int(value)
 
 
@@ -328,6 +332,16 @@ FINEST = 1e-3  # of a step: how finely times are told apart
 MAX_STEPS = 2**31 - 1  # steps are counted in 32 bits
 
 
+def increasing(what: str, t: np.ndarray, cure: str = "Sort them and drop repetitions: np.unique.") -> None:
+    """Refuse times (time,) that are not finite or do not increase."""
+    if not np.isfinite(t).all():
+        i = int(np.argmin(np.isfinite(t)))
+        raise ValueError(f"{what}[{i}] is {t[i]}; times must be finite, and must increase. Remove it.")
+    if (falls := np.diff(t) <= 0).any():
+        i = int(np.argmax(falls))
+        raise ValueError(f"{what}[{i}] = {t[i]:g} is followed by {t[i + 1]:g}; times must increase. {cure}")
+
+
 def times(t: Any, t0: float) -> np.ndarray:
     """Requested times in ms, shape (time,): finite, strictly increasing, none before t0."""
     t0 = number("t0", t0, "ms")
@@ -340,17 +354,10 @@ def times(t: Any, t0: float) -> np.ndarray:
         raise ValueError(
             f"t has shape {t.shape}; it must be one-dimensional with at least one time in ms, such as np.arange(0, 1000, 0.5)."
         )
-    if not np.isfinite(t).all():
-        i = int(np.argmin(np.isfinite(t)))
-        raise ValueError(f"t[{i}] is {t[i]}; all times must be finite. Remove it.")
+    increasing("t", t)
     if t[0] < t0:
         raise ValueError(
             f"t[0] is {t[0]:g} ms; a run starts at t0 = {t0:g} ms and cannot go back. Drop the earlier times."
-        )
-    if not (grows := np.diff(t) > 0).all():
-        i = int(np.argmin(grows))
-        raise ValueError(
-            f"t[{i}] = {t[i]:g} is followed by {t[i + 1]:g}; times must increase. Sort them and drop repetitions: np.unique(t)."
         )
     return t
 

@@ -55,7 +55,12 @@ def populations(pop_sizes: Any) -> dict[str, int]:
             raise TypeError(
                 f"the population label {label!r} is not a non-empty string; name the population, such as 'LP'."
             )
-        checks.count(f"the size of population {label!r}", size, cure="Leave the population out instead.")
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+            raise TypeError(f"population {label!r} has size {size!r}; the size must be a whole number of cells.")
+        if size < 1:
+            raise ValueError(
+                f"population {label!r} has size {size}; it must be at least 1. Leave the population out instead."
+            )
     total = sum(map(int, pop_sizes.values()))
     cure = "Alike cells may be fewer: their synapses can be stronger."
     checks.memory(f"a circuit of {total:,} cells", total * checks.BYTES_PER_CELL, cure)
@@ -120,14 +125,9 @@ def channels(found: Any, kind: Any, gate: Any, known: Collection[Any], calcium: 
 
     Raises ValueError or TypeError for those that do not, before anything is compiled but gates of one's own.
     """
-    rule = "a sequence of channels, such as (*CHANNELS, Channel('A2', -80))"
-    found = tuple(checks.items("channels", found, rule))
+    of = "`prinz2004.Channel`s, as the sequence (*CHANNELS, Channel('A2', -80)), whose densities are in g_ion"
+    found = tuple(checks.items("channels", found, of, kind))
     for c in found:
-        if not isinstance(c, kind):
-            raise TypeError(
-                f"channels contains {type(c).__module__}.{type(c).__name__} {getattr(c, 'name', c)!r}; it must consist of "
-                "`prinz2004.Channel`. Densities are given by g_ion."
-            )
         if not any(c is k for k in known):
             channel(c, gate)
     if not found:
@@ -587,7 +587,7 @@ def same_state(y: Any, like: Any) -> Any:
     if getattr(y, "_fields", None) != like._fields:
         shown = f"{checks.shown(y)}, of type {type(y).__name__}"
         raise TypeError(
-            f"state is {shown}; it must be a state of this model. Take `result.final_state`, or `model.cold`."
+            f"state is {shown}; it must be a State of this model. Take `result.final_state`, or `model.cold`."
         )
     y = type(like)(*(checks.numbers(f"state.{name}", x) for name, x in y._asdict().items()))
     fits("state", y._asdict(), {name: np.shape(x) for name, x in like._asdict().items()})

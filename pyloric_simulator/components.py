@@ -659,9 +659,7 @@ def model_of(model: Any) -> Model:
 
 def start_of(model: Model, state: Any = None, **scheme: Any) -> Any:
     """The start of a run: a state that was given, or else the one from which a model starts; scheme: of its thermalization."""
-    if state is not None:
-        return circuits.given_state(state, model.cold)
-    return model.get_thermalization(**scheme) if model.starts_thermalized else model.cold
+    return model.start(state, **scheme)[0]
 
 
 # %% [markdown]
@@ -949,9 +947,9 @@ def check_rate(what: str, rate: Any) -> None:
 
 def checked_connections(synapses: Any, sizes: Mapping[str, int], kinds: Any) -> list[Any]:
     """Synapses of some kinds between cells that are there, each once, with one plausible conductance. sizes: label -> number of cells."""
+    found = checks.items("synapses", synapses, "Synapse(pre, post, kind, nS) and GapJunction(a, b, nS)", kinds)
     seen: list[Any] = []
-    for s in (found := checks.items("synapses", synapses, "a list, such as [Synapse('AB', 'LP', GLUTAMATE, 30)]")):
-        checks.of_type("a synapse", s, kinds, "a Synapse(pre, post, kind, nS) or a GapJunction(a, b, nS)")
+    for s in found:
         check_connection(s, sizes)
         key = (s.pre, s.post, s.kind) if isinstance(s, Synapse) else frozenset(s[:2])
         if key in seen:
@@ -1008,14 +1006,13 @@ def sizes_of(sizes: Any, labels: Sequence[str]) -> dict[str, int]:
 
 def placed_channels(channels: Any) -> list[Any]:
     """Channels with their densities and with names of their own."""
-    rule = "a list of channels with their densities, such as [Na(100), leak(0.01)]"
-    found = checks.items("channels", channels, rule)
+    of = "channels with their densities, such as [Na(100), leak(0.01)]"
+    found = checks.items("channels", channels, of, (Placed, Channel))
     for c in found:
         if isinstance(c, Channel):
             raise TypeError(
                 f"the channel {c.name!r} comes without a density; write {c.name}(100) for 100 mS/cm², or {c.name}(uS=60)."
             )
-        checks.of_type("one of the channels", c, Placed, "a channel with its density, such as Na(100)")
     checks.once("channels", [p.channel.name for p in found])
     return found
 

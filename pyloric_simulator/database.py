@@ -36,7 +36,6 @@ import hashlib
 import math
 import os
 import reprlib
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -201,8 +200,7 @@ def known_cells(population: str, names: Iterable[Any]) -> None:
 
 def doubt_duration(recorded: float) -> None:
     """Warn of a recording (ms) that is too short for a rhythm."""
-    if text := suspicion("what is recorded", recorded, RECORDED):
-        warnings.warn(text, stacklevel=5)
+    checks.doubt("what is recorded", recorded, RECORDED)
 
 
 def doubt_units(rows: pd.DataFrame) -> None:
@@ -219,7 +217,7 @@ def doubt_units(rows: pd.DataFrame) -> None:
         scale = DENSITY._replace(what="the largest ones of this channel", least=usual / UNUSUAL, most=usual * UNUSUAL)
         doubts.append(suspicion(f"the largest {name!r}", largest[name], scale))
     for text in filter(None, doubts):
-        warnings.warn(f"in the table of circuits {text}", stacklevel=4)
+        checks.warn(f"in the table of circuits {text}")
 
 
 # %% [markdown]
@@ -672,9 +670,8 @@ def asked_for(data: Any, n: int) -> int:
     except ValueError:  # a table of another origin
         return n
     if n != of:
-        warnings.warn(
-            f"{data} has {n:,} of the {of:,} circuits of its run; the fractions are those of this part. Run the same again to finish it.",
-            stacklevel=3,
+        checks.warn(
+            f"{data} has {n:,} of the {of:,} circuits of its run; the fractions are those of this part. Run the same again to finish it."
         )
     return of
 

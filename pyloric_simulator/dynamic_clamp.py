@@ -268,12 +268,10 @@ def dynamic_clamp(
 
 def items_of(added: Any, driven: bool) -> list[Placed | Synapse]:
     """What is added, as a list; driven: there is a recording, from which synapses come."""
-    rule = "a channel with its density, Prinz2003.A(50), a Synapse, or a list of these"
-    if isinstance(added, (Placed, Synapse)):
-        added = [added]
-    items = checks.items("added", added, rule)
+    added = [added] if isinstance(added, (Placed, Synapse)) else added
+    of = "channels with a density, such as Prinz2003.A(50), and of Synapses, or be one of these"
+    items = checks.items("added", added, of, (Placed, Synapse))
     for x in items:
-        checks.of_type("what is added", x, (Placed, Synapse), rule)
         if isinstance(x, Synapse) and (x.pre == RECORDING) != driven:
             said = f"with a recording synapses come from {RECORDING!r}" if driven else "that needs a recording"
             raise ValueError(

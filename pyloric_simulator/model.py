@@ -154,7 +154,7 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
             checks.steps(t, t0, dt)
             grid = grid_of(t, t0, dt, size)
         I = current(I_ext, self.labels, self.rows, t, t0)
-        state, start_is = self._start(state, solver, dt, store)
+        state, start_is = self.start(state, solver=solver, dt=dt, store=store)
         params, start, I, expand = self._without_copies(state, I)
         with precision(self.dtype):
             start = type(start)(*(np.asarray(x, self.dtype) for x in start))
@@ -174,12 +174,12 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
         dt = checks.scheme(solver, dt, self.physics.schemes)
         return (solver, dt) if isinstance(solver, str) or not fixed else self.physics.scheme
 
-    def _start(self, state: Any, solver: Any, dt: float, store: Any) -> tuple[Any, str]:
-        """The state from which to run, and what it is."""
+    def start(self, state: Any = None, **scheme: Any) -> tuple[Any, str]:
+        """The state from which to run, a given one or that from which the model starts, and what it is; scheme: of its thermalization."""
         if state is not None:
             return circuits.given_state(state, self.cold), "given"
         if self.starts_thermalized:
-            return self.get_thermalization(solver=solver, dt=dt, store=store), "thermalized"
+            return self.get_thermalization(**scheme), "thermalized"
         return self.cold, "cold"
 
     def _in_steps(

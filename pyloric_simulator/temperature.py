@@ -39,7 +39,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from typing import Any, NamedTuple
 
 import jax
@@ -50,10 +49,7 @@ import pandas as pd
 from . import checks
 from .components import (
     CELSIUS,
-    Cell,
-    GapJunction,
     Kinetic,
-    Network,
     celsius,
     divided,
     faster,
@@ -269,39 +265,7 @@ def at_temperature(model: Any, T: float, q10: Q10s = TYPICAL) -> Any:
     model = model_of(model)
     check_q10s(model.circuit, q10)
     with precision("float64"):
-        warmed = model.like(jax.tree.map(np.asarray, warm(model.params, T, q10)))
-    if isinstance(warmed, Network):
-        warmed.made_of, warmed.connections = present_cells(warmed), present_connections(warmed)
-    return warmed
-
-
-def present_cells(network: Network) -> dict[str, Cell]:
-    """The cells of a network, with its present numbers."""
-    found, circuit = dict[str, Cell](), network.circuit
-    for population, g in zip(circuit.populations, network.params.g, strict=True):
-        membrane, cell = circuit.membranes[population.membrane], copy(network.made_of[population.label])
-        c = membrane.constants
-        cell.channels, cell.constants, cell.temperature = membrane.channels, c, membrane.temperature
-        cell.g = np.asarray(g[: len(cell.channels)])
-        cell.calcium = cell.calcium and cell.calcium._replace(f=c.f, τ=c.τ_Ca, rest=c.Ca_rest, outside=c.Ca_out)
-        found[population.label] = cell
-    return found
-
-
-def present_connections(network: Network) -> list[Any]:
-    """Synapses and gap junctions of a network, with its present numbers."""
-    c, p = network.circuit, network.params
-    graded = zip((c.transmitters[s.transmitter] for s in c.synapses), map(float, p.gs), strict=True)
-    own = zip((c.kinds[kind] for _, _, kind in c.kinetic), map(float, p.gz), strict=True)
-    gaps = map(float, p.ge)
-
-    def present(s: Any) -> Any:
-        if isinstance(s, GapJunction):
-            return s._replace(g=next(gaps), uS=None)
-        kind, g = next(own if isinstance(s.kind, Kinetic) else graded)
-        return s._replace(kind=kind, g=g, uS=None)
-
-    return [present(s) for s in network.connections]
+        return model.like(jax.tree.map(np.asarray, warm(model.params, T, q10)))
 
 
 LEAST_Q10, LARGEST_Q10 = 0.2, 20.0
