@@ -49,7 +49,7 @@ def reason(error: Exception) -> str:
 
 def shown(value: Any) -> str:
     """A value of any kind in a message."""
-    text = repr(value)
+    text = reprlib.repr(value) if isinstance(value, (list, dict, set)) else " ".join(repr(value).split())
     return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}…"
 
 

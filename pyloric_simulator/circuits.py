@@ -375,12 +375,8 @@ def synapses(gs: Any, labels: Sequence[str], ends: Sequence[Terminal]) -> dict[t
 
     Raises ValueError or TypeError for labels that the circuit lacks; warns (UserWarning) of another unit.
     """
-    pairs = (
-        pairs_of(gs)
-        if isinstance(gs, (Mapping, pd.Series))
-        else synapses_of_matrix(gs, labels, [e.label for e in ends])
-    )
     known = [e.label for e in ends]
+    pairs = pairs_of(gs) if isinstance(gs, (Mapping, pd.Series)) else synapses_of_matrix(gs, labels, known)
     for pre, _ in pairs:
         two = [e.label for e in ends if labels[e.population] == pre]
         if pre not in known and two:
@@ -529,12 +525,8 @@ def shapes_of_params(circuit: Any) -> dict[str, tuple[int, ...]]:
 
 def shapes_of_these(params: Any, circuit: Any) -> dict[str, tuple[int, ...]]:
     """The shapes that the fields of some parameters must have."""
-    wanted = shapes_of_params(circuit)
-    return wanted | (
-        {"ge": (len(circuit.junctions),)}
-        if np.ndim(params.ge) == 1 and (circuit.junctions or not np.size(params.ge))
-        else {}
-    )
+    one_each = np.ndim(params.ge) == 1 and (circuit.junctions or not np.size(params.ge))
+    return shapes_of_params(circuit) | ({"ge": (len(circuit.junctions),)} if one_each else {})
 
 
 def shapes_of_state(circuit: Any) -> dict[str, tuple[int, ...]]:

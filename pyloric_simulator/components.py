@@ -368,10 +368,8 @@ class Cell(Portable):
         self, channels: Sequence[Placed], *, area: float = CONSTANTS.A, capacitance: float = 1.0, calcium: Calcium | None = None,
         V: float = CONSTANTS.V_cold, temperature: float = REFERENCE,
     ) -> None:  # fmt: skip
-        self.area, capacitance = (
-            checks.quantity("area", area, AREA, above=0),
-            checks.quantity("capacitance", capacitance, CAPACITANCE, above=0),
-        )
+        self.area = checks.quantity("area", area, AREA, above=0)
+        capacitance = checks.quantity("capacitance", capacitance, CAPACITANCE, above=0)
         self.calcium, self.temperature = check_pool(calcium), celsius("temperature", temperature)
         pool = calcium or Prinz2003.calcium
         self.constants = CONSTANTS._replace(
@@ -389,12 +387,9 @@ class Cell(Portable):
     def with_numbers(self, params: Params, population: int) -> Cell:
         """The cell with the numbers of a population of a network."""
         new, membrane = copy(self), params.circuit.membranes[params.circuit.populations[population].membrane]
-        new.channels, new.constants, new.g = (
-            membrane.channels,
-            membrane.constants,
-            params.g[population, : len(membrane.channels)],
-        )
-        c, new.area, new.temperature = membrane.constants, membrane.constants.A, membrane.temperature
+        new.channels, new.constants, new.temperature = membrane.channels, membrane.constants, membrane.temperature
+        new.g = params.g[population, : len(membrane.channels)]
+        c, new.area = membrane.constants, membrane.constants.A
         new.calcium = Calcium(c.f, c.τ_Ca, c.Ca_rest, c.Ca_out, membrane.pump) if membrane.pool else None
         return new
 
@@ -854,11 +849,10 @@ def check_pool(calcium: Any) -> Calcium | None:
         return None
     checks.of_type("calcium", calcium, Calcium, "a pool, such as Prinz2003.calcium or Calcium(f=14.96, τ=200)")
     checks.number("f of calcium", calcium.f, "µM/nA", least=0)
-    if (rest := checks.positive("rest of calcium", calcium.rest, "µM")) >= (
-        out := checks.positive("outside of calcium", calcium.outside, "µM")
-    ):
+    rest, outside = (checks.positive(f"{x} of calcium", getattr(calcium, x), "µM") for x in ("rest", "outside"))
+    if rest >= outside:
         raise ValueError(
-            f"rest of calcium is {rest:g} µM and outside {out:g}; there must be more outside. Exchange them."
+            f"rest of calcium is {rest:g} µM and outside {outside:g}; there must be more outside. Exchange them."
         )
     checks.quantity("τ of calcium", calcium.τ, POOL_TIME, above=0)
     checks.quantity("rest of calcium", calcium.rest, CALCIUM_AT_REST, above=0)
@@ -934,9 +928,8 @@ def check_kind(kind: Any) -> None:
 def check_rate(what: str, rate: Any) -> None:
     """Refuse a ds/dt that is no function of s, V_pre and V_post, or not finite."""
     with precision("float64"), jax.ensure_compile_time_eval():
-        s, V_pre, V_post = (
-            jnp.asarray(x.ravel()) for x in np.meshgrid((0.0, 0.5, 1.0), *2 * (np.arange(-100.0, 61.0, 10),))
-        )
+        V = np.arange(-100.0, 61.0, 10)
+        s, V_pre, V_post = (jnp.asarray(x.ravel()) for x in np.meshgrid((0.0, 0.5, 1.0), V, V))
         gate_function(what, rate, partial(jax.eval_shape, rate, s, V_pre, V_post), s.shape)
         found = np.broadcast_to(np.asarray(rate(s, V_pre, V_post), float), s.shape)
     if (bad := ~np.isfinite(found)).any():

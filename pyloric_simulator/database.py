@@ -35,7 +35,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -126,7 +125,7 @@ def numbers_of(indices: Any) -> np.ndarray:
     i = np.asarray(indices)
     if i.ndim != 1 or not (i.dtype.kind in "iu" or i.size == 0):
         raise TypeError(
-            f"the numbers of circuits are {short(indices)}; they must be a list or an array of whole numbers, or a table with a row for each "
+            f"the numbers of circuits are {checks.shown(indices)}; they must be a list or an array of whole numbers, or a table with a row for each "
             "circuit. Convert them."
         )
     if np.ma.is_masked(indices):
@@ -153,23 +152,11 @@ def checked_table(circuits: pd.DataFrame) -> pd.DataFrame:
         )
     for pop in by_name:
         known_cells(pop, circuits[pop].unique())
-    numbers = {
-        name: checks.conductances(f"the column {name!r}", circuits[name].to_numpy(), UNITS[name])
-        for name in wanted
-        if name in UNITS
-    }
-    circuits = circuits[wanted].assign(**numbers)
+    circuits = circuits[wanted].copy()
+    for name in (x for x in wanted if x in UNITS):
+        circuits[name] = checks.conductances(f"the column {name!r}", circuits[name].to_numpy(), UNITS[name])
     doubt_units(circuits)
     return circuits
-
-
-def short(value: Any) -> str:
-    """A value for a message."""
-    return (
-        reprlib.repr(value)
-        if isinstance(value, (str, bytes, int, float, list, tuple, dict, set))
-        else " ".join(f"{value!r:.80}".split())
-    )
 
 
 def known_columns(what: str, names: Iterable[Any], known: Sequence[str]) -> None:
@@ -243,7 +230,7 @@ def index_of(what: Any) -> int:
     """The number of a circuit: a `Prinz2004`, or a row of a table (any mapping). Raises ValueError if it is none of the database, TypeError for others."""
     if not isinstance(what, (Prinz2004, Mapping, pd.Series)):
         raise TypeError(
-            f"{short(what)} is no circuit; it must be a Prinz2004 or the row of a table. Take rows.loc[number], for example."
+            f"{checks.shown(what)} is no circuit; it must be a Prinz2004 or the row of a table. Take rows.loc[number], for example."
         )
     row = row_of(what) if isinstance(what, Prinz2004) else dict(what)
     for axis in AXES:
@@ -261,8 +248,7 @@ def index_of(what: Any) -> int:
 
 def row_of(model: Prinz2004) -> dict[str, Any]:
     """The row of a model; None where the database has no such cell. Raises ValueError if its circuit, or what it is made of, is another one."""
-    if not isinstance(model, Prinz2004):
-        raise TypeError(f"the model is {short(model)}; it must be a Prinz2004. Build one.")
+    checks.of_type("the model", model, Prinz2004, "a Prinz2004")
     pairs = dict(zip(model.synapses, map(float, model.params.gs), strict=True))
     sizes = {p.label: p.size for p in model.circuit.populations}
     if sizes != dict.fromkeys(POPULATIONS, 1) or any(g and pair not in PAIRS for pair, g in pairs.items()):
@@ -324,7 +310,7 @@ def mapping_of(what: str, values: Any) -> Mapping[str, Any]:
     """A mapping with one entry at least, whose names are columns of circuits."""
     if not isinstance(values, Mapping) or not values:
         raise TypeError(
-            f"{what} is {short(values)}; it must be a mapping from columns to lists of values. Write {{'AB-LP': [0, 10]}}, for example."
+            f"{what} is {checks.shown(values)}; it must be a mapping from columns to lists of values. Write {{'AB-LP': [0, 10]}}, for example."
         )
     known_columns(what, values, COLUMNS)
     return values
@@ -335,7 +321,7 @@ def axis_of(name: str, values: Any) -> np.ndarray:
     if isinstance(values, (str, Mapping, set)) or np.ndim(values) != 1 or not len(values):
         example = "LP 1" if name in POPULATIONS else 10.0
         raise TypeError(
-            f"{name!r} has the values {short(values)}; they must be a list of one at least. Write {{{name!r}: [{example!r}]}}, for example."
+            f"{name!r} has the values {checks.shown(values)}; they must be a list of one at least. Write {{{name!r}: [{example!r}]}}, for example."
         )
     if name in POPULATIONS:
         known_cells(name, values)
@@ -498,11 +484,9 @@ class Circuits(Work):
 
     def rows(self, first: int, last: int) -> pd.DataFrame:
         """Some of the circuits, as a table."""
-        return (
-            self.circuits.iloc[first:last]
-            if isinstance(self.circuits, pd.DataFrame)
-            else table(self.circuits[first:last])
-        )
+        if isinstance(self.circuits, pd.DataFrame):
+            return self.circuits.iloc[first:last]
+        return table(self.circuits[first:last])
 
     def prepared(self) -> batches.Compute:
         """`run_batch` from thermalized cells."""

@@ -96,14 +96,11 @@ class Cells(NamedTuple):
             whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool) and number >= 0
             cells = cells[number : number + 1] if whole else cells[:0]
         if not len(cells):
-            cure = (
-                f" Make it the index: I_ext.set_index({key!r})."
-                if str(key).lower().startswith(("time", "t (")) or key == "t"
-                else ""
-            )
+            cure = checks.closest(key, self.labels)
+            if str(key).lower().startswith(("time", "t (")) or key == "t":
+                cure = f" Make it the index: I_ext.set_index({key!r})."
             raise ValueError(
-                f"I_ext names {key!r}; the circuit has {checks.listing(self.labels)}, with cells such as {(self.labels[0], 0)!r}."
-                f"{cure or checks.closest(key, self.labels)}"
+                f"I_ext names {key!r}; the circuit has {checks.listing(self.labels)}, with cells such as {(self.labels[0], 0)!r}.{cure}"
             )
         return cells
 
@@ -182,29 +179,6 @@ def covered(what: str, samples: Samples, first: float, last: float, outside: Any
             "what holds outside, `Sampled(…, outside=0)` or outside='hold', of pyloric_simulator.inputs, or make the run fit."
         )
     return samples
-
-
-def trace_of(what: str, trace: Any, first: float, last: float) -> Samples:
-    """A current of one cell, a Series with its times as index, a pair (times, values) or a `Sampled`, that covers a run: (time, 1)."""
-    given = (
-        trace
-        if isinstance(trace, Sampled)
-        else Sampled(trace[1], trace[0])
-        if isinstance(trace, tuple)
-        else Sampled(trace)
-    )
-    series = isinstance(given.values, pd.Series)
-    if given.times is None and not series:
-        raise TypeError(
-            f"{what} is {type(given.values).__name__} without times; it must be a Series with times in ms, or a pair (times, values)."
-        )
-    times = times_of(given.values.index if series else given.times, np.array([first, last]))
-    x = finite(what, given.values, "its unit")
-    if x.shape != times.shape:
-        raise ValueError(
-            f"{what} has times of shape {times.shape} and values of shape {x.shape}; both must be (time,). Give one cell."
-        )
-    return covered(what, Samples(times, x[:, None]), first, last, given.outside)
 
 
 # ---------------------------------------------------------------- all spellings

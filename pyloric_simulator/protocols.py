@@ -45,7 +45,7 @@ from jax import Array
 
 from . import checks, circuits
 from .components import model_of, start_of
-from .inputs import Sampled, Samples, current, input_at, run_is_sound, trace_of
+from .inputs import Sampled, Samples, current, input_at, run_is_sound
 from .prinz2004 import (
     CONSTANTS,
     DEFAULT_DT,
@@ -134,11 +134,12 @@ def sampled(what: str, protocol: Any, t: np.ndarray, last: float | None = None) 
     if callable(protocol):
         check_protocol(what, protocol, t[0], t[-1] if last is None else last)
         return evaluated(what, protocol, t)
-    if isinstance(protocol, Sampled):
-        return trace_of(what, protocol, t[0], t[-1]).at(t)[:, 0]
     if is_recording(protocol):
-        times, values = (protocol.index, protocol) if isinstance(protocol, pd.Series) else protocol
-        return jnp.interp(jnp.asarray(t), *map(jnp.asarray, covering(what, times, values, t[0], t[-1])))
+        protocol = Sampled(protocol[1], protocol[0]) if isinstance(protocol, tuple) else Sampled(protocol)
+    if isinstance(protocol, Sampled):
+        times, x = map(jnp.asarray, covering(what, protocol, t[0], t[-1]))
+        outside = None if protocol.outside in (None, "hold") else float(protocol.outside)
+        return jnp.interp(jnp.asarray(t), times, x, left=outside, right=outside)
     if isinstance(protocol, Result) or (isinstance(protocol, (list, np.ndarray, pd.DataFrame)) and np.ndim(protocol)):
         raise TypeError(
             f"{what} is a {type(protocol).__name__}; it must be a number, a function of t, a Series with its times in ms, or (times, values). "

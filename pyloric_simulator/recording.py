@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from . import checks
+from .inputs import Sampled
 from .scale import INTERVAL, LEVEL, POTENTIAL, SAMPLING, suspicion
 
 Window = tuple[float, float]  # ms, start and end of what is looked at
@@ -730,8 +731,15 @@ def cell_number(what: str, cell: Any, cells: Iterable[tuple[str, int]]) -> int:
 # ---------------------------------------------------------------- what drives a run
 
 
-def covering(what: str, times: Any, values: Any, first: float, last: float) -> tuple[np.ndarray, np.ndarray]:
+def covering(what: str, given: Sampled, first: float, last: float) -> tuple[np.ndarray, np.ndarray]:
     """A recording of one variable that drives a run from first to last (ms): increasing times in ms that cover it, and finite values."""
+    times, values = given.times, given.values
+    if times is None and isinstance(values, pd.Series):
+        times = values.index
+    if times is None:
+        raise TypeError(
+            f"{what} is {type(values).__name__} without times; it must be a Series with times in ms, or a pair (times, values)."
+        )
     if isinstance(times, pd.Index):
         check_index(f"the index of {what}", times)
     t = milliseconds(f"the times of {what}", times, unit_of(getattr(times, "name", None)) or 1.0)
@@ -744,7 +752,7 @@ def covering(what: str, times: Any, values: Any, first: float, last: float) -> t
         raise ValueError(
             f"{what} is {x[bad[0]]} at {t[bad[0]]:g} ms; it must be finite. Interpolate there, or choose another part."
         )
-    if first < t[0] - 1e-9 or last > t[-1] + 1e-9:
+    if given.outside is None and (first < t[0] - 1e-9 or last > t[-1] + 1e-9):
         seconds = 1e3 * t[0] <= first + 1e-6 and last <= 1.01 * 1e3 * t[-1]
         guess = (
             "If its times are in s, multiply them by 1000."

@@ -132,11 +132,8 @@ def regulate(
     units that look mistaken.
     """
     model, dt = model_of(model), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
-    target, τ_m, τ_g = (
-        checks.positive("target", target, "µM"),
-        checks.positive("τ_m", τ_m, "ms"),
-        checks.positive("τ_g", τ_g, "ms"),
-    )
+    target = checks.positive("target", target, "µM")
+    τ_m, τ_g = checks.positive("τ_m", τ_m, "ms"), checks.positive("τ_g", τ_g, "ms")
     whole("block", milliseconds("block", block), dt, "steps of dt")
     n = whole("duration", milliseconds("duration", duration), block, "blocks")
     if τ_m < block:

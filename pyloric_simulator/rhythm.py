@@ -823,10 +823,9 @@ def measured(
 
 def named_roles(cells: Any) -> dict[str, Any]:
     """The cells that play PD, LP and PY, as they were named."""
-    if not isinstance(cells, Mapping):
-        raise TypeError(
-            f"cells is {cells!r}; it must be a mapping from PD, LP and PY to labels. Write dict(PD='PD 1', LP=…, PY=…)."
-        )
+    checks.of_type(
+        "cells", cells, Mapping, "a mapping from PD, LP and PY to labels, such as dict(PD='PD 1', LP=…, PY=…)"
+    )
     for role in cells:
         checks.choice("a key of cells", role, ROLES)
     chosen = dict(cells)
