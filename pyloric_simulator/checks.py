@@ -173,7 +173,8 @@ def number(
         raise ValueError(f"{what} is {value}; it must be finite, in {unit}.")
     if x < least or x <= above or x >= below:
         rule = bounds(least, above, below)
-        raise ValueError(f"{with_unit(f'{what} is {x:g}', unit)}; it must {rule}. {cure or 'Give another number.'}")
+        cure = cure or ("Give 0 or more." if least == 0 else "Give another number.")
+        raise ValueError(f"{with_unit(f'{what} is {x:g}', unit)}; it must {rule}. {cure}")
     return x
 
 
@@ -222,14 +223,8 @@ def count(what: str, value: Any, most: float = math.inf, *, least: int = 1) -> i
 # ---------------------------------------------------------------- arrays
 
 KINDS_OF_ARRAYS = {
-    "b": "truth values",
-    "c": "complex numbers",
-    "m": "durations",
-    "M": "dates",
-    "S": "bytes",
-    "U": "text",
-    "V": "records",
-}
+    "b": "truth values", "c": "complex numbers", "m": "durations", "M": "dates", "S": "bytes", "U": "text", "V": "records",
+}  # fmt: skip
 
 
 def numbers(what: str, values: Any, rule: str = "consist of numbers") -> np.ndarray:
@@ -293,7 +288,8 @@ def finite(what: str, values: Any, rule: str = "consist of numbers", cure: str =
 
 def levels(what: str, values: Any, unit: str) -> np.ndarray:
     """A list of finite numbers, one at least."""
-    x = np.atleast_1d(finite(what, values, f"be a list of numbers in {unit}"))
+    cure = f"Give a list of finite numbers in {unit}."
+    x = np.atleast_1d(finite(what, values, f"be a list of numbers in {unit}", cure))
     if x.ndim != 1 or not x.size:
         raise ValueError(
             f"{what} is {shown(values)}; it must be a list of finite numbers in {unit}, such as np.linspace(0, 5, 11)."

@@ -120,52 +120,23 @@ def constants(values: Any, kind: Any) -> Any:
 # ---------------------------------------------------------------- channels
 
 
-def channels(found: Any, kind: Any, gate: Any, known: Collection[Any], calcium: Any) -> tuple[Any, ...]:
-    """Channels as a tuple, each of which makes sense; the gates of `known` ones are not looked at again. calcium: its reversal potential.
+def channels(found: Any, kind: Any, known: Collection[Any], calcium: Any) -> tuple[Any, ...]:
+    """Channels as a tuple, each of which makes sense; `known` ones are not looked at again. calcium: its reversal potential.
 
     Raises ValueError or TypeError for those that do not, before anything is compiled but gates of one's own.
     """
+    from .components import check_channel  # a later chapter; only where there are channels of one's own
+
     of = "`prinz2004.Channel`s, as the sequence (*CHANNELS, Channel('A2', -80)), whose densities are in g_ion"
     found = tuple(checks.items("channels", found, of, kind))
-    for c in found:
-        if not any(c is k for k in known):
-            channel(c, gate)
     if not found:
         raise ValueError("channels is empty; a cell needs one at least. Take CHANNELS, or some of them.")
+    whole = tuple(c._replace(E=calcium, ion="Ca") if c.E is None else c for c in found)
+    for c, given in zip(whole, found, strict=True):
+        if not any(given is k for k in known):
+            check_channel(c)
     checks.once("channels", [c.name for c in found])
-    return tuple(c._replace(E=calcium, ion="Ca") if c.E is None else c for c in found)
-
-
-def channel(c: Any, gate: Any) -> None:
-    """One channel: a name, a reversal potential, an exponent that goes with its gates, and gates that can be."""
-    if not isinstance(c.name, str) or not c.name:
-        raise TypeError(f"the name of a channel is {c.name!r}; it must be text, such as 'Na'.")
-    if c.E is not None and not hasattr(c.E, "linear"):
-        if isinstance(c.E, str):
-            raise TypeError(
-                f"E of the channel {c.name!r} is {c.E!r}; it must be a number in mV, or None for calcium. Say E=None."
-            )
-        E = checks.number(f"E of the channel {c.name!r}", c.E, "mV, or None for calcium")
-        checks.doubt(f"E of the channel {c.name!r}", E, POTENTIAL)
-    if isinstance(c.p, bool) or checks.number(f"p of the channel {c.name!r}", c.p, "1") < 0:
-        raise ValueError(f"p of the channel {c.name!r} is {c.p!r}; it must be an exponent of 0 or more. 3 is usual.")
-    if bool(c.p) != (c.m is not None):
-        raise ValueError(
-            f"the channel {c.name!r} has p = {c.p} and {'a' if c.m else 'no'} gate m; a gate goes with an exponent above 0, and no gate "
-            "with p = 0. Give both, or none."
-        )
-    for name, x in (("m", c.m), ("h", c.h)):
-        if x is not None:
-            gate_of(f"the gate {name} of {c.name!r}", x, gate)
-
-
-def gate_of(what: str, x: Any, kind: Any) -> None:
-    """One gate, with functions that can be evaluated."""
-    from .components import check_gate  # a later chapter; only where there are channels of one's own
-
-    checks.of_type(what, x, kind, "a Gate(inf, tau), two functions of V")
-    checks.number(f"K of {what}", x.K, "µM", least=0)
-    check_gate(what, x)
+    return whole
 
 
 # ---------------------------------------------------------------- cell types and their rows
@@ -307,10 +278,7 @@ def columns_in_order(g_ion: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
             f"g_ion has no column {absent[0]!r}; its columns must be the channels {checks.listing(names)}. "
             "A channel that a cell lacks has 0."
         )
-    if g_ion.columns.has_duplicates:
-        raise ValueError(
-            f"g_ion has the column {g_ion.columns[g_ion.columns.duplicated()][0]!r} twice; each channel has one. Drop one."
-        )
+    each_once("g_ion has the column", g_ion.columns)
     unit = "consist of numbers in mS/cm²"
     columns = [checks.numbers(f"the column {c!r} of g_ion", g_ion[c], unit) for c in names]
     return np.stack(columns, 1).astype(float)
@@ -390,6 +358,14 @@ def synapses(gs: Any, labels: Sequence[str], ends: Sequence[Terminal]) -> dict[t
     return found
 
 
+def each_once(what: str, names: pd.Index) -> None:
+    """Refuse labels that come twice."""
+    if names.has_duplicates:
+        raise ValueError(
+            f"{what} {names[names.duplicated()][0]!r} twice; there must be one. Drop one. Merge them if both are meant."
+        )
+
+
 def known_labels(what: str, labels: Iterable[Any], known: Collection[str]) -> None:
     """Refuse labels that the circuit does not have."""
     for label in labels:
@@ -430,10 +406,7 @@ def usual_strengths(found: Mapping[str, float]) -> None:
 def pairs_of(gs: Any) -> dict[tuple[Any, Any], Any]:
     """(pre, post) -> g of a mapping, or of a Series whose index has two levels, in the order of their names if they have some."""
     if isinstance(gs, pd.Series) and gs.index.nlevels == 2:
-        if gs.index.has_duplicates:
-            raise ValueError(
-                f"gs has the synapse {gs.index[gs.index.duplicated()][0]!r} twice; each has one conductance. Merge them."
-            )
+        each_once("gs has the synapse", gs.index)
         pre, post = names_of_axes(gs.index.names)
         gs = {(key[pre], key[post]): g for key, g in zip(gs.index.to_list(), gs.to_list(), strict=True)}
     for key in gs.keys() if isinstance(gs, pd.Series) else gs:
@@ -466,11 +439,8 @@ def synapses_of_matrix(gs: Any, labels: Sequence[str], ends: Sequence[str]) -> d
     """
     if isinstance(gs, pd.DataFrame):
         gs = gs.T if names_of_axes([gs.index.name, gs.columns.name], (1, 0))[0] == 0 else gs
-        for what, names in (("row", gs.index), ("column", gs.columns)):
-            if names.has_duplicates:
-                raise ValueError(
-                    f"gs has the {what} {names[names.duplicated()][0]!r} twice; each population has one. Merge them."
-                )
+        each_once("gs has the row", gs.index)
+        each_once("gs has the column", gs.columns)
         if set(gs.columns) <= set(labels) and set(gs.index) <= set(ends) and not set(gs.index) <= set(labels):
             raise ValueError(
                 f"the rows of gs are {checks.listing(gs.index)}, presynaptic terminals; the rows must be postsynaptic populations, and the "

@@ -56,24 +56,13 @@ HINT_AFTER = 3000.0  # ms, in a shorter recording a pacemaker may be silent betw
 HINT = "Circuits can have a second stable rhythm, where LP silences the pacemaker; the initial state decides."
 PICTURE_POINTS = 40_000  # of each trace in a picture
 PICTURES = (".html", ".png")
-OTHER_KINDS = {
-    "--csv": (".parquet", *PICTURES, ".toml"),
-    "--parquet": (".csv", ".txt", ".tsv", *PICTURES, ".toml"),
-}  # option -> suffixes
+# Suffixes that an option does not take.
+OTHER_KINDS = {"--csv": (".parquet", *PICTURES, ".toml"), "--parquet": (".csv", ".txt", ".tsv", *PICTURES, ".toml")}
 DEBUG_VARIABLE = "PYLORIC_DEBUG"  # environment variable: if set, errors that nobody expected come with their traceback
-INTERRUPTED, HUNG_UP, BUG = (
-    130,
-    141,
-    70,
-)  # exit statuses, as shells report SIGINT and SIGPIPE, and "internal software error"
-EXPECTED = (
-    ValueError,
-    TypeError,
-    ArithmeticError,
-    OSError,
-    ImportError,
-    MemoryError,
-)  # what the package raises for wrong use
+# Exit statuses, as shells report SIGINT and SIGPIPE, and "internal software error".
+INTERRUPTED, HUNG_UP, BUG = 130, 141, 70
+# What the package raises for wrong use.
+EXPECTED = (ValueError, TypeError, ArithmeticError, OSError, ImportError, MemoryError)
 NO_PICTURE = "none"
 TABLES = (".csv", ".txt", "")  # how files of circuits may end
 OPTIONAL = {".png": ("matplotlib", "png"), ".parquet": ("pyarrow", "parquet")}  # suffix -> module, extra

@@ -795,17 +795,18 @@ def check_exponent(what: str, symbol: str, exponent: str, gate: Any, value: Any)
     n, unused = whole(f"{exponent} of {what}", value, least=0), Channel._field_defaults[exponent]
     if gate is None and n != unused:
         raise ValueError(
-            f"{exponent} of {what} is {n}, and there is no gate {symbol}; both must be there. Give {symbol}, or leave {exponent} out."
+            f"{exponent} of {what} is {n}, and there is no gate {symbol} for {exponent} = {n}; both must be there. Give {symbol}, or leave "
+            f"{exponent} out."
         )
     if gate is not None and n == 0:
         raise ValueError(
-            f"{exponent} of {what} is 0, so that its gate {symbol} does nothing; it must be at least 1. Say {exponent}=1."
+            f"{exponent} of {what} is 0, and with {exponent} = 0 its gate {symbol} does nothing; it must be at least 1. Say {exponent}=1."
         )
 
 
 def check_parts(what: str, gate: Any) -> None:
     """Refuse a gate that cannot be used."""
-    checks.of_type(what, gate, Gate, "a Gate, such as Gate(B(25.5, -5.29), lambda V: 1.0)")
+    checks.of_type(what, gate, Gate, "a Gate(inf, tau), such as Gate(B(25.5, -5.29), lambda V: 1.0)")
     checks.quantity(f"K of {what}", gate.K, CALCIUM_INSIDE, least=0)
     for name, f in (("x∞", gate.inf), ("τ", gate.tau)):
         callable_gate(f"{name} of {what}", f)
@@ -816,7 +817,7 @@ def check_reversal(what: str, E: Any) -> None:
     """A reversal potential in mV, or the concentrations from which it follows."""
     if E is None or isinstance(E, str):
         raise TypeError(
-            f"E of {what} is {E!r}; it must be a number in mV, Nernst() or GHK(). Nernst() is that of the cell's calcium."
+            f"E of {what} is {E!r}; it must be a number in mV, Nernst() or GHK(). That of the cell's calcium is Nernst(), or E=None in a `Prinz2004`."
         )
     if not isinstance(E, (Nernst, GHK)):
         checks.quantity(f"E of {what}", E, REVERSAL)
@@ -932,8 +933,8 @@ def check_rate(what: str, rate: Any) -> None:
         s, V_pre, V_post = (jnp.asarray(x.ravel()) for x in np.meshgrid((0.0, 0.5, 1.0), V, V))
         gate_function(what, rate, partial(jax.eval_shape, rate, s, V_pre, V_post), s.shape)
         found = np.broadcast_to(np.asarray(rate(s, V_pre, V_post), float), s.shape)
-    if (bad := ~np.isfinite(found)).any():
-        i = int(bad.argmax())
+    if not np.isfinite(found).all():
+        i = int(np.argmin(np.isfinite(found)))
         where = f"s = {s[i]:g}, V_pre = {V_pre[i]:g} mV and V_post = {V_post[i]:g} mV"
         raise ValueError(f"{what} is {found[i]:g} at {where}; it must be finite. Look for a division by 0 in it.")
 

@@ -83,11 +83,8 @@ AXES = tuple(
 ) + tuple(Axis(name, ONTO_PY if post == "PY" else STRENGTHS) for name, (_, post) in zip(SYNAPSES, PAIRS, strict=True))
 SIZES = tuple(len(axis.values) for axis in AXES)
 TOTAL = int(np.prod(SIZES))
-MODEL = Prinz2004(
-    dict.fromkeys(POPULATIONS, 1),
-    dict.fromkeys(PAIRS, 0.0),
-    neuron_models.loc[[a.values[0] for a in AXES[:3]]],
-)
+FIRST = neuron_models.loc[[axis.values[0] for axis in AXES[:3]]]
+MODEL = Prinz2004(dict.fromkeys(POPULATIONS, 1), dict.fromkeys(PAIRS, 0.0), FIRST)
 MEMBRANE = tuple(f"{pop} {channel}" for pop in POPULATIONS for channel in neuron_models)
 COLUMNS = (*POPULATIONS, *MEMBRANE, *SYNAPSES)  # of a table of circuits
 UNITS = dict.fromkeys(MEMBRANE, "mS/cm²") | dict.fromkeys(SYNAPSES, "nS")
@@ -104,18 +101,10 @@ UNITS = dict.fromkeys(MEMBRANE, "mS/cm²") | dict.fromkeys(SYNAPSES, "nS")
 # that would be usual in another unit are warned of.
 
 # %%
-RESULTS = (
-    *FEATURES,
-    "period_cv",
-    "cycles_in_order",
-    "pyloric_like",
-    "pyloric",
-    "failed",
-    *(f"why_{x}" for x in FEATURES),
-)  # of a run
-STRONGEST = SYNAPSE._replace(
-    what="the strongest synapses of circuits", least=0.15, others={"µS": 1e3, "mS": 1e6, "pS": 1e-3}
-)  # 100 nS, the strongest of the database, are 0.1 µS
+MEASURED = ("period_cv", "cycles_in_order", "pyloric_like", "pyloric", "failed")
+RESULTS = (*FEATURES, *MEASURED, *(f"why_{x}" for x in FEATURES))  # of a run
+OTHERS = {"µS": 1e3, "mS": 1e6, "pS": 1e-3}  # 100 nS, the strongest of the database, are 0.1 µS
+STRONGEST = SYNAPSE._replace(what="the strongest synapses of circuits", least=0.15, others=OTHERS)
 RECORDED = Scale("recordings of rhythms", "ms", 300.0, math.inf, {"s": 1e3, "min": 6e4})
 UNUSUAL = 300.0  # times more or less than the largest density of a channel in `neuron_models`
 
@@ -294,12 +283,9 @@ def grid(values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """
     axes = {name: axis_of(name, x) for name, x in mapping_of("values", values).items()}
     sizes = tuple(map(len, axes.values()))
-    checks.memory(
-        f"a grid of {math.prod(sizes):,} circuits",
-        math.prod(sizes) * 8 * (len(axes) + len(SYNAPSES)),
-        "Take fewer values.",
-    )
-    places = np.unravel_index(np.arange(math.prod(sizes)), sizes)
+    n, width = math.prod(sizes), len(axes) + len(SYNAPSES)
+    checks.memory(f"a grid of {n:,} circuits", n * 8 * width, "Take fewer values.")
+    places = np.unravel_index(np.arange(n), sizes)
     rows = pd.DataFrame({name: x[i] for (name, x), i in zip(axes.items(), places, strict=True)})
     rows = rows.assign(**{name: 0.0 for name in SYNAPSES if name not in rows})
     doubt_units(rows)

@@ -76,7 +76,7 @@ from .components import (
     strength,
 )
 from .junctions import starts, used
-from .layout import Connection, Population, activating, filled_to, join, split
+from .layout import Connection, Population, activating, filled_to, join, places, split
 from .prinz2004 import (
     CM2_MS_TO_US,
     Circuit,
@@ -190,9 +190,8 @@ def steady(circuit: Circuit, V: Array, Ca: Array) -> Any:
 
 def there(circuit: Circuit) -> Any:
     """1 for all numbers of a state, and 0 where cells with fewer gates or synapses than others are filled up."""
-    cold, of = cold_start(circuit), [circuit.membranes[circuit.populations[i].membrane] for i in circuit.rows]
-    m = np.array([[i < len(activating(x)) for i in range(cold.m.shape[1])] for x in of], float).reshape(cold.m.shape)
-    y = jax.tree.map(np.ones_like, cold)._replace(m=m, h=cold.h)
+    cold = cold_start(circuit)
+    y = jax.tree.map(np.ones_like, cold)._replace(m=places(circuit, activating), h=cold.h)
     return y._replace(z=used(circuit).T) if circuit.kinetic else y
 
 
@@ -273,7 +272,7 @@ def items_of(added: Any, driven: bool) -> list[Placed | Synapse]:
     items = checks.items("added", added, of, (Placed, Synapse))
     for x in items:
         if isinstance(x, Synapse) and (x.pre == RECORDING) != driven:
-            said = f"with a recording synapses come from {RECORDING!r}" if driven else "that needs a recording"
+            said = f"with a recording synapses come from {RECORDING!r}" if driven else "such synapses need a recording"
             raise ValueError(
                 f"the synapse comes from {x.pre!r}; {said}. Change its first argument, or give recording=…."
             )

@@ -242,17 +242,9 @@ def energy(result: Any, *, E_Na: float | None = None, E_K: float | None = None) 
         n, b = len(trains), len(bursts(trains))
         per = lambda x, n: x * seconds / n if n else np.nan  # noqa: E731
         P, a = float(heat[cell]), float(molecules[cell])
-        rows.append(
-            {
-                "power": P,
-                "per spike": per(P, n),
-                "per burst": per(P, b),
-                "ATP": a,
-                "ATP per spike": per(a, n),
-                "ATP per burst": per(a, b),
-            }
-        )
-    return pd.DataFrame(rows, heat.index)
+        rows.append((P, per(P, n), per(P, b), a, per(a, n), per(a, b)))
+    columns = ["power", "per spike", "per burst", "ATP", "ATP per spike", "ATP per burst"]
+    return pd.DataFrame(rows, heat.index, columns)
 
 
 def sampled_often_enough(t: np.ndarray) -> None:

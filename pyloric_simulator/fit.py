@@ -390,17 +390,8 @@ def fit(
         search = Search(x, jax.vmap(chosen.init)(x), jnp.ones(len(x), bool))
         advance, log, keep = stepper(objective, chosen, clip), Log([], [], []), lambda *_: None
         if file is not None:
-            about = json.dumps(
-                [
-                    space.names,
-                    space.low.tolist(),
-                    space.high.tolist(),
-                    seed,
-                    clip,
-                    width,
-                    other_numbers(model, space.names),
-                ]
-            )
+            bounds_of, others = [space.low.tolist(), space.high.tolist()], other_numbers(model, space.names)
+            about = json.dumps([space.names, *bounds_of, seed, clip, width, others])
             keep, search, log = taken_up(file, found, about, advance, search)
         stopped = search_on(advance, search, log, steps, patience, goal, keep, progress)
         history = told(space, log, model.dtype)

@@ -40,13 +40,10 @@ class Vectors:
         like, y = self.cold, np.asarray(y)
         size = sum(np.size(x) for x in like)
         if y.shape[-1:] != (size,):
-            turned = (
-                " Turn it, y.T, for `solve_ivp` returns (variable, time)."
-                if y.shape[:1] == (size,)
-                else " Take it from `flatten`."
-            )
+            turned = y.shape[:1] == (size,)
+            cure = "Turn it, y.T, for `solve_ivp` returns (variable, time)." if turned else "Take it from `flatten`."
             raise ValueError(
-                f"y has shape {y.shape}; its last axis must have the {size} variables of this model.{turned}"
+                f"y has shape {y.shape}; its last axis must have the {size} variables of this model. {cure}"
             )
         checks.numbers("y", y.ravel()[:0] if y.dtype.kind in "fiu" else y)
         parts = np.split(y, np.cumsum([np.size(x) for x in like])[:-1], axis=-1)

@@ -56,7 +56,6 @@ def planned(
         checks.tolerances(rtol, atol)
         pure_current(I, n_cells, None)
         return t, None
-    checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
     pure_current(I, n_cells, grid.first + grid.n * grid.blocks + 1)
     return t, {"grid": grid, "slots": slots, "dt": dt}
@@ -146,12 +145,9 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
         """
         t, (solver, dt) = checks.times(t, t0), self._scheme(solver, dt)
         checks.tolerances(rtol, atol)
-        fields, size = (
-            fields_of(record, self.cold._fields),
-            circuits.bytes_of(self.params, self.circuit, record, self.dtype),
-        )
+        fields = fields_of(record, self.cold._fields)
+        size = circuits.bytes_of(self.params, self.circuit, record, self.dtype)
         if isinstance(solver, str):
-            checks.steps(t, t0, dt)
             grid = grid_of(t, t0, dt, size)
         I = current(I_ext, self.labels, self.rows, t, t0)
         state, start_is = self.start(state, solver=solver, dt=dt, store=store)

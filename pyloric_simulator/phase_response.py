@@ -129,13 +129,8 @@ def find_rhythm(
     k = int(found[0] / dt)
     before = model(t[: k + 1], I_ext, state=state, dt=dt)
     wait = np.diff(found).min() / 2 if events == "spikes" else GAP / 2
-    return Rhythm(
-        before.final_state,
-        float(t[k]),
-        float(np.diff(found[: cycles + 1]).mean()),
-        float(found[cycles] - t[k]),
-        float(wait),
-    )
+    period, last = float(np.diff(found[: cycles + 1]).mean()), float(found[cycles] - t[k])
+    return Rhythm(before.final_state, float(t[k]), period, last, float(wait))
 
 
 def last_event(model: Model, rhythm: Rhythm, number: int, I_0: Array, dt: float) -> tuple[Callable[[Any], Array], int]:

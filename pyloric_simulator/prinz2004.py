@@ -1246,7 +1246,7 @@ class Prinz2004(Model):
         channels: tuple[Channel, ...] = CHANNELS, constants: Constants = CONSTANTS,
     ) -> None:  # fmt: skip
         sizes, self.dtype = circuits.populations(pop_sizes), dtype_of(dtype)
-        channels = circuits.channels(channels, Channel, Gate, CHANNELS, Nernst())
+        channels = circuits.channels(channels, Channel, CHANNELS, Nernst())
         membrane, self.labels = Membrane(channels, circuits.constants(constants, Constants)), tuple(sizes)
         models = self.models.reindex(columns=[c.name for c in channels], fill_value=0.0)
         types, g = circuits.cells(self.labels, cell_types, g_ion, CELL_TYPES, models, membrane.constants.A)

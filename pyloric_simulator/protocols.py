@@ -311,7 +311,6 @@ def simulate_driven(
     ValueError as `simulate`, and ValueError for a drive that is too short.
     """
     t, dt = checks.times(t, t0), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
-    checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
     check_drive(drive, grid.first + grid.n * grid.blocks, len(params.circuit.rows), tuple(clamped))
     if drive.channels is not None:
@@ -378,7 +377,6 @@ def set_up(model: Any, t: Any, state: Any, dt: float | None, t0: float) -> Setup
     """What all experiments need. Raises ValueError or TypeError for arguments that cannot be used."""
     model, t = model_of(model), checks.times(t, t0)
     dt = checks.scheme(DEFAULT_SOLVER, DEFAULT_DT if dt is None else dt, (DEFAULT_SOLVER,))
-    checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
     n = grid.first + grid.n * grid.blocks + 1
     allocated(f"a run from {t0:g} to {t[-1]:g} ms with the input of its {n:,} steps", n * (len(model.rows) + 3))

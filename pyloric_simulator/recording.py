@@ -189,14 +189,9 @@ def unit_of(name: Any) -> float | None:
 def is_kind(x: Any, kinds: str) -> bool:
     """Whether the type of an array, index or column is one of NumPy's kinds; "M": dates, with zone, too; "T": text of pandas."""
     dtype = getattr(x, "dtype", None)
-    kind = (
-        "M"
-        if isinstance(dtype, pd.DatetimeTZDtype)
-        else "T"
-        if isinstance(dtype, pd.StringDtype)
-        else getattr(dtype, "kind", " ")
-    )
-    return kind in kinds
+    if isinstance(dtype, (pd.DatetimeTZDtype, pd.StringDtype)):
+        return ("M" if isinstance(dtype, pd.DatetimeTZDtype) else "T") in kinds
+    return getattr(dtype, "kind", " ") in kinds
 
 
 def durations(x: Any) -> np.ndarray:

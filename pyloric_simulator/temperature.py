@@ -177,11 +177,9 @@ def warm_kind(kind: Any, q: Q10s, x: Any) -> Any:
     by = factor(q.synapse, kind.name, own_q10(kind, "rate"), x)
     if isinstance(kind, Transmitter):
         return kind._replace(k=kind.k * by)
-    return (
-        kind._replace(rate=divided(kind.rate, 1 / by))
-        if isinstance(kind, Kinetic)
-        else kind._replace(s=faster(kind.s, by))
-    )
+    if isinstance(kind, Kinetic):
+        return kind._replace(rate=divided(kind.rate, 1 / by))
+    return kind._replace(s=faster(kind.s, by))
 
 
 def temperatures(circuit: Circuit) -> list[Any]:
@@ -229,21 +227,15 @@ def warm(params: Params, T: Any, q10: Q10s = TYPICAL) -> Params:
     of_kind = lambda kind, pre: factor(q10.gs, kind.name, own_q10(kind, "g"), x[pre])  # noqa: E731
     densities = []
     for x_i, population in zip(x, c.populations, strict=True):
-        known = [
-            factor(q10.g, channel.name, own_q10(channel, "g"), x_i)
-            for channel in c.membranes[population.membrane].channels
-        ]
+        channels = c.membranes[population.membrane].channels
+        known = [factor(q10.g, channel.name, own_q10(channel, "g"), x_i) for channel in channels]
         densities.append(beside(known + [1.0] * (np.shape(params.g)[1] - len(known)), T))
-    return Params(
-        grown(params.g, together(densities)),
-        grown(params.gs, beside([of_kind(c.transmitters[s.transmitter], s.pre) for s in c.synapses], T)),
-        grown(
-            params.ge,
-            beside([q10.ge ** x[a] for a, _ in c.junctions], T) if np.ndim(params.ge) > np.ndim(T) else q10.ge ** x[0],
-        ),
-        warm_circuit(c, q10, T),
-        grown(params.gz, beside([of_kind(c.kinds[kind], pre) for pre, _, kind in c.kinetic], T)),
-    )
+    graded = beside([of_kind(c.transmitters[s.transmitter], s.pre) for s in c.synapses], T)
+    own = beside([of_kind(c.kinds[kind], pre) for pre, _, kind in c.kinetic], T)
+    each = np.ndim(params.ge) > np.ndim(T)  # gap junction
+    ge = grown(params.ge, beside([q10.ge ** x[a] for a, _ in c.junctions], T) if each else q10.ge ** x[0])
+    g, gs = grown(params.g, together(densities)), grown(params.gs, graded)
+    return Params(g, gs, ge, warm_circuit(c, q10, T), grown(params.gz, own))
 
 
 def beside(factors: Sequence[Any], T: Any) -> Any:

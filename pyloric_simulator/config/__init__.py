@@ -27,23 +27,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self, get_type_hints
 
 __all__ = [
-    "CONFIG_VARIABLE",
-    "DEFAULT_CIRCUIT",
-    "MEMORY_STORE",
-    "SETTINGS_STORE",
-    "STORE_VARIABLE",
-    "CircuitSpec",
-    "Settings",
-    "find_circuit",
-    "load_settings",
-    "path_of",
-    "read_circuit",
-    "read_toml",
-    "store_folder",
-    "toml_key",
-    "toml_text",
-    "write_circuit",
-]
+    "CONFIG_VARIABLE", "DEFAULT_CIRCUIT", "MEMORY_STORE", "SETTINGS_STORE", "STORE_VARIABLE", "CircuitSpec",
+    "Settings", "find_circuit", "load_settings", "path_of", "read_circuit", "read_toml", "store_folder",
+    "toml_key", "toml_text", "write_circuit",
+]  # fmt: skip
 
 CONFIG_VARIABLE = "PYLORIC_CONFIG"  # environment variable: the user's settings file
 STORE_VARIABLE = "PYLORIC_STORE"  # environment variable: overrides `thermalization_store`
@@ -56,19 +43,8 @@ _USER_SETTINGS = Path("config", "pyloric.toml")  # looked for from the working d
 _USER_CIRCUITS = Path("config", "circuits")  # likewise
 _ROOT_MARKS = (".git", ".hg", ".svn", "pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "environment.yml")
 _SHOWN = 80  # characters; longer values are cut in error messages
-_NO_FOLDERS = (
-    "none",
-    "null",
-    "off",
-    "on",
-    "no",
-    "yes",
-    "false",
-    "true",
-    "ram",
-    MEMORY_STORE,
-    SETTINGS_STORE,
-)  # words, in any case
+# Words, in any case, that were hardly meant as folders.
+_NO_FOLDERS = ("none", "null", "off", "on", "no", "yes", "false", "true", "ram", MEMORY_STORE, SETTINGS_STORE)
 _log = logging.getLogger(__name__)
 _told: set[tuple[object, ...]] = set()  # what this process has logged
 
