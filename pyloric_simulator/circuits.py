@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ import pandas as pd
 from . import checks
 from .junctions import inlets_of
 from .scale import AREA, DENSITY, POTENTIAL, SYNAPSE, Scale, suspicion
+
+if TYPE_CHECKING:
+    from .prinz2004 import Circuit
 
 
 class Placed(NamedTuple):
@@ -487,19 +490,19 @@ def no_autapse(pre: str, post: str, same: bool, size: int) -> None:
 # ---------------------------------------------------------------- numbers that enter pure functions
 
 
-def shapes_of_params(circuit: Any) -> dict[str, tuple[int, ...]]:
+def shapes_of_params(circuit: Circuit) -> dict[str, tuple[int, ...]]:
     """Shape of each field of `Params`; `ge` may also have one value for each gap junction."""
     n = max(len(m.channels) for m in circuit.membranes)
     return {"g": (len(circuit.populations), n), "gs": (len(circuit.synapses),), "ge": (), "gz": (len(circuit.kinetic),)}
 
 
-def shapes_of_these(params: Any, circuit: Any) -> dict[str, tuple[int, ...]]:
+def shapes_of_these(params: Any, circuit: Circuit) -> dict[str, tuple[int, ...]]:
     """The shapes that the fields of some parameters must have."""
     one_each = np.ndim(params.ge) == 1 and (circuit.junctions or not np.size(params.ge))
     return shapes_of_params(circuit) | ({"ge": (len(circuit.junctions),)} if one_each else {})
 
 
-def shapes_of_state(circuit: Any) -> dict[str, tuple[int, ...]]:
+def shapes_of_state(circuit: Circuit) -> dict[str, tuple[int, ...]]:
     """Shape of each field of `State` that the circuit has."""
     n = sum(p.size for p in circuit.populations)
     gates = [
@@ -525,7 +528,7 @@ def fits(
             )
 
 
-def bytes_of(params: Any, circuit: Any, record: Collection[str] | None, dtype: str) -> float:
+def bytes_of(params: Any, circuit: Circuit, record: Collection[str] | None, dtype: str) -> float:
     """Bytes that a run of a model takes for each time, before and after copying. Raises ValueError if the params are of another circuit."""
     wanted = shapes_of_these(params, circuit)
     fits("params", {name: getattr(params, name) for name in wanted}, wanted)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ import pandas as pd
 from . import checks, circuits
 from .config import CircuitSpec, circuit_error, read_circuit, write_circuit
 from .results import changed_constants
+
+if TYPE_CHECKING:
+    from .prinz2004 import Params
 
 
 class Vectors:
@@ -76,8 +79,8 @@ class Labelled:
 
     models: pd.DataFrame  # rows that a circuit file can name, mS/cm²
     cell_types: Mapping[str, Any]  # what labels stand for
-    circuit: Any  # `Circuit`
-    params: Any  # `Params`
+    circuit: Any  # `Circuit`, a property of `Runnable`
+    params: Params
     labels: tuple[str, ...]  # populations
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import jax
 import numpy as np
@@ -22,6 +22,9 @@ from .precision import precision
 from .results import SimResult, run_of
 from .schedule import Grid, fields_of, grid_of, in_part
 from .thermalization import FROM_SETTINGS, Thermalized
+
+if TYPE_CHECKING:
+    from .prinz2004 import Params
 
 
 class Physics(NamedTuple):
@@ -75,7 +78,7 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
     """
 
     labels: tuple[str, ...]
-    params: Any  # `Params`
+    params: Params
     cold: Any  # `State`
     dtype: str
     terminals: Sequence[Any] = ()  # those that a circuit has whether or not they make synapses
@@ -96,7 +99,7 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
         found = dict.fromkeys((s.pre, s.transmitter, s.terminal) for s in self.circuit.synapses)
         return [(label, population, kind) for population, kind, label in sorted(found)]
 
-    def like(self, params: Any) -> Self:
+    def like(self, params: Params) -> Self:
         """The model with other numbers, or another circuit."""
         new = copy(self)
         new.params, new.cold = params, self.physics.cold_start(params.circuit)
@@ -179,7 +182,7 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
         return self.cold, "cold"
 
     def _in_steps(
-        self, params: Any, start: Any, times: tuple[Grid, Any], I: Any, *, dt: float, t0: float, **scheme: Any
+        self, params: Params, start: Any, times: tuple[Grid, Any], I: Any, *, dt: float, t0: float, **scheme: Any
     ) -> Any:
         """States by a fixed-step scheme, at times as from `grid_of`."""
         grid, slots = times

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import numpy as np
@@ -25,6 +25,9 @@ from .precision import precision
 from .schedule import grid_of
 from .store import ThermalizationStore
 
+if TYPE_CHECKING:
+    from .prinz2004 import Membrane, Params
+
 THERMALIZATION = 5000.0  # ms
 THERMALIZATION_TIMES = np.arange(0, THERMALIZATION + 0.5)  # ms, at which the run can be inspected
 STORE_FORMAT = 1  # changes when the meaning of a stored state changes
@@ -32,7 +35,7 @@ FROM_SETTINGS = SETTINGS_STORE  # where the store is if a call does not say
 FIELDS = ("V", "Ca", "s", "m", "h")  # of the state of a cell alone
 
 
-def isolated(params: Any, populations: Sequence[int]) -> Any:
+def isolated(params: Params, populations: Sequence[int]) -> Params:
     """The `Params` of one cell of each of some populations, without synapses of any kind."""
     c = params.circuit
     some = [c.populations[i] for i in populations]
@@ -47,7 +50,7 @@ def isolated(params: Any, populations: Sequence[int]) -> Any:
 # ---------------------------------------------------------------- under which key
 
 
-def cell_key(params: Any, population: int, **scheme: Any) -> str:
+def cell_key(params: Params, population: int, **scheme: Any) -> str:
     """Everything that decides the thermalized state of a cell, as text."""
     c = params.circuit
     membrane = c.membranes[c.populations[population].membrane]
@@ -57,7 +60,7 @@ def cell_key(params: Any, population: int, **scheme: Any) -> str:
     return json.dumps(about, ensure_ascii=False, sort_keys=True)
 
 
-def spelled(membrane: Any) -> str:
+def spelled(membrane: Membrane) -> str:
     """The channels of a membrane as text, what a channel of the papers has first, so that stored states are found again."""
     texts = []
     for c in membrane.channels:
@@ -77,7 +80,7 @@ def told_by_text(x: Any) -> bool:
     return isinstance(x, (int, float, str, tuple)) or x is None
 
 
-def is_storable(membrane: Any) -> bool:
+def is_storable(membrane: Membrane) -> bool:
     """Whether a key can say all about a cell."""
     return all(told_by_text(x) for c in membrane.channels for x in (c.m, c.h, c.E))
 
@@ -100,10 +103,10 @@ class Thermalized:
     """What a model knows about its cells alone."""
 
     labels: tuple[str, ...]  # populations
-    params: Any  # `Params`
+    params: Params
     cold: Any  # a state to start from
     dtype: str  # "float64" or "float32"
-    circuit: Any  # `Circuit`
+    circuit: Any  # `Circuit`, a property of `Runnable`
     rows: Any  # population of each cell, (cell,)
     physics: ClassVar[Any]  # `model.Physics`
     like: Any  # params -> the model with other numbers
