@@ -299,7 +299,7 @@ def levels(what: str, values: Any, unit: str) -> np.ndarray:
 
 def conductances(what: str, values: Any, unit: str) -> np.ndarray:
     """An array of finite, non-negative conductances."""
-    x = finite(what, values, f"consist of numbers in {unit}")
+    x = finite(what, values, f"consist of numbers in {unit}", f"Fill the gap, in {unit}.")
     rule = (
         "conductances must not be negative. An inhibitory synapse inhibits by its reversal potential, not by its sign."
     )

@@ -50,7 +50,6 @@ from .lanes import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, pad
 from .prinz2004 import SCHEMES, Prinz2004, State, neuron_models, precision
 from .rhythm import FEATURES, MAX_PERIOD_CV, MEAN, WHY, Measures, demanded_order, largest_cv, verdict, within
 from .scale import DENSITY, SYNAPSE, Scale, suspicion
-from .thermalization import FROM_SETTINGS
 
 __all__ = [
     "AXES", "COLUMNS", "MEMBRANE", "PAIRS", "POPULATIONS", "RESULTS", "RUN_FILE", "SIZES", "SYNAPSES", "TOTAL", "Summary", "circuit",
@@ -375,10 +374,10 @@ def conductances(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return g.reshape(len(rows), len(POPULATIONS), -1), rows[list(SYNAPSES)].to_numpy(float)
 
 
-def thermalized_cells(options: Options, store: Any = FROM_SETTINGS) -> State:
+def thermalized_cells(options: Options) -> State:
     """Thermalized states of all cells of `neuron_models`, (cell, …), in double precision."""
     cells = Prinz2004(dict.fromkeys(neuron_models.index, 1), {}, neuron_models, dtype="float64")
-    return cells.get_thermalization(solver=options.solver, dt=options.dt, store=store)
+    return cells.get_thermalization(solver=options.solver, dt=options.dt)
 
 
 def measure_rows(rows: pd.DataFrame, options: Options, cells: State, device: Any, tell: Tell) -> Measures:

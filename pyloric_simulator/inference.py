@@ -265,8 +265,11 @@ class Prior:
         is negative or not finite, and if a synapse is 0; TypeError if it is no DataFrame. Warns of numbers that would be usual in
         another unit.
         """
-        rule = "a DataFrame in mS/cm² and nS, such as pd.DataFrame(values, columns=PARAMETERS)"
-        checks.of_type("frame", frame, pd.DataFrame, rule)
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError(
+                f"frame is {type(frame).__name__}; it must be a DataFrame with the columns `PARAMETERS`, in mS/cm² and nS. "
+                "Take pd.DataFrame(values, columns=PARAMETERS)."
+            )
         for name in PARAMETERS:
             count = list(frame.columns).count(name)
             if count != 1:
