@@ -173,11 +173,6 @@ def known_cells(population: str, names: Iterable[Any]) -> None:
             )
 
 
-def doubt_duration(recorded: float) -> None:
-    """Warn of a recording (ms) that is too short for a rhythm."""
-    checks.doubt("what is recorded", recorded, RECORDED)
-
-
 def doubt_units(rows: pd.DataFrame) -> None:
     """Warn of synapses, or of densities, all of which would be usual in another unit."""
     largest = {name: float(rows[name].max()) for name in UNITS if name in rows}
@@ -437,7 +432,7 @@ def options_for(
     dt = checks.scheme(solver, dt, SCHEMES)
     checks.choice("dtype", dtype, ("float64", "float32"))
     checks.recording(duration, transient)
-    doubt_duration(duration - transient)
+    checks.doubt("what is recorded", duration - transient, RECORDED)
     options = Options(solver, dt, dtype, float(duration - transient), float(transient), 0)
     lanes = lanes_for(n, options.plan) if batch_size is None else padded(checks.count("batch_size", batch_size, TOTAL))
     feasible(options.plan, lanes)
