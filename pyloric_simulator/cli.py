@@ -20,6 +20,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
@@ -57,7 +58,8 @@ HINT_AFTER = 3000.0  # ms, in a shorter recording a pacemaker may be silent betw
 HINT = "Circuits can have a second stable rhythm, where LP silences the pacemaker; the initial state decides."
 PICTURE_POINTS = 40_000  # of each trace in a picture
 PICTURES = (".html", ".png")
-REPORTED = (
+# What a report of a fault lists the versions of.
+REPORTED = [
     "bokeh",
     "diffrax",
     "distributed",
@@ -70,25 +72,14 @@ REPORTED = (
     "pyarrow",
     "sbi",
     "torch",
-)
-OTHER_KINDS = {
-    "--csv": (".parquet", *PICTURES, ".toml"),
-    "--parquet": (".csv", ".txt", ".tsv", *PICTURES, ".toml"),
-}  # option -> suffixes
+]
+# Suffixes that an option does not take.
+OTHER_KINDS = {"--csv": (".parquet", *PICTURES, ".toml"), "--parquet": (".csv", ".txt", ".tsv", *PICTURES, ".toml")}
 DEBUG_VARIABLE = "PYLORIC_DEBUG"  # environment variable: if set, errors that nobody expected come with their traceback
-INTERRUPTED, HUNG_UP, BUG = (
-    130,
-    141,
-    70,
-)  # exit statuses, as shells report SIGINT and SIGPIPE, and "internal software error"
-EXPECTED = (
-    ValueError,
-    TypeError,
-    ArithmeticError,
-    OSError,
-    ImportError,
-    MemoryError,
-)  # what the package raises for wrong use
+# Exit statuses, as shells report SIGINT and SIGPIPE, and "internal software error".
+INTERRUPTED, HUNG_UP, BUG = 130, 141, 70
+# What the package raises for wrong use.
+EXPECTED = (ValueError, TypeError, ArithmeticError, OSError, ImportError, MemoryError)
 NO_PICTURE = "none"
 TABLES = (".csv", ".txt", "")  # how files of circuits may end
 OPTIONAL = {".png": ("matplotlib", "png"), ".parquet": ("pyarrow", "parquet")}  # suffix -> module, extra
@@ -278,10 +269,11 @@ def simulate(
     if (step := plan.dt * plan.stride) > FINE:
         say(f"Warning: --sample is {step:g} ms; above {FINE:g} ms the table misses spikes. Say {FINE:g}.")
     typer.echo(speed)
-    for path, write in ((picture, draw), (csv, to_csv), (parquet, to_parquet)):
+    writing = (picture, partial(draw, result, title)), (csv, result.to_csv), (parquet, result.to_parquet)
+    for path, write in writing:
         if path is not None:
             with watched(f"Writing {path}", shown):
-                write(result, path, title)
+                write(path)
             typer.echo(f"Wrote {path}")
 
 
@@ -861,7 +853,7 @@ def thinned(t: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return t[picked], V[picked]
 
 
-def draw(result: SimResult, path: Path, title: str) -> None:
+def draw(result: SimResult, title: str, path: Path) -> None:
     """Write the picture of all potentials."""
     traces = {name: thinned(result.t / 1000, result.states.V[:, i]) for name, i in shown_cells(result).items()}
     (draw_png if path.suffix.lower() == ".png" else draw_html)(traces, path, title, describing(result))
@@ -869,11 +861,8 @@ def draw(result: SimResult, path: Path, title: str) -> None:
 
 def describing(result: SimResult) -> str:
     """How a result came about, for the description of a picture."""
-    return (
-        ""
-        if result.run is None
-        else ", ".join(f"{name} {value}" for name, value in result.run._asdict().items() if value is not None)
-    )
+    run = {} if result.run is None else result.run._asdict()
+    return ", ".join(f"{name} {value}" for name, value in run.items() if value is not None)
 
 
 def draw_html(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str, about: str) -> None:
@@ -946,13 +935,3 @@ def draw_png(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title
     figure.suptitle(title, parse_math=False)
     with written_whole(path) as file:
         figure.savefig(file, format="png", metadata={"Description": about})
-
-
-def to_csv(result: SimResult, path: Path, _title: str) -> None:
-    """Write the recording as CSV."""
-    result.to_csv(path)
-
-
-def to_parquet(result: SimResult, path: Path, _title: str) -> None:
-    """Write the recording as Parquet."""
-    result.to_parquet(path)

@@ -35,8 +35,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import reprlib
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +46,6 @@ import pandas as pd
 
 from .engine import checks
 from .engine.scale import DENSITY, SYNAPSE, Scale, suspicion
-from .engine.thermalization import FROM_SETTINGS
 from .ensembles import batches
 from .ensembles.batches import RUN_FILE, Tell, Work, facts_of, load, local_devices, silent, status, usable_labels
 from .ensembles.lanes import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, padded
@@ -86,11 +83,8 @@ AXES = tuple(
 ) + tuple(Axis(name, ONTO_PY if post == "PY" else STRENGTHS) for name, (_, post) in zip(SYNAPSES, PAIRS, strict=True))
 SIZES = tuple(len(axis.values) for axis in AXES)
 TOTAL = int(np.prod(SIZES))
-MODEL = Prinz2004(
-    dict.fromkeys(POPULATIONS, 1),
-    dict.fromkeys(PAIRS, 0.0),
-    neuron_models.loc[[a.values[0] for a in AXES[:3]]],
-)
+FIRST = neuron_models.loc[[axis.values[0] for axis in AXES[:3]]]
+MODEL = Prinz2004(dict.fromkeys(POPULATIONS, 1), dict.fromkeys(PAIRS, 0.0), FIRST)
 MEMBRANE = tuple(f"{pop} {channel}" for pop in POPULATIONS for channel in neuron_models)
 COLUMNS = (*POPULATIONS, *MEMBRANE, *SYNAPSES)  # of a table of circuits
 UNITS = dict.fromkeys(MEMBRANE, "mS/cm²") | dict.fromkeys(SYNAPSES, "nS")
@@ -107,18 +101,10 @@ UNITS = dict.fromkeys(MEMBRANE, "mS/cm²") | dict.fromkeys(SYNAPSES, "nS")
 # that would be usual in another unit are warned of.
 
 # %%
-RESULTS = (
-    *FEATURES,
-    "period_cv",
-    "cycles_in_order",
-    "pyloric_like",
-    "pyloric",
-    "failed",
-    *(f"why_{x}" for x in FEATURES),
-)  # of a run
-STRONGEST = SYNAPSE._replace(
-    what="the strongest synapses of circuits", least=0.15, others={"µS": 1e3, "mS": 1e6, "pS": 1e-3}
-)  # 100 nS, the strongest of the database, are 0.1 µS
+MEASURED = ("period_cv", "cycles_in_order", "pyloric_like", "pyloric", "failed")
+RESULTS = (*FEATURES, *MEASURED, *(f"why_{x}" for x in FEATURES))  # of a run
+OTHERS = {"µS": 1e3, "mS": 1e6, "pS": 1e-3}  # 100 nS, the strongest of the database, are 0.1 µS
+STRONGEST = SYNAPSE._replace(what="the strongest synapses of circuits", least=0.15, others=OTHERS)
 RECORDED = Scale("recordings of rhythms", "ms", 300.0, math.inf, {"s": 1e3, "min": 6e4})
 UNUSUAL = 300.0  # times more or less than the largest density of a channel in `neuron_models`
 
@@ -128,7 +114,7 @@ def numbers_of(indices: Any) -> np.ndarray:
     i = np.asarray(indices)
     if i.ndim != 1 or not (i.dtype.kind in "iu" or i.size == 0):
         raise TypeError(
-            f"the numbers of circuits are {short(indices)}; they must be a list or an array of whole numbers, or a table with a row for each "
+            f"the numbers of circuits are {checks.shown(indices)}; they must be a list or an array of whole numbers, or a table with a row for each "
             "circuit. Convert them."
         )
     if np.ma.is_masked(indices):
@@ -155,23 +141,11 @@ def checked_table(circuits: pd.DataFrame) -> pd.DataFrame:
         )
     for pop in by_name:
         known_cells(pop, circuits[pop].unique())
-    numbers = {
-        name: checks.conductances(f"the column {name!r}", circuits[name].to_numpy(), UNITS[name])
-        for name in wanted
-        if name in UNITS
-    }
-    circuits = circuits[wanted].assign(**numbers)
+    circuits = circuits[wanted].copy()
+    for name in (x for x in wanted if x in UNITS):
+        circuits[name] = checks.conductances(f"the column {name!r}", circuits[name].to_numpy(), UNITS[name])
     doubt_units(circuits)
     return circuits
-
-
-def short(value: Any) -> str:
-    """A value for a message."""
-    return (
-        reprlib.repr(value)
-        if isinstance(value, (str, bytes, int, float, list, tuple, dict, set))
-        else " ".join(f"{value!r:.80}".split())
-    )
 
 
 def known_columns(what: str, names: Iterable[Any], known: Sequence[str]) -> None:
@@ -200,12 +174,6 @@ def known_cells(population: str, names: Iterable[Any]) -> None:
             )
 
 
-def doubt_duration(recorded: float) -> None:
-    """Warn of a recording (ms) that is too short for a rhythm."""
-    if text := suspicion("what is recorded", recorded, RECORDED):
-        warnings.warn(text, stacklevel=5)
-
-
 def doubt_units(rows: pd.DataFrame) -> None:
     """Warn of synapses, or of densities, all of which would be usual in another unit."""
     largest = {name: float(rows[name].max()) for name in UNITS if name in rows}
@@ -220,7 +188,7 @@ def doubt_units(rows: pd.DataFrame) -> None:
         scale = DENSITY._replace(what="the largest ones of this channel", least=usual / UNUSUAL, most=usual * UNUSUAL)
         doubts.append(suspicion(f"the largest {name!r}", largest[name], scale))
     for text in filter(None, doubts):
-        warnings.warn(f"in the table of circuits {text}", stacklevel=4)
+        checks.warn(f"in the table of circuits {text}")
 
 
 # %% [markdown]
@@ -246,7 +214,7 @@ def index_of(what: Any) -> int:
     """The number of a circuit: a `Prinz2004`, or a row of a table (any mapping). Raises ValueError if it is none of the database, TypeError for others."""
     if not isinstance(what, (Prinz2004, Mapping, pd.Series)):
         raise TypeError(
-            f"{short(what)} is no circuit; it must be a Prinz2004 or the row of a table. Take rows.loc[number], for example."
+            f"{checks.shown(what)} is no circuit; it must be a Prinz2004 or the row of a table. Take rows.loc[number], for example."
         )
     row = row_of(what) if isinstance(what, Prinz2004) else dict(what)
     for axis in AXES:
@@ -264,8 +232,7 @@ def index_of(what: Any) -> int:
 
 def row_of(model: Prinz2004) -> dict[str, Any]:
     """The row of a model; None where the database has no such cell. Raises ValueError if its circuit, or what it is made of, is another one."""
-    if not isinstance(model, Prinz2004):
-        raise TypeError(f"the model is {short(model)}; it must be a Prinz2004. Build one.")
+    checks.of_type("the model", model, Prinz2004, "a Prinz2004")
     pairs = dict(zip(model.synapses, map(float, model.params.gs), strict=True))
     sizes = {p.label: p.size for p in model.circuit.populations}
     if sizes != dict.fromkeys(POPULATIONS, 1) or any(g and pair not in PAIRS for pair, g in pairs.items()):
@@ -311,12 +278,9 @@ def grid(values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """
     axes = {name: axis_of(name, x) for name, x in mapping_of("values", values).items()}
     sizes = tuple(map(len, axes.values()))
-    checks.memory(
-        f"a grid of {math.prod(sizes):,} circuits",
-        math.prod(sizes) * 8 * (len(axes) + len(SYNAPSES)),
-        "Take fewer values.",
-    )
-    places = np.unravel_index(np.arange(math.prod(sizes)), sizes)
+    n, width = math.prod(sizes), len(axes) + len(SYNAPSES)
+    checks.memory(f"a grid of {n:,} circuits", n * 8 * width, "Take fewer values.")
+    places = np.unravel_index(np.arange(n), sizes)
     rows = pd.DataFrame({name: x[i] for (name, x), i in zip(axes.items(), places, strict=True)})
     rows = rows.assign(**{name: 0.0 for name in SYNAPSES if name not in rows})
     doubt_units(rows)
@@ -327,7 +291,7 @@ def mapping_of(what: str, values: Any) -> Mapping[str, Any]:
     """A mapping with one entry at least, whose names are columns of circuits."""
     if not isinstance(values, Mapping) or not values:
         raise TypeError(
-            f"{what} is {short(values)}; it must be a mapping from columns to lists of values. Write {{'AB-LP': [0, 10]}}, for example."
+            f"{what} is {checks.shown(values)}; it must be a mapping from columns to lists of values. Write {{'AB-LP': [0, 10]}}, for example."
         )
     known_columns(what, values, COLUMNS)
     return values
@@ -338,7 +302,7 @@ def axis_of(name: str, values: Any) -> np.ndarray:
     if isinstance(values, (str, Mapping, set)) or np.ndim(values) != 1 or not len(values):
         example = "LP 1" if name in POPULATIONS else 10.0
         raise TypeError(
-            f"{name!r} has the values {short(values)}; they must be a list of one at least. Write {{{name!r}: [{example!r}]}}, for example."
+            f"{name!r} has the values {checks.shown(values)}; they must be a list of one at least. Write {{{name!r}: [{example!r}]}}, for example."
         )
     if name in POPULATIONS:
         known_cells(name, values)
@@ -406,10 +370,10 @@ def conductances(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return g.reshape(len(rows), len(POPULATIONS), -1), rows[list(SYNAPSES)].to_numpy(float)
 
 
-def thermalized_cells(options: Options, store: Any = FROM_SETTINGS) -> State:
+def thermalized_cells(options: Options) -> State:
     """Thermalized states of all cells of `neuron_models`, (cell, …), in double precision."""
     cells = Prinz2004(dict.fromkeys(neuron_models.index, 1), {}, neuron_models, dtype="float64")
-    return cells.get_thermalization(solver=options.solver, dt=options.dt, store=store)
+    return cells.get_thermalization(solver=options.solver, dt=options.dt)
 
 
 def measure_rows(rows: pd.DataFrame, options: Options, cells: State, device: Any, tell: Tell) -> Measures:
@@ -469,7 +433,7 @@ def options_for(
     dt = checks.scheme(solver, dt, SCHEMES)
     checks.choice("dtype", dtype, ("float64", "float32"))
     checks.recording(duration, transient)
-    doubt_duration(duration - transient)
+    checks.doubt("what is recorded", duration - transient, RECORDED)
     options = Options(solver, dt, dtype, float(duration - transient), float(transient), 0)
     lanes = lanes_for(n, options.plan) if batch_size is None else padded(checks.count("batch_size", batch_size, TOTAL))
     feasible(options.plan, lanes)
@@ -501,11 +465,9 @@ class Circuits(Work):
 
     def rows(self, first: int, last: int) -> pd.DataFrame:
         """Some of the circuits, as a table."""
-        return (
-            self.circuits.iloc[first:last]
-            if isinstance(self.circuits, pd.DataFrame)
-            else table(self.circuits[first:last])
-        )
+        if isinstance(self.circuits, pd.DataFrame):
+            return self.circuits.iloc[first:last]
+        return table(self.circuits[first:last])
 
     def prepared(self) -> batches.Compute:
         """`run_batch` from thermalized cells."""
@@ -673,9 +635,8 @@ def asked_for(data: Any, n: int) -> int:
     except ValueError:  # a table of another origin
         return n
     if n != of:
-        warnings.warn(
-            f"{data} has {n:,} of the {of:,} circuits of its run; the fractions are those of this part. Run the same again to finish it.",
-            stacklevel=3,
+        checks.warn(
+            f"{data} has {n:,} of the {of:,} circuits of its run; the fractions are those of this part. Run the same again to finish it."
         )
     return of
 

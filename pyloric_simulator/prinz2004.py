@@ -69,7 +69,7 @@ import numpy as np
 import pandas as pd
 from jax import Array, lax
 
-from .engine import checks, circuits, junctions, layout
+from .engine import circuits, junctions, layout
 from .engine.adaptive import DEFAULT_ATOL, DEFAULT_RTOL, adaptively
 from .engine.circuits import Placed
 from .engine.inputs import input_at, pure_current
@@ -279,7 +279,7 @@ class Channel(NamedTuple):
 
     def __call__(self, density: float | None = None, *, uS: float | None = None) -> Placed:
         """The channel with a maximal density (mS/cm²; cm/s for GHK), or with the conductance of the whole cell in µS."""
-        return Placed(self, *checks.one_of_two(self.name, density, uS, hasattr(self.E, "permeates")))
+        return Placed(self, *circuits.one_of_two(self.name, density, uS, hasattr(self.E, "permeates")))
 
 
 # %% [markdown]
@@ -1244,8 +1244,8 @@ class Prinz2004(Model):
         cell_types: Mapping[str, str] | None = None, dtype: str | None = None,
         channels: tuple[Channel, ...] = CHANNELS, constants: Constants = CONSTANTS,
     ) -> None:  # fmt: skip
-        sizes, self.dtype = checks.populations(pop_sizes), dtype_of(dtype)
-        channels = circuits.channels(channels, Channel, Gate, CHANNELS, Nernst())
+        sizes, self.dtype = circuits.populations(pop_sizes), dtype_of(dtype)
+        channels = circuits.channels(channels, Channel, CHANNELS, Nernst())
         membrane, self.labels = Membrane(channels, circuits.constants(constants, Constants)), tuple(sizes)
         models = self.models.reindex(columns=[c.name for c in channels], fill_value=0.0)
         types, g = circuits.cells(self.labels, cell_types, g_ion, CELL_TYPES, models, membrane.constants.A)

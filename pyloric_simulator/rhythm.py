@@ -127,11 +127,7 @@ def check_trace(t: np.ndarray, V: np.ndarray) -> None:
     if not np.isfinite(V).all():
         i = int(np.flatnonzero(~np.isfinite(V))[0])
         raise ValueError(f"V is {V[i]} at {t[i]:g} ms; potentials must be finite. Cut or interpolate that part.")
-    if not (np.diff(t) > 0).all():
-        i = int(np.flatnonzero(~(np.diff(t) > 0))[0])
-        raise ValueError(f"t goes from {t[i]:g} to {t[i + 1]:g} ms; times must increase. Sort the recording.")
-    if not np.isfinite(t).all():
-        raise ValueError(f"t goes from {t[0]:g} to {t[-1]:g} ms; times must be finite. Leave that sample out.")
+    checks.increasing("t", t)
 
 
 # %% [markdown]
@@ -715,12 +711,8 @@ def measure(trains: Mapping[str, np.ndarray], window: ArrayLike, d: Detection = 
     n_begun = np.array([max(map(len, found[x])) for x in ROLES])  # a cycle takes two bursts of one piece
     why = np.array(reasons(n_spikes, n_begun, n_whole, cycles, np.ones(len(cycles.next), bool)))
     numbers = np.array([values[name] for name in FEATURES])
-    return Measures(
-        np.where(why == 0, numbers, np.nan),
-        why,
-        variation(intervals(found["PD"])),
-        average(in_right_order(cycles).astype(float)),
-    )
+    cv, ordered = variation(intervals(found["PD"])), average(in_right_order(cycles).astype(float))
+    return Measures(np.where(why == 0, numbers, np.nan), why, cv, ordered)
 
 
 # %% [markdown]
@@ -827,10 +819,9 @@ def measured(
 
 def named_roles(cells: Any) -> dict[str, Any]:
     """The cells that play PD, LP and PY, as they were named."""
-    if not isinstance(cells, Mapping):
-        raise TypeError(
-            f"cells is {cells!r}; it must be a mapping from PD, LP and PY to labels. Write dict(PD='PD 1', LP=…, PY=…)."
-        )
+    checks.of_type(
+        "cells", cells, Mapping, "a mapping from PD, LP and PY to labels, such as dict(PD='PD 1', LP=…, PY=…)"
+    )
     for role in cells:
         checks.choice("a key of cells", role, ROLES)
     chosen = dict(cells)
@@ -910,13 +901,8 @@ def report(
     )  # fmt: skip
     like, pyloric = verdict(found.values, found.cv, max_cv, order, found.ordered)
     asked: dict[Hashable, Any] = {} if order == MEAN else {"cycles in order": float(found.ordered)}
-    table.attrs = {
-        "period CV": float(found.cv),
-        "pyloric_like": bool(like),
-        "pyloric": bool(pyloric),
-        **asked,
-        **gaps_in(seen),
-    }
+    judged: dict[Hashable, Any] = {"period CV": float(found.cv), "pyloric_like": bool(like), "pyloric": bool(pyloric)}
+    table.attrs = {**judged, **asked, **gaps_in(seen)}
     return table
 
 
@@ -962,14 +948,8 @@ def statistics(data: Any, window: Window | None = None, *, detection: Detection 
         )
     where = [(found.t >= a) & (found.t <= b) for a, b in found.pieces]
     rows = [moments([(found.t[k], V[k]) for k in where], d) for V in found.V.values()]
-    columns = (
-        data.V.columns
-        if hasattr(data, "V")
-        else data.columns
-        if isinstance(data, pd.DataFrame)
-        else pd.Index(found.cells)
-    )
-    return pd.DataFrame(rows, index=columns)
+    table = data if isinstance(data, pd.DataFrame) else getattr(data, "V", None)
+    return pd.DataFrame(rows, index=pd.Index(found.cells) if table is None else table.columns)
 
 
 def moments(recorded: Sequence[tuple[np.ndarray, np.ndarray]], d: Detection) -> dict[str, float]:

@@ -94,7 +94,7 @@ HEAD = 'title = "x"\n[cells.a]\nchannels = [{ channel = "Liu1998.leak", g = 0.01
         (HEAD.replace('"Liu1998.leak"', '{ type = "Channel", name = "l" }'), "key E is missing"),
         (HEAD.replace("g = 0.01", "g = -1"), "-1"),
         (HEAD.replace("g = 0.01", "G = 1"), r"channels\[0\].G.*no known key"),
-        (HEAD + "siz = 3", "Did you mean 'size'"),
+        (HEAD + "siz = 3", "did you mean size"),
         (HEAD + "size = 0", "0"),
         (HEAD + "constants = { area = 3 }", "area is no known key"),
         (HEAD + "[[synapses]]\npre = 'a'", r"synapses\[0\].*key post is missing"),

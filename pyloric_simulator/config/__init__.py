@@ -11,6 +11,7 @@ conductances) is for the model to judge, so this module needs nothing of the sim
 import difflib
 import json
 import logging
+import math
 import numbers
 import os
 import re
@@ -19,29 +20,17 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, reduce
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, Self, get_type_hints
 
 __all__ = [
-    "CONFIG_VARIABLE",
-    "DEFAULT_CIRCUIT",
-    "MEMORY_STORE",
-    "SETTINGS_STORE",
-    "STORE_VARIABLE",
-    "CircuitSpec",
-    "Settings",
-    "find_circuit",
-    "load_settings",
-    "path_of",
-    "read_circuit",
-    "read_toml",
-    "store_folder",
-    "toml_key",
-    "toml_text",
-    "write_circuit",
-]
+    "CONFIG_VARIABLE", "DEFAULT_CIRCUIT", "MEMORY_STORE", "SETTINGS_STORE", "STORE_VARIABLE", "CircuitSpec",
+    "Settings", "find_circuit", "load_settings", "path_of", "read_circuit", "read_toml", "store_folder",
+    "toml_key", "toml_text", "write_circuit",
+]  # fmt: skip
 
 CONFIG_VARIABLE = "PYLORIC_CONFIG"  # environment variable: the user's settings file
 STORE_VARIABLE = "PYLORIC_STORE"  # environment variable: overrides `thermalization_store`
@@ -54,19 +43,8 @@ _USER_SETTINGS = Path("config", "pyloric.toml")  # looked for from the working d
 _USER_CIRCUITS = Path("config", "circuits")  # likewise
 _ROOT_MARKS = (".git", ".hg", ".svn", "pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "environment.yml")
 _SHOWN = 80  # characters; longer values are cut in error messages
-_NO_FOLDERS = (
-    "none",
-    "null",
-    "off",
-    "on",
-    "no",
-    "yes",
-    "false",
-    "true",
-    "ram",
-    MEMORY_STORE,
-    SETTINGS_STORE,
-)  # words, in any case
+# Words, in any case, that were hardly meant as folders.
+_NO_FOLDERS = ("none", "null", "off", "on", "no", "yes", "false", "true", "ram", MEMORY_STORE, SETTINGS_STORE)
 _log = logging.getLogger(__name__)
 _told: set[tuple[object, ...]] = set()  # what this process has logged
 
@@ -207,22 +185,20 @@ def _stamp(path: Path) -> tuple[Path, int, int]:
 @lru_cache
 def _file_settings(path: Path, _mtime_ns: int, _size: int) -> dict[str, Any]:
     """The checked settings of one file; callers must not change the cached dictionary."""
-    file = _read(path)
-    _check_keys(file, (), optional=Settings._fields)
-    kinds = get_type_hints(Settings)
-    return {key: _setting(file, key, kinds[key]) for key in file.data}
+    file, kinds = _read(path).table((), Settings._fields), get_type_hints(Settings)
+    return {key: _setting(key, entry, kinds[key]) for key, entry in file.entries().items()}
 
 
-def _setting(file: "_File", key: str, kind: type) -> str | float | bool:
-    value = file.data[key]
+def _setting(key: str, entry: "Entry", kind: type) -> str | float | bool:
+    value = entry.value
     if not (_is_number(value) if kind is float else isinstance(value, kind)):
-        raise file.error((key,), f"{key} must be {_KINDS[kind]}", _like(key, _default(key)))
+        raise entry.error(f"{key} must be {_KINDS[kind]}", _like(key, _default(key)))
     if kind is float and not 0 < value <= sys.float_info.max:
-        raise file.error((key,), f"{key} must be finite and positive", _like(key, _default(key)))
+        raise entry.error(f"{key} must be finite and positive", _like(key, _default(key)))
     choices = _CHOICES.get(key, (value,))
     if value not in choices:
         listed = " or ".join(map(_toml, choices))
-        raise file.error((key,), f"{key} must be {listed}", _like(key, _closest(value, choices)))
+        raise entry.error(f"{key} must be {listed}", _like(key, _closest(value, choices)))
     return float(value) if kind is float else value
 
 
@@ -309,106 +285,74 @@ def write_circuit(spec: CircuitSpec, path: str | os.PathLike[str]) -> None:
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The tables of a TOML file. Raises FileNotFoundError if there is none, and ValueError, with the line, if it is not TOML."""
-    return _read(_existing(path_of("the file", path), "the file")).data
+    value: dict[str, Any] = _read(_existing(path_of("the file", path), "the file")).value
+    return value
 
 
 def circuit_error(path: str | os.PathLike[str], where: Sequence[str], rule: str, cure: str) -> ValueError:
     """An error about a value of a circuit file; `where` are the keys that lead to it."""
-    return _read(Path(path)).error(tuple(where), rule, cure)
+    return reduce(lambda entry, key: entry[key], where, _read(Path(path))).error(rule, cure)
 
 
-def _circuit(file: "_File") -> CircuitSpec:
-    _check_keys(file, (), ("title", "populations"), ("synapses", "electrical", "constants"))
-    populations = _populations(file)
-    if "electrical" in file.data:
-        _check_keys(file, ("electrical",), ("g",))
-    in_file = {label: ("populations", label) for label in populations}
+def _circuit(file: "Entry") -> CircuitSpec:
+    given = file.table(("title", "populations"), ("synapses", "electrical", "constants")).value
+    populations = _populations(file["populations"])
+    constants = file["constants"].entries() if "constants" in given else {}
     return CircuitSpec(
-        title=_text(file, ("title",)),
-        pop_sizes={label: _size(file, (*in_file[label], "size")) for label in populations},
-        cells={
-            label: _cell(file, in_file[label]) for label, keys in populations.items() if "cell" in keys or "g" in keys
-        },
-        cell_types={
-            label: _text(file, (*in_file[label], "type")) for label, keys in populations.items() if "type" in keys
-        },
+        title=file["title"].text(),
+        pop_sizes={label: _size(of["size"]) for label, of in populations.items()},
+        cells={label: _cell(of) for label, of in populations.items() if "cell" in of.value or "g" in of.value},
+        cell_types={label: of["type"].text() for label, of in populations.items() if "type" in of.value},
         gs=_synapses(file, populations),
-        ge=_conductance(file, ("electrical", "g")) if "electrical" in file.data else None,
-        constants={name: _constant(file, name) for name in _table(file, ("constants",))}
-        if "constants" in file.data
-        else {},
+        ge=_conductance(file["electrical"].table(("g",))["g"]) if "electrical" in given else None,
+        constants={name: x.number("a constant must be a finite number") for name, x in constants.items()},
     )
 
 
-def _populations(file: "_File") -> dict[str, dict[str, Any]]:
-    where = ("populations",)
-    populations = _table(file, where)
+def _populations(entry: "Entry") -> dict[str, "Entry"]:
+    populations = entry.entries()
     if not populations:
-        raise file.error(where, "a circuit has at least one population", _EXAMPLES[where[0]])
-    for label in populations:
+        raise entry.error("a circuit has at least one population", _EXAMPLES["populations"])
+    for label, of in populations.items():
         if not label:
-            raise file.error((*where, label), "a population needs a name", _EXAMPLES[where[0]])
-        _check_keys(file, (*where, label), ("size",), ("cell", "g", "type"))
+            raise of.error("a population needs a name", _EXAMPLES["populations"])
+        of.table(("size",), ("cell", "g", "type"))
     return populations
 
 
-def _cell(file: "_File", where: "_Where") -> str | dict[str, float]:
-    if "g" not in file.at(where):
-        return _text(file, (*where, "cell"))
-    if "cell" in file.at(where):
-        raise file.error((*where, "g"), "a cell is either a row or conductances", "keep one of cell and g")
-    table = _table(file, (*where, "g"))
-    if not table:
-        raise file.error((*where, "g"), "a cell needs conductances", "write e.g. g = { Na = 100 }")
-    return {name: _conductance(file, (*where, "g", name)) for name in table}
+def _cell(entry: "Entry") -> str | dict[str, float]:
+    if "g" not in entry.value:
+        return entry["cell"].text()
+    if "cell" in entry.value:
+        raise entry["g"].error("a cell is either a row or conductances", "keep one of cell and g")
+    if not (table := entry["g"].entries()):
+        raise entry["g"].error("a cell needs conductances", "write e.g. g = { Na = 100 }")
+    return {name: _conductance(g) for name, g in table.items()}
 
 
-def _synapses(file: "_File", populations: Iterable[str]) -> dict[tuple[str, str], float]:
-    rows = file.data.get("synapses", [])
-    if not isinstance(rows, list):
-        raise file.error(("synapses",), "synapses are a list of tables", _EXAMPLES["synapses"])
+def _synapses(file: "Entry", populations: Iterable[str]) -> dict[tuple[str, str], float]:
     gs: dict[tuple[str, str], float] = {}
-    for index in range(len(rows)):
-        where = ("synapses", index)
-        _check_keys(file, where, ("pre", "post", "g"))
-        pair = _text(file, (*where, "pre")), _text(file, (*where, "post"))
+    for entry in file.items("synapses"):
+        entry.table(("pre", "post", "g"))
+        pair = entry["pre"].text(), entry["post"].text()
         if pair[1] not in populations:
             cure = f"did you mean {_toml(_closest(pair[1], populations))}?"
-            raise file.error((*where, "post"), "post must be a population of this file", cure)
+            raise entry["post"].error("post must be a population of this file", cure)
         if pair in gs:  # rows and entries of gs correspond one to one up to here
-            raise file.error(where, f"the synapse is given by synapses[{list(gs).index(pair)}] already", "keep one")
-        gs[pair] = _conductance(file, (*where, "g"))
+            raise entry.error(f"the synapse is given by synapses[{list(gs).index(pair)}] already", "keep one")
+        gs[pair] = _conductance(entry["g"])
     return gs
 
 
-def _size(file: "_File", where: "_Where") -> int:
-    value = file.at(where)
+def _size(entry: "Entry") -> int:
+    value = entry.value
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise file.error(where, "a size must be a positive whole number", _EXAMPLES["size"])
+        raise entry.error("a size must be a positive whole number", _EXAMPLES["size"])
     return value
 
 
-def _conductance(file: "_File", where: "_Where") -> float:
-    value = file.at(where)
-    if not _is_number(value) or not 0 <= value <= sys.float_info.max:
-        rule = "a conductance must be a finite number, zero or positive"
-        raise file.error(where, rule, f"write e.g. {_key(str(where[-1]))} = 30")
-    return float(value)
-
-
-def _constant(file: "_File", name: str) -> float:
-    value = file.data["constants"][name]
-    if not _is_number(value) or not abs(value) <= sys.float_info.max:
-        raise file.error(("constants", name), "a constant must be a finite number", f"write e.g. {_key(name)} = 10")
-    return float(value)
-
-
-def _text(file: "_File", where: "_Where") -> str:
-    value = file.at(where)
-    if not isinstance(value, str) or not value:
-        rule = f"{where[-1]} must be text in quotes, not empty"
-        raise file.error(where, rule, _EXAMPLES[str(where[-1])])
-    return value
+def _conductance(entry: "Entry") -> float:
+    return entry.number("a conductance must be a finite number, zero or positive", least=0.0)
 
 
 _EXAMPLES = {  # cures for missing or mistyped keys of a circuit file
@@ -417,8 +361,6 @@ _EXAMPLES = {  # cures for missing or mistyped keys of a circuit file
     "size": "write e.g. size = 1",
     "cell": 'write e.g. cell = "AB/PD 2", or g = { Na = 100, leak = 0.01 } for conductances',
     "type": 'write e.g. type = "AB/PD"',
-    "synapses": "write [[synapses]], in double brackets, above each synapse",
-    "electrical": "write [electrical] and g = 3 below it",
     "pre": 'write e.g. pre = "AB"',
     "post": 'write e.g. post = "LP"',
     "g": "write e.g. g = 30",
@@ -446,24 +388,66 @@ def _circuit_lines(spec: CircuitSpec) -> Iterator[str]:
 # ------------------------------------------------------------------- TOML with dotted paths
 
 
-_Where = tuple[str | int, ...]  # keys, and indices of arrays, from the root of a file to a value
+@dataclass(frozen=True)
+class Entry:
+    """A value in a TOML file, and the keys and indices that lead to it."""
 
+    path: Any  # of the file, as shown in messages
+    where: tuple[str | int, ...]
+    value: Any
 
-class _File(NamedTuple):
-    """A parsed TOML file."""
+    def __getitem__(self, key: str | int) -> Self:
+        return type(self)(self.path, (*self.where, key), self.value[key])
 
-    name: str  # as shown in error messages
-    data: dict[str, Any]  # what tomllib returns
+    def error(self, rule: str, cure: str) -> ValueError:
+        """An error that names the file and the place in it."""
+        dotted = "".join(f"[{key}]" if isinstance(key, int) else f".{_key(key)}" for key in self.where)
+        return _error(f"{dotted[1:] or 'file'} = {_toml(self.value)}", self.path, rule, cure)
 
-    def at(self, where: _Where) -> Any:
-        value: Any = self.data
-        for key in where:
-            value = value[key]
-        return value
+    def entries(self) -> dict[str, Self]:
+        """The entries of a table. Raises ValueError if it is none."""
+        if not isinstance(self.value, dict):
+            names = ".".join(_key(key) for key in self.where if isinstance(key, str))
+            above = f"write [[{names}]], in double brackets, above each"
+            cure = f"write [{names}] on a line of its own and key = value below it"
+            raise self.error("must be a table", cure if isinstance(self.where[-1], str) else above)
+        return {key: self[key] for key in self.value}
 
-    def error(self, where: _Where, rule: str, cure: str) -> ValueError:
-        dotted = "".join(f"[{key}]" if isinstance(key, int) else f".{_key(key)}" for key in where)
-        return _error(f"{dotted[1:] or 'file'} = {_toml(self.at(where))}", self.name, rule, cure)
+    def table(self, required: Sequence[str], optional: Sequence[str] = ()) -> Self:
+        """Itself, if it is a table with these keys. Raises ValueError."""
+        known = [*required, *optional]
+        for key, entry in self.entries().items():
+            if key not in known:
+                cure = f"did you mean {_closest(key, known)}? Known are {', '.join(known)}"
+                raise entry.error(f"{_key(key)} is no known key", cure)
+        for key in required:
+            if key not in self.value:
+                raise self.error(f"the key {key} is missing", _EXAMPLES.get(key, f"add it, {key} = …"))
+        return self
+
+    def items(self, key: str) -> list[Self]:
+        """The entries of a list under a key of a table, none where it is not there."""
+        found = self.value.get(key, [])
+        if not isinstance(found, list):
+            raise self[key].error("must be a list of tables", f"write [[{key}]], in double brackets, above each")
+        return [self[key][i] for i in range(len(found))]
+
+    def text(self) -> str:
+        """Text that is not empty."""
+        if not isinstance(self.value, str) or not self.value:
+            key = str(self.where[-1])
+            raise self.error(f"{key} must be text in quotes, not empty", _EXAMPLES[key])
+        return self.value
+
+    def number(self, rule: str, least: float = -math.inf) -> float:
+        """A finite number of at least `least`; rule: what it must be."""
+        if (
+            not _is_number(self.value)
+            or not least <= self.value <= sys.float_info.max
+            or self.value < -sys.float_info.max
+        ):
+            raise self.error(rule, f"write e.g. {_key(str(self.where[-1]))} = 30")
+        return float(self.value)
 
 
 def _error(value: str, place: str, rule: str, cure: str) -> ValueError:
@@ -471,7 +455,7 @@ def _error(value: str, place: str, rule: str, cure: str) -> ValueError:
     return ValueError(f"{shown} in {place}: {rule}; {cure}")
 
 
-def _read(path: Path) -> _File:
+def _read(path: Path) -> Entry:
     try:
         text = path.read_bytes().decode("utf-8-sig")  # some editors put a byte-order mark first
     except UnicodeDecodeError as error:
@@ -481,39 +465,15 @@ def _read(path: Path) -> _File:
     return _parse(text, str(path))
 
 
-def _parse(text: str, name: str) -> _File:
+def _parse(text: str, name: str) -> Entry:
     try:
-        return _File(name, tomllib.loads(text))
+        return Entry(name, (), tomllib.loads(text))
     except (ValueError, RecursionError) as error:
         at = re.search(r"\(at line (\d+)", str(error))  # else the error is at the end of the text
         line = int(at[1]) if at else text.rstrip().count("\n") + 1
         rule = f"not TOML ({str(error).split(' (at ')[0]})"
         cure = "write key = value, text in quotes, each key and [table] once"
         raise _error(text.split("\n")[line - 1].strip(), f"{name}:{line}", rule, cure) from error
-
-
-def _check_keys(file: _File, where: _Where, required: Sequence[str] = (), optional: Sequence[str] = ()) -> None:
-    table, known = _table(file, where), [*required, *optional]
-    for key in table:
-        if key not in known:
-            cure = f"did you mean {_closest(key, known)}? Known are {', '.join(known)}"
-            raise file.error((*where, key), f"{_key(key)} is not a known key", cure)
-    for key in required:
-        if key not in table:
-            raise file.error(where, f"the key {key} is missing", _EXAMPLES[key])
-
-
-def _table(file: _File, where: _Where) -> dict[str, Any]:
-    table = file.at(where)
-    if not isinstance(table, dict):
-        names = ".".join(_key(str(key)) for key in where)
-        cure = f"write [{names}] on a line of its own and key = value below it"
-        if isinstance(where[-1], int):
-            cure = _EXAMPLES[str(where[0])]
-        elif where[-1] == "g":
-            cure = "write e.g. g = { Na = 100 }"
-        raise file.error(where, "must be a table", cure)
-    return table
 
 
 # ----------------------------------------------------------------------------------- helpers

@@ -7,9 +7,8 @@ rule: an order that contradicts them is refused.
 from __future__ import annotations
 
 import re
-import reprlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +19,9 @@ from . import checks
 from .junctions import inlets_of
 from .scale import AREA, DENSITY, POTENTIAL, SYNAPSE, Scale, suspicion
 
+if TYPE_CHECKING:
+    from ..prinz2004 import Circuit
+
 
 class Placed(NamedTuple):
     """A channel and how much there is of it: the density or the conductance."""
@@ -27,6 +29,45 @@ class Placed(NamedTuple):
     channel: Any  # `Channel`
     density: float | None  # mS/cm², cm/s for GHK
     uS: float | None  # µS
+
+
+def one_of_two(name: str, density: Any, uS: Any, permeable: bool) -> tuple[float | None, float | None]:
+    """A density or a conductance in µS, one of them; for a permeability the first."""
+    if permeable and uS is not None:
+        raise ValueError(
+            f"{name} is given uS = {uS}, but has a permeability; it must be given in cm/s. Write {name}(1e-4), for example."
+        )
+    if (density is None) == (uS is None):
+        raise ValueError(
+            f"{name} is given the density {density} and uS = {uS}; it must be one of the two. Write {name}(100) for mS/cm², or "
+            f"{name}(uS=60)."
+        )
+    what, given = f"the conductance of {name}", density if uS is None else uS
+    g = float(one_conductance(what, given, "mS/cm²" if uS is None else "µS"))
+    return (g, None) if uS is None else (None, g)
+
+
+def populations(pop_sizes: Any) -> dict[str, int]:
+    """Label -> number of cells."""
+    rule = "a mapping from population labels to numbers of cells, such as {'AB/PD': 1}"
+    checks.of_type("pop_sizes", pop_sizes, Mapping, rule)
+    if not pop_sizes:
+        raise ValueError("pop_sizes is empty; a circuit needs at least one population, such as {'AB/PD': 1}.")
+    for label, size in pop_sizes.items():
+        if not isinstance(label, str) or not label:
+            raise TypeError(
+                f"the population label {label!r} is not a non-empty string; name the population, such as 'LP'."
+            )
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+            raise TypeError(f"population {label!r} has size {size!r}; the size must be a whole number of cells.")
+        if size < 1:
+            raise ValueError(
+                f"population {label!r} has size {size}; it must be at least 1. Leave the population out instead."
+            )
+    total = sum(map(int, pop_sizes.values()))
+    cure = "Alike cells may be fewer: their synapses can be stronger."
+    checks.memory(f"a circuit of {total:,} cells", total * checks.BYTES_PER_CELL, cure)
+    return {label: int(size) for label, size in pop_sizes.items()}
 
 
 # ---------------------------------------------------------------- constants
@@ -45,13 +86,20 @@ PLAUSIBLE = {
 }  # fmt: skip
 
 
+POSITIVE = ("A", "C", "γ", "Ca_out", "Ca_rest", "Ca_min", "τ_Ca", "Δ", "τ_min")  # of the constants
+
+
+def check_constants(values: Any) -> None:
+    """Constants: all finite, most of them positive."""
+    for name, value in values._asdict().items():
+        check = checks.positive if name in POSITIVE else checks.number
+        check(f"the constant {name}", value, "its unit")
+
+
 def constants(values: Any, kind: Any) -> Any:
     """Constants as plain numbers; warns of those that look like another unit. Raises TypeError if they are of another type."""
-    if not isinstance(values, kind):
-        raise TypeError(
-            f"constants is {values!r}; it must be of type Constants. Change some of them: CONSTANTS._replace(γ=12.19)."
-        )
-    checks.constants(values)
+    checks.of_type("constants", values, kind, "of type Constants, such as CONSTANTS._replace(γ=12.19)")
+    check_constants(values)
     c = kind(*map(float, values))
     if c.f < 0:
         raise ValueError(
@@ -75,63 +123,23 @@ def constants(values: Any, kind: Any) -> Any:
 # ---------------------------------------------------------------- channels
 
 
-def channels(found: Any, kind: Any, gate: Any, known: Collection[Any], calcium: Any) -> tuple[Any, ...]:
-    """Channels as a tuple, each of which makes sense; the gates of `known` ones are not looked at again. calcium: its reversal potential.
+def channels(found: Any, kind: Any, known: Collection[Any], calcium: Any) -> tuple[Any, ...]:
+    """Channels as a tuple, each of which makes sense; `known` ones are not looked at again. calcium: its reversal potential.
 
     Raises ValueError or TypeError for those that do not, before anything is compiled but gates of one's own.
     """
-    if isinstance(found, (str, kind)) or not isinstance(found, Iterable):
-        raise TypeError(
-            f"channels is {reprlib.repr(found)}; it must be a sequence of channels, such as (*CHANNELS, Channel('A2', -80))."
-        )
-    found = tuple(found)
-    for c in found:
-        if not isinstance(c, kind):
-            raise TypeError(
-                f"channels contains {type(c).__module__}.{type(c).__name__} {getattr(c, 'name', c)!r}; it must consist of "
-                "`prinz2004.Channel`. Densities are given by g_ion."
-            )
-        if not any(c is k for k in known):
-            channel(c, gate)
+    from ..models.components import check_channel  # a later chapter; only where there are channels of one's own
+
+    of = "`prinz2004.Channel`s, as the sequence (*CHANNELS, Channel('A2', -80)), whose densities are in g_ion"
+    found = tuple(checks.items("channels", found, of, kind))
     if not found:
         raise ValueError("channels is empty; a cell needs one at least. Take CHANNELS, or some of them.")
-    found = checks.channel_list(found)
-    return tuple(c._replace(E=calcium, ion="Ca") if c.E is None else c for c in found)
-
-
-def channel(c: Any, gate: Any) -> None:
-    """One channel: a name, a reversal potential, an exponent that goes with its gates, and gates that can be."""
-    if not isinstance(c.name, str) or not c.name:
-        raise TypeError(f"the name of a channel is {c.name!r}; it must be text, such as 'Na'.")
-    if c.E is not None and not hasattr(c.E, "linear"):
-        if isinstance(c.E, str):
-            raise TypeError(
-                f"E of the channel {c.name!r} is {c.E!r}; it must be a number in mV, or None for calcium. Say E=None."
-            )
-        E = checks.number(f"E of the channel {c.name!r}", c.E, "mV, or None for calcium")
-        if E and (doubt := suspicion(f"E of the channel {c.name!r}", abs(E), POTENTIAL)):
-            checks.warn(doubt)
-    if isinstance(c.p, bool) or checks.number(f"p of the channel {c.name!r}", c.p, "1") < 0:
-        raise ValueError(f"p of the channel {c.name!r} is {c.p!r}; it must be an exponent of 0 or more. 3 is usual.")
-    if bool(c.p) != (c.m is not None):
-        raise ValueError(
-            f"the channel {c.name!r} has p = {c.p} and {'a' if c.m else 'no'} gate m; a gate goes with an exponent above 0, and no gate "
-            "with p = 0. Give both, or none."
-        )
-    for name, x in (("m", c.m), ("h", c.h)):
-        if x is not None:
-            gate_of(f"the gate {name} of {c.name!r}", x, gate)
-
-
-def gate_of(what: str, x: Any, kind: Any) -> None:
-    """One gate, with functions that can be evaluated."""
-    from ..models.components import check_gate  # a later chapter; only where there are channels of one's own
-
-    if not isinstance(x, kind):
-        raise TypeError(f"{what} is {x!r}; it must be a Gate. Write Gate(inf, tau), two functions of V.")
-    if checks.number(f"K of {what}", x.K, "µM") < 0:
-        raise ValueError(f"K of {what} is {x.K:g} µM; it must not be negative. 0 is no dependence on calcium.")
-    check_gate(what, x)
+    whole = tuple(c._replace(E=calcium, ion="Ca") if c.E is None else c for c in found)
+    for c, given in zip(whole, found, strict=True):
+        if not any(given is k for k in known):
+            check_channel(c)
+    checks.once("channels", [c.name for c in found])
+    return whole
 
 
 # ---------------------------------------------------------------- cell types and their rows
@@ -141,14 +149,10 @@ def named_types(cell_types: Any, labels: Collection[str]) -> dict[str, str]:
     """Population -> cell type, as the user named them."""
     if cell_types is None:
         return {}
-    if not isinstance(cell_types, Mapping):
-        raise TypeError(
-            f"cell_types is {cell_types!r}; it must be a mapping from populations to types, such as {{'soma': 'LP'}}."
-        )
-    checks.known_labels("cell_types", cell_types, labels)
+    checks.of_type("cell_types", cell_types, Mapping, "a mapping from populations to types, such as {'soma': 'LP'}")
+    known_labels("cell_types", cell_types, labels)
     for label, name in cell_types.items():
-        if not isinstance(name, str):
-            raise TypeError(f"cell_types[{label!r}] is {name!r}; it must be the name of a cell type, such as 'LP'.")
+        checks.of_type(f"cell_types[{label!r}]", name, str, "the name of a cell type, such as 'LP'")
     return dict(cell_types)
 
 
@@ -270,17 +274,14 @@ def columns_in_order(g_ion: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
         raise ValueError(
             f"the rows of g_ion are {checks.listing(g_ion.index)}, channels; these must be its columns. Turn it: g_ion.T."
         )
-    checks.known_labels("a column of g_ion", g_ion.columns, names)
+    known_labels("a column of g_ion", g_ion.columns, names)
     absent = [c for c in names if c not in g_ion.columns]
     if absent:
         raise ValueError(
             f"g_ion has no column {absent[0]!r}; its columns must be the channels {checks.listing(names)}. "
             "A channel that a cell lacks has 0."
         )
-    if g_ion.columns.has_duplicates:
-        raise ValueError(
-            f"g_ion has the column {g_ion.columns[g_ion.columns.duplicated()][0]!r} twice; each channel has one. Drop one."
-        )
+    each_once("g_ion has the column", g_ion.columns)
     unit = "consist of numbers in mS/cm²"
     columns = [checks.numbers(f"the column {c!r} of g_ion", g_ion[c], unit) for c in names]
     return np.stack(columns, 1).astype(float)
@@ -298,8 +299,8 @@ def usual_densities(g: np.ndarray, labels: Sequence[str], models: pd.DataFrame, 
                 f"{least[k[0]]:g} to {most[k[0]]:g}. If it is in {unit}, multiply it by {factor:g}."
             )
             return
-    if g.size and (doubt := suspicion("the largest g_ion", float(g.max()), DENSITY._replace(least=0.0))):
-        checks.warn(doubt)
+    if g.size and g.max() > DENSITY.most:
+        checks.doubt("the largest g_ion", float(g.max()), DENSITY)
         return
     for label, row in zip(labels, g, strict=True):
         for unit, factor in (
@@ -345,27 +346,44 @@ def synapses(gs: Any, labels: Sequence[str], ends: Sequence[Terminal]) -> dict[t
 
     Raises ValueError or TypeError for labels that the circuit lacks; warns (UserWarning) of another unit.
     """
-    pairs = (
-        pairs_of(gs)
-        if isinstance(gs, (Mapping, pd.Series))
-        else synapses_of_matrix(gs, labels, [e.label for e in ends])
-    )
     known = [e.label for e in ends]
+    pairs = pairs_of(gs) if isinstance(gs, (Mapping, pd.Series)) else synapses_of_matrix(gs, labels, known)
     for pre, _ in pairs:
         two = [e.label for e in ends if labels[e.population] == pre]
         if pre not in known and two:
             raise ValueError(
                 f"gs names the presynaptic terminal {pre!r}, but this population releases from {checks.listing(two)}; say which."
             )
-    checks.known_labels("a presynaptic terminal in gs", (pre for pre, _ in pairs), known)
-    checks.known_labels("a postsynaptic population in gs", (post for _, post in pairs), labels)
-    strengths = [checks.conductances(f"gs[{pair!r}]", g, "nS") for pair, g in pairs.items()]
-    for pair, g in zip(pairs, strengths, strict=True):
-        if g.ndim:
-            raise ValueError(f"gs[{pair!r}] has shape {g.shape}; a synapse has one conductance in nS.")
-    found = {pair: float(g) for pair, g in zip(pairs, strengths, strict=True)}
+    known_labels("a presynaptic terminal in gs", (pre for pre, _ in pairs), known)
+    known_labels("a postsynaptic population in gs", (post for _, post in pairs), labels)
+    found = {pair: float(one_conductance(f"gs[{pair!r}]", g)) for pair, g in pairs.items()}
     usual_strengths({f"gs[{pair!r}]": g for pair, g in found.items()})
     return found
+
+
+def each_once(what: str, names: pd.Index) -> None:
+    """Refuse labels that come twice."""
+    if names.has_duplicates:
+        raise ValueError(
+            f"{what} {names[names.duplicated()][0]!r} twice; there must be one. Drop one. Merge them if both are meant."
+        )
+
+
+def known_labels(what: str, labels: Iterable[Any], known: Collection[str]) -> None:
+    """Refuse labels that the circuit does not have."""
+    for label in labels:
+        if not isinstance(label, Hashable) or label not in known:
+            raise ValueError(
+                f"{what} names {label!r}; the circuit has {checks.listing(known)}.{checks.closest(label, known)}"
+            )
+
+
+def one_conductance(what: str, value: Any, unit: str = "nS") -> np.ndarray:
+    """A single conductance."""
+    g = checks.conductances(what, value, unit)
+    if g.ndim:
+        raise ValueError(f"{what} has shape {g.shape}; it is one conductance in {unit}. Give a single number.")
+    return g
 
 
 def joined(
@@ -391,10 +409,7 @@ def usual_strengths(found: Mapping[str, float]) -> None:
 def pairs_of(gs: Any) -> dict[tuple[Any, Any], Any]:
     """(pre, post) -> g of a mapping, or of a Series whose index has two levels, in the order of their names if they have some."""
     if isinstance(gs, pd.Series) and gs.index.nlevels == 2:
-        if gs.index.has_duplicates:
-            raise ValueError(
-                f"gs has the synapse {gs.index[gs.index.duplicated()][0]!r} twice; each has one conductance. Merge them."
-            )
+        each_once("gs has the synapse", gs.index)
         pre, post = names_of_axes(gs.index.names)
         gs = {(key[pre], key[post]): g for key, g in zip(gs.index.to_list(), gs.to_list(), strict=True)}
     for key in gs.keys() if isinstance(gs, pd.Series) else gs:
@@ -427,18 +442,15 @@ def synapses_of_matrix(gs: Any, labels: Sequence[str], ends: Sequence[str]) -> d
     """
     if isinstance(gs, pd.DataFrame):
         gs = gs.T if names_of_axes([gs.index.name, gs.columns.name], (1, 0))[0] == 0 else gs
-        for what, names in (("row", gs.index), ("column", gs.columns)):
-            if names.has_duplicates:
-                raise ValueError(
-                    f"gs has the {what} {names[names.duplicated()][0]!r} twice; each population has one. Merge them."
-                )
+        each_once("gs has the row", gs.index)
+        each_once("gs has the column", gs.columns)
         if set(gs.columns) <= set(labels) and set(gs.index) <= set(ends) and not set(gs.index) <= set(labels):
             raise ValueError(
                 f"the rows of gs are {checks.listing(gs.index)}, presynaptic terminals; the rows must be postsynaptic populations, and the "
                 "columns presynaptic terminals. Turn it: gs.T."
             )
-        checks.known_labels("a row of gs", gs.index, labels)
-        checks.known_labels("a column of gs", gs.columns, [*ends, *(label for label in labels if label not in ends)])
+        known_labels("a row of gs", gs.index, labels)
+        known_labels("a column of gs", gs.columns, [*ends, *(label for label in labels if label not in ends)])
         posts, pres, x = list(gs.index), list(gs.columns), checks.conductances("gs", gs.to_numpy(), "nS")
     else:
         if (
@@ -462,7 +474,7 @@ def synapses_of_matrix(gs: Any, labels: Sequence[str], ends: Sequence[str]) -> d
 
 def coupling(ge: Any) -> np.ndarray:
     """The conductance of electrical synapses, one number in nS; warns (UserWarning) of another unit."""
-    g = checks.one_conductance("ge", ge)
+    g = one_conductance("ge", ge)
     usual_strengths({"ge": float(g)})
     return g
 
@@ -471,30 +483,26 @@ def no_autapse(pre: str, post: str, same: bool, size: int) -> None:
     """A single cell has no synapse onto itself."""
     if same and size == 1:
         raise ValueError(
-            f"gs has a synapse from {pre!r} onto the single cell of {post!r}, onto itself; remove it or enlarge the population."
+            f"there is a synapse from {pre!r} onto the single cell of {post!r}, onto itself; remove it or enlarge the population."
         )
 
 
 # ---------------------------------------------------------------- numbers that enter pure functions
 
 
-def shapes_of_params(circuit: Any) -> dict[str, tuple[int, ...]]:
+def shapes_of_params(circuit: Circuit) -> dict[str, tuple[int, ...]]:
     """Shape of each field of `Params`; `ge` may also have one value for each gap junction."""
     n = max(len(m.channels) for m in circuit.membranes)
     return {"g": (len(circuit.populations), n), "gs": (len(circuit.synapses),), "ge": (), "gz": (len(circuit.kinetic),)}
 
 
-def shapes_of_these(params: Any, circuit: Any) -> dict[str, tuple[int, ...]]:
+def shapes_of_these(params: Any, circuit: Circuit) -> dict[str, tuple[int, ...]]:
     """The shapes that the fields of some parameters must have."""
-    wanted = shapes_of_params(circuit)
-    return wanted | (
-        {"ge": (len(circuit.junctions),)}
-        if np.ndim(params.ge) == 1 and (circuit.junctions or not np.size(params.ge))
-        else {}
-    )
+    one_each = np.ndim(params.ge) == 1 and (circuit.junctions or not np.size(params.ge))
+    return shapes_of_params(circuit) | ({"ge": (len(circuit.junctions),)} if one_each else {})
 
 
-def shapes_of_state(circuit: Any) -> dict[str, tuple[int, ...]]:
+def shapes_of_state(circuit: Circuit) -> dict[str, tuple[int, ...]]:
     """Shape of each field of `State` that the circuit has."""
     n = sum(p.size for p in circuit.populations)
     gates = [
@@ -520,7 +528,7 @@ def fits(
             )
 
 
-def bytes_of(params: Any, circuit: Any, record: Collection[str] | None, dtype: str) -> float:
+def bytes_of(params: Any, circuit: Circuit, record: Collection[str] | None, dtype: str) -> float:
     """Bytes that a run of a model takes for each time, before and after copying. Raises ValueError if the params are of another circuit."""
     wanted = shapes_of_these(params, circuit)
     fits("params", {name: getattr(params, name) for name in wanted}, wanted)
@@ -528,22 +536,9 @@ def bytes_of(params: Any, circuit: Any, record: Collection[str] | None, dtype: s
     return 2.0 * float(values) * np.dtype(dtype).itemsize
 
 
-def thermalized(y: Any, t: np.ndarray, labels: Sequence[str]) -> None:
-    """Say which cell of those that were thermalized turned non-finite, and when."""
-    try:
-        checks.run_is_finite(
-            type(y)(*map(np.asarray, y)), t, pd.MultiIndex.from_tuples([(label, 0) for label in labels])
-        )
-    except FloatingPointError as error:
-        raise FloatingPointError(f"In the thermalization {error}") from None
-
-
 def params_fit(params: Any, kind: Any) -> None:
     """Refuse what are no parameters of a circuit, and arrays of other shapes than its own."""
-    if not isinstance(params, kind):
-        raise TypeError(
-            f"params is of type {type(params).__name__}; it must be the Params of a circuit, such as `model.params`."
-        )
+    checks.of_type("params", params, kind, "the Params of a circuit, such as `model.params`")
     wanted = shapes_of_these(params, params.circuit)
     fields = {name: getattr(params, name) for name in wanted}
     for name, x in fields.items():
@@ -552,17 +547,48 @@ def params_fit(params: Any, kind: Any) -> None:
     fits("params", fields, wanted)
 
 
+def same_state(y: Any, like: Any) -> Any:
+    """A state with the variables of `like` and their shapes, finite numbers all."""
+    if getattr(y, "_fields", None) != like._fields:
+        shown = f"{checks.shown(y)}, of type {type(y).__name__}"
+        raise TypeError(
+            f"state is {shown}; it must be a State of this model. Take `result.final_state`, or `model.cold`."
+        )
+    y = type(like)(*(checks.numbers(f"state.{name}", x) for name, x in y._asdict().items()))
+    fits("state", y._asdict(), {name: np.shape(x) for name, x in like._asdict().items()})
+    for name, x in y._asdict().items():
+        checks.throughout(f"state.{name}", x, np.isfinite(x), "a start must be finite. Take `result.final_state`.")
+    return y
+
+
+IN_VOLTS = 0.15  # mV; potentials that are all smaller were probably meant in V
+
+
+def given_state(y: Any, like: Any) -> Any:
+    """The same, with gates in [0, 1] and positive calcium."""
+    if not hasattr(like, "plain"):
+        y = getattr(y, "plain", y)  # of a run in which channels were counted
+    y = same_state(y, like)
+    if 0 < (largest := float(np.abs(y.V).max(initial=0.0))) < IN_VOLTS:
+        checks.warn(
+            f"no V of the state is larger than {largest:g} mV in size. If it is in V, multiply it by 1000; cells rest near -50 mV."
+        )
+    for name, x in y._asdict().items():
+        if name in "smh":
+            checks.throughout(f"state.{name}", x, (x >= 0) & (x <= 1), "gates lie between 0 and 1. Clip it.")
+        if name == "Ca":
+            checks.throughout("state.Ca", x, x > 0, "calcium must be positive, in µM. At rest it is 0.05.")
+    return y
+
+
 def startable(state: Any) -> Any:
     """A state from which a run can start: finite, with positive calcium. Fields that JAX traces are left alone."""
     for name, x in state._asdict().items():
         if isinstance(x, jax.core.Tracer):
             continue
-        bad = ~np.isfinite(x) if name != "Ca" else ~(np.isfinite(x) & (np.asarray(x) > 0))
-        if bad.any():
-            rule = "positive, in µM; at rest it is 0.05" if name == "Ca" else "finite"
-            raise ValueError(
-                f"state.{name} contains {float(np.asarray(x)[bad].flat[0]):g}; it must be {rule}. Take `result.final_state`."
-            )
+        x, rule = np.asarray(x), "positive, in µM; at rest it is 0.05" if name == "Ca" else "finite"
+        good = np.isfinite(x) & (x > 0) if name == "Ca" else np.isfinite(x)
+        checks.throughout(f"state.{name}", x, good, f"it must be {rule}. Take `result.final_state`.")
     return state
 
 

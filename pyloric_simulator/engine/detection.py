@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import checks
-from .scale import INTERVAL, POTENTIAL, Scale, suspicion
+from .scale import INTERVAL, POTENTIAL, Scale
 
 SPIKE_THRESHOLD = -10.0  # mV
 REFRACTORY = 1.0  # ms, between spikes of a cell at least
@@ -41,29 +41,24 @@ WAIT = Scale("refractory times", "ms", 0.05, 100.0, {"s": 1e3, "µs": 1e-3})
 
 def checked(d: Any) -> Detection:
     """The same, after a look at every number; warns of those that look as if they were in another unit."""
-    if not isinstance(d, Detection):
-        raise TypeError(
-            f"detection is {d!r}; it must be a Detection, such as Detection(threshold=-45, gap=100). Write it so."
-        )
+    checks.of_type("detection", d, Detection, "a Detection, such as Detection(threshold=-45, gap=100)")
     checks.choice("kind", d.kind, KINDS)
     found = Detection(
-        number("threshold", d.threshold, "mV", VOLTS, -math.inf),
-        None if d.prominence is None else number("prominence", d.prominence, "mV", VOLTS, 0.0),
-        number("refractory", d.refractory, "ms", WAIT, 0.0), d.kind, number("gap", d.gap, "ms", SILENCE, 0.0),
-        number("min_duration", d.min_duration, "ms", SILENCE, -math.inf),
+        number("threshold", d.threshold, VOLTS), None if d.prominence is None else number("prominence", d.prominence, VOLTS, 0.0),
+        number("refractory", d.refractory, WAIT, 0.0), d.kind, number("gap", d.gap, SILENCE, 0.0),
+        number("min_duration", d.min_duration, SILENCE),
     )  # fmt: skip
     if found.gap == 0:
         raise ValueError("gap is 0 ms; a silence that separates bursts must last. Give some milliseconds, such as 150.")
     return found
 
 
-def number(name: str, value: Any, unit: str, scale: Scale, least: float) -> float:
+def number(name: str, value: Any, scale: Scale, least: float = -math.inf) -> float:
     """One number of a detection."""
-    x = checks.number(name, value, unit)
+    x = checks.number(name, value, scale.unit)
     if x < least:
-        raise ValueError(f"{name} is {x:g} {unit}; it must not be negative. Give {-x:g}, or leave it out.")
-    if x and (doubt := suspicion(name if x > 0 else f"the size of {name}, {x:g} {unit},", abs(x), scale)):
-        checks.warn(doubt)
+        raise ValueError(f"{name} is {x:g} {scale.unit}; it must not be negative. Give {-x:g}, or leave it out.")
+    checks.doubt(name if x > 0 else f"the size of {name}, {x:g} {scale.unit},", x, scale)
     return x
 
 

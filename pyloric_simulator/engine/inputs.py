@@ -20,7 +20,7 @@ import pandas as pd
 from jax import Array
 
 from . import checks
-from .scale import CURRENT, POTENTIAL, SAMPLING, Scale, suspicion
+from .scale import CURRENT, POTENTIAL, SAMPLING, Scale
 
 ON_TIME = 1e-6  # ms; times closer than this are equal
 SOME_TIMES = 257  # at which the size of a function of t is looked at
@@ -96,14 +96,11 @@ class Cells(NamedTuple):
             whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool) and number >= 0
             cells = cells[number : number + 1] if whole else cells[:0]
         if not len(cells):
-            cure = (
-                f" Make it the index: I_ext.set_index({key!r})."
-                if str(key).lower().startswith(("time", "t (")) or key == "t"
-                else ""
-            )
+            cure = checks.closest(key, self.labels)
+            if str(key).lower().startswith(("time", "t (")) or key == "t":
+                cure = f" Make it the index: I_ext.set_index({key!r})."
             raise ValueError(
-                f"I_ext names {key!r}; the circuit has {checks.listing(self.labels)}, with cells such as {(self.labels[0], 0)!r}."
-                f"{cure or checks.closest(key, self.labels)}"
+                f"I_ext names {key!r}; the circuit has {checks.listing(self.labels)}, with cells such as {(self.labels[0], 0)!r}.{cure}"
             )
         return cells
 
@@ -182,29 +179,6 @@ def covered(what: str, samples: Samples, first: float, last: float, outside: Any
             "what holds outside, `Sampled(…, outside=0)` or outside='hold', of pyloric_simulator.inputs, or make the run fit."
         )
     return samples
-
-
-def trace_of(what: str, trace: Any, first: float, last: float) -> Samples:
-    """A current of one cell, a Series with its times as index, a pair (times, values) or a `Sampled`, that covers a run: (time, 1)."""
-    given = (
-        trace
-        if isinstance(trace, Sampled)
-        else Sampled(trace[1], trace[0])
-        if isinstance(trace, tuple)
-        else Sampled(trace)
-    )
-    series = isinstance(given.values, pd.Series)
-    if given.times is None and not series:
-        raise TypeError(
-            f"{what} is {type(given.values).__name__} without times; it must be a Series with times in ms, or a pair (times, values)."
-        )
-    times = times_of(given.values.index if series else given.times, np.array([first, last]))
-    x = finite(what, given.values, "its unit")
-    if x.shape != times.shape:
-        raise ValueError(
-            f"{what} has times of shape {times.shape} and values of shape {x.shape}; both must be (time,). Give one cell."
-        )
-    return covered(what, Samples(times, x[:, None]), first, last, given.outside)
 
 
 # ---------------------------------------------------------------- all spellings
@@ -312,12 +286,8 @@ def of_array(x: np.ndarray, cells: Cells, times: np.ndarray, timed: bool) -> np.
 
 def finite(what: str, values: Any, unit: str = "nA") -> np.ndarray:
     """An array of finite numbers."""
-    x = checks.numbers(what, values, f"consist of numbers in {unit}, or be a function of t").astype(float)
-    if not np.isfinite(x).all():
-        raise ValueError(
-            f"{what} contains {x[~np.isfinite(x)].flat[0]}; all values must be finite, in {unit}. Fill the gap, with 0 for no input."
-        )
-    return x
+    rule = f"consist of numbers in {unit}, or be a function of t"
+    return checks.finite(what, values, rule, "Fill the gap, with 0 for no input.")
 
 
 def largest_of(f: Callable[[Any], Any], first: float, last: float) -> np.ndarray:
@@ -340,8 +310,8 @@ def largest_once(f: Callable[[Any], Any], first: float, last: float) -> np.ndarr
 def plausible(x: np.ndarray, scale: Scale | None) -> None:
     """Warn of a current that looks like another unit. 0 is no current, and fits all."""
     largest = float(np.abs(x).max(initial=0.0))
-    if scale and largest and (doubt := suspicion("the largest value of I_ext", largest, scale)):
-        checks.warn(doubt)
+    if scale:
+        checks.doubt("the largest value of I_ext", largest, scale)
 
 
 def function_of_time(f: Callable[[Any], Any], cells: Cells) -> Callable[[Any], Any]:
@@ -395,9 +365,39 @@ def pure_current(I_ext: Any, n_cells: int, n_steps: int | None) -> None:
 # ---------------------------------------------------------------- what came of it
 
 
+def run_is_finite(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
+    """Say where and when a run turned non-finite; of what did so at once, first what is not a number."""
+    recorded = {name: x for name, x in y._asdict().items() if isinstance(x, np.ndarray)}
+    if all(np.isfinite(x).all() for x in recorded.values()):
+        return
+    x = {name: x.reshape(len(t), len(index), -1) for name, x in recorded.items()}
+    i = min(int(np.argmax(bad)) for values in x.values() if (bad := ~np.isfinite(values).all((1, 2))).any())
+    wrong = [
+        (name, cell)
+        for of in (np.isnan, np.isinf)
+        for name, values in x.items()
+        for cell in np.flatnonzero(of(values[i]).any(-1))
+    ]
+    name, (pop, number) = wrong[0][0], index[int(wrong[0][1])]
+    before = f"; it was at {t[i - 1]:g} ms" if i else ""
+    if (
+        not any(np.isnan(values[i]).any() for values in x.values())
+        and len({cell for _, cell in wrong}) == len(index) > 1
+    ):
+        raise FloatingPointError(
+            f"no cell, ({pop!r}, {number}) among them, has a finite {name} at t = {t[i]:g} ms{before}. An adaptive solver could not go "
+            "on there: "
+            "look at I_ext, and take larger tolerances, another solver or a fixed step."
+        )
+    raise FloatingPointError(
+        f"{name} of cell ({pop!r}, {number}) is not finite at t = {t[i]:g} ms{before}"
+        ". Look at I_ext and at the parameters of this cell; a smaller dt helps only with functions of your own."
+    )
+
+
 def run_is_sound(y: Any, t: np.ndarray, index: pd.MultiIndex) -> None:
     """Raise FloatingPointError where a run turned non-finite, and warn where V went beyond all potentials of cells."""
-    checks.run_is_finite(y, t, index)
+    run_is_finite(y, t, index)
     if not isinstance(y.V, np.ndarray) or not (y.V.size and max(y.V.max(), -y.V.min()) > POTENTIAL.most):
         return
     i, cell = map(int, np.unravel_index(int(np.argmax(np.abs(y.V))), y.V.shape))

@@ -7,6 +7,7 @@ curves, one sweep takes all exponentials; else one function is called after the 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -16,8 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-
-from . import checks
 
 Function = Callable[..., Any]  # of V (mV), or of V and the calcium concentration (µM), element by element
 
@@ -75,16 +74,16 @@ class Composed:
     c1: Any
 
     def __add__(self, c: float) -> Self:
-        checks.plain_number(c)
-        checks.curve_has_no_factor(self)
+        plain_number(c)
+        curve_has_no_factor(self)
         return self._with(c0=self.c0 + c)
 
     def __mul__(self, c: Any) -> Self:
         if isinstance(c, type(self)):  # the second factor c0 + c1 B(a, k) takes the place of κ + λ B(a₃, k₃)
-            checks.curve_has_no_factor(self)
-            checks.curve_is_sigmoid(c)
+            curve_has_no_factor(self)
+            curve_is_sigmoid(c)
             return self._with(κ=c.c0, λ=c.c1, a3=c.a1, k3=c.k1)  # type: ignore[attr-defined]
-        checks.plain_number(c)
+        plain_number(c)
         return self._with(c0=self.c0 * c, c1=self.c1 * c)
 
     def __rsub__(self, c: float) -> Self:
@@ -174,3 +173,25 @@ def targets(groups: tuple[tuple[Any, ...], ...], τ_min: Any, V: Array, Ca: Arra
         return one_by_one(groups, τ_min, V, Ca)
     known = is_hashable((groups, τ_min))
     return (kinetics_once if known else Kinetics)(groups, τ_min)(V, Ca)
+
+
+def curve_has_no_factor(curve: Any) -> None:
+    """A curve that already is a product cannot take a further term or factor."""
+    if curve.λ != 0 or curve.κ != 1:
+        raise ValueError(
+            f"{curve} is already a product of curves; add to or multiply its factors first, or write a plain function of V."
+        )
+
+
+def curve_is_sigmoid(curve: Any) -> None:
+    """The second factor of a product must be c0 + c1 B(a, k)."""
+    if curve.λ != 0 or curve.κ != 1 or not math.isinf(curve.k2) or curve.a2 != 0:
+        raise ValueError(
+            f"the second factor {curve} is not of the form c0 + c1 B(a, k); write a plain function of V instead."
+        )
+
+
+def plain_number(value: Any) -> None:
+    """A term or factor of a curve is a number, which may be traced."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating, jax.core.Tracer)):
+        raise TypeError(f"{value} is not a number; a sum of curves has no `Curve`, write it as a plain function of V.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ import pandas as pd
 from ..config import CircuitSpec, circuit_error, read_circuit, write_circuit
 from ..files.results import changed_constants
 from . import checks, circuits
+
+if TYPE_CHECKING:
+    from ..prinz2004 import Params
 
 
 class Vectors:
@@ -40,13 +43,10 @@ class Vectors:
         like, y = self.cold, np.asarray(y)
         size = sum(np.size(x) for x in like)
         if y.shape[-1:] != (size,):
-            turned = (
-                " Turn it, y.T, for `solve_ivp` returns (variable, time)."
-                if y.shape[:1] == (size,)
-                else " Take it from `flatten`."
-            )
+            turned = y.shape[:1] == (size,)
+            cure = "Turn it, y.T, for `solve_ivp` returns (variable, time)." if turned else "Take it from `flatten`."
             raise ValueError(
-                f"y has shape {y.shape}; its last axis must have the {size} variables of this model.{turned}"
+                f"y has shape {y.shape}; its last axis must have the {size} variables of this model. {cure}"
             )
         checks.numbers("y", y.ravel()[:0] if y.dtype.kind in "fiu" else y)
         parts = np.split(y, np.cumsum([np.size(x) for x in like])[:-1], axis=-1)
@@ -79,8 +79,8 @@ class Labelled:
 
     models: pd.DataFrame  # rows that a circuit file can name, mS/cm²
     cell_types: Mapping[str, Any]  # what labels stand for
-    circuit: Any  # `Circuit`
-    params: Any  # `Params`
+    circuit: Any  # `Circuit`, a property of `Runnable`
+    params: Params
     labels: tuple[str, ...]  # populations
 
     @property
@@ -97,17 +97,18 @@ class Labelled:
     @property
     def about(self) -> dict[str, Any]:
         """A circuit as plain data for files: sizes, mS/cm², nS, and the constants and the temperature that are not the papers'."""
-        channels = [c.name for c in self.circuit.channels]
-        g = {
-            label: dict(zip(channels, map(float, row), strict=True))
-            for label, row in zip(self.labels, self.params.g, strict=True)
-        }
         gs = [[pre, post, float(g)] for (pre, post), g in zip(self.synapses, self.params.gs, strict=True)]
         sizes = {p.label: p.size for p in self.circuit.populations}
-        found = {"pop_sizes": sizes, "g_ion (mS/cm²)": g, "gs (nS)": gs, "ge (nS)": float(self.params.ge)}
+        found = {"pop_sizes": sizes, "g_ion (mS/cm²)": self._densities, "gs (nS)": gs, "ge (nS)": float(self.params.ge)}
         if (T := self.circuit.only.temperature) != type(self.circuit.only)().temperature:
             found["temperature (°C)"] = T
         return {"circuit": found | ({"constants": changed} if (changed := changed_constants(self)) else {})}
+
+    @property
+    def _densities(self) -> dict[str, Any]:
+        """Population -> density (mS/cm²) of each channel."""
+        channels, rows = [c.name for c in self.circuit.channels], zip(self.labels, self.params.g, strict=True)
+        return {label: dict(zip(channels, map(float, row), strict=True)) for label, row in rows}
 
     @property
     def synapses(self) -> list[tuple[str, str]]:
@@ -181,19 +182,13 @@ class Labelled:
         for what in ("channels", "transmitters"):
             if getattr(self.circuit, what) != getattr(usual, what):
                 own = [x.name for x in getattr(self.circuit, what) if x not in getattr(usual, what)]
-                has, known = (
-                    checks.listing(x.name for x in getattr(circuit, what)) for circuit in (self.circuit, usual)
-                )
+                has, known = (checks.listing(x.name for x in getattr(c, what)) for c in (self.circuit, usual))
                 added = f", {checks.listing(own)} of its own" if own else ""
                 raise ValueError(
                     f"the circuit has the {what} {has}{added}; a circuit file knows only the paper's, {known}. Keep the Python code that "
                     "builds the circuit, or pickle it."
                 )
-        channels = [c.name for c in self.circuit.channels]
-        cells: dict[str, Any] = {
-            label: dict(zip(channels, map(float, g), strict=True))
-            for label, g in zip(self.labels, self.params.g, strict=True)
-        }
         sizes, types = ({p.label: getattr(p, x) for p in self.circuit.populations} for x in ("size", "type"))
         gs = dict(zip(self.synapses, map(float, self.params.gs), strict=True))
-        write_circuit(CircuitSpec(title, sizes, cells, types, gs, float(self.params.ge), changed_constants(self)), path)
+        ge, constants = float(self.params.ge), changed_constants(self)
+        write_circuit(CircuitSpec(title, sizes, self._densities, types, gs, ge, constants), path)

@@ -7,7 +7,7 @@ into the cells of each membrane and put together again. A last axis may hold cir
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,9 @@ from jax.experimental.layout import Layout, with_layout_constraint
 
 from .junctions import FEW, per_cell
 from .kinetics import together
+
+if TYPE_CHECKING:
+    from ..prinz2004 import Channel, Circuit, Membrane
 
 PACEMAKERS = ("AB", "PD", "AB/PD")  # the types of cells that electrical synapses couple
 
@@ -96,49 +99,49 @@ def pacemaker_pairs(populations: Sequence[Any]) -> tuple[tuple[int, int], ...]:
     )
 
 
-def is_nernstian(channel: Any) -> bool:
+def is_nernstian(channel: Channel) -> bool:
     """Whether the Nernst potential of the cell's own calcium drives a channel."""
     return getattr(channel.E, "of_calcium", False)
 
 
-def activating(membrane: Any) -> list[Any]:
+def activating(membrane: Membrane) -> list[Any]:
     """Channels with an m gate, in the order of `State.m`."""
     return [c for c in membrane.channels if c.m]
 
 
-def inactivating(membrane: Any) -> list[Any]:
+def inactivating(membrane: Membrane) -> list[Any]:
     """Channels with an h gate, in the order of `State.h`."""
     return [c for c in membrane.channels if c.h]
 
 
-def by_channel(membrane: Any, x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def by_channel(membrane: Membrane, x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values of m and of h under the names of their channels, from those of all gates, m before h."""
     gates = iter(x)
     m = {c.name: next(gates) for c in activating(membrane)}
     return m, {c.name: next(gates) for c in inactivating(membrane)}
 
 
-def constant(circuit: Any, name: str) -> Any:
+def constant(circuit: Circuit, name: str) -> Any:
     """A constant of each cell, (cell,)."""
     x = [jnp.asarray(getattr(m.constants, name)) for m in circuit.membranes]
     return jnp.stack(jnp.broadcast_arrays(*(x[p.membrane] for p in circuit.populations)))[circuit.rows]
 
 
-def at_rest(circuit: Any, name: str) -> np.ndarray:
+def at_rest(circuit: Circuit, name: str) -> np.ndarray:
     """The same as plain numbers, for a state to start from."""
     return np.array(
         [getattr(circuit.membranes[circuit.populations[i].membrane].constants, name) for i in circuit.rows], float
     )
 
 
-def places(circuit: Any, gates: Callable[[Any], list[Any]]) -> np.ndarray:
+def places(circuit: Circuit, gates: Callable[[Any], list[Any]]) -> np.ndarray:
     """1 where a cell has a gate, 0 where it has fewer than others, (cell, gate); gates: `activating` or `inactivating`."""
     number = np.array([len(gates(m)) for m in circuit.membranes], int)
     of = np.array([p.membrane for p in circuit.populations], int)[circuit.rows]
     return (np.arange(number.max()) < number[of][:, None]).astype(float)
 
 
-def within_bounds(circuit: Any, y: Any) -> Any:
+def within_bounds(circuit: Circuit, y: Any) -> Any:
     """The nearest working state with gates in [0, 1] and calcium above its least value."""
     Ca_min = constant(circuit, "Ca_min").astype(y.Ca.dtype)
     inside = lambda x: jnp.clip(x, 0, 1)  # noqa: E731
@@ -155,7 +158,7 @@ class Arithmetic(NamedTuple):
 # ---------------------------------------------------------------- the cells of each membrane
 
 
-def split(circuit: Any, x: Any, axis: int = 0) -> list[Any]:
+def split(circuit: Circuit, x: Any, axis: int = 0) -> list[Any]:
     """The part of x that belongs to the cells of each membrane."""
     if len(circuit.membranes) == 1:
         return [x]
@@ -165,7 +168,7 @@ def split(circuit: Any, x: Any, axis: int = 0) -> list[Any]:
     return [jnp.take(x, cells, axis) for cells in circuit.groups]
 
 
-def join(circuit: Any, parts: Sequence[Any], axis: int = 0) -> Any:
+def join(circuit: Circuit, parts: Sequence[Any], axis: int = 0) -> Any:
     """The inverse of `split`."""
     if len(parts) == 1:
         return parts[0]
@@ -174,26 +177,26 @@ def join(circuit: Any, parts: Sequence[Any], axis: int = 0) -> Any:
     return jnp.take(jnp.concatenate(parts, axis), np.argsort(np.concatenate(circuit.groups)), axis)
 
 
-def by_membrane(circuit: Any, p: Any, y: Any, *more: Any) -> Iterator[tuple[Any, ...]]:
+def by_membrane(circuit: Circuit, p: Any, y: Any, *more: Any) -> Iterator[tuple[Any, ...]]:
     """For each membrane: itself, and ḡ A, V, Ca, s, x and more values (cell,) of its cells."""
     parts = [split(circuit, y.V), split(circuit, y.Ca), split(circuit, y.s, 1), y.x, *(split(circuit, a) for a in more)]
     return zip(circuit.membranes, p.g, *parts, strict=True)
 
 
-def rejoined(circuit: Any, found: Sequence[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
+def rejoined(circuit: Circuit, found: Sequence[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
     """Ca, s and x of all cells, from those of the cells of each membrane."""
     Ca, s, x = zip(*found, strict=True)
     return join(circuit, Ca), join(circuit, s, 1), x
 
 
-def spread(circuit: Any, I: Any, V: Array) -> list[Any]:
+def spread(circuit: Circuit, I: Any, V: Array) -> list[Any]:
     """A current (nA) from outside for the cells of each membrane; I: None, () or (cell,)."""
     if I is None or len(circuit.membranes) == 1:
         return [I] * len(circuit.membranes)
     return split(circuit, jnp.broadcast_to(I, V.shape))
 
 
-def densities(circuit: Any, g: Array) -> list[Array]:
+def densities(circuit: Circuit, g: Array) -> list[Array]:
     """For each membrane (channel, cell), from g (population, channel)."""
     of_cells = zip(circuit.membranes, circuit.groups, strict=True)
     return [turned(g[circuit.rows[cells]][:, : len(m.channels)]) for m, cells in of_cells]
@@ -215,21 +218,21 @@ def lying_together(x: Array) -> Array:
     return with_layout_constraint(x, Layout(major_to_minor=(1, 0))) if x.ndim == 2 and x.shape[0] > x.shape[1] else x
 
 
-def gates_together(circuit: Any, m: Array, h: Array) -> tuple[Array, ...]:
+def gates_together(circuit: Circuit, m: Array, h: Array) -> tuple[Array, ...]:
     """For each membrane (gate, cell), all m before all h, from m and h (cell, gate)."""
     n = [(len(activating(m)), len(inactivating(m))) for m in circuit.membranes]
     of = zip(split(circuit, m), split(circuit, h), n, strict=True)
     return tuple(turned(jnp.concatenate([m[:, :i], h[:, :j]], 1)) for m, h, (i, j) in of)
 
 
-def gates_apart(circuit: Any, x: Sequence[Array]) -> tuple[Array, Array]:
+def gates_apart(circuit: Circuit, x: Sequence[Array]) -> tuple[Array, Array]:
     """The inverse of `gates_together`."""
     of = [(gates, len(activating(m))) for gates, m in zip(x, circuit.membranes, strict=True)]
     m, h = (turned(join(circuit, filled_up(part), 1)) for part in ([x[:n] for x, n in of], [x[n:] for x, n in of]))
     return m, h
 
 
-def of_channels(circuit: Any, found: Sequence[Sequence[Array]], dtype: Any) -> Array:
+def of_channels(circuit: Circuit, found: Sequence[Sequence[Array]], dtype: Any) -> Array:
     """Values (cell, channel) from those of each channel of each membrane, (cell,), filled up with 0."""
     tables = zip(found, circuit.groups, strict=True)
     stacked = [jnp.stack(values) if values else jnp.zeros((0, len(cells)), dtype) for values, cells in tables]
@@ -250,12 +253,12 @@ def filled_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 # ---------------------------------------------------------------- graded synapses
 
 
-def reversals(circuit: Any, dtype: Any) -> Any:
+def reversals(circuit: Circuit, dtype: Any) -> Any:
     """E of each kind of graded synapse, (transmitter,) mV."""
     return together([t.E for t in circuit.transmitters]).astype(dtype)
 
 
-def weights(circuit: Any, gs: Array) -> Array:
+def weights(circuit: Circuit, gs: Array) -> Array:
     """`Prepared.w` from the conductances (synapse,) µS."""
     if gs.ndim > 1:
         return gs
@@ -270,12 +273,12 @@ def weights(circuit: Any, gs: Array) -> Array:
     return w[rows][:, rows] * (copies[rows][None] * other + itself)[..., None]
 
 
-def sees_each(circuit: Any, w: Any) -> bool:
+def sees_each(circuit: Circuit, w: Any) -> bool:
     """Whether the weights of the graded synapses are those of pairs of cells."""
     return not isinstance(w, tuple) and len(w) == len(circuit.rows)
 
 
-def per_population(circuit: Any, x: Array) -> Array:
+def per_population(circuit: Circuit, x: Array) -> Array:
     """Sum x (cell, …) over the cells of each population, copies counted: (population, …)."""
     copies = np.array([p.copies for p in circuit.populations], x.dtype).reshape(-1, *[1] * (x.ndim - 1))
     if all(p.size == 1 for p in circuit.populations):
@@ -283,7 +286,7 @@ def per_population(circuit: Any, x: Array) -> Array:
     return jax.ops.segment_sum(x, circuit.rows, len(circuit.populations), indices_are_sorted=True) * copies
 
 
-def from_populations(circuit: Any, w: Any, s: Any) -> tuple[Array, Array]:
+def from_populations(circuit: Circuit, w: Any, s: Any) -> tuple[Array, Array]:
     """G_s (µS) and J_s (nA), each (cell,), of many cells: what a population releases is summed once."""
     if isinstance(w, tuple):
         return side_by_side(circuit, w, s)
@@ -296,7 +299,7 @@ def from_populations(circuit: Any, w: Any, s: Any) -> tuple[Array, Array]:
     return G, J
 
 
-def side_by_side(circuit: Any, gs: tuple[Array, ...], s: Sequence[Array]) -> tuple[Array, Array]:
+def side_by_side(circuit: Circuit, gs: tuple[Array, ...], s: Sequence[Array]) -> tuple[Array, Array]:
     """The same for many circuits, one synapse after the other: gs (circuit,) of each synapse, s (cell, circuit) of each transmitter."""
     released = [per_population(circuit, x) for x in s]
     zero = jnp.zeros_like(released[0][0])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import jax
 import numpy as np
@@ -22,6 +22,9 @@ from .portable import Portable
 from .precision import precision
 from .schedule import Grid, fields_of, grid_of, in_part
 from .thermalization import FROM_SETTINGS, Thermalized
+
+if TYPE_CHECKING:
+    from ..prinz2004 import Params
 
 
 class Physics(NamedTuple):
@@ -56,7 +59,6 @@ def planned(
         checks.tolerances(rtol, atol)
         pure_current(I, n_cells, None)
         return t, None
-    checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
     pure_current(I, n_cells, grid.first + grid.n * grid.blocks + 1)
     return t, {"grid": grid, "slots": slots, "dt": dt}
@@ -76,7 +78,7 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
     """
 
     labels: tuple[str, ...]
-    params: Any  # `Params`
+    params: Params
     cold: Any  # `State`
     dtype: str
     terminals: Sequence[Any] = ()  # those that a circuit has whether or not they make synapses
@@ -97,7 +99,7 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
         found = dict.fromkeys((s.pre, s.transmitter, s.terminal) for s in self.circuit.synapses)
         return [(label, population, kind) for population, kind, label in sorted(found)]
 
-    def like(self, params: Any) -> Self:
+    def like(self, params: Params) -> Self:
         """The model with other numbers, or another circuit."""
         new = copy(self)
         new.params, new.cold = params, self.physics.cold_start(params.circuit)
@@ -146,15 +148,12 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
         """
         t, (solver, dt) = checks.times(t, t0), self._scheme(solver, dt)
         checks.tolerances(rtol, atol)
-        fields, size = (
-            fields_of(record, self.cold._fields),
-            circuits.bytes_of(self.params, self.circuit, record, self.dtype),
-        )
+        fields = fields_of(record, self.cold._fields)
+        size = circuits.bytes_of(self.params, self.circuit, record, self.dtype)
         if isinstance(solver, str):
-            checks.steps(t, t0, dt)
             grid = grid_of(t, t0, dt, size)
         I = current(I_ext, self.labels, self.rows, t, t0)
-        state, start_is = self._start(state, solver, dt, store)
+        state, start_is = self.start(state, solver=solver, dt=dt, store=store)
         params, start, I, expand = self._without_copies(state, I)
         with precision(self.dtype):
             start = type(start)(*(np.asarray(x, self.dtype) for x in start))
@@ -174,16 +173,16 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
         dt = checks.scheme(solver, dt, self.physics.schemes)
         return (solver, dt) if isinstance(solver, str) or not fixed else self.physics.scheme
 
-    def _start(self, state: Any, solver: Any, dt: float, store: Any) -> tuple[Any, str]:
-        """The state from which to run, and what it is."""
+    def start(self, state: Any = None, **scheme: Any) -> tuple[Any, str]:
+        """The state from which to run, a given one or that from which the model starts, and what it is; scheme: of its thermalization."""
         if state is not None:
-            return checks.state(state, self.cold), "given"
+            return circuits.given_state(state, self.cold), "given"
         if self.starts_thermalized:
-            return self.get_thermalization(solver=solver, dt=dt, store=store), "thermalized"
+            return self.get_thermalization(**scheme), "thermalized"
         return self.cold, "cold"
 
     def _in_steps(
-        self, params: Any, start: Any, times: tuple[Grid, Any], I: Any, *, dt: float, t0: float, **scheme: Any
+        self, params: Params, start: Any, times: tuple[Grid, Any], I: Any, *, dt: float, t0: float, **scheme: Any
     ) -> Any:
         """States by a fixed-step scheme, at times as from `grid_of`."""
         grid, slots = times

@@ -31,7 +31,6 @@ DENSITY = Scale("conductance densities", "mS/cm²", 1e-3, 5e3, {"S/cm²": 1e3, "
 SYNAPSE = Scale("conductances of synapses", "nS", 0.1, 1e4, {"µS": 1e3, "pS": 1e-3})
 AREA = Scale("membrane areas", "cm²", 1e-8, 0.1, {"µm²": 1e-8, "mm²": 1e-2})
 DURATION = Scale("durations of experiments", "ms", 3.0, 1e8, {"s": 1e3, "µs": 1e-3})
-CELSIUS = Scale("temperatures of a preparation", "°C", 0.0, 45.0, {})
 REVERSAL = Scale("reversal potentials", "mV", 0.3, 400.0, {"V": 1e3, "µV": 1e-3})
 PERMEABILITY = Scale("permeabilities", "cm/s", 1e-9, 0.1, {"µm/s": 1e-4, "m/s": 1e2})
 CAPACITANCE = Scale("capacitances of a membrane", "µF/cm²", 0.05, 50.0, {"F/m²": 1e2, "nF/cm²": 1e-3, "F/cm²": 1e6})

@@ -6,7 +6,7 @@ interpolated between the two steps around them, inside the block in which they f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -49,8 +49,9 @@ def steps_of(t: np.ndarray, t0: float, dt: float) -> tuple[np.ndarray, np.ndarra
 def grid_of(t: np.ndarray, t0: float, dt: float, size: float = 0.0) -> tuple[Grid, Slots | None]:
     """The steps at which to record times t (ms) of a run that starts at t0.
 
-    size: bytes that a run takes for each time. Raises ValueError if there is no room for them.
+    size: bytes that a run takes for each time. Raises ValueError if there is no room for them, or too many steps.
     """
+    checks.steps(t, t0, dt)
     k, fraction = steps_of(t, t0, dt)
     gaps = np.diff(k)
     if not fraction.any() and (gaps == gaps[:1]).all():
@@ -137,11 +138,7 @@ def fields_of(record: Any, known: tuple[str, ...]) -> tuple[str, ...] | None:
     """The fields of a state that are to be recorded, in its order; None for all of them. Raises ValueError or TypeError."""
     if record is None:
         return None
-    if isinstance(record, str) or not isinstance(record, Iterable):
-        raise TypeError(
-            f"record is {record!r}; it must be a sequence of names of variables, {checks.listing(known)}. Say record=('V',)."
-        )
-    names = tuple(record)
+    names = checks.items("record", record, f"names of variables, {checks.listing(known)}, as record=('V',) does")
     for name in names:
         checks.choice("a variable to record", name, known)
     if not names:

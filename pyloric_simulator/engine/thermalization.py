@@ -10,18 +10,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import numpy as np
+import pandas as pd
 
 from ..config import SETTINGS_STORE, store_folder
 from ..files.store import ThermalizationStore
-from . import checks, circuits
+from . import circuits
+from .inputs import run_is_finite
 from .junctions import starts
 from .layout import filled_to, is_nernstian
 from .precision import precision
 from .schedule import grid_of
+
+if TYPE_CHECKING:
+    from ..prinz2004 import Membrane, Params
 
 THERMALIZATION = 5000.0  # ms
 THERMALIZATION_TIMES = np.arange(0, THERMALIZATION + 0.5)  # ms, at which the run can be inspected
@@ -30,7 +35,7 @@ FROM_SETTINGS = SETTINGS_STORE  # where the store is if a call does not say
 FIELDS = ("V", "Ca", "s", "m", "h")  # of the state of a cell alone
 
 
-def isolated(params: Any, populations: Sequence[int]) -> Any:
+def isolated(params: Params, populations: Sequence[int]) -> Params:
     """The `Params` of one cell of each of some populations, without synapses of any kind."""
     c = params.circuit
     some = [c.populations[i] for i in populations]
@@ -45,7 +50,7 @@ def isolated(params: Any, populations: Sequence[int]) -> Any:
 # ---------------------------------------------------------------- under which key
 
 
-def cell_key(params: Any, population: int, **scheme: Any) -> str:
+def cell_key(params: Params, population: int, **scheme: Any) -> str:
     """Everything that decides the thermalized state of a cell, as text."""
     c = params.circuit
     membrane = c.membranes[c.populations[population].membrane]
@@ -55,7 +60,7 @@ def cell_key(params: Any, population: int, **scheme: Any) -> str:
     return json.dumps(about, ensure_ascii=False, sort_keys=True)
 
 
-def spelled(membrane: Any) -> str:
+def spelled(membrane: Membrane) -> str:
     """The channels of a membrane as text, what a channel of the papers has first, so that stored states are found again."""
     texts = []
     for c in membrane.channels:
@@ -75,7 +80,7 @@ def told_by_text(x: Any) -> bool:
     return isinstance(x, (int, float, str, tuple)) or x is None
 
 
-def is_storable(membrane: Any) -> bool:
+def is_storable(membrane: Membrane) -> bool:
     """Whether a key can say all about a cell."""
     return all(told_by_text(x) for c in membrane.channels for x in (c.m, c.h, c.E))
 
@@ -98,10 +103,10 @@ class Thermalized:
     """What a model knows about its cells alone."""
 
     labels: tuple[str, ...]  # populations
-    params: Any  # `Params`
+    params: Params
     cold: Any  # a state to start from
     dtype: str  # "float64" or "float32"
-    circuit: Any  # `Circuit`
+    circuit: Any  # `Circuit`, a property of `Runnable`
     rows: Any  # population of each cell, (cell,)
     physics: ClassVar[Any]  # `model.Physics`
     like: Any  # params -> the model with other numbers
@@ -135,7 +140,7 @@ class Thermalized:
         entries = where.get_or_compute(
             [cell_key(self.params, i, **scheme) for i in populations],
             lambda missing: self._run_alone([populations[i] for i in missing], scheme["solver"], scheme["dt"]),
-            lambda entry: checks.stored_state(entry, one, self.dtype),
+            lambda entry: check_stored(entry, one, self.dtype),
         )
         return dict(zip(populations, entries, strict=True))
 
@@ -148,10 +153,27 @@ class Thermalized:
             y = self.physics.integrate(
                 params, start, I=np.zeros(n), slots=slots, grid=grid, solver=solver, dt=dt, t0=0.0
             )
-        circuits.thermalized(y, THERMALIZATION_TIMES, [self.labels[i] for i in populations])
+        check_settled(y, [self.labels[i] for i in populations])
         return [{x: np.asarray(getattr(y, x))[-1, i] for x in FIELDS} for i in range(n)]
 
     @staticmethod
     def clear_thermalization_store(store: Any = FROM_SETTINGS) -> int:
         """Empty the store; returns the number of cells that it held."""
         return thermalization_store(store).clear()
+
+
+def check_stored(entry: Mapping[str, np.ndarray], like: Any, dtype: str) -> None:
+    """What a store has of one cell is a state, as a user's must be; `like` is one of a single cell."""
+    circuits.given_state(type(like)(**{name: x[None] for name, x in entry.items()}), like)
+    for name, x in entry.items():
+        if x.dtype != dtype:
+            raise TypeError(f"{name} is {x.dtype}; the model has {dtype}. Compute it anew.")
+
+
+def check_settled(y: Any, labels: Sequence[str]) -> None:
+    """Say which cell of those that were thermalized turned non-finite, and when."""
+    try:
+        cells = pd.MultiIndex.from_tuples([(label, 0) for label in labels])
+        run_is_finite(type(y)(*map(np.asarray, y)), THERMALIZATION_TIMES, cells)
+    except FloatingPointError as error:
+        raise FloatingPointError(f"In the thermalization {error}") from None

@@ -68,7 +68,7 @@ from ..engine.portable import Portable, carried
 from ..engine.schedule import Grid, Slots, grid_of, recorded
 from ..engine.thermalization import THERMALIZATION
 from ..fitting.parameters import check_names, checked_value, places, put
-from ..lab.noise import OU, White
+from ..lab.noise import OU, White, check_process
 from ..lab.snapshots import described
 from ..lab.temperature import TYPICAL, Q10s, warm
 from ..models.components import celsius, model_of, start_of
@@ -663,7 +663,7 @@ def planned(
             f"keep is {keep!r}, t is {'' if t is None else 'given'} and duration is {duration}; it must come with {wants}."
         )
     if noise is not None:
-        checks.noise([noise], (White, OU), dt)
+        check_process(noise, dt)
     checks.of_type("q10", q10, Q10s, "a set of Q10s, such as TYPICAL")
     times = checks.times(t, 0.0) if states else None
     if times is None:

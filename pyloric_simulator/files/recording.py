@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine import checks
+from ..engine.inputs import Sampled
 from ..engine.scale import INTERVAL, LEVEL, POTENTIAL, SAMPLING, suspicion
 
 Window = tuple[float, float]  # ms, start and end of what is looked at
@@ -109,14 +109,7 @@ def train(cell: Any, times: Any) -> np.ndarray:
     x = durations(times) if is_kind(times, "m") else checks.numbers(what, times, "be numbers in ms").astype(float)
     if x.ndim != 1:
         raise ValueError(f"{what} have the shape {x.shape}; they must be (spike,), in ms. Give one list for each cell.")
-    if not np.isfinite(x).all():
-        raise ValueError(f"{what} contain {x[~np.isfinite(x)][0]}; they must be finite, in ms. Leave it out.")
-    if not (np.diff(x) > 0).all():
-        i = int(np.argmin(np.diff(x) > 0))
-        raise ValueError(
-            f"{what} do not increase: {x[i]:g} is followed by {x[i + 1]:g} ms; they must be in order, each once. Sort them, np.unique(x); "
-            "potentials come as a DataFrame."
-        )
+    checks.increasing(what, x, "Sort them, each once: np.unique(x). Potentials come as a DataFrame.")
     return x
 
 
@@ -196,14 +189,9 @@ def unit_of(name: Any) -> float | None:
 def is_kind(x: Any, kinds: str) -> bool:
     """Whether the type of an array, index or column is one of NumPy's kinds; "M": dates, with zone, too; "T": text of pandas."""
     dtype = getattr(x, "dtype", None)
-    kind = (
-        "M"
-        if isinstance(dtype, pd.DatetimeTZDtype)
-        else "T"
-        if isinstance(dtype, pd.StringDtype)
-        else getattr(dtype, "kind", " ")
-    )
-    return kind in kinds
+    if isinstance(dtype, (pd.DatetimeTZDtype, pd.StringDtype)):
+        return ("M" if isinstance(dtype, pd.DatetimeTZDtype) else "T") in kinds
+    return getattr(dtype, "kind", " ") in kinds
 
 
 def durations(x: Any) -> np.ndarray:
@@ -255,15 +243,10 @@ def check_index(axis: str, index: pd.Index) -> None:
     if isinstance(index, (pd.MultiIndex, pd.PeriodIndex, pd.IntervalIndex)):
         raise TypeError(f"{axis} is a {type(index).__name__}; it must be times in ms, durations or dates. {CURE}")
     if index.name is None and counts(index):
-        warn(
+        checks.warn(
             f"{axis} counts {index[0]}, {index[1]}, …; it is taken for ms, one sample in each. If these are numbers of samples, multiply "
             "them by the sampling interval, df.index * 0.05; if not, name it: df.rename_axis('time (ms)')."
         )
-
-
-def warn(message: str) -> None:
-    """A warning that points at the caller of a function of `rhythm`."""
-    warnings.warn(message, UserWarning, stacklevel=7)
 
 
 def counts(x: Any) -> bool:
@@ -464,7 +447,7 @@ def within(found: Recording, window: Any) -> Recording:
     if found.t is not None:
         return found._replace(window=(start, end), pieces=clipped(pieces(found.t), start, end))
     if first < last and (end < first or start > last):
-        warn(
+        checks.warn(
             f"{said}, and all spikes are from {first:g} to {last:g} ms; so all cells are silent. Check it, if that is not meant."
         )
     return found._replace(window=(start, end), pieces=np.array([[start, end]]))
@@ -523,7 +506,7 @@ def check_potentials(name: str, V: Any, doubt: Callable[[str], None] | None = No
     elif level > LEVEL.most:
         wrong = suspicion(name.replace("the largest", "the median"), level, LEVEL)
     elif top > POTENTIAL.most:
-        doubt, wrong = warn, suspicion(name, top, POTENTIAL)
+        doubt, wrong = checks.warn, suspicion(name, top, POTENTIAL)
     if wrong and doubt is None:
         raise ValueError(f"{wrong} If it is no potential, leave it out.")
     if wrong and doubt is not None:
@@ -549,7 +532,7 @@ def check_filled(cell: Any, t: np.ndarray, V: np.ndarray) -> None:
     long = edges[t[edges[:, 1] + 1] - t[edges[:, 0]] > BLIND]
     if len(long):
         a, b = long[0]
-        warn(
+        checks.warn(
             f"V of {cell!r} is a straight line from {t[a]:g} to {t[b + 1]:g} ms, and no cell is; if it was filled in there, leave these "
             "rows out of the table. The gap is then left out of all cycles."
         )
@@ -577,7 +560,7 @@ def check_units(what: str, t: np.ndarray, V: Mapping[Any, np.ndarray]) -> None:
             f"V of {what} changes by {steep:.4g} mV in a ms; no cell exceeds {STEEPEST:g}. If its times are in s, multiply them by 1000."
         )
     if len(t) > 100 and t[-1] - t[0] < BRIEF:
-        warn(
+        checks.warn(
             f"{what} lasts {t[-1] - t[0]:.4g} ms, in which no rhythm shows. If its times are in s, multiply them by 1000."
         )
 
@@ -585,7 +568,7 @@ def check_units(what: str, t: np.ndarray, V: Mapping[Any, np.ndarray]) -> None:
 def warn_of_coarse(t: np.ndarray) -> None:
     """Warn of samples at times t (ms) between which spikes are missed."""
     if len(t) > 2 and (usual := float(np.median(np.diff(t)))) > LONGEST:
-        warn(
+        checks.warn(
             f"the samples are {usual:g} ms apart; where they are more than {LONGEST:g} ms apart spikes are missed. Record one every ms."
         )
 
@@ -599,10 +582,10 @@ def check_trains(trains: Mapping[Any, np.ndarray]) -> None:
         if usual < INTERVAL.least:
             raise ValueError(suspicion(f"the median interval between spikes of {cell!r}", usual, INTERVAL))
         if wrong := suspicion(f"the median interval between spikes of {cell!r}", usual, INTERVAL):
-            warn(wrong)
+            checks.warn(wrong)
     every = np.concatenate([[], *trains.values()])
     if len(every) > 4 and np.ptp(every) < BRIEF:
-        warn(
+        checks.warn(
             f"all {len(every)} spikes lie within {np.ptp(every):.4g} ms, in which no rhythm shows. If that is s, multiply it by 1000."
         )
         return
@@ -613,7 +596,7 @@ def check_trains(trains: Mapping[Any, np.ndarray]) -> None:
             and np.abs(x).max() < BRIEF
             and 1e3 * x.max() < 2 * every.max()
         ):
-            warn(
+            checks.warn(
                 f"{cell!r} has no spike after {x[-1]:.4g} ms, others have to {every.max():g} ms. If its times are in s, multiply by 1000."
             )
 
@@ -665,7 +648,7 @@ def evenly_sampled(data: Any, cells: Any) -> tuple[np.ndarray, np.ndarray]:
         t, V, labels = table.index.to_numpy(), table.to_numpy(), table.columns
         check_units("the recording", t, dict(enumerate(V.T)))
         if len(t) > 2 and (usual := float(np.median(np.diff(t)))) > BLIND:
-            warn(suspicion("the sampling interval of the recording", usual, SAMPLING))
+            checks.warn(suspicion("the sampling interval of the recording", usual, SAMPLING))
         for name, x in zip(labels, V.T, strict=True):
             check_potentials(f"the largest potential of {name!r}", x)
     check_spacing(t)
@@ -743,8 +726,15 @@ def cell_number(what: str, cell: Any, cells: Iterable[tuple[str, int]]) -> int:
 # ---------------------------------------------------------------- what drives a run
 
 
-def covering(what: str, times: Any, values: Any, first: float, last: float) -> tuple[np.ndarray, np.ndarray]:
+def covering(what: str, given: Sampled, first: float, last: float) -> tuple[np.ndarray, np.ndarray]:
     """A recording of one variable that drives a run from first to last (ms): increasing times in ms that cover it, and finite values."""
+    times, values = given.times, given.values
+    if times is None and isinstance(values, pd.Series):
+        times = values.index
+    if times is None:
+        raise TypeError(
+            f"{what} is {type(values).__name__} without times; it must be a Series with times in ms, or a pair (times, values)."
+        )
     if isinstance(times, pd.Index):
         check_index(f"the index of {what}", times)
     t = milliseconds(f"the times of {what}", times, unit_of(getattr(times, "name", None)) or 1.0)
@@ -757,7 +747,7 @@ def covering(what: str, times: Any, values: Any, first: float, last: float) -> t
         raise ValueError(
             f"{what} is {x[bad[0]]} at {t[bad[0]]:g} ms; it must be finite. Interpolate there, or choose another part."
         )
-    if first < t[0] - 1e-9 or last > t[-1] + 1e-9:
+    if given.outside is None and (first < t[0] - 1e-9 or last > t[-1] + 1e-9):
         seconds = 1e3 * t[0] <= first + 1e-6 and last <= 1.01 * 1e3 * t[-1]
         guess = (
             "If its times are in s, multiply them by 1000."
@@ -778,9 +768,9 @@ SAMPLED = 50  # more points than one writes down: a recording
 def check_drive(what: str, t: np.ndarray, duration: float) -> None:
     """Warn of a recording at times t (ms) that is coarse and far longer than a run (ms), as one in µs, or has gaps."""
     if (usual := float(np.median(np.diff(t)))) > BLIND and t[-1] - t[0] > 100 * duration:
-        warn(suspicion(f"the sampling interval of {what}", usual, SAMPLING))
+        checks.warn(suspicion(f"the sampling interval of {what}", usual, SAMPLING))
     for a, b in zip(t[gaps(t)], t[gaps(t) + 1], strict=True):
-        warn(
+        checks.warn(
             f"{what} has a gap from {a:g} to {b:g} ms; it goes on in a straight line there. If that is not meant, choose another part."
         )
 
@@ -792,4 +782,4 @@ def check_commands(what: str, commands: Sequence[Any]) -> None:
     values = [c[1] if isinstance(c, tuple) and len(c) == 2 else getattr(c, "levels", c) for c in known]
     found = [checks.numbers(what, x).ravel() for x in values]
     if found:
-        check_potentials(f"the largest potential of {what}", np.concatenate(found), None if recorded else warn)
+        check_potentials(f"the largest potential of {what}", np.concatenate(found), None if recorded else checks.warn)

@@ -71,18 +71,8 @@ def run_of(
     """What a run used; of dt (ms) and the tolerances those that its solver, a name or an instance, takes."""
     fixed = isinstance(solver, str)
     tolerances = None if fixed or rtol is None or atol is None else (float(rtol), float(atol))
-    name = solver if fixed else type(solver).__name__
-    source = load_settings().source
-    return Run(
-        __version__,
-        name,
-        None if dt is None or not fixed else float(dt),
-        tolerances,
-        model.dtype,
-        float(t0),
-        start,
-        source,
-    )
+    name, step = (solver, None if dt is None else float(dt)) if fixed else (type(solver).__name__, None)
+    return Run(__version__, name, step, tolerances, model.dtype, float(t0), start, load_settings().source)
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,23 +104,15 @@ class Result:
         """The part between two times in ms, both included: `result[2000:3000]`."""
         if not isinstance(times, slice) or times.step is not None:
             raise TypeError(f"result[{times!r}]: slice a result by time in ms, such as result[2000:3000].")
-        start = (
-            -np.inf
-            if times.start is None
-            else checks.number("the start of a slice such as result[2000:3000]", times.start, "ms")
-        )
-        stop = (
-            np.inf
-            if times.stop is None
-            else checks.number("the end of a slice such as result[2000:3000]", times.stop, "ms")
+        ends = {"start": (times.start, -np.inf), "end": (times.stop, np.inf)}
+        start, stop = (
+            usual if x is None else checks.number(f"the {name} of a slice such as result[2000:3000]", x, "ms")
+            for name, (x, usual) in ends.items()
         )
         keep = (self.t >= start) & (self.t <= stop)
         if not keep.any():
-            why = (
-                "its end is before its start"
-                if stop < start
-                else f"the run recorded {self.t[0]:g} to {self.t[-1]:g} ms"
-            )
+            recorded = f"the run recorded {self.t[0]:g} to {self.t[-1]:g} ms"
+            why = "its end is before its start" if stop < start else recorded
             raise ValueError(f"result[{start:g}:{stop:g}] is empty; {why}. Choose times within, the earlier first.")
         return replace(self, t=self.t[keep], states=type(self.states)(*(x[keep] for x in self.states)))
 
@@ -253,7 +235,12 @@ class SimResult(Result):
     def monitor(self, f: Callable[[Any], Any]) -> pd.DataFrame:
         """f of the recorded states, (time, cell), with its labels: `run.monitor(lambda y: y.m[..., 0] ** 3)`."""
         checks.function("f", f, "lambda y: y.m[..., 0]")
-        return self._table(checks.monitored(f(self.states), self.states.V.shape))
+        x, shape = checks.numbers("what the monitor returns", f(self.states)), self.states.V.shape
+        if x.shape != shape:
+            raise ValueError(
+                f"the monitor returns shape {x.shape}; it must be (time, cell) = {shape}. Pick a gate by y.m[..., 0]."
+            )
+        return self._table(x)
 
     def of_channels(self, x: np.ndarray, has: Callable[[Any], Any] = bool, others: Sequence[str] = ()) -> pd.DataFrame:
         """x (time, cell, channel + other): columns pop, index, channel, for each cell its channels that have something, and the others."""

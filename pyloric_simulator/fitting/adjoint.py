@@ -842,8 +842,7 @@ def simulate_with_adjoint(
     does, and ValueError if the times are not equally spaced.
     """
     state = circuits.startable(circuits.started(params, state, Params, state_of))
-    t, dt = checks.times(t, t0), checks.scheme(solver, dt, SCHEMES)
-    checks.fixed_scheme(solver)
+    t, dt = checks.times(t, t0), checks.scheme(solver, dt, SCHEMES, fixed=True)
     checks.steps(t, t0, dt)
     memory = checks.positive("memory", memory, "MB")
     grid, slots = grid_of(t, t0, dt)

@@ -376,7 +376,10 @@ def fit(
     progress = checks.truth("progress", progress)
     chosen, space = optimizer or default_optimizer(), box(model, parameters, bounds)
     steps, patience = checks.count("steps", steps), None if patience is None else checks.count("patience", patience)
-    width, file = None if width is None else checks.fraction("width", width), checkpoint_at(checkpoint)
+    width, file = (
+        None if width is None else checks.number("width", width, "1", above=0, below=1),
+        checkpoint_at(checkpoint),
+    )
     found = stored(file)
 
     def at_point(x: Array) -> Array:
@@ -390,17 +393,8 @@ def fit(
         search = Search(x, jax.vmap(chosen.init)(x), jnp.ones(len(x), bool))
         advance, log, keep = stepper(objective, chosen, clip), Log([], [], []), lambda *_: None
         if file is not None:
-            about = json.dumps(
-                [
-                    space.names,
-                    space.low.tolist(),
-                    space.high.tolist(),
-                    seed,
-                    clip,
-                    width,
-                    other_numbers(model, space.names),
-                ]
-            )
+            bounds_of, others = [space.low.tolist(), space.high.tolist()], other_numbers(model, space.names)
+            about = json.dumps([space.names, *bounds_of, seed, clip, width, others])
             keep, search, log = taken_up(file, found, about, advance, search)
         stopped = search_on(advance, search, log, steps, patience, goal, keep, progress)
         history = told(space, log, model.dtype)

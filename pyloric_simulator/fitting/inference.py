@@ -25,8 +25,7 @@
 # they begin and a simulator from parameters to features, as simulation-based inference needs them.
 
 # %% tags=["active-ipynb", "remove-cell"]
-# import warnings
-#
+# #
 # import holoviews as hv
 # import panel as pn
 #
@@ -49,7 +48,6 @@
 from __future__ import annotations
 
 import reprlib
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -463,16 +461,12 @@ def outside_of_the_prior(theta: np.ndarray) -> None:
         return
     i, j = np.argwhere(outside)[0]
     inside = lambda x: bool(((x >= a - slack) & (x <= b + slack))[rows][:, log == log[j]].all())  # noqa: E731
-    guess = suspected_synapses(theta, inside) if log[j] else suspected_densities(theta, inside)
-    warnings.warn(
+    densities = "If the densities are in S/cm², multiply them by 1000." if inside(1000 * theta) else ""
+    guess = suspected_synapses(theta, inside) if log[j] else densities
+    checks.warn(
         f"{rows.sum():,} of {len(theta):,} rows of theta lie outside of the prior: row {i} has {theta[i, j]:.4g} for {PARAMETERS[j]!r}, which goes "
-        f"from {a[j]:.4g} to {b[j]:.4g}. {guess or 'They are simulated as they are.'}", stacklevel=3,
+        f"from {a[j]:.4g} to {b[j]:.4g}. {guess or 'They are simulated as they are.'}"
     )  # fmt: skip
-
-
-def suspected_densities(theta: np.ndarray, inside: Callable[[np.ndarray], bool]) -> str:
-    """Another unit in which the densities of θ (n, 31) would be inside of the prior, or nothing."""
-    return "If the densities are in S/cm², multiply them by 1000." if inside(1000 * theta) else ""
 
 
 def suspected_synapses(theta: np.ndarray, inside: Callable[[np.ndarray], bool]) -> str:

@@ -328,7 +328,10 @@ def rhythm_mismatch(
     cell: its number or its label. Raises TypeError or ValueError, as for a period that no cell can have in this run.
     """
     model = model_of(model)
-    period, share = checks.positive("period", period, "ms"), checks.fraction("duty_cycle", duty_cycle)
+    period, share = (
+        checks.positive("period", period, "ms"),
+        checks.number("duty_cycle", duty_cycle, "1", above=0, below=1),
+    )
     t, cell, temperature = (
         times_of(t),
         cell_number("cell", cell, model.cells),

@@ -49,7 +49,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..engine import checks
+from ..engine import checks, circuits
 from ..engine.scale import REVERSAL, suspicion
 from ..models.components import model_of
 from ..prinz2004 import Circuit, Membrane, Params, precision
@@ -204,7 +204,7 @@ def is_positive(path: Path_) -> bool:
     """Whether a number has to be above 0."""
     owner, name = path[-2:]
     if owner == "constants":
-        return name in checks.POSITIVE
+        return name in circuits.POSITIVE
     return name in ("by", "outside", "inside") or (name == "k" and isinstance(owner, int))
 
 
@@ -216,7 +216,7 @@ def checked_value(name: str, place: Place, value: Any) -> Any:
         return value
     x, path = checks.number(repr(name), value, "its unit"), place.paths[0]
     if place.conducts or path[-1] == "K":
-        checks.at_least(repr(name), x, 0, "")
+        checks.number(repr(name), x, "", least=0)
     elif is_positive(path):
         checks.positive(repr(name), x, "")
     elif path[-1] == "E" and x and (doubt := suspicion(repr(name), abs(x), REVERSAL)):

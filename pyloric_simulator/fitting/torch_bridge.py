@@ -118,10 +118,8 @@ def from_jax(x: Array) -> Tensor:
 
 def lendable(x: Any) -> None:
     """Refuse what is no tensor, or one whose numbers do not lie in memory one after the other in some order."""
-    torch = load_torch()
-    if not isinstance(x, torch.Tensor):
-        raise TypeError(f"x is of type {type(x).__name__}; it must be a torch tensor. Take torch.as_tensor(x).")
-    if x.layout != torch.strided or x.device.type == "meta":
+    checks.of_type("x", x, load_torch().Tensor, "a torch tensor, such as torch.as_tensor(x)")
+    if x.layout != load_torch().strided or x.device.type == "meta":
         raise TypeError(
             f"x is of layout {x.layout} on {x.device}; it must be dense and have numbers. Take x.to_dense(), on a real device."
         )
@@ -176,11 +174,9 @@ def all_tensors(named: Mapping[str, Any]) -> None:
     """Refuse what is no tensor, and types in which JAX does not compute here."""
     torch = load_torch()
     for name, x in named.items():
-        if not isinstance(x, torch.Tensor):
-            raise TypeError(
-                f"{name} is of type {type(x).__name__}; it must be a torch tensor. Take torch.as_tensor(x), or close over "
-                "what stays constant."
-            )
+        checks.of_type(
+            name, x, torch.Tensor, "a torch tensor, such as torch.as_tensor(x); close over what stays constant"
+        )
         if x.layout != torch.strided:
             raise TypeError(f"{name} is of layout {x.layout}; it must be a dense tensor. Take x.to_dense().")
         if (x.is_floating_point() or x.is_complex()) and kind(x) not in FLOATS:
@@ -550,8 +546,7 @@ class CircuitForm(Numbers):
         super().__init__()
         model = model_of(model)
         t, starts, log = checks.times(t, 0.0), circuit_starts(model, names), checks.truth("log", log)
-        dt = checks.scheme(solver, dt, SCHEMES)
-        checks.fixed_scheme(solver)
+        dt = checks.scheme(solver, dt, SCHEMES, fixed=True)
         checks.on_steps(t, 0.0, dt, grid_of(t, 0.0, dt)[1] is None)
         if output is not None:
             checks.function("output", output, "lambda t, V: V.mean()")

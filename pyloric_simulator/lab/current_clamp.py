@@ -69,6 +69,7 @@ from .protocols import (
     cell_number,
     injected,
     milliseconds,
+    ordered,
     plausible_levels,
     run,
     set_up,
@@ -152,7 +153,7 @@ def fi_curve(
     """
     checks.recording(milliseconds("duration", duration), transient)
     levels = checks.levels("currents", currents, "nA")
-    checks.of_type("staircase", staircase, bool, "True or False")
+    checks.truth("staircase", staircase)
     allocated(
         f"a curve of {len(levels):,} currents for {duration:g} ms", len(levels) * duration / SAMPLING * (1 + staircase)
     )
@@ -198,7 +199,7 @@ def rheobase(
 
     Raises ValueError if the cell fires at `low`, or does not at `high`, and for a tolerance that the precision does not resolve.
     """
-    low, high = checks.interval("current", low, high, "nA")
+    low, high = ordered("current", low, high, "nA")
     tolerance = checks.positive("tolerance", tolerance, "nA")
     allocated(f"a rheobase with runs of {duration} ms", GRID * milliseconds("duration", duration) / SAMPLING)
     s = set_up_for_spikes(model, duration, state, dt)
@@ -208,7 +209,14 @@ def rheobase(
     while True:
         I = np.linspace(low, high, GRID)
         fires = np.array([len(spikes(s.t, V)) > 0 for V in responses(s, number, I)])
-        checks.threshold_between(fires, low, high)
+        if fires[0]:
+            raise ValueError(
+                f"the cell fires at {low:g} nA already; the lower end must be below its threshold. Lower it, or start from rest."
+            )
+        if not fires[-1]:
+            raise ValueError(
+                f"the cell does not fire at {high:g} nA; the upper end must be above its threshold. Take a higher one."
+            )
         first = int(np.argmax(fires))
         low, high = float(I[first - 1]), float(I[first])
         if high - low <= tolerance:
@@ -247,7 +255,11 @@ def input_resistance(
     with precision(s.model.dtype):
         current = step(I, duration + s.dt, 2 * duration + 1)(s.steps)
         rest, late, last = run(s, Drive(s.into(number, current))).states.V[:, number]
-    checks.settled(float(late), float(last), I)
+    if abs(last - late) > SETTLED:
+        raise ValueError(
+            f"the potential goes from {late:g} to {last:g} mV at the end of the step; it must have settled. Give the cell more time, or "
+            "make it silent first."
+        )
     if abs(last - rest) > FAR:
         checks.warn(f"I is {I:g} nA and moves the potential by {last - rest:.3g} mV, far from rest; a small step is meant. If it is in pA, "
                     "multiply it by 0.001.")  # fmt: skip
@@ -255,6 +267,7 @@ def input_resistance(
 
 
 FAR = 30.0  # mV; a longer way from rest is not linear
+SETTLED = 1e-3  # mV, by which a potential at rest may move
 
 
 # %% tags=["active-ipynb"]

@@ -70,15 +70,14 @@ from jax import Array
 from ..engine import checks
 from ..engine.circuits import Placed
 from ..engine.junctions import starts, used
-from ..engine.layout import Connection, Population, activating, filled_to, join, split
+from ..engine.layout import Connection, Population, activating, filled_to, join, places, split
 from ..engine.schedule import Grid
 from ..files.recording import check_commands
 from ..models.components import (
     Kinetic,
     Synapse,
     check_channels,
-    check_kind,
-    check_repetitions,
+    checked_connections,
     model_of,
     start_of,
     strength,
@@ -194,9 +193,8 @@ def steady(circuit: Circuit, V: Array, Ca: Array) -> Any:
 
 def there(circuit: Circuit) -> Any:
     """1 for all numbers of a state, and 0 where cells with fewer gates or synapses than others are filled up."""
-    cold, of = cold_start(circuit), [circuit.membranes[circuit.populations[i].membrane] for i in circuit.rows]
-    m = np.array([[i < len(activating(x)) for i in range(cold.m.shape[1])] for x in of], float).reshape(cold.m.shape)
-    y = jax.tree.map(np.ones_like, cold)._replace(m=m, h=cold.h)
+    cold = cold_start(circuit)
+    y = jax.tree.map(np.ones_like, cold)._replace(m=places(circuit, activating), h=cold.h)
     return y._replace(z=used(circuit).T) if circuit.kinetic else y
 
 
@@ -226,7 +224,11 @@ def started(model: Model, new: Extended, state: Any, V: Array) -> Any:
 # %%
 def driven_conductance(model: Model, cell: int, placed: Placed, V: Array, s: Setup) -> tuple[Array, Array]:
     """G (µS) and J (nA), (step + 1,), of a channel in a cell whose gates follow a recording V (mV at the half steps)."""
-    E = checks.plain_reversal(placed.channel.name, placed.channel.E)
+    E = placed.channel.E
+    if not isinstance(E, (int, float)):
+        raise ValueError(
+            f"the channel {placed.channel.name!r} has the reversal potential {E!r}; driven by a recording it must be a number. Say E=130."
+        )
     membrane = membrane_of(model, cell)
     params = with_one_channel(model, cell, placed.channel)
     start = steady(params.circuit, V[:1], jnp.full(1, membrane.constants.Ca_rest))
@@ -247,9 +249,8 @@ def dynamic_clamp(
     potential (mV) that drives them, a function of t, a Series or (times, values); the synapses then are those of the cell
     "recording". state: of the model, or of an earlier result with the same additions. Raises ValueError or TypeError on bad input.
     """
-    model, items = model_of(model), checks.list_of("added", added, (Placed, Synapse))
+    model, items = model_of(model), items_of(added, recording is not None)
     check_commands("the recording", [] if recording is None else [recording])
-    checks.additions(items, (Placed, Synapse), RECORDING, recording is not None)
     number = cell_number(model, cell)
     channels, synapses = [x for x in items if isinstance(x, Placed)], [x for x in items if isinstance(x, Synapse)]
     check_additions(model, number, channels, synapses, recording is not None)
@@ -267,15 +268,28 @@ def dynamic_clamp(
         return run(s, Drive(I, G, V[:, None] if clamped else None), clamped)
 
 
+def items_of(added: Any, driven: bool) -> list[Placed | Synapse]:
+    """What is added, as a list; driven: there is a recording, from which synapses come."""
+    added = [added] if isinstance(added, (Placed, Synapse)) else added
+    of = "channels with a density, such as Prinz2003.A(50), and of Synapses, or be one of these"
+    items = checks.items("added", added, of, (Placed, Synapse))
+    for x in items:
+        if isinstance(x, Synapse) and (x.pre == RECORDING) != driven:
+            said = f"with a recording synapses come from {RECORDING!r}" if driven else "such synapses need a recording"
+            raise ValueError(
+                f"the synapse comes from {x.pre!r}; {said}. Change its first argument, or give recording=…."
+            )
+    if not items:
+        raise ValueError("nothing is added; there must be a channel or a synapse. Give one, or use current_clamp.")
+    return items
+
+
 def check_additions(
     model: Model, cell: int, channels: Sequence[Placed], synapses: Sequence[Synapse], driven: bool
 ) -> None:
     """Refuse additions that a cell or a network would refuse, and warn of their units as these do."""
     membrane = membrane_of(model, cell)
-    checks.channel_list([*membrane.channels, *(p.channel for p in channels)])
+    checks.once("channels", [c.name for c in (*membrane.channels, *(p.channel for p in channels))])
     check_channels([p.channel for p in channels], [density_of(p, membrane) for p in channels], membrane.pool or driven)
-    checks.connections(synapses, [*model.labels, RECORDING], Synapse)
-    for s in synapses:
-        check_kind(s.kind)
-    check_repetitions(synapses)
-    checks.no_own_synapses(synapses, {p.label: p.size for p in model.circuit.populations} | {RECORDING: 1})
+    sizes = {p.label: p.size for p in model.circuit.populations}
+    checked_connections(synapses, sizes | {RECORDING: 1}, Synapse)

@@ -74,7 +74,7 @@ from ..prinz2004 import (
     prepare,
 )
 from ..rhythm import bursts, spikes
-from .protocols import membrane_of, millivolts
+from .protocols import membrane_of, millivolts, ordered
 
 __all__ = ["atp", "energy", "power"]
 
@@ -220,7 +220,7 @@ def atp(result: Any, *, E_Na: float | None = None, E_K: float | None = None) -> 
     E_Na, E_K = (None if E is None else millivolts(name, E) for name, E in (("E_Na", E_Na), ("E_K", E_K)))
     for membrane in model.circuit.membranes:
         high, low = batteries(membrane, E_Na, E_K)
-        checks.interval("reversal potential (E_K to E_Na)", low, high, "mV")
+        ordered("reversal potential (E_K to E_Na)", low, high, "mV")
     with precision(model.dtype):
         return result.of_channels(np.asarray(compiled_molecules(model.params, states, E_Na, E_K)))
 
@@ -245,17 +245,9 @@ def energy(result: Any, *, E_Na: float | None = None, E_K: float | None = None) 
         n, b = len(trains), len(bursts(trains))
         per = lambda x, n: x * seconds / n if n else np.nan  # noqa: E731
         P, a = float(heat[cell]), float(molecules[cell])
-        rows.append(
-            {
-                "power": P,
-                "per spike": per(P, n),
-                "per burst": per(P, b),
-                "ATP": a,
-                "ATP per spike": per(a, n),
-                "ATP per burst": per(a, b),
-            }
-        )
-    return pd.DataFrame(rows, heat.index)
+        rows.append((P, per(P, n), per(P, b), a, per(a, n), per(a, b)))
+    columns = ["power", "per spike", "per burst", "ATP", "ATP per spike", "ATP per burst"]
+    return pd.DataFrame(rows, heat.index, columns)
 
 
 def sampled_often_enough(t: np.ndarray) -> None:

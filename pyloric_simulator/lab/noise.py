@@ -55,7 +55,8 @@ from jax import Array, lax
 from ..engine import checks
 from ..engine.junctions import KineticState, contracted
 from ..engine.layout import activating, inactivating, split
-from ..engine.scale import SYNAPSE, suspicion
+from ..engine.scale import SYNAPSE
+from ..models.components import whole
 from ..prinz2004 import (
     NS_TO_US,
     Circuit,
@@ -154,17 +155,23 @@ def check_noise(current: Any, conductances: Any, s: Setup) -> None:
         )
         checks.of_type("g of a Bombardment", x.g, OU, "an OU process, such as OU(12, 3, 2.7)")
         millivolts("E of a Bombardment", x.E)
-        if checks.number("μ of a conductance", x.g.μ, "nS") < 0:
-            raise ValueError(
-                f"μ of a conductance is {x.g.μ:g} nS; it must not be negative. Noise inhibits by its reversal potential."
-            )
-        if said := x.g.μ and suspicion("μ of a conductance", x.g.μ, SYNAPSE):
-            checks.warn(said)
-    checks.noise([*([] if current is None else [current]), *(x.g for x in conductances)], (White, OU), s.dt)
+        checks.quantity("μ of a conductance", x.g.μ, SYNAPSE, least=0, cure="Noise inhibits by its reversal potential.")
+    for x in (*([] if current is None else [current]), *(x.g for x in conductances)):
+        check_process(x, s.dt)
     if current is not None or len(conductances):
         allocated(f"noise up to {s.last:g} ms, made from time 0 on,", s.steps[-1] / s.dt * len(s.model.rows))
     sizes = [] if current is None else [current.σ, abs(getattr(current, "μ", 0.0))]
     plausible("the noise", np.full(len(s.model.rows), max(sizes, default=0.0)), s.model)
+
+
+def check_process(noise: Any, dt: float) -> None:
+    """Noise with plausible numbers, for steps of dt (ms)."""
+    checks.of_type("the noise", noise, (White, OU), "White(σ) or OU(μ, σ, τ), such as OU(0, 0.5, 10)")
+    checks.number("σ", noise.σ, "its unit", least=0)
+    if isinstance(noise, OU) and checks.positive("τ", noise.τ, "ms") < dt:
+        checks.warn(
+            f"τ is {noise.τ:g} ms, shorter than a step of {dt:g} ms; noise without memory is White(σ). If τ is in s, multiply it by 1000."
+        )
 
 
 def noise_of_cells(noise: White | OU, key: Array, s: Setup, number: int) -> Array:
@@ -451,8 +458,15 @@ def gone_on(kinds: Sequence[Kind], y: Working, fresh: Sequence[Array], old: Sequ
 def numbers_of_channels(model: Model, channels: Mapping[str, float]) -> tuple[tuple[np.ndarray | None, ...], ...]:
     """`RandomChannels.N`: for each membrane, for each of its channels, (cell,) the number in a cell, or None where none is given."""
     circuit, gated = model.circuit, lambda c: c.m or c.h
-    most = 2.0 ** np.finfo(model.dtype).nmant
-    checks.numbers_of_channels(channels, {c.name for m in circuit.membranes for c in m.channels if gated(c)}, most)
+    most, rule = 2.0 ** np.finfo(model.dtype).nmant, "a mapping from names to numbers, such as {'Na': 6000, 'K': 1800}"
+    checks.of_type("channels", channels, Mapping, rule)
+    for name, n in channels.items():
+        checks.choice("a channel with noise", name, {c.name for m in circuit.membranes for c in m.channels if gated(c)})
+        n = whole(f"the number of {name!r} channels", n, least=1)
+        if n > most:
+            raise ValueError(
+                f"the number of {name!r} channels is {n:g}; at most {most:g} can be counted. Leave it out: there is no noise."
+            )
     given = lambda c, cells: np.full(len(cells), float(channels[c.name])) if c.name in channels and gated(c) else None  # noqa: E731
     return tuple(
         tuple(given(c, cells) for c in m.channels) for m, cells in zip(circuit.membranes, circuit.groups, strict=True)

@@ -124,17 +124,16 @@ def find_rhythm(
     V = model(t, I_ext, state=state, dt=dt).states.V[:, number]
     found = event_times(t, V, events)
     found = found[found > transient]
-    checks.events_seen(len(found), cycles + 2, events, transient)
+    if len(found) < cycles + 2:
+        raise ValueError(
+            f"the cell has {len(found)} {events} in {transient:g} ms; there must be {cycles + 2} for its period. Take another cell or event, "
+            "or a longer transient."
+        )
     k = int(found[0] / dt)
     before = model(t[: k + 1], I_ext, state=state, dt=dt)
     wait = np.diff(found).min() / 2 if events == "spikes" else GAP / 2
-    return Rhythm(
-        before.final_state,
-        float(t[k]),
-        float(np.diff(found[: cycles + 1]).mean()),
-        float(found[cycles] - t[k]),
-        float(wait),
-    )
+    period, last = float(np.diff(found[: cycles + 1]).mean()), float(found[cycles] - t[k])
+    return Rhythm(before.final_state, float(t[k]), period, last, float(wait))
 
 
 def last_event(model: Model, rhythm: Rhythm, number: int, I_0: Array, dt: float) -> tuple[Callable[[Any], Array], int]:
@@ -166,11 +165,9 @@ def phase_response(
     """
     checks.choice("method", method, ("adjoint", "pulses"))
     checks.choice("events", events, EVENTS)
-    x, cycles, dt = (
-        checks.phases(phases),
-        checks.count("cycles", cycles),
-        checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,)),
-    )
+    x, cycles = checks.levels("phases", phases, "cycles"), checks.count("cycles", cycles)
+    checks.throughout("phases", x, (x >= 0) & (x < 1), "they go from 0 to below 1. Subtract whole cycles.")
+    dt = checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
     width, transient = at_least_a_step("width", width, dt), milliseconds("transient", transient)
     model = model_of(model)
     number, I_ext = cell_number(model, cell), constant_current("I_ext", I_ext, model)

@@ -47,12 +47,12 @@ import pandas as pd
 from jax import Array
 
 from ..engine import checks, circuits
-from ..engine.inputs import Sampled, Samples, current, input_at, run_is_sound, trace_of
+from ..engine.inputs import Sampled, Samples, current, input_at, run_is_sound
 from ..engine.scale import CURRENT, DURATION, POTENTIAL, suspicion
 from ..engine.schedule import Grid, Slots, grid_of, recorded
 from ..files.recording import covering
 from ..files.results import Result, run_of
-from ..models.components import model_of, quantity, start_of
+from ..models.components import model_of, start_of
 from ..prinz2004 import (
     CONSTANTS,
     DEFAULT_DT,
@@ -135,19 +135,53 @@ def sampled(what: str, protocol: Any, t: np.ndarray, last: float | None = None) 
     Raises ValueError or TypeError if it is none, does not cover the run, or is not finite.
     """
     if callable(protocol):
-        checks.protocol(what, protocol, t[0], t[-1] if last is None else last)
+        check_protocol(what, protocol, t[0], t[-1] if last is None else last)
         return evaluated(what, protocol, t)
-    if isinstance(protocol, Sampled):
-        return trace_of(what, protocol, t[0], t[-1]).at(t)[:, 0]
     if is_recording(protocol):
-        times, values = (protocol.index, protocol) if isinstance(protocol, pd.Series) else protocol
-        return jnp.interp(jnp.asarray(t), *map(jnp.asarray, covering(what, times, values, t[0], t[-1])))
+        protocol = Sampled(protocol[1], protocol[0]) if isinstance(protocol, tuple) else Sampled(protocol)
+    if isinstance(protocol, Sampled):
+        times, x = map(jnp.asarray, covering(what, protocol, t[0], t[-1]))
+        outside = None if protocol.outside in (None, "hold") else float(protocol.outside)
+        return jnp.interp(jnp.asarray(t), times, x, left=outside, right=outside)
     if isinstance(protocol, Result) or (isinstance(protocol, (list, np.ndarray, pd.DataFrame)) and np.ndim(protocol)):
         raise TypeError(
             f"{what} is a {type(protocol).__name__}; it must be a number, a function of t, a Series with its times in ms, or (times, values). "
             "Give one of these, such as result.V['LP', 0]."
         )
     return jnp.full(len(t), checks.number(what, protocol, "its unit"))
+
+
+def check_protocol(what: str, f: Any, first: float, last: float) -> None:
+    """The numbers of a protocol are finite, its times increase and lie within the run (ms); plain functions have none."""
+    if (edges := getattr(f, "times", None)) is None:
+        return
+    given = {name: getattr(f, name, ()) for name in ("levels", "amplitude", "frequencies")}
+    known = not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(given))
+    for name, values in given.items() if known else ():
+        checks.finite(f"{name} of {what}", values)
+    x = checks.numbers(f"the times of {what}", edges).astype(float)
+    levels, between = getattr(f, "levels", None), isinstance(f, Steps)  # levels of steps are those between times
+    example = "Give Steps((0, 1), (100,)), or Ramp((0, 1), (100, 200))."
+    if x.ndim != 1 or (levels is not None and np.ndim(levels) != 1):
+        raise TypeError(f"{what} has the times {edges!r} and the levels {levels!r}; both must be lists. {example}")
+    if levels is not None and (len(levels) != len(x) + between or len(levels) < 2 - between):
+        raise ValueError(
+            f"{what} has {len(levels)} levels and {len(x)} times; steps have one level more than times, ramps as many. {example}"
+        )
+    if isinstance(f, Zap) and known and (np.shape(f.frequencies) != (2,) or min(f.frequencies) < 0 or x.shape != (2,)):
+        raise ValueError(
+            f"{what} has the frequencies {f.frequencies} Hz at the times {f.times}; there must be two of each, and none negative. "
+            "Give the first and the last."
+        )
+    if (np.diff(x) <= 0).any():
+        raise ValueError(
+            f"the times of {what} are {x.tolist()}; they must increase, a duration is not negative. Sort them."
+        )
+    outside = x[(x < first) | ((x > last) & np.isfinite(x))]
+    if outside.size:
+        raise ValueError(
+            f"{what} has the time {outside[0]:g} ms; the run lasts from {first:g} to {last:g} ms. Record longer, or move it."
+        )
 
 
 def is_recording(protocol: Any) -> bool:
@@ -192,8 +226,15 @@ def evaluated(what: str, f: Any, t: np.ndarray) -> Array:
 def cell_number(model: Model, cell: Any) -> int:
     """Number of a cell: a label (its first cell), (label, number), or None in a model of one cell."""
     cells = list(model.cells)
-    checks.one_cell(cell, cells, model.labels)
-    return cells.index(cells[0] if cell is None else (cell, 0) if isinstance(cell, str) else tuple(cell))
+    if cell is None and len(cells) > 1:
+        raise ValueError(
+            f"cell is None, but there are {len(cells)} cells; one must be named. Say cell={cells[0][0]!r}, for example."
+        )
+    found = cells[0] if cell is None else (cell, 0) if isinstance(cell, str) else cell
+    if not isinstance(found, (tuple, list)) or tuple(found) not in cells:
+        known, hint = checks.listing(model.labels), checks.closest(cell, model.labels)
+        raise ValueError(f"cell is {cell!r}; it must be one of {known}, or a pair such as {cells[0]!r}.{hint}")
+    return cells.index(tuple(found))
 
 
 def membrane_of(model: Model, cell: int) -> Membrane:
@@ -273,7 +314,6 @@ def simulate_driven(
     ValueError as `simulate`, and ValueError for a drive that is too short.
     """
     t, dt = checks.times(t, t0), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
-    checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
     check_drive(drive, grid.first + grid.n * grid.blocks, len(params.circuit.rows), tuple(clamped))
     if drive.channels is not None:
@@ -340,7 +380,6 @@ def set_up(model: Any, t: Any, state: Any, dt: float | None, t0: float) -> Setup
     """What all experiments need. Raises ValueError or TypeError for arguments that cannot be used."""
     model, t = model_of(model), checks.times(t, t0)
     dt = checks.scheme(DEFAULT_SOLVER, DEFAULT_DT if dt is None else dt, (DEFAULT_SOLVER,))
-    checks.steps(t, t0, dt)
     grid, slots = grid_of(t, t0, dt)
     n = grid.first + grid.n * grid.blocks + 1
     allocated(f"a run from {t0:g} to {t[-1]:g} ms with the input of its {n:,} steps", n * (len(model.rows) + 3))
@@ -357,13 +396,13 @@ def injected(s: Setup, I_ext: Any) -> Any:
     """
     model, shape = s.model, (len(s.steps), len(s.model.rows))
     if isinstance(I_ext, Mapping):
-        checks.known_labels("I_ext", I_ext, model.labels)
+        circuits.known_labels("I_ext", I_ext, model.labels)
         of = [sampled(f"I_ext[{label!r}]", I_ext.get(label, 0.0), s.steps, s.last) for label in model.labels]
         return plausible("I_ext", jnp.stack(of, 1)[:, model.rows], model)
     if is_recording(I_ext) and not (isinstance(I_ext, pd.Series) and set(I_ext.index) & set(model.labels)):
         return plausible("I_ext", jnp.broadcast_to(sampled("I_ext", I_ext, s.steps, s.last)[:, None], shape), model)
     if callable(I_ext):
-        checks.protocol("I_ext", I_ext, s.steps[0], s.last)
+        check_protocol("I_ext", I_ext, s.steps[0], s.last)
     I = current(I_ext, model.labels, model.rows, s.t, s.steps[0], scale=None)
     if callable(I):
         I = jax.vmap(lambda t: jnp.broadcast_to(I(t), shape[1:]))(jnp.asarray(s.steps))
@@ -402,10 +441,7 @@ def run(s: Setup, drive: Drive, clamped: tuple[int, ...] = ()) -> SimResult:
 def plausible(what: str, I: Any, model: Model) -> Any:
     """Currents (…, cell) nA, all finite; warns (UserWarning) where their size is that of another unit, for the membrane of each cell."""
     x = np.asarray(I)
-    if (bad := ~np.isfinite(x)).any():
-        raise ValueError(
-            f"{what} contains {x[bad].flat[0]}; currents must be finite, in nA. Fill the gap, with 0 for no input."
-        )
+    checks.throughout(what, x, np.isfinite(x), "currents must be finite, in nA. Fill the gap, with 0 for no input.")
     areas = [float(model.circuit.membranes[p.membrane].constants.A) for p in model.circuit.populations]
     for row, size in zip(model.rows, np.abs(x).reshape(-1, x.shape[-1]).max(0), strict=True):
         times = areas[row] / CONSTANTS.A
@@ -424,7 +460,7 @@ def plausible_levels(what: str, levels: np.ndarray, s: Setup, cell: int) -> None
 def constant_current(what: str, I: Any, model: Model) -> np.ndarray:
     """A constant current (nA) into each cell, (cell,), from a number, one for each cell, or a mapping label -> number."""
     if isinstance(I, Mapping):
-        checks.known_labels(what, I, model.labels)
+        circuits.known_labels(what, I, model.labels)
         I = [I.get(model.labels[i], 0.0) for i in model.rows]
     x, n = checks.numbers(what, I, "be a constant current in nA, or one for each cell").astype(float), len(model.rows)
     if x.shape not in ((), (n,)):
@@ -436,7 +472,7 @@ def constant_current(what: str, I: Any, model: Model) -> np.ndarray:
 
 def milliseconds(what: str, time: Any) -> float:
     """How long something lasts (ms); warns (UserWarning) where that looks like seconds."""
-    return quantity(what, time, DURATION, above=0)
+    return checks.quantity(what, time, DURATION, above=0)
 
 
 def millivolts(what: str, V: Any) -> float:
@@ -444,6 +480,14 @@ def millivolts(what: str, V: Any) -> float:
     V = checks.number(what, V, "mV")
     plausible_potentials(what, np.array([V]))
     return V
+
+
+def ordered(what: str, low: Any, high: Any, unit: str) -> tuple[float, float]:
+    """Two numbers of which the first is less."""
+    a, b = checks.number(f"low {what}", low, unit), checks.number(f"high {what}", high, unit)
+    if not a < b:
+        raise ValueError(f"the {what} goes from {a:g} to {b:g} {unit}; the first must be less. Exchange them.")
+    return a, b
 
 
 def plausible_potentials(what: str, V: np.ndarray) -> None:

@@ -52,7 +52,7 @@ import pandas as pd
 from jax import Array, lax
 
 from ..engine import checks
-from ..engine.scale import CALCIUM_INSIDE, suspicion
+from ..engine.scale import CALCIUM_INSIDE
 from ..models.components import model_of, start_of
 from ..prinz2004 import (
     DEFAULT_DT,
@@ -135,11 +135,8 @@ def regulate(
     units that look mistaken.
     """
     model, dt = model_of(model), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
-    target, τ_m, τ_g = (
-        checks.positive("target", target, "µM"),
-        checks.positive("τ_m", τ_m, "ms"),
-        checks.positive("τ_g", τ_g, "ms"),
-    )
+    target = checks.positive("target", target, "µM")
+    τ_m, τ_g = checks.positive("τ_m", τ_m, "ms"), checks.positive("τ_g", τ_g, "ms")
     whole("block", milliseconds("block", block), dt, "steps of dt")
     n = whole("duration", milliseconds("duration", duration), block, "blocks")
     if τ_m < block:
@@ -148,7 +145,7 @@ def regulate(
         )
     t = np.linspace(0, block, max(round(block), 1) + 1)
     old, gated = np.asarray(model.params.g, float), gated_channels(model.circuit)
-    share = checks.relative_densities(start, [len(m.channels) for m in model.circuit.membranes])
+    share = shares(start, model.circuit)
     can_be_regulated(model.circuit, target)
     with precision(model.dtype):
         g = jnp.asarray(np.where(gated, old * share, old))
@@ -172,6 +169,16 @@ def whole(what: str, time: float, unit: float, name: str) -> int:
     return n
 
 
+def shares(start: Any, circuit: Circuit) -> np.ndarray:
+    """Densities relative to those of a model, a number or one for each channel."""
+    x, widths = checks.finite("start", start), [len(m.channels) for m in circuit.membranes]
+    if (x.ndim and any(x.shape != (n,) for n in widths)) or (x < 0).any():
+        raise ValueError(
+            f"start is {start!r}; it must be a number that is not negative, or one for each of the {widths[0]} channels. Give one of these."
+        )
+    return x
+
+
 def gated_channels(circuit: Circuit) -> np.ndarray:
     """Which channels of each population have gates, (population, channel)."""
     membranes = [circuit.membranes[p.membrane] for p in circuit.populations]
@@ -188,8 +195,7 @@ def can_be_regulated(circuit: Circuit, target: float) -> None:
             raise ValueError(
                 f"the cell {p.label!r} has no pool of calcium, which regulation follows; say calcium=Prinz2003.calcium, or another."
             )
-    if said := suspicion("target", target, CALCIUM_INSIDE):
-        checks.warn(said)
+    checks.doubt("target", target, CALCIUM_INSIDE)
 
 
 def regulation_history(model: Model, g: np.ndarray, Ca: np.ndarray, block: float) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -36,6 +37,7 @@ import numpy as np
 
 from ..config import path_of
 from ..engine import checks
+from ..engine.circuits import given_state, same_state
 from ..engine.kinetics import at
 from ..files.results import Result
 from ..files.writing import target_of, written_whole
@@ -136,15 +138,50 @@ def load_state(path: str | os.PathLike[str], model: Any) -> Snapshot:
     """
     if not hasattr(model, "params"):
         model = model_of(model)
-    arrays = checks.snapshot_in(path_of("the snapshot", path))
+    arrays = contents(path_of("the snapshot", path))
     text, numbers = described(model)
     version, found, t0 = arrays.about
-    checks.same_model(path, (version, found), (SNAPSHOT, json.loads(json.dumps(text))), arrays.numbers, numbers)
+    same = [version, found] == [SNAPSHOT, json.loads(json.dumps(text))] and arrays.numbers.shape == numbers.shape
+    if not (same and np.allclose(arrays.numbers, numbers, rtol=1e-9, atol=0, equal_nan=True)):
+        what = "version, cells, channels or synapses" if not same else "conductances or kinetics"
+        raise ValueError(
+            f"the snapshot {path} is of a model with other {what}; it must be the same one. Build the model as it was saved."
+        )
     like = state_like(model, arrays.fields)
     fields = {name: x for name, x in arrays.fields.items() if x.size or name in like._fields}
-    checks.same_fields(path, fields, like._fields)
-    sound = checks.neuron_state if like is getattr(model, "state", None) else checks.state
+    if set(fields) != set(like._fields):
+        raise ValueError(
+            f"the snapshot {path} has the variables {checks.listing(fields)}; the state has {checks.listing(like._fields)}. Load it with "
+            "the model that ran."
+        )
+    sound = same_state if like is getattr(model, "state", None) else given_state
     return Snapshot(sound(type(like)(**fields), like), checks.number(f"the time in {path}", t0, "ms"))
+
+
+class Contents(NamedTuple):
+    """What a snapshot file holds."""
+
+    about: Any  # version, description of the model, time in ms
+    numbers: np.ndarray  # of the model
+    fields: dict[str, np.ndarray]  # of the state
+
+
+def contents(path: Path) -> Contents:
+    """The arrays of a snapshot file, read without pickles. Raises ValueError if it is damaged or another file, OSError if there is none."""
+    if not path.is_file():
+        raise FileNotFoundError(f"'{path}' is no file; it must be one of save_state. Check the path.")
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            fields = {name.removeprefix("state."): file[name] for name in file.files if name.startswith("state.")}
+            version, found, t0 = json.loads(str(file["about"]))
+            return Contents((version, found, t0), file["numbers"].astype(float), fields)
+    except PermissionError:
+        raise
+    except Exception:  # what a made-up or damaged archive raises can be anything, and NumPy advises to allow pickles
+        message = (
+            f"'{path}' is no snapshot, or is damaged; it must be a file of save_state. Check the path, or save it anew."
+        )
+        raise ValueError(message) from None
 
 
 def state_like(model: Any, fields: Mapping[str, Any]) -> Any:

@@ -42,7 +42,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from typing import Any, NamedTuple
 
 import jax
@@ -54,10 +53,7 @@ from ..engine import checks
 from ..engine.kinetics import together
 from ..models.components import (
     CELSIUS,
-    Cell,
-    GapJunction,
     Kinetic,
-    Network,
     celsius,
     divided,
     faster,
@@ -184,11 +180,9 @@ def warm_kind(kind: Any, q: Q10s, x: Any) -> Any:
     by = factor(q.synapse, kind.name, own_q10(kind, "rate"), x)
     if isinstance(kind, Transmitter):
         return kind._replace(k=kind.k * by)
-    return (
-        kind._replace(rate=divided(kind.rate, 1 / by))
-        if isinstance(kind, Kinetic)
-        else kind._replace(s=faster(kind.s, by))
-    )
+    if isinstance(kind, Kinetic):
+        return kind._replace(rate=divided(kind.rate, 1 / by))
+    return kind._replace(s=faster(kind.s, by))
 
 
 def temperatures(circuit: Circuit) -> list[Any]:
@@ -236,21 +230,15 @@ def warm(params: Params, T: Any, q10: Q10s = TYPICAL) -> Params:
     of_kind = lambda kind, pre: factor(q10.gs, kind.name, own_q10(kind, "g"), x[pre])  # noqa: E731
     densities = []
     for x_i, population in zip(x, c.populations, strict=True):
-        known = [
-            factor(q10.g, channel.name, own_q10(channel, "g"), x_i)
-            for channel in c.membranes[population.membrane].channels
-        ]
+        channels = c.membranes[population.membrane].channels
+        known = [factor(q10.g, channel.name, own_q10(channel, "g"), x_i) for channel in channels]
         densities.append(beside(known + [1.0] * (np.shape(params.g)[1] - len(known)), T))
-    return Params(
-        grown(params.g, together(densities)),
-        grown(params.gs, beside([of_kind(c.transmitters[s.transmitter], s.pre) for s in c.synapses], T)),
-        grown(
-            params.ge,
-            beside([q10.ge ** x[a] for a, _ in c.junctions], T) if np.ndim(params.ge) > np.ndim(T) else q10.ge ** x[0],
-        ),
-        warm_circuit(c, q10, T),
-        grown(params.gz, beside([of_kind(c.kinds[kind], pre) for pre, _, kind in c.kinetic], T)),
-    )
+    graded = beside([of_kind(c.transmitters[s.transmitter], s.pre) for s in c.synapses], T)
+    own = beside([of_kind(c.kinds[kind], pre) for pre, _, kind in c.kinetic], T)
+    each = np.ndim(params.ge) > np.ndim(T)  # gap junction
+    ge = grown(params.ge, beside([q10.ge ** x[a] for a, _ in c.junctions], T) if each else q10.ge ** x[0])
+    g, gs = grown(params.g, together(densities)), grown(params.gs, graded)
+    return Params(g, gs, ge, warm_circuit(c, q10, T), grown(params.gz, own))
 
 
 def beside(factors: Sequence[Any], T: Any) -> Any:
@@ -272,47 +260,38 @@ def at_temperature(model: Any, T: float, q10: Q10s = TYPICAL) -> Any:
     model = model_of(model)
     check_q10s(model.circuit, q10)
     with precision("float64"):
-        warmed = model.like(jax.tree.map(np.asarray, warm(model.params, T, q10)))
-    if isinstance(warmed, Network):
-        warmed.made_of, warmed.connections = present_cells(warmed), present_connections(warmed)
-    return warmed
+        return model.like(jax.tree.map(np.asarray, warm(model.params, T, q10)))
 
 
-def present_cells(network: Network) -> dict[str, Cell]:
-    """The cells of a network, with its present numbers."""
-    found, circuit = dict[str, Cell](), network.circuit
-    for population, g in zip(circuit.populations, network.params.g, strict=True):
-        membrane, cell = circuit.membranes[population.membrane], copy(network.made_of[population.label])
-        c = membrane.constants
-        cell.channels, cell.constants, cell.temperature = membrane.channels, c, membrane.temperature
-        cell.g = np.asarray(g[: len(cell.channels)])
-        cell.calcium = cell.calcium and cell.calcium._replace(f=c.f, τ=c.τ_Ca, rest=c.Ca_rest, outside=c.Ca_out)
-        found[population.label] = cell
-    return found
-
-
-def present_connections(network: Network) -> list[Any]:
-    """Synapses and gap junctions of a network, with its present numbers."""
-    c, p = network.circuit, network.params
-    graded = zip((c.transmitters[s.transmitter] for s in c.synapses), map(float, p.gs), strict=True)
-    own = zip((c.kinds[kind] for _, _, kind in c.kinetic), map(float, p.gz), strict=True)
-    gaps = map(float, p.ge)
-
-    def present(s: Any) -> Any:
-        if isinstance(s, GapJunction):
-            return s._replace(g=next(gaps), uS=None)
-        kind, g = next(own if isinstance(s.kind, Kinetic) else graded)
-        return s._replace(kind=kind, g=g, uS=None)
-
-    return [present(s) for s in network.connections]
+LEAST_Q10, LARGEST_Q10 = 0.2, 20.0
 
 
 def check_q10s(circuit: Circuit, q10: Q10s) -> None:
     """Raises ValueError for Q10s of channels and synapses that a circuit does not have, or that are not positive."""
     channels = {c.name for m in circuit.membranes for c in m.channels}
     kinds = {k.name for k in (*circuit.transmitters, *circuit.kinds)}
+    known = {"m": channels, "h": channels, "g": channels, "synapse": kinds, "gs": kinds}
     checks.of_type("q10", q10, Q10s, "a set of Q10s, such as TYPICAL or Q10s(m=2, h=2)")
-    checks.q10s(q10._asdict(), {"m": channels, "h": channels, "g": channels, "synapse": kinds, "gs": kinds})
+    checks.truth("keeps_influx", q10.keeps_influx)
+    for field, value in q10._asdict().items():
+        if field in known and isinstance(value, Mapping):
+            for name, x in value.items():
+                check_factor(f"the Q10 {field} {name}", x)
+                checks.choice(f"a name in the Q10s of {field}", name, known[field])
+        elif isinstance(value, Mapping):
+            raise TypeError(
+                f"the Q10 {field} is {value!r}; it must be one number, since it has no parts with names. Give that."
+            )
+        elif field != "keeps_influx":
+            check_factor(f"the Q10 {field}", value)
+
+
+def check_factor(what: str, x: Any) -> None:
+    """A factor of growth with 10 °C; warns of unusual ones."""
+    if not LEAST_Q10 <= checks.positive(what, x, "1") <= LARGEST_Q10:
+        checks.warn(
+            f"{what} is {x:g}; those of rates and conductances are about 1 to 5. Give the factor of growth with 10 °C."
+        )
 
 
 # %% [markdown]

@@ -165,7 +165,10 @@ def clamp_family(
     model: Any, t: Any, commands: Sequence[Any], *, cell: Any = None, I_ext: Any = None, state: Any = None, dt: float | None = None, t0: float = 0.0
 ) -> list[ClampResult]:  # fmt: skip
     """`voltage_clamp` with each of several commands, from the same start, in one batch; arguments as there."""
-    checks.some("commands", commands)
+    if not isinstance(commands, list) or not commands:
+        raise TypeError(
+            f"commands is {commands!r}; it must be a list with one command at least. Write [Steps((-70, 0), (10,))], for example."
+        )
     check_commands("the commands", commands)
     return clamped_runs(set_up(model, t, state, dt, t0), commands, cell, I_ext)
 
@@ -220,7 +223,8 @@ def alone(model: Model, channel: str, cell: Any, symbol: str) -> tuple[Params, C
     number = cell_number(model, cell)
     found = {c.name: c for c in membrane_of(model, number).channels}
     checks.choice("channel", channel, found)
-    checks.has_gate(channel, symbol, getattr(found[channel], symbol))
+    if getattr(found[channel], symbol) is None:
+        raise ValueError(f"the channel {channel!r} has no gate {symbol}; it must have one. Choose another channel.")
     only = found[channel] if symbol == "h" else found[channel]._replace(h=None)
     return with_one_channel(model, number, only), only
 

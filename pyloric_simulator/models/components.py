@@ -53,6 +53,7 @@
 # %%
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -65,11 +66,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..config import load_settings
-from ..engine import checks
+from ..engine import checks, circuits
 from ..engine.circuits import Placed
 from ..engine.kinetics import Function, at, linoid, takes_calcium, value
 from ..engine.layout import Connection, Population
+from ..engine.model import dtype_of
 from ..engine.portable import Portable
 from ..engine.scale import (
     AREA,
@@ -83,8 +84,6 @@ from ..engine.scale import (
     POOL_TIME,
     POTENTIAL,
     REVERSAL,
-    Scale,
-    suspicion,
 )
 from ..files.results import SimResult
 from ..prinz2004 import (
@@ -372,19 +371,16 @@ class Cell(Portable):
         self, channels: Sequence[Placed], *, area: float = CONSTANTS.A, capacitance: float = 1.0, calcium: Calcium | None = None,
         V: float = CONSTANTS.V_cold, temperature: float = REFERENCE,
     ) -> None:  # fmt: skip
-        self.area, capacitance = (
-            quantity("area", area, AREA, above=0),
-            quantity("capacitance", capacitance, CAPACITANCE, above=0),
-        )
+        self.area = checks.quantity("area", area, AREA, above=0)
+        capacitance = checks.quantity("capacitance", capacitance, CAPACITANCE, above=0)
         self.calcium, self.temperature = check_pool(calcium), celsius("temperature", temperature)
         pool = calcium or Prinz2003.calcium
         self.constants = CONSTANTS._replace(
             A=self.area, C=capacitance * self.area * CM2_MS_TO_US,
             γ=CONSTANTS.γ * ((temperature + CELSIUS) / (REFERENCE + CELSIUS)), Ca_out=pool.outside, Ca_rest=pool.rest, f=pool.f,
-            τ_Ca=pool.τ, V_cold=quantity("V", V, POTENTIAL),
+            τ_Ca=pool.τ, V_cold=checks.quantity("V", V, POTENTIAL),
         )  # fmt: skip
-        checks.constants(self.constants)
-        placed = checks.placed(channels, Placed, Channel)
+        placed = placed_channels(channels)
         self.channels = tuple(p.channel for p in placed)
         self.g = np.array(
             [p.uS / (self.area * CM2_MS_TO_US) if p.density is None else p.density for p in placed], float
@@ -394,12 +390,9 @@ class Cell(Portable):
     def with_numbers(self, params: Params, population: int) -> Cell:
         """The cell with the numbers of a population of a network."""
         new, membrane = copy(self), params.circuit.membranes[params.circuit.populations[population].membrane]
-        new.channels, new.constants, new.g = (
-            membrane.channels,
-            membrane.constants,
-            params.g[population, : len(membrane.channels)],
-        )
-        c, new.area, new.temperature = membrane.constants, membrane.constants.A, membrane.temperature
+        new.channels, new.constants, new.temperature = membrane.channels, membrane.constants, membrane.temperature
+        new.g = params.g[population, : len(membrane.channels)]
+        c, new.area = membrane.constants, membrane.constants.A
         new.calcium = Calcium(c.f, c.τ_Ca, c.Ca_rest, c.Ca_out, membrane.pump) if membrane.pool else None
         return new
 
@@ -459,10 +452,56 @@ def check_gate(what: str, gate: Gate) -> None:
     with precision("float64"), jax.ensure_compile_time_eval():
         V, Ca = jnp.asarray(GRID_V), jnp.asarray(GRID_CA)
         for name, f in (("x∞", gate.inf), ("τ", gate.tau)):
-            checks.gate_function(f"{name} of {what}", f, partial(jax.eval_shape, partial(value, f), V, Ca), V.shape)
+            gate_function(f"{name} of {what}", f, partial(jax.eval_shape, partial(value, f), V, Ca), V.shape)
         inf, τ = (np.asarray(at(f, V, Ca)) for f in (gate.inf, gate.tau))
-    checks.gate_values(what, GRID_V, GRID_CA, inf, τ)
-    checks.fast_gate(what, τ)
+    finite = "finite. A rate of the form x/(1 - exp(-x)) is `linoid(x)`, which has no gap at 0"
+    check_values(f"x∞ of {what}", inf, "", np.isfinite(inf), finite)
+    check_values(f"τ of {what}", τ, " ms", np.isfinite(τ), finite)
+    between = (inf >= -ROUNDING) & (inf <= 1 + ROUNDING)
+    check_values(f"x∞ of {what}", inf, "", between, "between 0 and 1. Check the signs of its slopes")
+    check_values(f"τ of {what}", τ, " ms", τ > 0, "positive. Check the signs in it")
+    if (longest := float(np.max(τ))) < FASTEST:
+        checks.warn(f"τ of {what} is at most {longest:g} ms; if it is in s, multiply it by 1000.")
+    if (shortest := float(np.min(τ))) > SLOWEST:
+        checks.warn(f"τ of {what} is at least {shortest:g} ms; if it is in µs, divide it by 1000.")
+
+
+FASTEST = 0.02  # ms; a gate that is faster than this at all potentials was probably given in seconds
+SLOWEST = 1e5  # ms; one that is slower than this at all was probably given in µs
+ROUNDING = 1e-9  # by which x∞ may leave [0, 1]
+WRITE_A_GATE = "Write it with jax.numpy, element by element, branching by jnp.where, such as lambda V: 1 / (1 + jnp.exp(-(V + 40) / 5))."
+
+
+def check_values(what: str, x: np.ndarray, unit: str, good: np.ndarray, rule: str) -> None:
+    """Refuse values on the grid of potentials and calcium that break a rule."""
+    if not good.all():
+        i = int(np.argmin(good))
+        where = f"at V = {GRID_V[i]:g} mV and Ca = {GRID_CA[i]:g} µM"
+        raise ValueError(f"{what} is {x[i]:g}{unit} {where}; it must be {rule}.")
+
+
+def callable_gate(what: str, f: Any) -> None:
+    """A function, whatever it returns."""
+    if not callable(f):
+        raise TypeError(f"{what} is {reprlib.repr(f)}; it must be a function of potentials in mV. {WRITE_A_GATE}")
+
+
+def gate_function(what: str, f: Any, trace: Callable[[], Any], wanted: tuple[int, ...]) -> None:
+    """A function of V, or of V and Ca (a rate of a synapse: of s, V_pre and V_post), that JAX can trace and that keeps their shape."""
+    callable_gate(what, f)
+    try:
+        found = trace()
+    except Exception as error:
+        rule = "it must be a function of V, or of V and Ca, and the rate of a synapse one of s, V_pre and V_post"
+        raise TypeError(f"{what} cannot be evaluated by JAX: {checks.reason(error)}; {rule}. {WRITE_A_GATE}") from error
+    if getattr(found, "dtype", None) is None or found.dtype.kind not in "fiu":
+        raise TypeError(
+            f"{what} returns {found}; it must return real numbers, not truth values or others. {WRITE_A_GATE}"
+        )
+    if found.shape not in ((), wanted):
+        raise ValueError(
+            f"{what} has shape {found.shape} for V of shape {wanted}; it must have that of V. {WRITE_A_GATE}"
+        )
 
 
 # %% [markdown]
@@ -555,18 +594,12 @@ class Network(Model):
         self, cells: Mapping[str, Cell], synapses: Sequence[Synapse | GapJunction] = (), *, sizes: Mapping[str, int] | None = None,
         dtype: str | None = None,
     ) -> None:  # fmt: skip
-        self.made_of = checks.labelled_cells(cells, Cell)
+        self.made_of = labelled_cells(cells)
         self.labels = tuple(self.made_of)
-        self.connections = checks.connections(synapses, self.labels, (Synapse, GapJunction))
-        for s in self.connections:
-            if isinstance(s, Synapse):
-                check_kind(s.kind)
-        check_repetitions(self.connections)
-        self.sizes = checks.sizes_of(sizes, self.labels)
-        checks.no_own_synapses(self.connections, self.sizes)
+        self.sizes = sizes_of(sizes, self.labels)
+        self.connections = checked_connections(synapses, self.sizes, (Synapse, GapJunction))
         check_size(self.sizes, self.connections)
-        self.dtype = load_settings().precision if dtype is None else dtype
-        checks.choice("dtype", self.dtype, ("float64", "float32"))
+        self.dtype = dtype_of(dtype)
         self.params = params_of(self.made_of, self.connections, self.sizes)
         self.cold = cold_start(self.circuit)
 
@@ -618,15 +651,13 @@ class Network(Model):
 
 def model_of(model: Any) -> Model:
     """A circuit or a network as it is, a cell as a network of one. Raises TypeError for all else."""
-    checks.model_of_cells(model, (Model, Cell))
+    checks.of_type("the model", model, (Model, Cell), "a Prinz2004, a Cell or a Network")
     return Network({"cell": model}) if isinstance(model, Cell) else model
 
 
 def start_of(model: Model, state: Any = None, **scheme: Any) -> Any:
     """The start of a run: a state that was given, or else the one from which a model starts; scheme: of its thermalization."""
-    if state is not None:
-        return checks.state(state, model.cold)
-    return model.get_thermalization(**scheme) if model.starts_thermalized else model.cold
+    return model.start(state, **scheme)[0]
 
 
 # %% [markdown]
@@ -693,24 +724,13 @@ def strength(s: Synapse | GapJunction) -> float:
 
 
 # %%
-def quantity(what: str, value: Any, scale: Scale, *, least: float = -np.inf, above: float = -np.inf) -> float:
-    """A finite number of at least `least`, or above `above`; warns where its size, unless it is 0, points to another unit."""
-    x = checks.number(what, value, scale.unit)
-    if x < least or x <= above:
-        rule = f"not be less than {least:g}" if x < least else "be positive" if above == 0 else f"be above {above:g}"
-        raise ValueError(f"{what} is {x:g} {scale.unit}; it must {rule}. Give another number.")
-    if x and (doubt := suspicion(what, abs(x), scale)):
-        checks.warn(doubt)
-    return x
 
 
-def whole(what: str, value: Any, *, least: int | None = None) -> int:
+def whole(what: str, value: Any, *, least: float = -np.inf) -> int:
     """A number without a fraction."""
-    x = checks.number(what, value, "whole numbers")
-    if not x.is_integer() or (least is not None and x < least):
-        raise ValueError(
-            f"{what} is {x:g}; it must be a whole number{'' if least is None else f', at least {least}'}. Round it."
-        )
+    x = checks.number(what, value, "1", least=least)
+    if not x.is_integer():
+        raise ValueError(f"{what} is {x:g}; it must be a whole number. Round it.")
     return int(x)
 
 
@@ -764,9 +784,13 @@ def check_channels(channels: Sequence[Channel], g: Sequence[float] | np.ndarray,
     """Refuse channels (mS/cm²) that cannot be used in a cell with or without a pool of calcium, and warn of what is in another unit."""
     for channel in channels:
         check_channel(channel)
-    checks.pool(channels, pool, senses_calcium)
+    for c in channels:
+        if not pool and (c.ion == "Ca" or senses_calcium(c.m) or senses_calcium(c.h)):
+            raise ValueError(
+                f"the channel {c.name!r} lets calcium in or reads it, but the cell has no calcium; it must have a pool. Say "
+                "calcium=Prinz2003.calcium, or one of your own: Calcium(f, τ)."
+            )
     check_densities(channels, g)
-    checks.usual_densities([(c.name, c.source, float(x)) for c, x in zip(channels, g, strict=True)], USUAL)
 
 
 def check_exponent(what: str, symbol: str, exponent: str, gate: Any, value: Any) -> None:
@@ -774,20 +798,21 @@ def check_exponent(what: str, symbol: str, exponent: str, gate: Any, value: Any)
     n, unused = whole(f"{exponent} of {what}", value, least=0), Channel._field_defaults[exponent]
     if gate is None and n != unused:
         raise ValueError(
-            f"{exponent} of {what} is {n}, and there is no gate {symbol}; both must be there. Give {symbol}, or leave {exponent} out."
+            f"{exponent} of {what} is {n}, and there is no gate {symbol} for {exponent} = {n}; both must be there. Give {symbol}, or leave "
+            f"{exponent} out."
         )
     if gate is not None and n == 0:
         raise ValueError(
-            f"{exponent} of {what} is 0, so that its gate {symbol} does nothing; it must be at least 1. Say {exponent}=1."
+            f"{exponent} of {what} is 0, and with {exponent} = 0 its gate {symbol} does nothing; it must be at least 1. Say {exponent}=1."
         )
 
 
 def check_parts(what: str, gate: Any) -> None:
     """Refuse a gate that cannot be used."""
-    checks.of_type(what, gate, Gate, "a Gate, such as Gate(B(25.5, -5.29), lambda V: 1.0)")
-    quantity(f"K of {what}", gate.K, CALCIUM_INSIDE, least=0)
+    checks.of_type(what, gate, Gate, "a Gate(inf, tau), such as Gate(B(25.5, -5.29), lambda V: 1.0)")
+    checks.quantity(f"K of {what}", gate.K, CALCIUM_INSIDE, least=0)
     for name, f in (("x∞", gate.inf), ("τ", gate.tau)):
-        checks.callable_gate(f"{name} of {what}", f)
+        callable_gate(f"{name} of {what}", f)
     check_gate(what, gate)
 
 
@@ -795,10 +820,10 @@ def check_reversal(what: str, E: Any) -> None:
     """A reversal potential in mV, or the concentrations from which it follows."""
     if E is None or isinstance(E, str):
         raise TypeError(
-            f"E of {what} is {E!r}; it must be a number in mV, Nernst() or GHK(). Nernst() is that of the cell's calcium."
+            f"E of {what} is {E!r}; it must be a number in mV, Nernst() or GHK(). That of the cell's calcium is Nernst(), or E=None in a `Prinz2004`."
         )
     if not isinstance(E, (Nernst, GHK)):
-        quantity(f"E of {what}", E, REVERSAL)
+        checks.quantity(f"E of {what}", E, REVERSAL)
         return
     kind = f"{type(E).__name__} of {what}"
     if (z := whole(f"z of {kind}", E.z)) == 0:
@@ -806,7 +831,7 @@ def check_reversal(what: str, E: Any) -> None:
     for side, scale in (("outside", CALCIUM_OUTSIDE), ("inside", CALCIUM_INSIDE)):
         x = getattr(E, side)
         if x is not None:
-            quantity(f"{side} of {kind}", x, scale if abs(z) == 2 else ION, above=0)
+            checks.quantity(f"{side} of {kind}", x, scale if abs(z) == 2 else ION, above=0)
         elif z != 2:
             raise ValueError(
                 f"{side} of {kind} is None, which is calcium, and z is {z}; both concentrations must be given, in µM. Add {side}=."
@@ -827,38 +852,70 @@ def check_pool(calcium: Any) -> Calcium | None:
     if calcium is None:
         return None
     checks.of_type("calcium", calcium, Calcium, "a pool, such as Prinz2003.calcium or Calcium(f=14.96, τ=200)")
-    checks.at_least("f of calcium", calcium.f, 0, "µM/nA")
-    if (rest := checks.positive("rest of calcium", calcium.rest, "µM")) >= (
-        out := checks.positive("outside of calcium", calcium.outside, "µM")
-    ):
+    checks.number("f of calcium", calcium.f, "µM/nA", least=0)
+    rest, outside = (checks.positive(f"{x} of calcium", getattr(calcium, x), "µM") for x in ("rest", "outside"))
+    if rest >= outside:
         raise ValueError(
-            f"rest of calcium is {rest:g} µM and outside {out:g}; there must be more outside. Exchange them."
+            f"rest of calcium is {rest:g} µM and outside {outside:g}; there must be more outside. Exchange them."
         )
-    quantity("τ of calcium", calcium.τ, POOL_TIME, above=0)
-    quantity("rest of calcium", calcium.rest, CALCIUM_AT_REST, above=0)
-    quantity("outside of calcium", calcium.outside, CALCIUM_OUTSIDE, above=0)
+    checks.quantity("τ of calcium", calcium.τ, POOL_TIME, above=0)
+    checks.quantity("rest of calcium", calcium.rest, CALCIUM_AT_REST, above=0)
+    checks.quantity("outside of calcium", calcium.outside, CALCIUM_OUTSIDE, above=0)
     if calcium.q10 is not None:
         checks.positive("q10 of calcium", calcium.q10, "(1 is no change)")
     return calcium
 
 
+FAR = 3.0  # a density more than this factor outside the published ones draws a warning
+FACTORS = {
+    10.0: "it is in µS/mm², of which 10 make 1 mS/cm²",
+    1000.0: "it is in µS/cm² or nS for the cell",
+    0.001: "it is in S/cm²",
+    0.1: "it was divided by 10 on the way from µS/mm²",
+}
+
+
+def distance(g: float, name: str, source: str) -> float:
+    """The factor by which a density (mS/cm²) is outside those with which a channel of a source was published, or 1."""
+    low, high = USUAL[source][name]
+    return max(low / g, g / high, 1.0)
+
+
 def check_densities(channels: Sequence[Channel], g: Sequence[float] | np.ndarray) -> None:
-    """Warn of densities that look like another unit, of channels for which no published ones are known."""
+    """Warn of densities (mS/cm²) that fit another source than their own, are far from the published ones, or look like another unit."""
+    given = [(c.name, c.source, float(x)) for c, x in zip(channels, g, strict=True) if x]
+    known = [(name, source, x) for name, source, x in given if name in USUAL.get(source, {})]
     for channel, x in zip(channels, g, strict=True):
-        scale = PERMEABILITY if isinstance(channel.E, GHK) else DENSITY
-        if (
-            x
-            and channel.name not in USUAL.get(channel.source, {})
-            and (doubt := suspicion(f"the density of {channel.name}", float(x), scale))
-        ):
-            checks.warn(doubt)
+        if channel.name not in USUAL.get(channel.source, {}):
+            scale = PERMEABILITY if isinstance(channel.E, GHK) else DENSITY
+            checks.doubt(f"the density of {channel.name}", float(x), scale)
+    fits = lambda source: all(name in USUAL[source] and distance(x, name, source) == 1 for name, _, x in known)  # noqa: E731
+    own = {source for _, source, _ in known}
+    others = [source for source in USUAL if len(known) > 2 and source not in own and fits(source)]
+    if len(own) == 1 and others and not fits(*own):
+        name, source, x = max(known, key=lambda c: distance(c[2], c[0], c[1]))
+        checks.warn(
+            f"the densities are in the range of {others[0]}, but the channels are those of {source}: {name}({x:g}) is off by a factor "
+            f"of {distance(x, name, source):.3g} or more. Take densities of {source}, or channels of {others[0]}."
+        )
+        return
+    for name, source, x in known:
+        if (off := distance(x, name, source)) > FAR:
+            likely = [f for f in FACTORS if distance(x / f, name, source) <= FAR]
+            guess = f"perhaps {FACTORS[likely[0]]}" if likely else "perhaps it belongs to another model"
+            low, high = USUAL[source][name]
+            checks.warn(
+                f"{name}({x:g}) is far from the densities with which this channel was published, {low:g} to {high:g} mS/cm², by a factor "
+                f"of {off:.3g} or more; {guess}."
+            )
 
 
 def check_kind(kind: Any) -> None:
     """Refuse kinds of synapses that cannot be used."""
-    checks.kind_of_synapse(kind, (Graded, Kinetic, Transmitter))
+    rule = "a transmitter such as GLUTAMATE, a Graded or a Kinetic"
+    checks.of_type("the kind of a synapse", kind, (Graded, Kinetic, Transmitter), rule)
     what = f"the synapse {named('a kind of synapse', kind.name)!r}"
-    quantity(f"E of {what}", kind.E, REVERSAL)
+    checks.quantity(f"E of {what}", kind.E, REVERSAL)
     if isinstance(kind, Transmitter):
         checks.positive(f"k of {what}", kind.k, "1/ms")
         return
@@ -866,8 +923,8 @@ def check_kind(kind: Any) -> None:
     if isinstance(kind, Graded):
         check_parts(f"the gate s of {kind.name!r}", kind.s)
         return
-    checks.at_least(f"start of {what}", kind.start, 0, "1")
-    checks.callable_gate(f"the rate of {kind.name!r}", kind.rate)
+    checks.number(f"start of {what}", kind.start, "1", least=0)
+    callable_gate(f"the rate of {kind.name!r}", kind.rate)
     check_rate(f"the rate of {kind.name!r}", kind.rate)
 
 
@@ -875,26 +932,86 @@ def check_kind(kind: Any) -> None:
 def check_rate(what: str, rate: Any) -> None:
     """Refuse a ds/dt that is no function of s, V_pre and V_post, or not finite."""
     with precision("float64"), jax.ensure_compile_time_eval():
-        s, V_pre, V_post = (
-            jnp.asarray(x.ravel()) for x in np.meshgrid((0.0, 0.5, 1.0), *2 * (np.arange(-100.0, 61.0, 10),))
-        )
-        checks.gate_function(what, rate, partial(jax.eval_shape, rate, s, V_pre, V_post), s.shape)
+        V = np.arange(-100.0, 61.0, 10)
+        s, V_pre, V_post = (jnp.asarray(x.ravel()) for x in np.meshgrid((0.0, 0.5, 1.0), V, V))
+        gate_function(what, rate, partial(jax.eval_shape, rate, s, V_pre, V_post), s.shape)
         found = np.broadcast_to(np.asarray(rate(s, V_pre, V_post), float), s.shape)
-    if (bad := ~np.isfinite(found)).any():
-        i = int(bad.argmax())
+    if not np.isfinite(found).all():
+        i = int(np.argmin(np.isfinite(found)))
         where = f"s = {s[i]:g}, V_pre = {V_pre[i]:g} mV and V_post = {V_post[i]:g} mV"
         raise ValueError(f"{what} is {found[i]:g} at {where}; it must be finite. Look for a division by 0 in it.")
 
 
-def check_repetitions(connections: Sequence[Synapse | GapJunction]) -> None:
-    """Refuse two synapses of one kind between the same cells, and two gap junctions."""
+def checked_connections(synapses: Any, sizes: Mapping[str, int], kinds: Any) -> list[Any]:
+    """Synapses of some kinds between cells that are there, each once, with one plausible conductance. sizes: label -> number of cells."""
+    found = checks.items("synapses", synapses, "Synapse(pre, post, kind, nS) and GapJunction(a, b, nS)", kinds)
     seen: list[Any] = []
-    for s in connections:
+    for s in found:
+        check_connection(s, sizes)
         key = (s.pre, s.post, s.kind) if isinstance(s, Synapse) else frozenset(s[:2])
         if key in seen:
             what = f"the synapse {s[:2]} of {s.kind.name!r}" if isinstance(s, Synapse) else f"the gap junction {s[:2]}"
             raise ValueError(f"{what} is given twice; each must be there once. Add the conductances, and give the sum.")
         seen.append(key)
+    return found
+
+
+SMALLEST_SYNAPSE = 0.1  # nS; a weaker synapse was probably given in µS
+LARGEST_SYNAPSE = 1e4  # nS; a stronger one was probably given in pS
+
+
+def check_connection(s: Synapse | GapJunction, sizes: Mapping[str, int]) -> None:
+    """One synapse or gap junction."""
+    what = f"{type(s).__name__}{s[:2]}"
+    checks.texts("a label in a synapse", s[:2])
+    circuits.known_labels(what, s[:2], sizes)
+    if (s.g is None) == (s.uS is None):
+        raise ValueError(f"{what} has g = {s.g} and uS = {s.uS}; it must have one of the two. Give g in nS, or uS.")
+    circuits.one_conductance(f"the conductance of {s[:2]}", s.g if s.uS is None else s.uS)
+    g = strength(s)
+    if 0 < g < SMALLEST_SYNAPSE:
+        checks.warn(
+            f"the synapse {s[:2]} has {g:g} nS, less than {SMALLEST_SYNAPSE:g}; if that is in µS, multiply it by 1000 or say uS={g:g}."
+        )
+    if g > LARGEST_SYNAPSE:
+        checks.warn(
+            f"the synapse {s[:2]} has {g:g} nS, more than {LARGEST_SYNAPSE:g}; if that is in pS, divide it by 1000."
+        )
+    if isinstance(s, Synapse):
+        check_kind(s.kind)
+    circuits.no_autapse(s[0], s[1], s[0] == s[1], sizes[s[0]])
+
+
+def labelled_cells(cells: Any) -> dict[str, Cell]:
+    """Label -> cell."""
+    if not isinstance(cells, Mapping) or not cells:
+        raise TypeError(f"cells is {cells!r}; it must be a mapping from labels to cells, such as {{'AB': Cell([…])}}.")
+    for label, cell in cells.items():
+        if not isinstance(label, str) or not label or not isinstance(cell, Cell):
+            raise TypeError(
+                f"cells has the entry {label!r}: {cell!r}; it must be a label and a Cell. Write {{'AB': Cell([…])}}."
+            )
+    return dict(cells)
+
+
+def sizes_of(sizes: Any, labels: Sequence[str]) -> dict[str, int]:
+    """Label -> number of cells, 1 where none is given."""
+    sizes = checks.mapping("sizes", {} if sizes is None else sizes, f"{{{labels[0]!r}: 10}}")
+    circuits.known_labels("sizes", sizes, labels)
+    return circuits.populations(dict.fromkeys(labels, 1) | dict(sizes))
+
+
+def placed_channels(channels: Any) -> list[Any]:
+    """Channels with their densities and with names of their own."""
+    of = "channels with their densities, such as [Na(100), leak(0.01)]"
+    found = checks.items("channels", channels, of, (Placed, Channel))
+    for c in found:
+        if isinstance(c, Channel):
+            raise TypeError(
+                f"the channel {c.name!r} comes without a density; write {c.name}(100) for 100 mS/cm², or {c.name}(uS=60)."
+            )
+    checks.once("channels", [p.channel.name for p in found])
+    return found
 
 
 def check_size(sizes: Mapping[str, int], connections: Sequence[Synapse | GapJunction]) -> None:
@@ -950,7 +1067,7 @@ BYTES_PER_CELL, BYTES_PER_PAIR = 500, 100  # about, with what it takes to lay th
 # %%
 def upstrokes(t: np.ndarray, V: np.ndarray, level: float = 0.0) -> np.ndarray:
     """Times (ms) at which V (time,) rises through a level (mV), between samples by linear interpolation."""
-    t, V, level = checks.finite_numbers("t", t), checks.finite_numbers("V", V), checks.number("level", level, "mV")
+    t, V, level = checks.finite("t", t), checks.finite("V", V), checks.number("level", level, "mV")
     if t.ndim != 1 or t.shape != V.shape:
         raise ValueError(f"V has shape {V.shape} and t {t.shape}; both must be (time,). Give one cell.")
     i = np.flatnonzero((V[:-1] < level) & (V[1:] >= level))
@@ -1047,7 +1164,7 @@ def upstrokes(t: np.ndarray, V: np.ndarray, level: float = 0.0) -> np.ndarray:
 # its spike is brief in the heat, and at last fails to come.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Spikes of the axon at 10 µA/cm², at four temperatures.", "name": "fig-warm"}}
-# from . import components as module  # `warmed` belongs to a later chapter, which knows the cells of the module
+# from . import components as module # `warmed` belongs to a later chapter, which knows the cells of the module
 #
 # channels = [module.HodgkinHuxley1952.Na(120), module.HodgkinHuxley1952.K(36), module.HodgkinHuxley1952.leak(0.3)]
 # warm, t, traces = module.Cell(channels, V=-65, temperature=6.3), np.arange(0, 60, 0.05), []

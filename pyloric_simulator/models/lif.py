@@ -61,8 +61,8 @@ import pandas as pd
 from jax import Array, lax
 
 from ..config import load_settings
-from ..engine import checks
-from ..engine.inputs import Samples, current, input_at, pure_current
+from ..engine import checks, circuits
+from ..engine.inputs import Samples, current, input_at, pure_current, run_is_finite
 from ..engine.labelled import WithoutChannels
 from ..engine.scale import HELD, MEMBRANE_TIME, POTENTIAL, RESISTANCE, suspicion
 from ..engine.schedule import steps_of
@@ -397,7 +397,7 @@ class LIF(WithoutChannels):
         t, dt = checks.times(t, t0), check_step(dt, self.params.τ)
         checks.steps(t, t0, dt)
         I = current(I_ext, self.labels, np.zeros(self.size, int), t, t0)
-        start = check_start(self.rest if state is None else checks.state(state, self.rest))
+        start = check_start(self.rest if state is None else circuits.given_state(state, self.rest))
         checks.memory(f"a run of {self.size} cells", bytes_of_run(self.size, t, t0, dt))
         k, fraction = steps_of(t, t0, dt)
         n = int(k[-1])
@@ -408,7 +408,7 @@ class LIF(WithoutChannels):
             states, fired = jax.tree.map(
                 np.asarray, run(self.params, start, I=I, k=k, fraction=fraction, n=n, dt=dt, t0=t0)
             )
-        checks.run_is_finite(states, t, self.cells)
+        run_is_finite(states, t, self.cells)
         ends = t0 + dt * np.arange(n + 1)
         ends[k[fraction == 0]] = t[fraction == 0]  # to the last digit, so that `t` contains them
         run_is = run_of(self, "exact between spikes", t0, "at rest" if state is None else "given", dt=dt)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
-from ..config import circuit_error, read_toml, toml_key, toml_text
-from ..engine import checks
+from ..config import Entry as Place
+from ..config import read_toml, toml_key, toml_text
+from ..engine import checks, circuits
 from ..files.writing import write_whole
 from ..prinz2004 import CONSTANTS, TRANSMITTERS, Channel, Curve, Gate, Nernst, Transmitter
 from .components import (
@@ -151,43 +152,8 @@ def write_network(network: Network, path: Any, title: Any) -> None:
 # ---------------------------------------------------------------- reading
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A value in a file, and the keys that lead to it."""
-
-    path: Any
-    where: tuple[Any, ...]
-    value: Any
-
-    def error(self, rule: str, cure: str) -> ValueError:
-        """An error that names the file and the place in it."""
-        return circuit_error(self.path, self.where, rule, cure)
-
-    def __getitem__(self, key: Any) -> Entry:
-        return Entry(self.path, (*self.where, key), self.value[key])
-
-    def table(self, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> Entry:
-        """Itself, if it is a table with these keys."""
-        known = (*required, *optional)
-        if not isinstance(self.value, Mapping):
-            raise self.error("must be a table", f"write the keys {checks.listing(known)}")
-        for key in self.value:
-            if key not in known:
-                raise self[key].error(
-                    f"{key} is no known key",
-                    f"take it out; known are {checks.listing(known)}.{checks.closest(key, known)}",
-                )
-        for key in required:
-            if key not in self.value:
-                raise self.error(f"the key {key} is missing", f"add it; there must be {checks.listing(required)}")
-        return self
-
-    def items(self, key: str) -> list[Entry]:
-        """The entries of a list under a key, none where it is not there."""
-        found = self.value.get(key, [])
-        if not isinstance(found, list):
-            raise self[key].error("must be a list of tables", f"write [[{key}]], in double brackets, above each")
-        return [self[key][i] for i in range(len(found))]
+class Entry(Place):
+    """A component in a file."""
 
     def component(self) -> Any:
         """The component that is written there."""
@@ -230,7 +196,7 @@ def cell_in(place: Entry) -> Cell:
         V=c.V_cold,
         temperature=given.get("temperature", 10.0),
     )
-    checks.constants(c)
+    circuits.check_constants(c)
     cell.constants = c  # to the last digit
     return cell
 

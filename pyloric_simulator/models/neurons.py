@@ -60,9 +60,9 @@ import pandas as pd
 from jax import Array, lax
 
 from ..config import load_settings
-from ..engine import checks
+from ..engine import checks, circuits
 from ..engine.adaptive import DEFAULT_ATOL, DEFAULT_RTOL, adaptively
-from ..engine.inputs import Samples, current, input_at, pure_current
+from ..engine.inputs import Samples, current, input_at, pure_current, run_is_finite
 from ..engine.junctions import exponential_step
 from ..engine.labelled import WithoutChannels
 from ..engine.portable import Portable, carried
@@ -332,7 +332,7 @@ class Neuron(WithoutChannels, Portable):
         """
         t, dt = checks.times(t, t0), check_scheme(solver, dt, self.equations.threshold is not None)
         I = current(I_ext, self.labels, np.zeros(self.size, int), t, t0, scale=None)
-        start = self.state if state is None else checks.neuron_state(state, self.state)
+        start = self.state if state is None else circuits.same_state(state, self.state)
         record = check_record({} if record is None else record, self.state, self.params)
         if isinstance(solver, str):
             checks.steps(t, t0, dt)
@@ -345,7 +345,7 @@ class Neuron(WithoutChannels, Portable):
             states, fired = jax.tree.map(np.asarray, (states, fired))
             p = record_type("Parameters", tuple(self.params))(**self.params)
             seen = {name: np.asarray(jax.vmap(jax.vmap(f), (0, None))(states, p)) for name, f in record.items()}
-        checks.run_is_finite(states, t, self.cells)
+        run_is_finite(states, t, self.cells)
         tables = {name: pd.DataFrame(x, pd.Index(t, name="time"), self.cells) for name, x in seen.items()}
         run_is = run_of(self, solver, t0, "cold" if state is None else "given", dt=dt)
         return NeuronResult(
@@ -514,7 +514,7 @@ def other_numbers(what: str, values: Any, known: Mapping[str, Any], size: int) -
         raise TypeError(f"{what} is {values!r}; it must be a mapping from names to numbers, such as dict(τ=20).")
     for name, x in values.items():
         checks.choice(f"a name in {what}", name, known)
-        x = x if isinstance(x, jax.core.Tracer) else checks.finite_numbers(f"{what}[{name!r}]", x)
+        x = x if isinstance(x, jax.core.Tracer) else checks.finite(f"{what}[{name!r}]", x)
         if np.shape(x) not in ((), (size,)):
             raise ValueError(
                 f"{what}[{name!r}] has shape {np.shape(x)}; it must be a number, or ({size},) for each cell. Give one of these."

@@ -347,7 +347,7 @@ MEMBRANE = {
     "channel: a gate without exponent": refused(own_channel(-50, 0, GATE), "'leak'", "p = 0", "gate"),
     "channel: an exponent without gate": refused(own_channel(-50, 2), "'leak'", "p = 2", "no gate"),
     "channel: negative exponent": refused(own_channel(-50, -1, GATE), "-1", "0 or more"),
-    "channel: truth value for an exponent": refused(own_channel(-50, True, GATE), "True", "0 or more"),
+    "channel: truth value for an exponent": mistyped(own_channel(-50, True, GATE), "True", "number"),
     "channel: the ion's name": mistyped(own_channel("ca"), "'ca'", "E=None"),
     "channel: E not a number": refused(own_channel(np.nan), "nan", "finite"),
     "channel: E in V": warned(own_channel(-0.05), "0.05 mV", "in V"),

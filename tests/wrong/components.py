@@ -187,7 +187,7 @@ CASES: dict[str, Case] = {
     "channel: density of text": mistyped(lambda: HH.Na("120"), "'120'", "mS/cm²"),
     "channel: a permeability in mS/cm²": warned(lambda: driven(GHK(), 100), "100 cm/s", "permeabilities"),
     # gates
-    "gate: K negative": refused(lambda: gated(K=-3), "-3", "not be less than 0"),
+    "gate: K negative": refused(lambda: gated(K=-3), "-3", "not be negative"),
     "gate: K in M": warned(lambda: gated(K=3e-6), "3e-06", "in mM, multiply it by 1000"),
     "gate: K None": mistyped(lambda: gated(K=None), "None", "µM"),
     "gate: τ is a number": mistyped(lambda: gated(tau=5.0), "5.0", "must be a function"),

@@ -174,7 +174,7 @@ CASES: dict[str, Case] = STORE_WORDS | {
     "settings: text for a number": refused(settings("dt = '0.05'"), "0.05", "must be a number"),
     "settings: no precision": refused(settings("precision = 'single'"), "single", '"float64" or "float32"'),
     "settings: dt of 0": refused(settings("dt = 0"), "dt = 0", "finite and positive"),
-    "settings: their source": refused(settings("source = 'me'"), "source", "not a known key"),
+    "settings: their source": refused(settings("source = 'me'"), "source", "no known key"),
     "settings: not TOML": refused(settings("dt: 0.1"), ":1:", "not TOML"),
     "settings: nested too deeply": refused(settings("dt = " + "[" * 10_000), "not TOML"),
     "settings: not UTF-8": refused(lambda: load_settings(new("x.toml", b"\xff\xfe")), "0xff", "UTF-8"),
