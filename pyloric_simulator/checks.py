@@ -873,7 +873,7 @@ def model_of_cells(model: Any, kinds: Any) -> None:
         raise TypeError(f"the model is {model!r}; it must be a Prinz2004, a Cell or a Network. Take one of these.")
 
 
-def of_type(what: str, value: Any, kind: type, rule: str) -> None:
+def of_type(what: str, value: Any, kind: Any, rule: str) -> None:
     """A value of a type."""
     if not isinstance(value, kind):
         raise TypeError(f"{what} is of type {type(value).__name__}; it must be {rule}. Pass that.")

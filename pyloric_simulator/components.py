@@ -66,6 +66,7 @@ from . import checks
 from .circuits import Placed
 from .config import load_settings
 from .kinetics import Function, at, linoid, takes_calcium, value
+from .labelled import WithoutChannels
 from .layout import Connection, Population
 from .portable import Portable
 from .prinz2004 import (
@@ -619,10 +620,15 @@ def model_of(model: Any) -> Model:
     return Network({"cell": model}) if isinstance(model, Cell) else model
 
 
-def start_of(model: Model, state: Any = None, **scheme: Any) -> Any:
+def any_model(model: Any) -> Any:
+    """As `model_of`, and cells without channels, a `Neuron` or a `LIF`, as they are."""
+    return model if isinstance(model, WithoutChannels) else model_of(model)
+
+
+def start_of(model: Any, state: Any = None, **scheme: Any) -> Any:
     """The start of a run: a state that was given, or else the one from which a model starts; scheme: of its thermalization."""
     if state is not None:
-        return checks.state(state, model.cold)
+        return model.sound(state, model.cold)
     return model.get_thermalization(**scheme) if model.starts_thermalized else model.cold
 
 

@@ -56,7 +56,8 @@ import pandas as pd
 from jax import Array, lax
 
 from . import checks
-from .prinz2004 import DEFAULT_SOLVER, MS_PER_S, Params, SimResult, State, integrate, precision
+from .components import any_model
+from .prinz2004 import DEFAULT_SOLVER, MS_PER_S, Params, State, integrate, precision
 from .protocols import (
     Drive,
     Setup,
@@ -79,13 +80,13 @@ from .schedule import Grid
 # %%
 def current_clamp(
     model: Any, t: Any, I_ext: Any, *, state: Any = None, dt: float | None = None, t0: float = 0.0
-) -> SimResult:
-    """Inject currents (nA) and record at the times t (ms).
+) -> Any:
+    """Inject currents (nA) and record at the times t (ms): a result of the model.
 
     I_ext: a protocol for all cells, a mapping label -> protocol, or as in a call of a model. state: start. Raises ValueError or
     TypeError before anything is compiled, for protocols with times outside the run, too.
     """
-    s = set_up(model, t, state, dt, t0)
+    s = set_up(model, t, state, dt, t0, any_model)
     with precision(s.model.dtype):
         return run(s, Drive(injected(s, I_ext)))
 

@@ -57,15 +57,31 @@ THERMALIZED = "its cells have no rhythm of their own to wait for. Run it, and pa
 WRITTEN = "a file holds no functions and no arrays. Keep the Python code that makes it, or pickle it"
 
 
-class WithoutChannels:
-    """Says of cells without channels why they lack what other models have; `hasattr` is as ever."""
+class WithoutChannels(Vectors):
+    """Cells of one population without channels and connections: what `Neuron` and `LIF` share.
 
+    Says why they lack what other models have; `hasattr` is as ever.
+    """
+
+    size: int  # number of cells
+    starts_thermalized = False
+    sound = staticmethod(checks.state)  # looks at a state that is given
     lacks: ClassVar[Mapping[str, str]] = {
         "thermalize": THERMALIZED,
         "get_thermalization": THERMALIZED,
         "to_toml": WRITTEN,
         "from_toml": WRITTEN,
     }
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Population of each cell, (cell,)."""
+        return np.zeros(self.size, int)
+
+    @property
+    def cells(self) -> pd.MultiIndex:
+        """Label of the population and number in it, for each cell."""
+        return pd.MultiIndex.from_product([self.labels, range(self.size)], names=["pop", "index"])
 
     def __getattr__(self, name: str) -> Any:
         kind = type(self).__name__

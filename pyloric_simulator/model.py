@@ -81,6 +81,10 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
     dtype: str
     terminals: Sequence[Any] = ()  # those that a circuit has whether or not they make synapses
     transmitters: Sequence[Any] = ()  # what these release
+    step = 0.05  # ms, by default
+    own_units = False  # whether its numbers have units that only its user knows
+    resets = False  # whether its spikes are those of a threshold, upon which V is reset, and no part of V
+    sound = staticmethod(checks.state)  # looks at a state that is given
     starts_thermalized = True  # whether a run without a state starts with thermalized cells, or cold
     physics: ClassVar[Physics]
 
@@ -102,6 +106,12 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
         new = copy(self)
         new.params, new.cold = params, self.physics.cold_start(params.circuit)
         return new
+
+    def trajectory(self, params: Any, state: Any, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0) -> Any:
+        """States at the times t (ms), equally spaced at whole steps, as a pure function of the model's numbers, for derivatives."""
+        from .adjoint import simulate_with_adjoint  # a later chapter
+
+        return simulate_with_adjoint(params, state, t, I_ext, dt=dt, t0=t0)
 
     # ------------------------------------------------------------ the right-hand side
 

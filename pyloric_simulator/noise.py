@@ -50,6 +50,7 @@ import numpy as np
 from jax import Array, lax
 
 from . import checks
+from .components import any_model, model_of
 from .junctions import KineticState, contracted
 from .layout import activating, inactivating, split
 from .prinz2004 import (
@@ -58,7 +59,6 @@ from .prinz2004 import (
     Flows,
     Model,
     Prepared,
-    SimResult,
     State,
     Working,
     covered_exactly,
@@ -150,12 +150,12 @@ def check_noise(current: Any, conductances: Any, s: Setup) -> None:
             "a Bombardment such as EXCITATION, or Bombardment(OU(12, 3, 2.7), 0)",
         )
         checks.of_type("g of a Bombardment", x.g, OU, "an OU process, such as OU(12, 3, 2.7)")
-        millivolts("E of a Bombardment", x.E)
+        checks.number("E of a Bombardment", x.E, "mV") if s.model.own_units else millivolts("E of a Bombardment", x.E)
         if checks.number("μ of a conductance", x.g.μ, "nS") < 0:
             raise ValueError(
                 f"μ of a conductance is {x.g.μ:g} nS; it must not be negative. Noise inhibits by its reversal potential."
             )
-        if said := x.g.μ and suspicion("μ of a conductance", x.g.μ, SYNAPSE):
+        if said := not s.model.own_units and x.g.μ and suspicion("μ of a conductance", x.g.μ, SYNAPSE):
             checks.warn(said)
     checks.noise([*([] if current is None else [current]), *(x.g for x in conductances)], (White, OU), s.dt)
     if current is not None or len(conductances):
@@ -464,23 +464,23 @@ def numbers_of_channels(model: Model, channels: Mapping[str, float]) -> tuple[tu
 def noisy(
     model: Any, t: Any, *, current: White | OU | None = None, conductances: Sequence[Bombardment] = (),
     channels: Mapping[str, float] | None = None, seed: int = 0, I_ext: Any = None, state: Any = None, dt: float | None = None, t0: float = 0.0,
-) -> SimResult:  # fmt: skip
-    """Run a model with noise in every cell.
+) -> Any:  # fmt: skip
+    """A result of a model with noise in every cell.
 
-    current: into each cell. conductances: fluctuating inputs. channels: name -> number in a cell, for channels that open at random; states
-    are then `NoisyState`s. seed: a whole number; the noise of a cell depends on it, on the cell's number and on the time only.
+    current: into each cell. conductances: fluctuating inputs, in nS, or for a `Neuron` in its units. channels: name -> number in a cell,
+    for channels that open at random; states are then `NoisyState`s. seed: a whole number; the noise of a cell depends on it, on the cell's number and on the time only.
     Raises ValueError or TypeError.
     """
-    s = set_up(model, t, state, dt, t0)
+    s = set_up(model, t, state, dt, t0, any_model)
     seed = checks.count("seed", seed, 2**32 - 1, least=0)
     check_noise(current, conductances, s)
-    N = None if channels is None or channels == {} else numbers_of_channels(s.model, channels)
+    N = None if channels is None or channels == {} else numbers_of_channels(model_of(s.model), channels)
     with precision(s.model.dtype):
         key, I, G = jax.random.key(seed), injected(s, I_ext), None
         if current is not None:
             I = I + noise_of_cells(current, key, s, 0)
         for i, x in enumerate(conductances, 1):
-            g = jnp.maximum(noise_of_cells(x.g, key, s, i), 0) * NS_TO_US
+            g = jnp.maximum(noise_of_cells(x.g, key, s, i), 0) * (1.0 if s.model.own_units else NS_TO_US)
             G, I = g if G is None else G + g, I + g * x.E
         if N is None:
             return run(s, Drive(I, G))

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import checks
-from .components import model_of
+from .components import any_model
 from .config import path_of
 from .files import target_of, written_whole
 from .kinetics import at
@@ -52,8 +52,7 @@ def described(model: Any) -> tuple[Any, np.ndarray]:
     if isinstance(model, Model):
         return ["cells", text_of(model.circuit)], np.concatenate([np.ravel(x) for x in numbers_of(model)])
     values = model.params if isinstance(model.params, Mapping) else model.params._asdict()
-    names = list(model.state._fields if hasattr(model, "state") else model.rest._fields)
-    return [type(model).__name__, model.size, names, list(values)], np.concatenate(
+    return [type(model).__name__, model.size, list(model.cold._fields), list(values)], np.concatenate(
         [np.ravel(x) for x in values.values()]
     )
 
@@ -131,8 +130,7 @@ def load_state(path: str | os.PathLike[str], model: Any) -> Snapshot:
 
     Raises ValueError if it belongs to another one, is damaged, no such file, or no state as a user could give it; OSError if there is none.
     """
-    if not hasattr(model, "params"):
-        model = model_of(model)
+    model = any_model(model)
     arrays = checks.snapshot_in(path_of("the snapshot", path))
     text, numbers = described(model)
     version, found, t0 = arrays.about
@@ -140,15 +138,12 @@ def load_state(path: str | os.PathLike[str], model: Any) -> Snapshot:
     like = state_like(model, arrays.fields)
     fields = {name: x for name, x in arrays.fields.items() if x.size or name in like._fields}
     checks.same_fields(path, fields, like._fields)
-    sound = checks.neuron_state if like is getattr(model, "state", None) else checks.state
-    return Snapshot(sound(type(like)(**fields), like), checks.number(f"the time in {path}", t0, "ms"))
+    return Snapshot(model.sound(type(like)(**fields), like), checks.number(f"the time in {path}", t0, "ms"))
 
 
 def state_like(model: Any, fields: Mapping[str, Any]) -> Any:
     """A state of a model with these fields."""
-    if isinstance(model, Model):
-        return noisy_state(model.cold, fields["n"]) if "n" in fields else model.cold
-    return model.state if hasattr(model, "state") else model.rest
+    return noisy_state(model.cold, fields["n"]) if "n" in fields and isinstance(model, Model) else model.cold
 
 
 # %% tags=["active-ipynb"]
