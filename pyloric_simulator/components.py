@@ -625,6 +625,15 @@ def any_model(model: Any) -> Any:
     return model if isinstance(model, WithoutChannels) else model_of(model)
 
 
+def has_potential(model: Any) -> Any:
+    """The same model, one of whose variables is the potential. Raises ValueError for others."""
+    if "V" not in (names := model.cold._fields):
+        raise ValueError(
+            f"{model!r} has the variables {checks.listing(names)}; one must be the potential, V. Rename it in the start and in the derivative."
+        )
+    return model
+
+
 def start_of(model: Any, state: Any = None, **scheme: Any) -> Any:
     """The start of a run: a state that was given, or else the one from which a model starts; scheme: of its thermalization."""
     if state is not None:

@@ -361,7 +361,7 @@ class LIF(WithoutChannels):
     """
 
     labels = ("LIF",)
-    step, scheme = DEFAULT_DT, "exact between spikes"  # ms, and the name of the scheme
+    step, scheme = DEFAULT_DT, SOLVER  # ms, and the name of the scheme
     own_units, resets = False, True
 
     def __init__(
@@ -429,7 +429,7 @@ class LIF(WithoutChannels):
             start = State(*(np.asarray(x, self.dtype) for x in start))
             I = I.at(t0 + dt * np.arange(n + 1)) if isinstance(I, Samples) else I
             found = run(self.params, start, I=I, k=k, fraction=fraction, n=n, dt=dt, t0=t0)
-        run_is = run_of(self, self.scheme, t0, "at rest" if state is None else "given", dt=dt)
+        run_is = run_of(self, SOLVER, t0, "at rest" if state is None else "given", dt=dt)
         return self._result(t, found, k, fraction, run_is)
 
     def _result(self, t: np.ndarray, found: Any, k: np.ndarray, fraction: np.ndarray, run_is: Any) -> LIFResult:

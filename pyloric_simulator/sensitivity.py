@@ -48,7 +48,7 @@ from jax import Array, lax
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from . import checks
-from .components import any_model, start_of
+from .components import any_model, has_potential, start_of
 from .inputs import Samples, current
 from .parameters import at, check_names, conductance_names, parameters, places, with_values
 from .prinz2004 import DEFAULT_SOLVER, Model, Params, precision, simulate
@@ -89,7 +89,7 @@ def simulation_of(
     model: Any, t: Any, *, t0: Any = None, state: Any = None, dt: float | None = None, I_ext: Any = None
 ) -> Simulation:
     """How to run a model at the times t (ms), from t0 on, by default t[0]. Raises ValueError or TypeError."""
-    model, t = any_model(model), np.asarray(t, float)
+    model, t = has_potential(any_model(model)), np.asarray(t, float)
     dt, t0 = model.step if dt is None else dt, t[0] if t0 is None else t0
     scale = None if model.own_units else CURRENT
     I = None if I_ext is None else current(I_ext, model.labels, model.rows, t, t0, scale)
