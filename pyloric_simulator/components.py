@@ -497,6 +497,19 @@ class Kinetic(NamedTuple):
     q10: Q10 | None = None  # where its own is known
 
 
+@dataclass(frozen=True)
+class Binding:
+    """The rate α T (1 − s) − β s of a `Kinetic` synapse, whose transmitter T rises with the presynaptic potential from 0 to 1 at `half`."""
+
+    α: float  # 1/ms, of opening where T is 1
+    β: float  # 1/ms, of closing
+    half: float  # mV, where T is ½
+    k: float  # mV, slope of T
+
+    def __call__(self, s: Any, V_pre: Any, V_post: Any) -> Any:  # noqa: ARG002 (as of all rates)
+        return self.α * (1 - s) / (1 + jnp.exp((self.half - V_pre) / self.k)) - self.β * s
+
+
 class Synapse(NamedTuple):
     """All synapses of one kind from one population to another."""
 

@@ -387,6 +387,19 @@ class LIF(WithoutChannels):
         """The same cells with other numbers. Raises ValueError for those that cells cannot have."""
         return LIF(self.size, **params._asdict(), dtype=self.dtype)
 
+    def to_toml(self, path: Any, title: str = "Integrate-and-fire cells") -> None:
+        """Write the numbers of the cells as TOML, so that `from_toml` gives them back. Raises OSError if the file cannot be written."""
+        from .network_files import write_lif  # a later module
+
+        write_lif(self, path, title)
+
+    @classmethod
+    def from_toml(cls, path: Any, **kwargs: Any) -> LIF:
+        """The cells in a TOML file; kwargs as for the class. Raises ValueError naming the key in the file."""
+        from .network_files import read_lif
+
+        return read_lif(path, **kwargs)
+
     def trajectory(self, params: Params, state: State, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0) -> State:
         """As `Model.trajectory`; `spikes` with the derivative of the surrogate."""
         return simulate_lif(params, state, t, I_ext, dt=dt, t0=t0)
