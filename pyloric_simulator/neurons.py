@@ -173,15 +173,22 @@ def advance_block(equations: Equations, names: tuple[str, ...], y: Any, I: Any, 
 
 
 def neuron_step(
-    equations: Equations, blocks: tuple[tuple[str, ...], ...], y: Any, I: tuple[Any, Any], p: Any, dt: float
-) -> Any:
-    """The state of one cell after a step dt (ms); I at its start and end."""
+    equations: Equations, blocks: tuple[tuple[str, ...], ...], y: Any, I: tuple[Any, Any], p: Any, dt: float,
+    held: Callable[[Any], Any] = lambda y: y,
+) -> Any:  # fmt: skip
+    """The state of one cell after a step dt (ms); I at its start and end; held: imposes a potential after each part of a step."""
+    y = held(y)
     for names in blocks[:-1]:
-        y = advance_block(equations, names, y, I[0], p, dt / 2)
-    y = advance_block(equations, blocks[-1], y, jax.tree.map(lambda a, b: (a + b) / 2, *I), p, dt)
+        y = held(advance_block(equations, names, y, I[0], p, dt / 2))
+    y = held(advance_block(equations, blocks[-1], y, jax.tree.map(lambda a, b: (a + b) / 2, *I), p, dt))
     for names in blocks[-2::-1]:
-        y = advance_block(equations, names, y, I[1], p, dt / 2)
+        y = held(advance_block(equations, names, y, I[1], p, dt / 2))
     return y
+
+
+def imposed(y: Any, V: Any) -> Any:
+    """The state with a potential, where that is a number; NaN leaves a cell free."""
+    return y._replace(V=jnp.where(jnp.isnan(V), y.V, V))
 
 
 def fire(equations: Equations, y: Any, p: Any, spike: Callable[[Any], Any]) -> tuple[Any, Array]:
@@ -203,18 +210,26 @@ def currents_at(I: Any, dt: float, t0: Any, like: Array) -> Callable[[Any], Any]
 
 def integrate_neuron(
     equations: Equations, blocks: tuple[tuple[str, ...], ...], p: Any, start: Any, I: Any, slots: Slots | None, *, grid: Grid, dt: float,
-    t0: Any, spike: Callable[[Any], Any],
+    t0: Any, spike: Callable[[Any], Any], V: Any = None,
 ) -> tuple[Any, Array]:  # fmt: skip
-    """States (time, cell) on the grid, and all spikes (step, cell)."""
+    """States (time, cell) on the grid, and all spikes (step, cell); V: (half step, cell), imposed where it is not NaN."""
     dtype = start[0].dtype
     current = currents_at(I, dt, t0, start[0])
     one = lambda y, I, p: fire(equations, neuron_step(equations, blocks, y, I, p, dt), p, spike)  # noqa: E731
 
+    def clamped(y: Any, I: Any, p: Any, V: Any) -> tuple[Any, Array]:
+        y = neuron_step(equations, blocks, y, I, p, dt, lambda y: imposed(y, V[0]))
+        return imposed(y, V[1]), jnp.zeros_like(y[0])
+
     def step(k: Any, now: Running) -> Running:
+        if V is not None:
+            y, fired = jax.vmap(clamped)(now.y, (current(k), current(k + 1)), p, V[2 * k + 1 + jnp.arange(2)].T)
+            return Running(y, now.fired)
         y, fired = jax.vmap(one)(now.y, (current(k), current(k + 1)), p)
         return Running(y, now.fired.at[k].set(fired) if equations.threshold else now.fired)
 
     steps = grid.first + grid.n * grid.blocks if equations.threshold else 0
+    start = start if V is None else imposed(start, V[0])
     now = Running(start, jnp.zeros((steps, len(start[0])), dtype))
     advance = lambda now, k, n: lax.fori_loop(0, n, lambda i, now: step(k + i, now), now)  # noqa: E731
     end, ys = recorded(advance, lambda now: now.y, now, grid, slots)
@@ -359,6 +374,25 @@ class Neuron(WithoutChannels, Portable):
         """As `Model.trajectory`."""
         return simulate_neuron(self, t, I_ext, params=params, state=state, dt=dt, t0=t0)[0]
 
+    def balancing(self, states: Any, cell: int, slope: np.ndarray) -> np.ndarray:
+        """The input (time,) with which the potential of a cell changes by `slope` (time,) per ms at recorded states.
+
+        Raises ValueError where dV/dt does not depend on the input, or not linearly.
+        """
+        y, p = (jax.tree.map(lambda x: jnp.asarray(x[..., cell], self.dtype), x) for x in (states, parameters_of(self.params)))
+
+        def parts(I: Any, y: Any) -> tuple[Any, Any]:
+            found = jax.jvp(lambda I: self.equations.slopes(y, I, p, ["V"])[0], (I,), (jnp.ones_like(I),))
+            return found[0], found[1]
+
+        none, one = jnp.zeros((), self.dtype), jax.tree.map(lambda x: x[0], y)
+        if 0 not in reaches(lambda I: parts(I, one)[:1], (none,))[0] or 0 in reaches(lambda I: parts(I, one)[1:], (none,))[0]:
+            raise ValueError(
+                "the derivative of V does not contain the input I as a term a I; it must, for a clamp to be an input. Add I to it."
+            )
+        rest, gain = jax.vmap(partial(parts, none))(y)
+        return np.asarray((slope - rest) / gain)
+
     def spikes_between(
         self, params: Any, state: Any, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0
     ) -> Array:
@@ -406,13 +440,15 @@ class Neuron(WithoutChannels, Portable):
         trains = tuple(ends[1 : len(fired) + 1][x > 0] for x in fired.T)
         return NeuronResult(t, states, self, trains, monitors, run=run_is)
 
-    def driven(self, start: Any, t: np.ndarray, I: Any, G: Any, *, dt: float, t0: float, run_is: Run) -> NeuronResult:
-        """A run under a current I − G V in the place of the input, (cell,) or at the steps (step, cell)."""
+    def driven(
+        self, start: Any, t: np.ndarray, I: Any, G: Any, *, dt: float, t0: float, run_is: Run, V: Any = None
+    ) -> NeuronResult:
+        """A run under a current I − G V in the place of the input, (cell,) or at the steps (step, cell); V: as of `integrate_neuron`."""
         grid, slots = grid_of(t, t0, dt)
         p = jax.tree.map(lambda x: jnp.asarray(x, self.dtype), parameters_of(self.params))
         found = compiled_neuron(
             self.equations, self.blocks, p, jax.tree.map(jnp.asarray, start), I=I if G is None else Driven(I, G),
-            slots=slots, grid=grid, dt=dt, t0=0.0, spike=heaviside,
+            slots=slots, grid=grid, dt=dt, t0=0.0, spike=heaviside, V=V,
         )  # fmt: skip
         states, fired = jax.tree.map(np.asarray, found)
         return self._result(t, states, fired, t0 + dt * np.arange(len(fired) + 1), {}, run_is)

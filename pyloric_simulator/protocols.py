@@ -381,6 +381,8 @@ def injected(s: Setup, I_ext: Any) -> Any:
 def commanded(what: str, command: Any, s: Setup) -> Array:
     """A potential (mV) that is to be held, at the half steps."""
     V = sampled(what, command, s.halves, s.last)
+    if s.model.own_units:
+        return V
     seen = not callable(command) or hasattr(command, "levels")  # by `check_commands`, which warns
     if not seen or float(np.abs(V).max(initial=0.0)) > POTENTIAL.most:
         plausible_potentials(f"the largest potential of {what}", np.asarray(V))
