@@ -433,7 +433,11 @@ def observed(spec: Spec, b: Batch, y: Any, t: Array, slots: Slots | None) -> Any
 
 def states_in_lanes(spec: Spec, b: Batch) -> Callable[[Any], Any]:
     """What makes the state of the model, (cell, …, lane), from one in lanes."""
-    return partial(from_lanes, model_in_lanes(spec, b)[0]) if isinstance(spec.circuit, Circuit) else spec.circuit.cells.state
+    return (
+        partial(from_lanes, model_in_lanes(spec, b)[0])
+        if isinstance(spec.circuit, Circuit)
+        else spec.circuit.cells.state
+    )
 
 
 def blockwise(go: Callable[[Any, int, int], Any], run: Any, blocks: int, tell: Callable[[int], None]) -> Any:

@@ -381,7 +381,14 @@ def fit(
         search = Search(x, jax.vmap(chosen.init)(x), jnp.ones(len(x), bool))
         advance, log, keep = stepper(objective, chosen, clip), Log([], [], []), lambda *_: None
         if file is not None:
-            options = [*space[:1], *(end.tolist() for end in space[1:3]), seed, clip, width, other_numbers(model, space.names)]
+            options = [
+                *space[:1],
+                *(end.tolist() for end in space[1:3]),
+                seed,
+                clip,
+                width,
+                other_numbers(model, space.names),
+            ]
             keep, search, log = taken_up(file, found, json.dumps(options), advance, search)
         stopped = search_on(advance, search, log, steps, patience, goal, keep, progress)
         history = told(space, log, model.dtype)

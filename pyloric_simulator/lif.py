@@ -400,7 +400,9 @@ class LIF(WithoutChannels):
 
         return read_lif(path, **kwargs)
 
-    def trajectory(self, params: Params, state: State, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0) -> State:
+    def trajectory(
+        self, params: Params, state: State, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0
+    ) -> State:
         """As `Model.trajectory`; `spikes` with the derivative of the surrogate."""
         return simulate_lif(params, state, t, I_ext, dt=dt, t0=t0)
 
@@ -453,15 +455,11 @@ class LIF(WithoutChannels):
         ends[k[fraction == 0]] = t[fraction == 0]  # to the last digit, so that `t` contains them
         return LIFResult(t, states, self, tuple(ends[1:][x > 0] for x in fired.T), run=run_is)
 
-    def driven(
-        self, start: State, t: np.ndarray, I: Any, G: Any, *, dt: float, t0: float, run_is: Any
-    ) -> LIFResult:
+    def driven(self, start: State, t: np.ndarray, I: Any, G: Any, *, dt: float, t0: float, run_is: Any) -> LIFResult:
         """A run under a current I − G V in the place of the input, (cell,) or at the steps (step, cell) nA and µS."""
         check_step(dt, self.params.τ)
         k, fraction = steps_of(t, t0, dt)
-        found = compiled_integrate(
-            self.params, start, I=I, G=G, k=k, fraction=fraction, n=int(k[-1]), dt=dt, t0=0.0
-        )
+        found = compiled_integrate(self.params, start, I=I, G=G, k=k, fraction=fraction, n=int(k[-1]), dt=dt, t0=0.0)
         return self._result(t, found, k, fraction, run_is)
 
 

@@ -93,9 +93,7 @@ def times_of(t: Any) -> np.ndarray:
     return t
 
 
-def trace_mismatch(
-    model: Any, data: Any, *, state: Any = None, dt: float | None = None, I_ext: Any = None
-) -> Loss:
+def trace_mismatch(model: Any, data: Any, *, state: Any = None, dt: float | None = None, I_ext: Any = None) -> Loss:
     """Loss: mean squared difference (mV²) from recorded potentials.
 
     data: a result, a DataFrame or (t, V), see `recording_of`; state: at the first time, by default that from which the model starts;

@@ -379,14 +379,20 @@ class Neuron(WithoutChannels, Portable):
 
         Raises ValueError where dV/dt does not depend on the input, or not linearly.
         """
-        y, p = (jax.tree.map(lambda x: jnp.asarray(x[..., cell], self.dtype), x) for x in (states, parameters_of(self.params)))
+        y, p = (
+            jax.tree.map(lambda x: jnp.asarray(x[..., cell], self.dtype), x)
+            for x in (states, parameters_of(self.params))
+        )
 
         def parts(I: Any, y: Any) -> tuple[Any, Any]:
             found = jax.jvp(lambda I: self.equations.slopes(y, I, p, ["V"])[0], (I,), (jnp.ones_like(I),))
             return found[0], found[1]
 
         none, one = jnp.zeros((), self.dtype), jax.tree.map(lambda x: x[0], y)
-        if 0 not in reaches(lambda I: parts(I, one)[:1], (none,))[0] or 0 in reaches(lambda I: parts(I, one)[1:], (none,))[0]:
+        if (
+            0 not in reaches(lambda I: parts(I, one)[:1], (none,))[0]
+            or 0 in reaches(lambda I: parts(I, one)[1:], (none,))[0]
+        ):
             raise ValueError(
                 "the derivative of V does not contain the input I as a term a I; it must, for a clamp to be an input. Add I to it."
             )
@@ -634,9 +640,7 @@ def check_record(record: Any, y: Any, p: Mapping[str, Any]) -> Mapping[str, Call
                 f"record has the entry {name!r}: {f!r}; it must be a name and a function of y and p. {cure}"
             )
         try:
-            found = jax.eval_shape(
-                f, *(jax.tree.map(lambda x: x[0], x) for x in (y, parameters_of(p)))
-            )
+            found = jax.eval_shape(f, *(jax.tree.map(lambda x: x[0], x) for x in (y, parameters_of(p))))
         except Exception as error:
             raise TypeError(
                 f"record[{name!r}] cannot be evaluated by JAX: {checks.reason(error)}; it must be a number. {cure}"

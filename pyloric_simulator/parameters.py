@@ -192,7 +192,10 @@ def numbers_of_cells(params: Any) -> Named:
 def places(params: Any) -> dict[str, Place]:
     """Where in the numbers of a model each named one is. Raises ValueError if two numbers have one name."""
     circuit = isinstance(params, Params)
-    named = [*(conductances(params) if circuit else numbers_of_cells(params)), *(numbers_of_circuit(params.circuit) if circuit else ())]
+    named = [
+        *(conductances(params) if circuit else numbers_of_cells(params)),
+        *(numbers_of_circuit(params.circuit) if circuit else ()),
+    ]
     name, n = Counter(name for name, _ in named).most_common(1)[0] if named else ("", 0)
     if n > 1:
         raise ValueError(

@@ -174,9 +174,13 @@ def phase_response(
     )
     width, transient = at_least_a_step("width", width, dt), milliseconds("transient", transient)
     model, level = has_potential(any_model(model)), checks.number("level", level, "mV")
-    no_resets(model, "a spike is where the potential rises", "Shift the input of `LIF(…)(t, I_ext)` and compare `spike_times`")
+    no_resets(
+        model, "a spike is where the potential rises", "Shift the input of `LIF(…)(t, I_ext)` and compare `spike_times`"
+    )
     number, I_ext = cell_number(model, cell), constant_current("I_ext", I_ext, model)
-    charge = charge_of_a_pulse(charge, float(membrane_of(model, number).constants.C) if isinstance(model, Model) else math.inf)
+    charge = charge_of_a_pulse(
+        charge, float(membrane_of(model, number).constants.C) if isinstance(model, Model) else math.inf
+    )
     found = find_rhythm(model, number, events, cycles, transient, state, dt, I_ext, level)
     if width > found.period:
         raise ValueError(

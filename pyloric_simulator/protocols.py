@@ -339,9 +339,7 @@ class Setup(NamedTuple):
         return SimResult(self.t, states, self.model, run=self.ran)
 
 
-def set_up(
-    model: Any, t: Any, state: Any, dt: float | None, t0: float, of: Callable[[Any], Any] = model_of
-) -> Setup:
+def set_up(model: Any, t: Any, state: Any, dt: float | None, t0: float, of: Callable[[Any], Any] = model_of) -> Setup:
     """What all experiments need; of: makes the model, `any_model` where it needs no channels.
 
     Raises ValueError or TypeError for arguments that cannot be used.

@@ -137,7 +137,11 @@ def rhythm_of_cells(model: Any) -> Callable[[Array, Array], dict[Any, Array]]:
     Raises ValueError for cells whose spikes are those of a threshold.
     """
     model = any_model(model)
-    no_resets(model, "a rhythm is read from spikes in the potential", "Give features of your own, lambda t, V: {'mean': V.mean()}")
+    no_resets(
+        model,
+        "a rhythm is read from spikes in the potential",
+        "Give features of your own, lambda t, V: {'mean': V.mean()}",
+    )
     names = [" ".join(map(str, cell)) for cell in model.cells]
 
     def chosen(t: Array, V: Array) -> dict[Any, Array]:
