@@ -688,7 +688,7 @@ def table_of(parameters: Any, model: Any, noise: Any) -> pd.DataFrame:
     for name in table:
         table[name] = checked_column(str(name), table[name], known)
         if plain and name in known:
-            for value in table[name].iloc[[table[name].argmin(), table[name].argmax()]]:
+            for value in (table[name].min(), table[name].max()):
                 model_with(model, {str(name): float(value)})
     if noise is not None and SEED not in table:
         table[SEED] = np.arange(len(table))
@@ -716,19 +716,26 @@ def checked_column(name: str, column: pd.Series, known: Mapping[str, Any]) -> np
     return x.astype(float)
 
 
-def planned(
-    model: Any, table: pd.DataFrame, keep: Any, t: Any, duration: Any, transient: Any, I_ext: Any, noise: Any, q10: Any, state: Any,
-    solver: str, dt: float, dtype: str,
-) -> tuple[Spec, dict[str, Any]]:  # fmt: skip
-    """What is fixed, and what all batches share."""
+def check_kept(model: Any, keep: Any, t: Any, duration: Any) -> bool:
+    """Whether states at the times t are kept, and not spikes. Raises ValueError."""
     states = callable(keep) or keep == "V"
     if not callable(keep):
         checks.choice("keep", keep, KEPT)
+        has_potential(model)
     if states == (t is None) or states != (duration is None):
         wants = "the times t at which states are recorded, and no duration" if states else "a duration, and no times t"
         raise ValueError(
             f"keep is {keep!r}, t is {'' if t is None else 'given'} and duration is {duration}; it must come with {wants}."
         )
+    return states
+
+
+def planned(
+    model: Any, table: pd.DataFrame, keep: Any, t: Any, duration: Any, transient: Any, I_ext: Any, noise: Any, q10: Any, state: Any,
+    solver: str, dt: float, dtype: str,
+) -> tuple[Spec, dict[str, Any]]:  # fmt: skip
+    """What is fixed, and what all batches share."""
+    states = check_kept(model, keep, t, duration)
     if noise is not None:
         checks.noise([noise], (White, OU), dt)
     checks.of_type("q10", q10, Q10s, "a set of Q10s, such as TYPICAL")
@@ -740,11 +747,9 @@ def planned(
         until = float(times[-1])
         checks.steps(times, 0.0, dt)
     grid, slots = (None, None) if times is None else grid_of(times, 0.0, dt)
-    if slots is not None and isinstance(model, LIF):
+    if times is not None and slots is not None and isinstance(model, LIF):
         checks.on_steps(times, 0.0, dt, not slots.fraction.any())
     scale = None if model.own_units else CURRENT_SIZES
-    if not callable(keep):
-        has_potential(model)
     I = read_current(I_ext, model.labels, model.rows, np.array([0.0, until]) if times is None else times, 0.0, scale)
     n = -(-round(until / dt) // 1) + 2 * int(BLOCK / dt + 1) + 2
     with precision(dtype):

@@ -381,18 +381,17 @@ def fit(
         search = Search(x, jax.vmap(chosen.init)(x), jnp.ones(len(x), bool))
         advance, log, keep = stepper(objective, chosen, clip), Log([], [], []), lambda *_: None
         if file is not None:
-            options = [
-                *space[:1],
-                *(end.tolist() for end in space[1:3]),
-                seed,
-                clip,
-                width,
-                other_numbers(model, space.names),
-            ]
-            keep, search, log = taken_up(file, found, json.dumps(options), advance, search)
+            about = about_fit(model, space, seed, clip, width)
+            keep, search, log = taken_up(file, found, about, advance, search)
         stopped = search_on(advance, search, log, steps, patience, goal, keep, progress)
         history = told(space, log, model.dtype)
     return concluded(model, space, history, stopped)
+
+
+def about_fit(model: Any, space: Box, seed: Any, clip: float | None, width: float | None) -> str:
+    """By what a checkpoint knows parameters, bounds, options and the model's other numbers."""
+    ends = [end.tolist() for end in (space.low, space.high)]
+    return json.dumps([space.names, *ends, seed, clip, width, other_numbers(model, space.names)])
 
 
 def objective_of(model: Any, loss: Loss, space: Box, width: float | None) -> Callable[[Array], Array]:

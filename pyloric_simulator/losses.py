@@ -54,7 +54,7 @@ from .components import any_model
 from .detection import SPIKE_THRESHOLD, STANDARD, Detection
 from .inputs import ON_TIME
 from .neurons import Driven
-from .prinz2004 import CM2_MS_TO_US, MS_PER_S, Circuit, Model, Params
+from .prinz2004 import CM2_MS_TO_US, MS_PER_S, Circuit, Model
 from .recording import cell_number, check_spacing, check_units, evenly_sampled, order_of, warn_of_coarse
 from .rhythm import CRITERIA, Criterion
 from .scale import CALCIUM_INSIDE, DENSITY, suspicion
@@ -132,11 +132,16 @@ class Steering(NamedTuple):
     """What holds cells near a recording."""
 
     K: Any  # mS/cm²
-    at: tuple[np.ndarray, np.ndarray]  # population and channel of each leak, (population,) each
+    at: (
+        tuple[np.ndarray, np.ndarray] | None
+    )  # population and channel of each leak, (population,) each; None of equations of one's own
     target: np.ndarray  # (step, cell) mV
+    I: Any  # the input, as of `Simulation.at`
 
-    def steered(self, params: Params, I: Array) -> tuple[Params, Array]:
-        """The parameters with stronger leaks, and the current (step, cell) nA that goes with them and with the input I."""
+    def steered(self, params: Any) -> tuple[Any, Any]:
+        """The parameters with stronger leaks, and the current (step, cell) nA that goes with them and with the input."""
+        if self.at is None:
+            return params, Driven(self.I + self.K * self.target, self.K)
         per_population = []
         for p, channel in zip(params.circuit.populations, self.at[1], strict=True):
             m = params.circuit.membranes[p.membrane]
@@ -145,7 +150,7 @@ class Steering(NamedTuple):
             jnp.stack([jnp.asarray(x, float) for x in of])[params.circuit.rows]
             for of in zip(*per_population, strict=True)
         )
-        return params.replace(g=jnp.asarray(params.g).at[self.at].add(self.K)), G * (self.target - E) + I
+        return params.replace(g=jnp.asarray(params.g).at[self.at].add(self.K)), G * (self.target - E) + self.I
 
 
 DEFAULT_STEERING = 5.0  # mS/cm²
@@ -183,14 +188,10 @@ def prediction_error(
         )
     s = simulation_of(model, t, state=state, dt=dt, I_ext=I_ext)
     steps = t[0] + s.dt * np.arange(round((t[-1] - t[0]) / s.dt) + 1)
-    I = jax.vmap(s.I)(jnp.asarray(steps)) if callable(s.I) else 0.0 if s.I is None else s.I
-    target = CubicSpline(t, V)(np.minimum(steps, t[-1]))
+    steering = Steering(K, at, CubicSpline(t, V)(np.minimum(steps, t[-1])), s.at(steps))
 
     def loss(params: Any) -> Array:
-        if at is None:
-            steered, injected = params, Driven(I + K * target, K)
-        else:
-            steered, injected = Steering(K, at, target).steered(params, I)
+        steered, injected = steering.steered(params)
         return jnp.mean((s._replace(I=injected).states(steered, t).V - V)[late] ** 2)
 
     return loss

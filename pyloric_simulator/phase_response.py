@@ -182,10 +182,7 @@ def phase_response(
         charge, float(membrane_of(model, number).constants.C) if isinstance(model, Model) else math.inf
     )
     found = find_rhythm(model, number, events, cycles, transient, state, dt, I_ext, level)
-    if width > found.period:
-        raise ValueError(
-            f"width is {width:g} ms, longer than the period of {found.period:.4g} ms; a pulse has a phase. Take a shorter one."
-        )
+    shorter("width", width, found.period)
     with precision(model.dtype):
         I_0 = jnp.asarray(I_ext, model.dtype)
         mine = jnp.zeros(len(I_0), I_0.dtype).at[number].set(1)
@@ -195,6 +192,14 @@ def phase_response(
         adjoint = partial(by_adjoint, time, steps, starts, mine, max(1, round(width / dt)), dt)
         Z = np.asarray((pulses if method == "pulses" else adjoint)()) / found.period
     return pd.Series(Z, pd.Index(x, name="phase"), name="phase response")
+
+
+def shorter(what: str, time: float, period: float) -> None:
+    """Refuse a time (ms) longer than a period."""
+    if time > period:
+        raise ValueError(
+            f"{what} is {time:g} ms, longer than the period of {period:.4g} ms; a pulse has a phase. Take a shorter one."
+        )
 
 
 def at_least_a_step(what: str, time: Any, dt: float) -> float:

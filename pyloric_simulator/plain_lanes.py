@@ -70,7 +70,7 @@ class OfLIF(NamedTuple):
 
     def state(self, w: Cells) -> Any:
         """As of `Plain`; spikes are those so far, and those of the last step."""
-        return w.y._replace(spikes=jnp.stack([w.spikes, w.y.spikes]))
+        return w.y._replace(spikes=jnp.stack([jnp.asarray(w.spikes), w.y.spikes]))
 
 
 def plain_of(model: Neuron | LIF) -> Plain:
@@ -113,7 +113,7 @@ def plain_flows(cells: Plain, p: Any, now: Callable[[Any], Any], later: Callable
 
     def step(w: Cells, k: Any) -> Cells:
         I = [jnp.broadcast_to(0.0 if x is None else x, w.V.shape).astype(w.V.dtype) for x in (now(k), later(k))]
-        y, fired = cells.step(w.y, p, *I, dt)
+        y, fired = cells.step(w.y, p, I[0], I[1], dt)
         return Cells(y, fired, None if fired is None or w.spikes is None else w.spikes + fired.astype(w.V.dtype))
 
     return Flows(lambda w, k, h: w, lambda w, k: w, lambda w, k: w, step)  # noqa: ARG005

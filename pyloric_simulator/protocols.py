@@ -305,7 +305,7 @@ def check_drive(d: Drive, n: int, cells: int, clamped: tuple[int, ...]) -> None:
 class Setup(NamedTuple):
     """A model, ready for an experiment."""
 
-    model: Model
+    model: Any
     start: Any  # a state of the model, or a NoisyState
     t: np.ndarray  # (time,) ms, to be recorded
     dt: float  # ms

@@ -79,6 +79,12 @@ class Simulation(NamedTuple):
         """States at the times t (ms) of a run from t0, by default t[0]."""
         return self.model.trajectory(params, self.start, t, self.I, dt=self.dt, t0=t[0] if t0 is None else t0)
 
+    def at(self, t: np.ndarray) -> Any:
+        """The input at times t (ms): 0, (cell,) or (time, cell) nA."""
+        if self.I is None:
+            return 0.0
+        return jax.vmap(self.I)(jnp.asarray(t)) if callable(self.I) else self.I
+
     def spikes(self, params: Any, t: Any) -> Array:
         """Spikes (time − 1, cell) between the times t (ms) of a run from t[0], of cells with a threshold."""
         found: Array = self.model.spikes_between(params, self.start, t, self.I, dt=self.dt, t0=t[0])
@@ -93,8 +99,7 @@ def simulation_of(
     dt, t0 = model.step if dt is None else dt, t[0] if t0 is None else t0
     scale = None if model.own_units else CURRENT
     I = None if I_ext is None else current(I_ext, model.labels, model.rows, t, t0, scale)
-    of_samples = lambda s: I.at(s)  # noqa: E731
-    return Simulation(model, start_of(model, state, dt=dt), dt, of_samples if isinstance(I, Samples) else I)
+    return Simulation(model, start_of(model, state, dt=dt), dt, I.at if isinstance(I, Samples) else I)
 
 
 def warn_of_resets(s: Simulation, t: np.ndarray, *, t0: Any = None) -> None:
