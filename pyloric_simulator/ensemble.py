@@ -590,7 +590,7 @@ class Rows(Portable, Work):
         }
         given = {name: fingerprint_of(x) for name, x in self.given.items() if x is not None}
         if not isinstance(s.circuit, Circuit):  # equations of one's own are not in its numbers
-            given["cells"] = fingerprint_of(s.circuit)
+            given["cells"] = digest(s.circuit)
         return about | given
 
     def batch_of(self, rows: pd.DataFrame) -> Batch:
@@ -630,7 +630,12 @@ class Rows(Portable, Work):
 
 def fingerprint_of(x: Any) -> str:
     """A short text that tells an array, a state or a function from others."""
-    return hashlib.sha256(pickle.dumps(carried(jax.tree.map(np.asarray, x) if not callable(x) else x))).hexdigest()[:16]
+    return digest(jax.tree.map(np.asarray, x) if not callable(x) else x)
+
+
+def digest(x: Any) -> str:
+    """A short text that tells what consists of arrays, names and functions from others."""
+    return hashlib.sha256(pickle.dumps(carried(x))).hexdigest()[:16]
 
 
 def ensemble(

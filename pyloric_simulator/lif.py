@@ -271,6 +271,9 @@ def integrate(
 # - Those of `spikes` follow by the chain rule from the potential before the reset, with the surrogate
 #   as their first link. With respect to $V_\mathrm{th}$, too, they are not 0.
 # - The times $t$ and the step $dt$ are fixed when a run is compiled.
+#
+# Where a derivative is 0 by construction, as that of the potential with respect to $V_\mathrm{th}$, `fit` and `sensitivity` refuse the
+# number, and a loss of potentials warns where cells fire. A loss of spikes, `losses.density_mismatch`, takes the surrogate.
 
 # %%
 DEFAULT_DT = 0.1  # ms

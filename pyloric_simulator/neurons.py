@@ -64,7 +64,7 @@ from .inputs import Samples, current, input_at, pure_current
 from .junctions import exponential_step
 from .labelled import WithoutChannels
 from .lif import SURROGATE, check_elementwise, counts, heaviside
-from .portable import Portable, carried
+from .portable import Portable
 from .prinz2004 import DEFAULT_DT, precision
 from .results import SPIKE_THRESHOLD, Result, Run, local_maxima, run_of
 from .schedule import Grid, Slots, grid_of, recorded, steps_of
@@ -120,8 +120,15 @@ class Equations(NamedTuple):
 
 @cache
 def record_type(name: str, names: tuple[str, ...]) -> Any:
-    """A type of tuple with these fields; the same one for the same names, as JAX wants it."""
-    return namedtuple(name, names)
+    """A type of tuple with these fields; the same one for the same names, as JAX wants it. It is pickled by its names."""
+    kind: Any = namedtuple(name, names)
+    kind.__reduce__ = lambda values: (record, (name, names, tuple(values)))
+    return kind
+
+
+def record(name: str, names: tuple[str, ...], values: Sequence[Any]) -> Any:
+    """A tuple of a `record_type`."""
+    return record_type(name, names)(*values)
 
 
 def parameters_of(values: Mapping[str, Any]) -> Any:
@@ -342,15 +349,6 @@ class Neuron(WithoutChannels, Portable):
             if threshold is not None:
                 check_firing(self.equations, self.state, parameters_of(self.params))
 
-    def __getstate__(self) -> Any:
-        return carried(
-            self.__dict__ | {"state": self.state._asdict()}
-        )  # the type of a state has no place to be imported from
-
-    def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state)
-        self.state = record_type("State", tuple(self.state))(**self.state)
-
     @property
     def cold(self) -> Any:
         """The start, as `Prinz2004.cold`."""
@@ -459,6 +457,12 @@ class Neuron(WithoutChannels, Portable):
         states, fired = jax.tree.map(np.asarray, found)
         return self._result(t, states, fired, t0 + dt * np.arange(len(fired) + 1), {}, run_is)
 
+
+# %% [markdown]
+# Cells of this chapter and of the next take part in the chapters that follow: their numbers have names, they are fitted to recordings,
+# run by the thousand, shaken by noise and clamped, as the [table](abilities.md) says. What asks for channels or their temperature is refused. Under a voltage
+# clamp the potential is imposed, the other variables follow, and what is measured is the input that would have held the potential: it
+# exists where $dV/dt$ contains the input as a term $a I$.
 
 # %% [markdown]
 # ## What is refused

@@ -85,7 +85,8 @@ from .scale import SYNAPSE, suspicion
 # x_{k+1} = μ + (x_k - μ)\, e^{-dt/τ} + σ \sqrt{1 - e^{-2dt/τ}}\; ξ_k.
 # $$ (eq-ou)
 #
-# As a current or as a conductance, cut off at 0, it stands for the input of many synapses {cite:p}`Destexhe2001`. Each cell has its own
+# As a current or as a conductance, cut off at 0, it stands for the input of many synapses {cite:p}`Destexhe2001`. A `Neuron` has no
+# conductances of its own: there $g\,(E - V)$ is added to its input, in its units, and an integrate-and-fire cell stays exact in each step. Each cell has its own
 # key, made of the seed and its number, and each step its own, made of that and of the number of the step since time 0. A cell has the same noise
 # whatever cells or trials run beside it, and a run that is continued goes on with the noise that it would have had.
 

@@ -1,8 +1,11 @@
 """Equations of one's own: how they are read, order, monitors, spikes and refusals."""
 # ruff: noqa: ARG001, ARG005 (an equation has the arguments of all equations, whichever it reads)
 
+import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import diffrax
@@ -25,6 +28,7 @@ from pyloric_simulator.losses import density_mismatch, trace_mismatch
 from pyloric_simulator.neurons import Neuron, simulate_neuron
 from pyloric_simulator.noise import OU, noisy
 from pyloric_simulator.parameters import model_with, parameters
+from pyloric_simulator.portable import place_of
 from pyloric_simulator.sensitivity import sensitivity
 from pyloric_simulator.voltage_clamp import voltage_clamp
 
@@ -252,6 +256,29 @@ def test_rows_of_an_ensemble_are_single_runs() -> None:
             np.testing.assert_allclose(spikes[f"spikes Neuron {cell[1]}"][i], x, atol=1e-9)
         single = noisy(one, t, current=OU(0.5, 0.5, 3.0), seed=i, I_ext=I, state=start)
         assert noise["θ"][i] == pytest.approx(single.states.θ[-1].sum(), rel=1e-9)
+
+
+def test_a_folder_of_rows_belongs_to_its_equations(tmp_path: Path) -> None:
+    rows = {"τ": [10.0, 20.0]}
+    first, again = (
+        ensemble(leaky(), rows, duration=60, I_ext=2.5, path=tmp_path / "run", progress=False) for _ in range(2)
+    )
+    assert len(first["spikes Neuron"][0]) > 2
+    pd.testing.assert_frame_equal(first, again)
+    with pytest.raises(ValueError, match="holds a run with cells"):
+        ensemble(
+            leaky(reset=lambda y, p: dict(V=-71)), rows, duration=60, I_ext=2.5, path=tmp_path / "run", progress=False
+        )
+
+
+def test_functions_of_a_script_have_no_place_under_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once multiprocessing is imported, a script is known by two names, neither of which another process can import."""
+    script = ModuleType("__main__")
+    exec("def f(t): return t", script.__dict__)
+    for name in ("__main__", "__mp_main__"):
+        monkeypatch.setitem(sys.modules, name, script)
+    assert place_of(script.f) is None
+    assert place_of(linoid) is not None
 
 
 def test_a_clamped_cell_beside_a_free_one() -> None:
