@@ -57,7 +57,7 @@ from jax import Array, lax
 
 from . import checks
 from .components import any_model
-from .prinz2004 import DEFAULT_SOLVER, MS_PER_S, Params, State, integrate, precision
+from .prinz2004 import DEFAULT_SOLVER, MS_PER_S, Model, Params, State, integrate, precision
 from .protocols import (
     Drive,
     Setup,
@@ -119,23 +119,30 @@ def potentials(
     return lax.scan(run, start, I)[1] if in_turn else jax.vmap(lambda I: run(start, I)[1])(I)
 
 
-def responses(s: Setup, cell: int, levels: np.ndarray, in_turn: bool = False) -> np.ndarray:
-    """`potentials` of a cell at currents (nA) into it, compiled."""
+def trains(s: Setup, cell: int, levels: np.ndarray, in_turn: bool = False) -> list[np.ndarray]:
+    """Spike times (ms) of a cell at constant currents (nA) into it, each from the start, or in turn."""
     with precision(s.model.dtype):
         I = s.into(cell, jnp.asarray(levels))
-        return np.asarray(potentials(s.model.params, s.start, I, cell=cell, grid=s.grid, dt=s.dt, in_turn=in_turn))
+        if isinstance(s.model, Model):
+            V = potentials(s.model.params, s.start, I, cell=cell, grid=s.grid, dt=s.dt, in_turn=in_turn)
+            return [spikes(s.t, x) for x in np.asarray(V)]
+        found = []
+        for level in I:
+            result = run(s, Drive(level))
+            s = s._replace(start=result.final_state) if in_turn else s
+            found.append(result.spike_times()[s.model.cells[cell]])
+    return found
 
 
 def set_up_for_spikes(model: Any, duration: float, state: Any, dt: float | None) -> Setup:
     """An experiment in which spikes are looked for, during `duration` (ms)."""
-    s = set_up(model, np.arange(0, duration, SAMPLING), state, dt, 0.0)
+    s = set_up(model, np.arange(0, duration, SAMPLING), state, dt, 0.0, any_model)
     checks.on_steps(s.t, 0.0, s.dt, s.slots is None)
     return s
 
 
-def rate_of(t: np.ndarray, V: np.ndarray, transient: float) -> float:
-    """Rate (Hz) after a transient (ms), from the mean interval; 0 with fewer than two spikes."""
-    times = spikes(t, V)
+def rate_of(times: np.ndarray, transient: float) -> float:
+    """Rate (Hz) of spikes (ms) after a transient (ms), from the mean interval; 0 with fewer than two."""
     times = times[times >= transient]
     return float(MS_PER_S / np.diff(times).mean()) if len(times) > 1 else 0.0
 
@@ -158,7 +165,7 @@ def fi_curve(
     number = cell_number(s.model, cell)
     plausible_levels("the largest current", levels, s, number)
     path = np.concatenate([levels, levels[::-1]]) if staircase else levels
-    rates = [rate_of(s.t, V, transient) for V in responses(s, number, path, staircase)]
+    rates = [rate_of(times, transient) for times in trains(s, number, path, staircase)]
     n = len(levels)
     table = {"up": rates[:n], "down": rates[n:][::-1]} if staircase else {"rate": rates}
     return pd.DataFrame(table, pd.Index(levels, name="current"))
@@ -205,7 +212,7 @@ def rheobase(
     resolved(tolerance, max(abs(low), abs(high)), s.model.dtype)
     while True:
         I = np.linspace(low, high, GRID)
-        fires = np.array([len(spikes(s.t, V)) > 0 for V in responses(s, number, I)])
+        fires = np.array([len(times) > 0 for times in trains(s, number, I)])
         checks.threshold_between(fires, low, high)
         first = int(np.argmax(fires))
         low, high = float(I[first - 1]), float(I[first])
@@ -239,7 +246,7 @@ def input_resistance(
     I, duration = checks.number("I", I, "nA"), milliseconds("duration", duration)
     if I == 0:
         raise ValueError("I is 0 nA; a step must change something. Take -0.01.")
-    s = set_up(model, np.array([1.0, 1.9, 2.0]) * duration, state, dt, 0.0)
+    s = set_up(model, np.array([1.0, 1.9, 2.0]) * duration, state, dt, 0.0, any_model)
     number = cell_number(s.model, cell)
     plausible_levels("I", np.array([I]), s, number)
     with precision(s.model.dtype):

@@ -121,7 +121,8 @@ class Equations(NamedTuple):
 @cache
 def record_type(name: str, names: tuple[str, ...]) -> Any:
     """A type of tuple with these fields; the same one for the same names, as JAX wants it. It is pickled by its names."""
-    kind: Any = namedtuple(name, names)
+    made: Any = namedtuple  # whose names are known only now
+    kind = made(name, names)
     kind.__reduce__ = lambda values: (record, (name, names, tuple(values)))
     return kind
 

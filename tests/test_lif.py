@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from pyloric_simulator import lif
+from pyloric_simulator.current_clamp import fi_curve, input_resistance, rheobase
 from pyloric_simulator.ensemble import ensemble
 from pyloric_simulator.fit import fit
 from pyloric_simulator.lif import (
@@ -490,6 +491,17 @@ def test_rows_of_an_ensemble_are_single_runs() -> None:
         np.testing.assert_array_equal(states["n"][i], single.states.spikes.ravel())
         np.testing.assert_allclose(states["V"][i], single.states.V[-1], atol=1e-9)
         assert states["held"][i] == pytest.approx(single.states.refractory.sum(), abs=1e-9)
+
+
+def test_rate_rheobase_and_resistance_are_those_of_the_closed_form() -> None:
+    currents = [1.0, 2.0, 3.0]
+    rates = fi_curve(LIF(1), currents, duration=500)["rate"]
+    expected = np.asarray(rate(CELL, np.array(currents)))
+    assert ((expected - rates) <= 0.1e-3 * expected**2 + 1e-3).all()  # an interval is rounded up to a step
+    assert (rates <= expected + 1e-3).all()
+    cells = LIF(2, V_th=[-50, -45])
+    assert rheobase(cells, 10.0, cell=("LIF", 1)) == pytest.approx(20 / 10, abs=2e-3)
+    assert input_resistance(cells, cell=("LIF", 0)) == pytest.approx(10, rel=1e-9)
 
 
 def test_what_a_derivative_cannot_know_is_said() -> None:
