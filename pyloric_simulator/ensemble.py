@@ -133,7 +133,7 @@ from .thermalization import THERMALIZATION
 # : of the noise. Without this column, row $i$ has the seed $i$.
 #
 # V0 LABEL
-# : the potential in mV from which the cells of a population start.
+# : the potential in mV from which the cells of a population start. `w0 Neuron` is the start of the variable w of a `Neuron`.
 #
 # All of them are arrays whose last axis are the lanes, and the equations of the first chapter do not mind it: a number that varies takes
 # the place of one that does not.
