@@ -870,7 +870,9 @@ def neuron_state(y: Any, like: Any) -> Any:
 def model_of_cells(model: Any, kinds: Any) -> None:
     """A model that experiments can be done on."""
     if not isinstance(model, kinds):
-        raise TypeError(f"the model is {model!r}; it must be a Prinz2004, a Cell or a Network. Take one of these.")
+        raise TypeError(
+            f"the model is {model!r}; it must be a Prinz2004, a Cell or a Network, or a Neuron or LIF cells where no channels are asked for. Take one of these."
+        )
 
 
 def of_type(what: str, value: Any, kind: Any, rule: str) -> None:
