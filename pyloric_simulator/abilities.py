@@ -32,7 +32,7 @@ __all__ = ["ABILITIES", "MODELS", "Ability"]
 #
 # The paper's circuit is that of the first chapter. In the second one AB and PD are apart and joined by gap junctions, and populations have several
 # cells. The own cell is one of {cite:t}`Liu1998`. The own network has cells of two kinds, one of them an axon whose gates open and close at rates,
-# with a graded synapse, a synapse that has an equation of its own, and a gap junction. The last two come from the chapters on
+# with a graded synapse, a kinetic synapse, and a gap junction. The last two come from the chapters on
 # [equations](models/neurons.md) and on [integrate-and-fire cells](models/lif.md).
 
 # %%
@@ -59,8 +59,7 @@ def lacking(why: str, *models: str) -> dict[str, str]:
 
 NO_CHANNELS = "no channels"
 OWN_SCHEME = lacking("has one scheme, of its own")
-TO_INPUT = lacking("pass it as `I_ext`")
-BY_JAX = lacking("write the loss with `simulate_…`, and take its gradient")
+RESET = "the potential shows no spikes"
 
 ABILITIES = (
     Ability("run, by the default scheme", "`model(t)`"),
@@ -69,32 +68,32 @@ ABILITIES = (
     Ability("sampled input", "`model(t, I_ext=frame)`"),
     Ability("input as a function", "`model(t, I_ext=f)`"),
     Ability("thermalized starts", "`model.get_thermalization()`", lacking(NO_CHANNELS)),
-    Ability("TOML", "`model.to_toml(path)`", lacking("a kinetic synapse is a function", NETWORK) | lacking(NO_CHANNELS)),
+    Ability("TOML", "`model.to_toml(path)`", lacking("equations are functions", EQUATIONS)),
     Ability("snapshots", "`save_state(path, result)`"),
     Ability("pickle", "`pickle.dumps(model)`"),
-    Ability("current clamp", "`current_clamp(model, t, protocol)`", TO_INPUT),
-    Ability("voltage clamp", "`voltage_clamp(model, t, V)`", lacking(NO_CHANNELS)),
+    Ability("current clamp", "`current_clamp(model, t, protocol)`"),
+    Ability("voltage clamp", "`voltage_clamp(model, t, V)`", lacking("a clamped cell cannot spike", LIF)),
     Ability("dynamic clamp", "`dynamic_clamp(model, t, channel)`", lacking(NO_CHANNELS)),
-    Ability("current noise", "`noisy(model, t, current=White(σ))`", TO_INPUT),
-    Ability("conductance noise", "`noisy(model, t, conductances=[…])`", lacking("has no reversal potentials")),
+    Ability("current noise", "`noisy(model, t, current=White(σ))`"),
+    Ability("conductance noise", "`noisy(model, t, conductances=[…])`"),
     Ability("channel noise", "`noisy(model, t, channels={…})`", lacking(NO_CHANNELS)),
     Ability("temperature", "`at_temperature(model, T)`", lacking(NO_CHANNELS)),
     Ability("energy", "`energy(result)`", lacking(NO_CHANNELS)),
     Ability("regulation", "`regulate(model, target)`", lacking(NO_CHANNELS)),
-    Ability("phase response", "`phase_response(model)`", lacking("shift the input of `simulate_…`")),
+    Ability("phase response", "`phase_response(model)`", lacking(RESET, LIF)),
     Ability("gradient in reverse mode", "`jax.grad`, `simulate_with_adjoint`"),
-    Ability("named parameters", "`parameters(model)`", lacking("its numbers are `model.params`")),
-    Ability("sensitivity", "`sensitivity(model)`", BY_JAX),
-    Ability("loss: trace mismatch", "`trace_mismatch(model, data)`", BY_JAX),
-    Ability("loss: prediction error", "`prediction_error(model, data)`", BY_JAX),
-    Ability("loss: spike density", "`density_mismatch(model, data)`", BY_JAX),
-    Ability("loss: calcium", "`calcium_mismatch(model, target, t)`", BY_JAX),
-    Ability("loss: rhythm", "`rhythm_mismatch(model, t, …)`", BY_JAX),
-    Ability("loss: fifteen criteria", "`criteria_mismatch(model, t)`", lacking("asks for three cells", CELL) | BY_JAX),
-    Ability("fit", "`fit(model, loss, names)`", BY_JAX),
+    Ability("named parameters", "`parameters(model)`"),
+    Ability("sensitivity", "`sensitivity(model)`"),
+    Ability("loss: trace mismatch", "`trace_mismatch(model, data)`"),
+    Ability("loss: prediction error", "`prediction_error(model, data)`", lacking("take `lif.prediction_error`", LIF)),
+    Ability("loss: spike density", "`density_mismatch(model, data)`"),
+    Ability("loss: calcium", "`calcium_mismatch(model, target, t)`", lacking("no variable is calcium")),
+    Ability("loss: rhythm", "`rhythm_mismatch(model, t, …)`", lacking(RESET, LIF)),
+    Ability("loss: fifteen criteria", "`criteria_mismatch(model, t)`", lacking("asks for three cells", CELL, EQUATIONS) | lacking(RESET, LIF)),
+    Ability("fit", "`fit(model, loss, names)`"),
     Ability("minimally disruptive curves", "`minimally_disruptive_curve(loss, …)`"),
     Ability("torch module", "`CircuitModule`, `LIFModule`, `to_torch`"),
-    Ability("thousands at once", "`ensemble(model, table)`", lacking("has a `size`, and a value for each cell")),
+    Ability("thousands at once", "`ensemble(model, table)`"),
 )  # fmt: skip
 
 

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from networks import Opening
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
@@ -23,7 +22,6 @@ from pyloric_simulator.abilities import ABILITIES, CELL, CIRCUIT, COUPLED, EQUAT
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.engine import thermalization
 from pyloric_simulator.ensembles.ensemble import ensemble
-from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
 from pyloric_simulator.fitting.curves import minimally_disruptive_curve
 from pyloric_simulator.fitting.fit import fit
 from pyloric_simulator.fitting.losses import (
@@ -48,6 +46,7 @@ from pyloric_simulator.lab.snapshots import load_state, save_state
 from pyloric_simulator.lab.temperature import Q10s, at_temperature
 from pyloric_simulator.lab.voltage_clamp import voltage_clamp
 from pyloric_simulator.models.components import (
+    Binding,
     Cell,
     Channel,
     GapJunction,
@@ -56,12 +55,12 @@ from pyloric_simulator.models.components import (
     Liu1998,
     Network,
     Synapse,
+    any_model,
     model_of,
     rates,
 )
 from pyloric_simulator.models.lif import LIF as IntegrateAndFire
-from pyloric_simulator.models.lif import simulate_lif
-from pyloric_simulator.models.neurons import Neuron, simulate_neuron
+from pyloric_simulator.models.neurons import Neuron
 from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004, neuron_models, precision
 
 T = np.arange(0, 20.5, 0.5)  # ms
@@ -85,7 +84,7 @@ def own_network(rate: Any = None, axon_Na: float = 120, gate: Any = None) -> Net
     """A bursting cell and two axons with calcium, joined by synapses of two kinds and a gap junction."""
     Na = HH.Na if gate is None else HH.Na._replace(m=gate)
     axon = Cell([Na(axon_Na), HH.K(36), HH.leak(0.3), Liu1998.CaS(4)], calcium=Liu1998.calcium, V=-65)
-    slow = Kinetic("slow", -75.0, Opening(0.3) if rate is None else rate, start=0.1)
+    slow = Kinetic("slow", -75.0, Binding(0.3, 0.3, -50.0, 5.0) if rate is None else rate, start=0.1)
     joined = [
         Synapse("axon", "burster", GLUTAMATE, 30),
         Synapse("burster", "axon", slow, 20),
@@ -120,8 +119,7 @@ def model(name: str) -> Any:
 
 def start(name: str) -> Any:
     """Where all runs start."""
-    m = model(name)
-    return model_of(m).cold if name in CIRCUITS else m.state if name == EQUATIONS else m.rest
+    return any_model(model(name)).cold
 
 
 def ran(name: str, I: Any = 0.5, t: Any = T, m: Any = None, **how: Any) -> Any:
@@ -131,7 +129,7 @@ def ran(name: str, I: Any = 0.5, t: Any = T, m: Any = None, **how: Any) -> Any:
 
 def label_of(name: str) -> str:
     """The population that something is done to."""
-    return {CIRCUIT: "LP", COUPLED: "PY", CELL: "cell", NETWORK: "axon"}[name]
+    return {CIRCUIT: "LP", COUPLED: "PY", CELL: "cell", NETWORK: "axon", EQUATIONS: "Neuron", LIF: "LIF"}[name]
 
 
 def value_of(_: str, y: Any) -> np.ndarray:
@@ -248,7 +246,7 @@ def check_toml(name: str, folder: Path) -> None:
     m.to_toml(folder / "model.toml")
     again = type(m).from_toml(folder / "model.toml")
     assert parameters(again) == parameters(m)
-    assert model_of(again).circuit == model_of(m).circuit
+    assert name == LIF or model_of(again).circuit == model_of(m).circuit
 
 
 def check_snapshot(name: str, folder: Path) -> None:
@@ -268,7 +266,7 @@ def check_pickle(name: str, _: Path) -> None:
 
 def into(name: str, values: np.ndarray) -> pd.DataFrame:
     """Currents (step,) or (step, cell) into the cells of the population that something is done to."""
-    cells = [c for c in model_of(model(name)).cells if c[0] == label_of(name)]
+    cells = [c for c in any_model(model(name)).cells if c[0] == label_of(name)]
     return pd.DataFrame(
         {c: values if values.ndim == 1 else values[:, i] for i, c in enumerate(cells)}, STEPS[: len(values)]
     )
@@ -290,6 +288,11 @@ def check_current_clamp(name: str, _: Path) -> None:
 
 def check_voltage_clamp(name: str, _: Path) -> None:
     """Gates of a clamped cell approach their steady state exponentially, and the clamp gives what the channels pass."""
+    if name == EQUATIONS:  # w approaches (V + a) / 0.8 with the rate 0.8 / τ, and the input makes dV/dt = 0
+        found, w = voltage_clamp(model(name), T, 0.5, state=start(name)), (0.5 + 0.7) / 0.8
+        np.testing.assert_allclose(found.states.w[:, 0], w + (1 - w) * np.exp(-0.8 * T / 12.5), rtol=1e-9)
+        np.testing.assert_allclose(found.clamp, found.states.w[:, 0] - 0.5 + 0.5**3 / 3, rtol=1e-9)
+        return
     m, label = model_of(model(name)), label_of(name)
     found, cell = voltage_clamp(m, T, -40.0, cell=(label, 0), state=m.cold), list(m.cells).index((label, 0))
     membrane = m.circuit.membranes[m.circuit.populations[m.rows[cell]].membrane]
@@ -323,25 +326,38 @@ def check_dynamic_clamp(name: str, _: Path) -> None:
 
 def check_current_noise(name: str, _: Path) -> None:
     """The noise of each cell is that of its key, as an input."""
-    m = model_of(model(name))
+    m = any_model(model(name))
+    steps = np.arange(0, T[-1] + 0.9 * m.step, m.step)
     found = noisy(m, T, current=White(0.5), seed=3, state=m.cold)
     of_cell = lambda i: jax.random.fold_in(jax.random.fold_in(jax.random.key(3), i), 0)  # noqa: E731
-    I = {c: np.asarray(White(0.5).samples(of_cell(i), 0, len(STEPS), 0.05)) for i, c in enumerate(m.cells)}
-    alike(name, found, ran(name, pd.DataFrame(I, STEPS)))
+    I = {c: np.asarray(White(0.5).samples(of_cell(i), 0, len(steps), m.step)) for i, c in enumerate(m.cells)}
+    alike(name, found, ran(name, pd.DataFrame(I, steps)))
+
+
+def leakier(name: str, g: float, E: float) -> Any:
+    """The model with another leak of g (nS) toward E (mV)."""
+    if name == EQUATIONS:
+        more = lambda y, I, p: slopes(y, I + g * (E - y.V), p)  # noqa: E731
+        return Neuron(dict(V=-1.0, w=1.0), more, params=model(name).params)
+    if name == LIF:
+        total = 1 + 10 * g * 1e-3
+        return IntegrateAndFire(2, V_rest=(REST + 10 * g * 1e-3 * E) / total, R=10 / total, τ=20 / total)
+    m = model_of(model(name))
+    known, extra, values = parameters(m), g * 1e-3 / AREA, {}
+    for label in m.labels:
+        own, old = known[f"{label} leak"], leak_of(m, label)
+        values[f"{label} leak"] = own + extra
+        if old != E:
+            values[f"{label}: E leak"] = (own * old + extra * E) / (own + extra)
+    return model_with(m, values)
 
 
 def check_conductance_noise(name: str, _: Path) -> None:
-    """Without fluctuations a conductance that pulls toward −50 mV is part of the leak; with them each seed has its own."""
-    m, g = model_of(model(name)), 100.0  # nS
-    still = noisy(m, T, conductances=[Bombardment(OU(g, 0.0, 5.0), -50.0)], I_ext=DRIVE, state=m.cold)
-    known, extra, values = parameters(m), g * 1e-3 / AREA, {}
-    for label in m.labels:
-        own, E = known[f"{label} leak"], leak_of(m, label)
-        values[f"{label} leak"] = own + extra
-        if E != -50:
-            values[f"{label}: E leak"] = (own * E - extra * 50) / (own + extra)
-    alike(name, still, ran(name, DRIVE, m=model_with(m, values)), 1e-6)
-    a, b = (noisy(m, T, conductances=[Bombardment(OU(g, 30.0, 5.0), -50.0)], state=m.cold, seed=i) for i in (0, 1))
+    """Without fluctuations a conductance is another leak; with them each seed has its own."""
+    m, (g, E) = any_model(model(name)), (0.2, 2.0) if name == EQUATIONS else (100.0, -50.0)
+    still = noisy(m, T, conductances=[Bombardment(OU(g, 0.0, 5.0), E)], I_ext=DRIVE, state=m.cold)
+    alike(name, still, ran(name, DRIVE, m=leakier(name, g, E)), 1e-6)
+    a, b = (noisy(m, T, conductances=[Bombardment(OU(g, 0.3 * g, 5.0), E)], state=m.cold, seed=i) for i in (0, 1))
     assert abs(value_of(name, a) - value_of(name, b)).max() > 0.01
 
 
@@ -405,7 +421,7 @@ PHASES = (0.2, 0.5, 0.8)
 BURSTS, FIRES = dict(events="bursts", cycles=1, transient=5000), dict(transient=300, charge=0.001)
 RHYTHMIC: dict[str, dict[str, Any]] = {  # what makes each model fire or burst regularly
     CIRCUIT: dict(cell="AB/PD", **BURSTS), COUPLED: dict(cell="AB", **BURSTS), CELL: dict(I_ext=8.0, **FIRES),
-    NETWORK: dict(cell=("axon", 0), I_ext={"axon": 10.0, "burster": -3.0}, **FIRES),
+    NETWORK: dict(cell=("axon", 0), I_ext={"axon": 10.0, "burster": -3.0}, **FIRES), EQUATIONS: dict(I_ext=0.5, level=0.0, **FIRES),
 }  # fmt: skip
 
 
@@ -434,13 +450,10 @@ def names_of(name: str) -> dict[str, float]:
 
 def pure(name: str, values: Mapping[str, Any]) -> Any:
     """Potentials (time, cell) at the times `SHORT` as a function of some numbers, for a derivative in reverse mode."""
-    m = model(name)
-    if name == EQUATIONS:
-        return simulate_neuron(m, SHORT, 0.5, params=values)[0].V
-    if name == LIF:
-        return simulate_lif(m.params._replace(**values), m.rest, SHORT, 0.5).V
-    params = with_values(model_of(m).params, values)
-    return simulate_with_adjoint(params, jax.tree.map(jnp.asarray, start(name)), SHORT, jnp.asarray(0.5)).V
+    m = any_model(model(name))
+    return m.trajectory(
+        with_values(m.params, values), jax.tree.map(jnp.asarray, m.cold), SHORT, jnp.asarray(0.5), dt=m.step
+    ).V
 
 
 def single(name: str, values: Mapping[str, float]) -> np.ndarray:
@@ -486,8 +499,12 @@ def rebuilt(name: str) -> tuple[str, float, Any]:
         g.loc["LP 4", "Na"] = 150
         gs = dict(zip(model(name).synapses, model(name).params.gs, strict=True))
         return "LP Na", 150.0, Prinz2004({"AB/PD": 1, "LP": 1, "PY": 1}, gs, g.to_numpy())
-    made = {COUPLED: ("LP Na", 150.0, lambda: coupled(150.0)), CELL: ("cell Na", 650.0, lambda: liu(Na=650.0)),
-            NETWORK: ("slow rate c", 0.2, lambda: own_network(Opening(0.2)))}  # fmt: skip
+    made = {
+        COUPLED: ("LP Na", 150.0, lambda: coupled(150.0)), CELL: ("cell Na", 650.0, lambda: liu(Na=650.0)),
+        NETWORK: ("slow rate α", 0.2, lambda: own_network(Binding(0.2, 0.3, -50.0, 5.0))),
+        EQUATIONS: ("τ", 10.0, lambda: Neuron(dict(V=-1.0, w=1.0), slopes, params=dict(a=0.7, τ=10.0))),
+        LIF: ("V_rest 1", -60.0, lambda: IntegrateAndFire(2, V_rest=[-65.0, -60.0])),
+    }  # fmt: skip
     n, x, make = made[name]
     return n, x, make()
 
@@ -501,16 +518,17 @@ def check_parameters(name: str, _: Path) -> None:
 
 def check_sensitivity(name: str, _: Path) -> None:
     """Elasticities of a mean over a whole run from the start of the model."""
-    names, m = list(names_of(name)), model_of(model(name))
+    names, m = list(names_of(name)), any_model(model(name))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(m), "starts_thermalized", False)
         table = sensitivity(
-            m, lambda _, V: {"mean": V.mean()}, names, duration=SHORT[-1] + 0.25, transient=0.0, every=0.25
+            m, lambda _, V: {"mean": V.mean()}, names, duration=SHORT[-1] + 0.25, transient=0.0, every=0.25, I_ext=0.5
         )
-    base, known = value_of(name, m(SHORT, state=m.cold)).mean(), names_of(name)
+    base, known = value_of(name, m(SHORT, 0.5, state=m.cold)).mean(), names_of(name)
     for n in names:
         up, down = (
-            value_of(name, model_with(m, {n: known[n] * (1 + h)})(SHORT, state=m.cold)).mean() for h in (1e-4, -1e-4)
+            value_of(name, model_with(m, {n: known[n] * (1 + h)})(SHORT, 0.5, state=m.cold)).mean()
+            for h in (1e-4, -1e-4)
         )
         assert table.loc["mean", n] == pytest.approx((up - down) / 2e-4 / base, rel=1e-3), n
 
@@ -525,23 +543,23 @@ def other_values(name: str) -> dict[str, float]:
 
 def at_values(name: str, loss: Callable[[Any], Any], values: Mapping[str, float]) -> float:
     """A loss at some numbers."""
-    m = model_of(model(name))
+    m = any_model(model(name))
     with precision():
         return float(jax.jit(loss)(with_values(m.params, values)))
 
 
-def data(name: str, t: np.ndarray = SHORT) -> pd.DataFrame:
-    """What the model does without input."""
-    return ran(name, 0.0, t).V
+def data(name: str) -> pd.DataFrame:
+    """What the model does."""
+    return ran(name, 0.5, SHORT).V
 
 
-def changed_run(name: str, t: np.ndarray = SHORT) -> np.ndarray:
+def changed_run(name: str) -> np.ndarray:
     """What it does with the numbers off."""
-    return value_of(name, ran(name, 0.0, t, model_with(model(name), other_values(name))))
+    return value_of(name, ran(name, 0.5, SHORT, model_with(model(name), other_values(name))))
 
 
 def check_trace(name: str, _: Path) -> None:
-    loss = trace_mismatch(model(name), data(name), state=start(name))
+    loss = trace_mismatch(model(name), data(name), state=start(name), I_ext=0.5)
     expected = ((changed_run(name) - data(name).to_numpy()) ** 2).mean()
     assert at_values(name, loss, other_values(name)) == pytest.approx(expected, rel=1e-6)
     assert at_values(name, loss, names_of(name)) == pytest.approx(0, abs=1e-12)
@@ -549,11 +567,18 @@ def check_trace(name: str, _: Path) -> None:
 
 def check_prediction_error(name: str, _: Path) -> None:
     """The steering is a leak toward the recording: a stronger leak, and an input."""
-    m, recorded, K = model_of(model(name)), data(name), 5.0
-    found = at_values(name, prediction_error(m, recorded, K=K, state=start(name)), other_values(name))
+    m, recorded, K = any_model(model(name)), data(name), 5.0
+    found = at_values(name, prediction_error(m, recorded, K=K, state=start(name), I_ext=0.5), other_values(name))
+    if name == EQUATIONS:
+        pull = lambda y, I, p: slopes(y, I - K * y.V, p)  # noqa: E731
+        other = Neuron(dict(V=-1.0, w=1.0), pull, params=m.params | other_values(name))
+        I = 0.5 + K * CubicSpline(SHORT, recorded.iloc[:, 0])(np.minimum(STEPS, SHORT[-1]))
+        V = value_of(name, other(SHORT, pd.Series(I, STEPS)))
+        assert found == pytest.approx(((V - recorded.to_numpy()) ** 2).mean(), rel=1e-6)
+        return
     steps, known, I = np.arange(0, SHORT[-1] + 0.04, 0.05), parameters(m) | other_values(name), {}
     for c in m.cells:
-        I[c] = K * AREA * (CubicSpline(SHORT, recorded[c])(np.minimum(steps, SHORT[-1])) - leak_of(m, c[0]))
+        I[c] = 0.5 + K * AREA * (CubicSpline(SHORT, recorded[c])(np.minimum(steps, SHORT[-1])) - leak_of(m, c[0]))
     steered = model_with(m, other_values(name) | {f"{label} leak": known[f"{label} leak"] + K for label in m.labels})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # this current is large, as it belongs to a leak
@@ -562,14 +587,20 @@ def check_prediction_error(name: str, _: Path) -> None:
 
 
 def check_density(name: str, _: Path) -> None:
-    found = at_values(name, density_mismatch(model(name), data(name), width=0.5, state=start(name)), other_values(name))
+    I = 40.0 if name == LIF else 0.5  # nA; the integrate-and-fire cells fire
+    runs = [ran(name, I, SHORT, x) for x in (model(name), model_with(model(name), other_values(name)))]
+    loss = density_mismatch(model(name), runs[0], width=0.5, state=start(name), I_ext=I)
 
-    def density(V: np.ndarray) -> np.ndarray:
-        risen = np.maximum(np.diff(1 / (1 + np.exp(-(V + 10) / 5)), axis=0), 0)
+    def density(run: Any) -> np.ndarray:
+        risen = np.maximum(np.diff(1 / (1 + np.exp(-(value_of(name, run) + 10) / 5)), axis=0), 0)
+        if name == LIF:
+            risen = np.stack([np.histogram(x, SHORT + 1e-6)[0] for x in run.spike_times().values()], 1)
+            assert (risen.sum(0) > 0).all()
         kernel = np.exp(-((np.arange(-8, 9) * 0.25 / 0.5) ** 2) / 2)
         return np.stack([np.convolve(x, kernel / kernel.sum(), "full")[8:-8] for x in risen.T], 1) / 0.25 * 1000
 
-    assert found == pytest.approx(((density(changed_run(name)) - density(data(name).to_numpy())) ** 2).mean(), rel=1e-6)
+    expected = ((density(runs[1]) - density(runs[0])) ** 2).mean()
+    assert at_values(name, loss, other_values(name)) == pytest.approx(expected, rel=1e-6)
 
 
 def check_calcium(name: str, _: Path) -> None:
@@ -583,6 +614,8 @@ LONG = np.arange(0, 300.5, 0.5)  # ms
 
 def silent(name: str) -> dict[str, float]:
     """Numbers with which no cell fires."""
+    if name == EQUATIONS:
+        return {"a": 0.7}
     m = model_of(model(name))
     return {f"{label} Na": 0.0 for label in m.labels} | {f"{label} leak": 5.0 for label in m.labels}
 
@@ -606,13 +639,13 @@ def check_criteria(name: str, _: Path) -> None:
 
 def check_fit(name: str, _: Path) -> None:
     """A conductance is found again from what the model does with it."""
-    n = f"{label_of(name)} Na"
+    n = next(iter(names_of(name)))
     true = parameters(model(name))[n]
     off = model_with(model(name), {n: 1.2 * true})
-    loss = trace_mismatch(model(name), data(name), state=start(name))
+    loss = trace_mismatch(model(name), data(name), state=start(name), I_ext=0.5)
     found = fit(off, loss, [n], bounds={n: (0.5 * true, 2 * true)}, steps=40, patience=None, progress=False)
     assert found.values[n] == pytest.approx(true, rel=0.02)
-    V = value_of(name, ran(name, 0.0, SHORT, model_with(model(name), dict(found.values))))
+    V = value_of(name, ran(name, 0.5, SHORT, model_with(model(name), dict(found.values))))
     assert found.loss == pytest.approx(((V - data(name).to_numpy()) ** 2).mean(), rel=1e-6)
 
 
@@ -651,7 +684,7 @@ def check_torch(name: str, _: Path) -> None:
 def check_ensemble(name: str, _: Path) -> None:
     known = names_of(name)
     rows = {n: [x, 1.1 * x, 0.9 * x] for n, x in known.items()}
-    table = ensemble(model(name), rows, keep="V", t=SHORT, I_ext=0.5, state=start(name), progress=False)
+    table = ensemble(model(name), rows, keep="V", t=SHORT, I_ext=0.5, state=start(name), dt=0.05, progress=False)
     V = np.stack([np.stack(table[c]) for c in table if c.startswith("V ")], 2)
     for i in range(3):
         np.testing.assert_allclose(V[i], single(name, {n: x[i] for n, x in rows.items()}), rtol=0, atol=1e-6)
@@ -676,17 +709,13 @@ V0 = pd.DataFrame({("LIF", 0): np.zeros(len(SHORT))}, SHORT)
 CALLS: dict[str, Callable[[Any], Any]] = {  # what is refused where there is a dash
     "run, by exponential Euler": lambda m: m(T, solver="exponential_euler"), "run, by diffrax": lambda m: m(T, solver=object()),
     "thermalized starts": lambda m: m.get_thermalization(), "TOML": lambda m: m.to_toml("model.toml"),
-    "current clamp": lambda m: current_clamp(m, T, 0.5), "voltage clamp": lambda m: voltage_clamp(m, T, -40),
-    "dynamic clamp": lambda m: dynamic_clamp(m, T, HH.leak(0.1)), "current noise": lambda m: noisy(m, T, current=White(0.5)),
-    "conductance noise": lambda m: noisy(m, T, conductances=[Bombardment(OU(1.0, 0.0, 5.0), 0.0)]),
+    "voltage clamp": lambda m: voltage_clamp(m, T, -40), "dynamic clamp": lambda m: dynamic_clamp(m, T, HH.leak(0.1)),
     "channel noise": lambda m: noisy(m, T, channels={"Na": 10}), "temperature": lambda m: at_temperature(m, 20),
     "energy": lambda m: energy(m(T, 0.5)), "regulation": lambda m: regulate(m, 5.0), "phase response": lambda m: phase_response(m),
-    "named parameters": parameters, "sensitivity": lambda m: sensitivity(m), "loss: trace mismatch": lambda m: trace_mismatch(m, V0),
-    "loss: prediction error": lambda m: prediction_error(m, V0), "loss: spike density": lambda m: density_mismatch(m, V0),
+    "loss: prediction error": lambda m: prediction_error(m, V0),
     "loss: calcium": lambda m: calcium_mismatch(m, 2.0, SHORT),
     "loss: rhythm": lambda m: rhythm_mismatch(m, LONG, period=200, duty_cycle=0.25),
     "loss: fifteen criteria": lambda m: criteria_mismatch(m, LONG),
-    "fit": lambda m: fit(m, lambda p: p, ["R"]), "thousands at once": lambda m: ensemble(m, {"R": [1.0]}, duration=100),
 }  # fmt: skip
 
 # What takes seconds, in particular to compile, is slow: for all but the integrate-and-fire cells, or for circuits of several cells.
@@ -715,7 +744,7 @@ def test_each_cell_of_the_table(ability: Any, name: str, tmp_path: Path, monkeyp
     if name not in ability.dashes:
         CHECKS[ability.name](name, tmp_path)
         return
-    with pytest.raises((ValueError, TypeError, AttributeError), match=r"must|no function of one's own|has 1 cells"):
+    with pytest.raises((ValueError, TypeError, AttributeError), match="must"):
         CALLS[ability.name](model(name))
 
 

@@ -565,7 +565,7 @@ def test_bad_input_is_refused(call: Any, message: str) -> None:
 
 def test_wrong_types_are_refused() -> None:
     for call in (
-        lambda: current_clamp(LIF(1), [1.0], 0),
+        lambda: dynamic_clamp(LIF(1), [1.0], HH.K),
         lambda: dynamic_clamp(axon(), [1.0], HH.K),
         lambda: noisy(axon(), [1.0], current=1.0),
         lambda: save_state("x", axon()),

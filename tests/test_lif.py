@@ -13,6 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyloric_simulator.ensembles.ensemble import ensemble
+from pyloric_simulator.fitting.fit import fit
+from pyloric_simulator.fitting.losses import density_mismatch, trace_mismatch
+from pyloric_simulator.fitting.parameters import model_with, parameters, with_values
+from pyloric_simulator.lab.current_clamp import fi_curve, input_resistance, rheobase
+from pyloric_simulator.lab.noise import White, noisy
 from pyloric_simulator.models import lif
 from pyloric_simulator.models.lif import (
     CELL,
@@ -463,3 +469,68 @@ def test_a_run_that_turns_non_finite_says_which_cell_and_when(value: float) -> N
     I = lambda t: jnp.where(t > 5.06, jnp.array([0, value]), 0.0)  # noqa: E731
     with pytest.raises(FloatingPointError, match=r"V of cell \('LIF', 1\) .* at t = 5.1 ms; it was at 5 ms"):
         LIF(2)(T, I)
+
+
+# ---------------------------------------------------------------- what any model can do
+
+
+def test_rows_of_an_ensemble_are_single_runs() -> None:
+    """Spikes, also close to each other, counts between times, noise, and a current in time."""
+    rows, model = {"R": [10.0, 30.0], "t_ref 1": [0.0, 3.0]}, LIF(2, t_ref=[2, 0])
+    I, t = lambda t: jnp.where((t > 30) & (t < 32), 90.0, 2.0), np.arange(0, 50, 0.5)
+    table = ensemble(model, rows, duration=50, I_ext=I, progress=False)
+    kept = lambda _, y: {"n": y.spikes, "V": y.V[-1], "held": y.refractory.sum()}  # noqa: E731
+    states = ensemble(model, rows, keep=kept, t=t, I_ext=2.0, noise=White(0.5), progress=False)
+    for i in range(2):
+        one = model_with(model, {name: x[i] for name, x in rows.items()})
+        trains = one(t, I).trains
+        assert np.diff(trains[1]).min() < 0.6 or i
+        for cell in range(2):
+            np.testing.assert_allclose(table[f"spikes LIF {cell}"][i], trains[cell], atol=1e-9)
+        single = noisy(one, t, current=White(0.5), seed=i, I_ext=2.0)
+        np.testing.assert_array_equal(states["n"][i], single.states.spikes.ravel())
+        np.testing.assert_allclose(states["V"][i], single.states.V[-1], atol=1e-9)
+        assert states["held"][i] == pytest.approx(single.states.refractory.sum(), abs=1e-9)
+
+
+def test_rate_rheobase_and_resistance_are_those_of_the_closed_form() -> None:
+    currents = [1.0, 2.0, 3.0]
+    rates = fi_curve(LIF(1), currents, duration=500)["rate"]
+    expected = np.asarray(rate(CELL, np.array(currents)))
+    assert ((expected - rates) <= 0.1e-3 * expected**2 + 1e-3).all()  # an interval is rounded up to a step
+    assert (rates <= expected + 1e-3).all()
+    cells = LIF(2, V_th=[-50, -45])
+    assert rheobase(cells, 10.0, cell=("LIF", 1)) == pytest.approx(20 / 10, abs=2e-3)
+    assert input_resistance(cells, cell=("LIF", 0)) == pytest.approx(10, rel=1e-9)
+
+
+def test_what_a_derivative_cannot_know_is_said() -> None:
+    """The threshold of a silent cell has no derivative in its potential, and one in its spikes, by the surrogate."""
+    cell, t = LIF(1), np.arange(0, 50, 0.5)
+    loss = trace_mismatch(cell, cell(t, 0.5), I_ext=0.5)
+    with pytest.raises(ValueError, match=r"'V_th' is 0 by construction.*density_mismatch.*width"):
+        fit(cell, loss, ["τ", "V_th"])
+    with pytest.warns(UserWarning, match="cell 0 fires at about"):
+        trace_mismatch(cell, cell(t, 3.0), I_ext=3.0)
+    spikes = density_mismatch(cell, cell(t, 3.0), width=5.0, I_ext=0.5)
+    with precision():
+        slopes = jax.grad(lambda x: spikes(with_values(cell.params, x)))(
+            {name: jnp.asarray(x) for name, x in parameters(cell).items()}
+        )
+    assert slopes["V_th"] > 0 > slopes["R"]  # a lower threshold and a higher resistance bring spikes
+
+
+def test_numbers_that_cells_cannot_have_are_refused() -> None:
+    for values, says in (
+        ({"R": -1.0}, "R contains -1"),
+        ({"V_reset": -40.0}, "Lower V_reset"),
+        ({"tau": 1.0}, "no parameter 'tau'"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            model_with(LIF(2), values)
+        with pytest.raises(ValueError, match=says):
+            ensemble(LIF(2), {name: [20.0, x] if name == "R" else [x] for name, x in values.items()}, duration=10)
+    with pytest.raises(ValueError, match="whole number of steps"):
+        ensemble(LIF(2), {"R": [10.0]}, keep="V", t=[0.0, 0.33, 0.5])
+    with pytest.raises(ValueError, match="no parameter 'temperature'"):
+        ensemble(LIF(2), {"temperature": [10.0]}, duration=10)

@@ -9,22 +9,25 @@ from networks import AXON, LIU, mixed
 
 from pyloric_simulator.models.components import (
     GHK,
+    Binding,
     Calcium,
     Cell,
     Channel,
     GapJunction,
     Graded,
     HodgkinHuxley1952,
+    Kinetic,
     Liu1998,
     Network,
     Prinz2003,
     Synapse,
 )
+from pyloric_simulator.models.lif import LIF
 from pyloric_simulator.prinz2004 import ACETYLCHOLINE, GLUTAMATE, B, Gate, Nernst
 
 
 def network() -> Network:
-    """Cells of three libraries, own channels of numbers, own constants, and synapses of all kinds but kinetic ones."""
+    """Cells of three libraries, own channels of numbers, own constants, and synapses of all kinds."""
     own = Channel("P", Nernst(1, 4000.0, 140000.0))(0.02)
     slow = Cell([Prinz2003.Kd(25), own, Prinz2003.leak(0.05)], V=-55, area=1e-3, capacitance=0.9, temperature=12.5)
     curved = Channel("Ca", GHK(), 2, Gate(B(30, -8), B(0, 5) + 1), ion="Ca")(1e-5)
@@ -32,6 +35,7 @@ def network() -> Network:
     graded = Graded("fast", -75.0, Gate(B(60, -5), B(0, 5) + 1))
     joined = [
         Synapse("axon", "slow", GLUTAMATE, 20), Synapse("slow", "axon", graded, 10), Synapse("Liu", "axon", ACETYLCHOLINE, 1 / 3),
+        Synapse("Liu", "slow", Kinetic("bound", -70.0, Binding(0.3, 0.05, -50.0, 5.0), start=0.1), 7),
         GapJunction("axon", "slow", 5.5), GapJunction("axon", "axon", 1),
     ]  # fmt: skip
     cells = {"axon": AXON, "slow": slow, "Liu": LIU, "a b.c": Cell([curved, HodgkinHuxley1952.leak(0.3)], calcium=pool)}
@@ -63,6 +67,18 @@ def test_a_cell_comes_back(tmp_path: Path) -> None:
     network().to_toml(tmp_path / "several.toml")
     with pytest.raises(ValueError, match="must have one"):
         Cell.from_toml(tmp_path / "several.toml")
+
+
+def test_integrate_and_fire_cells_come_back(tmp_path: Path) -> None:
+    cells = LIF(3, τ=[10, 20, 1 / 3 + 8], V_rest=-60)
+    again = to_and_fro(cells, tmp_path / "cells.toml")
+    for a, b in zip(again.params, cells.params, strict=True):
+        np.testing.assert_array_equal(a, b)
+    text = (tmp_path / "cells.toml").read_text()
+    assert "V_rest = -60.0  # mV" in text
+    (tmp_path / "cells.toml").write_text(text.replace("t_ref", "tref"))
+    with pytest.raises(ValueError, match=r"LIF.tref.*no known key.*Did you mean 't_ref'"):
+        LIF.from_toml(tmp_path / "cells.toml")
 
 
 def test_what_is_of_the_libraries_stands_under_its_name(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """Equations of one's own: how they are read, order, monitors, spikes and refusals."""
 # ruff: noqa: ARG001, ARG005 (an equation has the arguments of all equations, whichever it reads)
 
+import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import diffrax
@@ -12,6 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyloric_simulator.engine.portable import place_of
+from pyloric_simulator.ensembles.ensemble import ensemble
+from pyloric_simulator.fitting.fit import fit
+from pyloric_simulator.fitting.losses import density_mismatch, trace_mismatch
+from pyloric_simulator.fitting.parameters import model_with, parameters
+from pyloric_simulator.fitting.sensitivity import sensitivity
+from pyloric_simulator.lab.noise import OU, noisy
+from pyloric_simulator.lab.voltage_clamp import voltage_clamp
 from pyloric_simulator.models import lif
 from pyloric_simulator.models.components import (
     Cell,
@@ -201,3 +212,125 @@ def test_refusals_of_equations(name: str) -> None:
 def test_overflow_of_equations() -> None:
     with pytest.raises(FloatingPointError, match=r"V of cell \('Neuron', 0\)"):
         Neuron(dict(V=1.0), lambda y, I, p: dict(V=y.V**2))(np.arange(0, 5, 0.1))
+
+
+# ---------------------------------------------------------------- what any model can do
+
+
+def adaptive_pair() -> Neuron:
+    """Two cells with a threshold that grows with each spike."""
+    return Neuron(
+        dict(V=-65, θ=-50), lambda y, I, p: dict(V=(-65 - y.V + p.R * I) / p.τ, θ=(-50 - y.θ) / 30), size=2,
+        params=dict(τ=[10, 20], R=10, jump=5), threshold=lambda y, p: y.V - y.θ, reset=lambda y, p: dict(V=-70, θ=y.θ + p.jump),
+    )  # fmt: skip
+
+
+def test_numbers_that_cells_share_have_one_name() -> None:
+    model = adaptive_pair()
+    assert parameters(model) == {"τ 0": 10, "τ 1": 20, "R": 10, "jump": 5}
+    changed = model_with(model, {"τ 1": 15, "R": 8})
+    assert parameters(changed) == {"τ 0": 10, "τ 1": 15, "R": 8, "jump": 5}
+    assert parameters(model)["R"] == 10
+    with pytest.raises(ValueError, match=r"no parameter 'τ'.*Say which of 'τ 0', 'τ 1'"):
+        model_with(model, {"τ": 3})
+    with pytest.raises(
+        ValueError, match="is 5 after a reset"
+    ):  # the numbers make a threshold that a reset does not undo
+        model_with(leaky(params=dict(θ=-50, τ=20), threshold=lambda y, p: y.V - p.θ), {"θ": -75})
+
+
+def test_rows_of_an_ensemble_are_single_runs() -> None:
+    """Spikes at a threshold, starts of all variables, noise, and states in a function of one's own."""
+    model, t = adaptive_pair(), np.arange(0, 60, 0.5)
+    rows = {"τ 1": [20.0, 12.0], "I Neuron": [1.0, 2.0], "V0 Neuron": [-60.0, -66.0], "θ0 Neuron": [-50.0, -45.0]}
+    spikes = ensemble(model, rows, duration=60, I_ext=2.0, progress=False)
+    noise = ensemble(
+        model, rows, keep=lambda t, y: {"θ": y.θ[-1].sum()}, t=t, I_ext=2.0, noise=OU(0.5, 0.5, 3.0), progress=False
+    )
+    for i in range(2):
+        one = model_with(model, {"τ 1": rows["τ 1"][i]})
+        start = one.cold._replace(V=np.full(2, rows["V0 Neuron"][i]), θ=np.full(2, rows["θ0 Neuron"][i]))
+        I = 2.0 + rows["I Neuron"][i]
+        for cell, x in one([0, 60], I, start).spike_times().items():
+            assert len(x) > 2
+            np.testing.assert_allclose(spikes[f"spikes Neuron {cell[1]}"][i], x, atol=1e-9)
+        single = noisy(one, t, current=OU(0.5, 0.5, 3.0), seed=i, I_ext=I, state=start)
+        assert noise["θ"][i] == pytest.approx(single.states.θ[-1].sum(), rel=1e-9)
+
+
+def test_a_folder_of_rows_belongs_to_its_equations(tmp_path: Path) -> None:
+    rows = {"τ": [10.0, 20.0]}
+    first, again = (
+        ensemble(leaky(), rows, duration=60, I_ext=2.5, path=tmp_path / "run", progress=False) for _ in range(2)
+    )
+    assert len(first["spikes Neuron"][0]) > 2
+    pd.testing.assert_frame_equal(first, again)
+    with pytest.raises(ValueError, match="holds a run with cells"):
+        ensemble(
+            leaky(reset=lambda y, p: dict(V=-71)), rows, duration=60, I_ext=2.5, path=tmp_path / "run", progress=False
+        )
+
+
+def test_functions_of_a_script_have_no_place_under_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once multiprocessing is imported, a script is known by two names, neither of which another process can import."""
+    script = ModuleType("__main__")
+    exec("def f(t): return t", script.__dict__)
+    for name in ("__main__", "__mp_main__"):
+        monkeypatch.setitem(sys.modules, name, script)
+    assert place_of(script.f) is None
+    assert place_of(linoid) is not None
+
+
+def test_a_clamped_cell_beside_a_free_one() -> None:
+    model, t = Neuron(dict(V=0.0, w=0.0), fitzhugh_nagumo, size=2), np.arange(0, 10, 0.5)
+    run = voltage_clamp(model, t, lambda t: jnp.sin(t), cell=("Neuron", 1), I_ext=0.5)
+    np.testing.assert_allclose(run.states.V[:, 1], np.sin(t), atol=1e-12)
+    np.testing.assert_array_equal(run.states.V[:, 0], model(t, 0.5).states.V[:, 0])
+    V, w = run.states.V[:, 1], run.states.w[:, 1]
+    np.testing.assert_allclose(run.clamp, np.cos(t) - V + V**3 / 3 + w, atol=1e-9)
+    assert len(run[2:5].clamp) == 7
+    recovery = Neuron(dict(w=0.0), lambda y, I, p: dict(w=0.08 * (I + 0.7 - 0.8 * y.w)))
+    exact = simulate_neuron(recovery, t, jnp.sin, solver=diffrax.Dopri8(), rtol=1e-10, atol=1e-10)[0].w
+    np.testing.assert_allclose(w[1:], exact[1:, 0], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: voltage_clamp(leaky(), [0.0, 1.0], -60.0), "reset where it spikes"),
+        (
+            lambda: voltage_clamp(Neuron(dict(V=0.0), lambda y, I, p: dict(V=-y.V)), [0.0, 1.0], 0.5),
+            "does not contain the input",
+        ),
+        (
+            lambda: voltage_clamp(Neuron(dict(V=0.0), lambda y, I, p: dict(V=I**2 - y.V)), [0.0, 1.0], 0.5),
+            "does not contain the input",
+        ),
+        (
+            lambda: ensemble(Neuron(dict(x=0.0), lambda y, I, p: dict(x=I - y.x)), {"I Neuron": [1.0]}, duration=100),
+            "must be the potential",
+        ),
+        (lambda: sensitivity(adaptive_pair()), "a rhythm is read from spikes"),
+        (
+            lambda: fit(adaptive_pair(), trace_mismatch(adaptive_pair(), adaptive_pair()(T)), ["jump"]),
+            "'jump' is 0 by construction",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(call: Callable[[], Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+T = np.arange(0, 20, 0.5)
+
+
+def test_a_derivative_that_does_not_see_resets_is_not_given_in_silence() -> None:
+    model, t = adaptive_pair(), np.arange(0, 60, 0.5)
+    with pytest.warns(UserWarning, match=r"cell 0 fires at about .* does not know that a spike moves"):
+        trace_mismatch(model, model(t, 3.0), I_ext=3.0)
+    loss = density_mismatch(
+        model, model(t, 3.0), width=5.0, I_ext=3.0
+    )  # its spikes have the derivative of the surrogate
+    found = fit(model_with(model, {"jump": 7.0}), loss, ["jump"], steps=1, progress=False)
+    assert found.history["gradient"].iloc[0] > 0

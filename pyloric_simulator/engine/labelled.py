@@ -28,6 +28,17 @@ class Vectors:
     params: Any  # numbers of the model
     dtype: str  # "float64" or "float32"
     cold: Any  # a state
+    starts_thermalized: bool  # whether a run without a state starts with thermalized cells, or cold
+    get_thermalization: Any
+    sound = staticmethod(circuits.given_state)  # looks at a state that is given
+
+    def start(self, state: Any = None, **scheme: Any) -> tuple[Any, str]:
+        """The state from which to run, a given one or that from which the model starts, and what it is; scheme: of its thermalization."""
+        if state is not None:
+            return self.sound(state, self.cold), "given"
+        if self.starts_thermalized:
+            return self.get_thermalization(**scheme), "thermalized"
+        return self.cold, "cold"
 
     def flatten(self, state: Any) -> np.ndarray:
         """A state as one vector, for `vector_field`. Raises TypeError or ValueError for what is no state of this model."""
@@ -57,15 +68,30 @@ THERMALIZED = "its cells have no rhythm of their own to wait for. Run it, and pa
 WRITTEN = "a file holds no functions and no arrays. Keep the Python code that makes it, or pickle it"
 
 
-class WithoutChannels:
-    """Says of cells without channels why they lack what other models have; `hasattr` is as ever."""
+class WithoutChannels(Vectors):
+    """Cells of one population without channels and connections: what `Neuron` and `LIF` share.
 
+    Says why they lack what other models have; `hasattr` is as ever.
+    """
+
+    size: int  # number of cells
+    starts_thermalized = False
     lacks: ClassVar[Mapping[str, str]] = {
         "thermalize": THERMALIZED,
         "get_thermalization": THERMALIZED,
         "to_toml": WRITTEN,
         "from_toml": WRITTEN,
     }
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Population of each cell, (cell,)."""
+        return np.zeros(self.size, int)
+
+    @property
+    def cells(self) -> pd.MultiIndex:
+        """Label of the population and number in it, for each cell."""
+        return pd.MultiIndex.from_product([self.labels, range(self.size)], names=["pop", "index"])
 
     def __getattr__(self, name: str) -> Any:
         kind = type(self).__name__

@@ -83,6 +83,9 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
     dtype: str
     terminals: Sequence[Any] = ()  # those that a circuit has whether or not they make synapses
     transmitters: Sequence[Any] = ()  # what these release
+    step = 0.05  # ms, by default
+    own_units = False  # whether its numbers have units that only its user knows
+    resets = False  # whether its spikes are those of a threshold, upon which V is reset, and no part of V
     starts_thermalized = True  # whether a run without a state starts with thermalized cells, or cold
     physics: ClassVar[Physics]
 
@@ -104,6 +107,12 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
         new = copy(self)
         new.params, new.cold = params, self.physics.cold_start(params.circuit)
         return new
+
+    def trajectory(self, params: Any, state: Any, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0) -> Any:
+        """States at the times t (ms), equally spaced at whole steps, as a pure function of the model's numbers, for derivatives."""
+        from ..fitting.adjoint import simulate_with_adjoint  # a later chapter
+
+        return simulate_with_adjoint(params, state, t, I_ext, dt=dt, t0=t0)
 
     # ------------------------------------------------------------ the right-hand side
 
@@ -172,14 +181,6 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
         solver, dt = settings.solver if solver is None else solver, settings.dt if dt is None else dt
         dt = checks.scheme(solver, dt, self.physics.schemes)
         return (solver, dt) if isinstance(solver, str) or not fixed else self.physics.scheme
-
-    def start(self, state: Any = None, **scheme: Any) -> tuple[Any, str]:
-        """The state from which to run, a given one or that from which the model starts, and what it is; scheme: of its thermalization."""
-        if state is not None:
-            return circuits.given_state(state, self.cold), "given"
-        if self.starts_thermalized:
-            return self.get_thermalization(**scheme), "thermalized"
-        return self.cold, "cold"
 
     def _in_steps(
         self, params: Params, start: Any, times: tuple[Grid, Any], I: Any, *, dt: float, t0: float, **scheme: Any

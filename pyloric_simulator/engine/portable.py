@@ -38,9 +38,9 @@ class Carried:
 
 
 def place_of(f: Any) -> ModuleType | None:
-    """A module from which another process can import a function under its name; not the script, and not a notebook."""
-    names = [f.__module__, *sorted(sys.modules)]
-    modules: list[Any] = [sys.modules[name] for name in names if name in sys.modules and name != "__main__"]
+    """A module from which another process can import a function under its name; not the script, by whichever name, and not a notebook."""
+    names, script = [f.__module__, *sorted(sys.modules)], sys.modules.get("__main__")
+    modules: list[Any] = [sys.modules[name] for name in names if sys.modules.get(name, script) is not script]
     return next((m for m in modules if getattr(m, "__dict__", {}).get(f.__name__) is f), None)
 
 
@@ -55,7 +55,9 @@ def parts(f: FunctionType) -> Any:
     """All that a function consists of: code, name, module, the globals that it reads, defaults, and closure."""
     read = {name: f.__globals__[name] for name in sorted(global_names(f.__code__)) if name in f.__globals__}
     closure = tuple(cell.cell_contents for cell in f.__closure__ or ())
-    code = marshal.dumps(f.__code__.replace(co_filename="", co_firstlineno=1))
+    code = marshal.dumps(
+        f.__code__.replace(co_filename="", co_firstlineno=1), 2
+    )  # without references, which depend on use
     return carried((code, f.__name__, f.__module__, read, f.__defaults__, f.__kwdefaults__, closure))
 
 

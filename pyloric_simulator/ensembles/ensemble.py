@@ -23,7 +23,8 @@
 # How does a rhythm depend on two conductances, on the temperature, on the strength of an input? Such questions want a table: a row for
 # each variant of a model, a column for each number that varies. `ensemble` runs all rows side by side, in the [lanes](lanes.md) of a chapter before,
 # on all cores, on GPUs or on a cluster, and gives the table back with results beside each row. The model may be any of this book:
-# a circuit of the first chapter with all its gap junctions and populations, a single cell, a network of one's own.
+# a circuit of the first chapter with all its gap junctions and populations, a single cell, a network of one's own, and cells with equations of
+# their own or with a threshold.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -50,7 +51,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -65,19 +67,20 @@ from ..engine import checks
 from ..engine.inputs import Samples, input_at
 from ..engine.inputs import current as read_current
 from ..engine.portable import Portable, carried
+from ..engine.scale import CURRENT as CURRENT_SIZES
 from ..engine.schedule import Grid, Slots, grid_of, recorded
 from ..engine.thermalization import THERMALIZATION
-from ..fitting.parameters import check_names, checked_value, places, put
+from ..fitting.parameters import check_names, checked_value, model_with, places, put
 from ..lab.noise import OU, White, check_process
 from ..lab.snapshots import described
 from ..lab.temperature import TYPICAL, Q10s, warm
-from ..models.components import celsius, model_of, start_of
+from ..models.components import any_model, celsius, has_potential, start_of
+from ..models.lif import LIF
 from ..prinz2004 import (
-    DEFAULT_DT,
-    DEFAULT_SOLVER,
     SCHEMES,
     Circuit,
     Flows,
+    Model,
     Params,
     Prepared,
     Working,
@@ -105,6 +108,17 @@ from .lanes import (
     ticks_for,
     to_lanes,
 )
+from .plain_lanes import (
+    Plain,
+    numbers_in_lanes,
+    plain_flows,
+    plain_of,
+    seen_in_lanes,
+    spread,
+    start_column,
+    with_starts,
+)
+from .plain_lanes import start_in_lanes as plain_start
 
 # %% [markdown]
 # ## What varies
@@ -122,7 +136,7 @@ from .lanes import (
 # : of the noise. Without this column, row $i$ has the seed $i$.
 #
 # V0 LABEL
-# : the potential in mV from which the cells of a population start.
+# : the potential in mV from which the cells of a population start. `w0 Neuron` is the start of the variable w of a `Neuron`.
 #
 # All of them are arrays whose last axis are the lanes, and the equations of the first chapter do not mind it: a number that varies takes
 # the place of one that does not.
@@ -130,11 +144,6 @@ from .lanes import (
 # %%
 TEMPERATURE, INPUT, SEED = "temperature", "input", "seed"
 CURRENT, START = "I ", "V0 "  # of a population, before its label
-
-
-def spread(x: Any, n: int, dtype: Any) -> Array:
-    """x with n equal lanes behind it."""
-    return jnp.repeat(jnp.asarray(x, dtype)[..., None], n, -1)
 
 
 def params_in_lanes(params: Params, values: Mapping[str, Array], n: int, dtype: Any) -> Params:
@@ -160,8 +169,10 @@ def start_in_lanes(circuit: Circuit, start: Any, n: int, dtype: Any) -> Working:
     return y._replace(V=V)
 
 
-def with_potentials(circuit: Circuit, y: Working, values: Mapping[str, Array]) -> Working:
-    """The starts with the potentials that columns give to whole populations."""
+def with_potentials(circuit: Any, y: Any, values: Mapping[str, Array]) -> Any:
+    """The starts with the potentials that columns give to whole populations, and without channels with other variables, too."""
+    if not isinstance(circuit, Circuit):
+        return with_starts(y, circuit.label, values)
     V = y.V
     for i, row in enumerate(circuit.rows):
         name = START + circuit.populations[row].label
@@ -223,8 +234,14 @@ def current_of_lanes(spec: Spec, out: Outside, dtype: Any) -> Callable[[Any], An
 class Shaken(NamedTuple):
     """A state with coloured noise, in standard deviations."""
 
-    y: Working
+    y: Any
     x: Array  # (cell, lane)
+
+    @property
+    def fired(self) -> Array | None:
+        """Whether a threshold was reached, as of `plain_lanes.Cells`."""
+        found: Array | None = getattr(self.y, "fired", None)
+        return found
 
     @property
     def V(self) -> Array:
@@ -232,13 +249,18 @@ class Shaken(NamedTuple):
         return self.y.V
 
 
-def shaken(spec: Spec, out: Outside, at: Callable[[Any], Flows]) -> Flows:
-    """Flows under an Ornstein–Uhlenbeck current; at: the flows under a given one, I(k) nA."""
+def shaken(spec: Spec, out: Outside, at: Callable[[Any, Any], Flows]) -> Flows:
+    """Flows under an Ornstein–Uhlenbeck current; at: the flows under a given one at the start and at the end of a step, I(k) nA."""
     ou, quiet = spec.noise, current_of_lanes(spec, out, spec.dtype)
 
+    def current(x: Array, k: Any, dtype: Any) -> Array:
+        noise = (ou.μ + ou.σ * x).astype(dtype)
+        return noise if quiet(k) is None else quiet(k) + noise
+
     def under(w: Shaken) -> Flows:
-        noise = (ou.μ + ou.σ * w.x).astype(w.y.V.dtype)
-        return at(lambda k: noise if quiet(k) is None else quiet(k) + noise)
+        after = lambda k: ou.later(w.x, normal(out.keys, k + 1), spec.dt)  # noqa: E731
+        dtype = w.y.V.dtype
+        return at(lambda k: current(w.x, k, dtype), lambda k: current(after(k), k + 1, dtype))
 
     def later(w: Shaken, y: Working, k: Any) -> Shaken:
         return Shaken(y, ou.later(w.x, normal(out.keys, k + 1), spec.dt))
@@ -263,7 +285,7 @@ def shaken(spec: Spec, out: Outside, at: Callable[[Any], Flows]) -> Flows:
 class Spec(NamedTuple):
     """What is fixed when a batch is compiled."""
 
-    circuit: Circuit
+    circuit: Any  # Circuit, or `PlainCells`
     names: tuple[str, ...]  # of the numbers that vary
     warmed: bool  # whether the temperature varies
     thermalize: bool  # whether each lane thermalizes its cells
@@ -280,8 +302,8 @@ class Spec(NamedTuple):
 
     @property
     def n(self) -> int:
-        """Steps in a block."""
-        return steps_of_block(self.dt)
+        """Steps in a block; one where cells may fire at each."""
+        return 1 if getattr(self.circuit, "resets", False) else steps_of_block(self.dt)
 
     @property
     def before(self) -> int:
@@ -323,16 +345,46 @@ def model_in_lanes(spec: Spec, b: Batch) -> tuple[Circuit, Prepared]:
 
 def acting(spec: Spec, b: Batch) -> Flows:
     """The flows of all lanes with what acts on them."""
+    if not isinstance(spec.circuit, Circuit):
+        return acting_on_plain(spec, b)
     circuit, p = model_in_lanes(spec, b)
     if isinstance(spec.noise, OU):
-        return shaken(spec, b.out, lambda I: flows(circuit, p, I, spec.dt, LANES))
+        return shaken(spec, b.out, lambda I, _: flows(circuit, p, I, spec.dt, LANES))
     return flows(circuit, p, current_of_lanes(spec, b.out, spec.dtype), spec.dt, LANES)
 
 
-def started(spec: Spec, b: Batch) -> Working:
-    """The starts of all lanes, before any thermalization."""
-    circuit, _ = model_in_lanes(spec, b)
+class PlainCells(NamedTuple):
+    """What is fixed of cells without channels, in the place of a circuit."""
+
+    cells: Plain
+    label: str
+    resets: bool
+    paths: tuple[Any, ...]  # to the numbers that vary
+
+
+def plain_cells(model: Any, varied: Sequence[str]) -> PlainCells:
+    """What is fixed of a `Neuron` or `LIF` cells of which some numbers vary."""
+    known = places(model.params)
+    return PlainCells(plain_of(model), model.labels[0], model.resets, tuple(known[name].paths[0] for name in varied))
+
+
+def acting_on_plain(spec: Spec, b: Batch) -> Flows:
+    """`acting` on cells without channels."""
     n = len(next(iter(b.values.values())))
+    p = numbers_in_lanes(b.params, spec.circuit.paths, [b.values[name] for name in spec.names], n, spec.dtype)
+    at = lambda now, later: plain_flows(spec.circuit.cells, p, now, later, spec.dt)  # noqa: E731
+    if isinstance(spec.noise, OU):
+        return shaken(spec, b.out, at)
+    I = current_of_lanes(spec, b.out, spec.dtype)
+    return at(I, lambda k: I(k + 1))
+
+
+def started(spec: Spec, b: Batch) -> Any:
+    """The starts of all lanes, before any thermalization."""
+    n = len(next(iter(b.values.values())))
+    if not isinstance(spec.circuit, Circuit):
+        return plain_start(spec.circuit.resets, b.start, n, spec.dtype)
+    circuit, _ = model_in_lanes(spec, b)
     return start_in_lanes(circuit, b.start, n, spec.dtype)
 
 
@@ -372,14 +424,23 @@ def moved(f: Flows, by: Any) -> Flows:
 def observed(spec: Spec, b: Batch, y: Any, t: Array, slots: Slots | None) -> Any:
     """Potentials (lane, time, cell), or what the user's function makes of each lane, with a leading axis of lanes."""
     assert spec.grid is not None
-    f, (circuit, _) = acting(spec, b), model_in_lanes(spec, b)
+    f, of = acting(spec, b), states_in_lanes(spec, b)
     advance = lambda y, k, n: SCHEMES[spec.solver](f, y, k, n, spec.dt, min(UNROLL, n))  # noqa: E731
-    state = lambda y: from_lanes(circuit, y.y if isinstance(y, Shaken) else y)  # noqa: E731
+    state = lambda y: of(y.y if isinstance(y, Shaken) else y)  # noqa: E731
     seen = (lambda y: y.V) if spec.observe is None else state
-    ys = recorded(advance, seen, y, spec.grid, slots)[1]
+    ys = seen_in_lanes(recorded(advance, seen, y, spec.grid, slots)[1])
     if spec.observe is None:
         return jnp.moveaxis(ys, -1, 0)
     return jax.vmap(partial(spec.observe, t), in_axes=-1)(ys)
+
+
+def states_in_lanes(spec: Spec, b: Batch) -> Callable[[Any], Any]:
+    """What makes the state of the model, (cell, …, lane), from one in lanes."""
+    return (
+        partial(from_lanes, model_in_lanes(spec, b)[0])
+        if isinstance(spec.circuit, Circuit)
+        else spec.circuit.cells.state
+    )
 
 
 def blockwise(go: Callable[[Any, int, int], Any], run: Any, blocks: int, tell: Callable[[int], None]) -> Any:
@@ -435,7 +496,7 @@ def trains_of(spec: Spec, run: Run) -> list[list[np.ndarray]]:
 
 def named_cells(model: Any) -> dict[tuple[str, int], str]:
     """A name for each cell: its label, with a number where a population has several."""
-    sizes = {p.label: p.size for p in model.circuit.populations}
+    sizes = Counter(label for label, _ in model.cells)
     return {cell: f"{cell[0]} {cell[1]}" if sizes[cell[0]] > 1 else cell[0] for cell in model.cells}
 
 
@@ -531,6 +592,8 @@ class Rows(Portable, Work):
             "transient": s.transient,
         }
         given = {name: fingerprint_of(x) for name, x in self.given.items() if x is not None}
+        if not isinstance(s.circuit, Circuit):  # equations of one's own are not in its numbers
+            given["cells"] = digest(s.circuit)
         return about | given
 
     def batch_of(self, rows: pd.DataFrame) -> Batch:
@@ -570,31 +633,38 @@ class Rows(Portable, Work):
 
 def fingerprint_of(x: Any) -> str:
     """A short text that tells an array, a state or a function from others."""
-    return hashlib.sha256(pickle.dumps(carried(jax.tree.map(np.asarray, x) if not callable(x) else x))).hexdigest()[:16]
+    return digest(jax.tree.map(np.asarray, x) if not callable(x) else x)
+
+
+def digest(x: Any) -> str:
+    """A short text that tells what consists of arrays, names and functions from others."""
+    return hashlib.sha256(pickle.dumps(carried(x))).hexdigest()[:16]
 
 
 def ensemble(
     model: Any, parameters: Any, *, duration: float | None = None, transient: float = 0.0, keep: Any = "spikes", t: Any = None,
-    I_ext: Any = None, noise: White | OU | None = None, q10: Q10s = TYPICAL, state: Any = None, solver: str = DEFAULT_SOLVER,
-    dt: float = DEFAULT_DT, dtype: str | None = None, path: Any = None, engine: Any = "local", batch_size: int | None = None,
+    I_ext: Any = None, noise: White | OU | None = None, q10: Q10s = TYPICAL, state: Any = None, solver: str | None = None,
+    dt: float | None = None, dtype: str | None = None, path: Any = None, engine: Any = "local", batch_size: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:  # fmt: skip
     """Run a model once for each row of a table, and return the table with results beside each row.
 
     parameters: a DataFrame, or a mapping from names to values (row,); names are those of `parameters(model)`, "temperature" (°C), "input"
-    (a factor of I_ext), "I LABEL" (nA), "V0 LABEL" (mV, at the start) and "seed". duration, transient: ms; spikes in the transient do not count.
+    (a factor of I_ext), "I LABEL" (nA), "V0 LABEL" (mV, at the start; "w0 Neuron" of another variable) and "seed". duration, transient: ms; spikes in the transient do not count.
     keep: "spikes" (lists of ms), "rhythm" (columns of `rhythm.summary`), "features" (the fifteen), "V" at the times t, or a JAX
     function f(t, states) -> mapping from names to arrays, of the states at the times t, (time,) ms. I_ext: as of a call of the model, nA. noise: of the
     current, by the row's seed (by default its number). state: start of all rows; by default that of the model, thermalized anew where the rows change
     numbers of cells. path: of a folder, from which a run that was stopped goes on; engine: "local" or a dask client; batch_size: rows at
     once. The table has a column "finite" where spikes are looked for. Raises ValueError or TypeError before anything is compiled.
     """
-    model = model_of(model)
+    model = any_model(model)
     table = table_of(parameters, model, noise)
     dtype = model.dtype if dtype is None else dtype
     checks.choice("dtype", dtype, ("float64", "float32"))
-    checks.choice("solver", solver, tuple(SCHEMES))
-    dt = checks.scheme(solver, dt, SCHEMES)
+    schemes = tuple(SCHEMES) if isinstance(model, Model) else (model.scheme,)
+    solver = schemes[0] if solver is None else solver
+    dt = checks.scheme(solver, model.step if dt is None else dt, schemes)
+    solver = solver if isinstance(model, Model) else "exponential_euler"  # which takes whole steps
     spec, given = planned(model, table, keep, t, duration, transient, I_ext, noise, q10, state, solver, dt, dtype)
     size = padded(checks.count("batch_size", batch_size, 2**20) if batch_size is not None else min(ROWS, len(table)))
     if keep == "features":
@@ -619,10 +689,15 @@ def table_of(parameters: Any, model: Any, noise: Any) -> pd.DataFrame:
             f"parameters has {len(table)} rows and the columns {list(table)}; there must be a row, and each name once."
         )
     known, labels = places(model.params), model.labels
-    own = [TEMPERATURE, INPUT, SEED, *(CURRENT + x for x in labels), *(START + x for x in labels)]
+    plain = not isinstance(model, Model)
+    starts = [start_column(v, x) for x in labels for v in (model.cold._fields if plain else "V")]
+    own = [*[TEMPERATURE] * (not plain), INPUT, SEED, *(CURRENT + x for x in labels), *starts]
     check_names([name for name in table if name not in own], known)
     for name in table:
         table[name] = checked_column(str(name), table[name], known)
+        if plain and name in known:
+            for value in (table[name].min(), table[name].max()):
+                model_with(model, {str(name): float(value)})
     if noise is not None and SEED not in table:
         table[SEED] = np.arange(len(table))
     if SEED in table and noise is None:
@@ -649,19 +724,26 @@ def checked_column(name: str, column: pd.Series, known: Mapping[str, Any]) -> np
     return x.astype(float)
 
 
-def planned(
-    model: Any, table: pd.DataFrame, keep: Any, t: Any, duration: Any, transient: Any, I_ext: Any, noise: Any, q10: Any, state: Any,
-    solver: str, dt: float, dtype: str,
-) -> tuple[Spec, dict[str, Any]]:  # fmt: skip
-    """What is fixed, and what all batches share."""
+def check_kept(model: Any, keep: Any, t: Any, duration: Any) -> bool:
+    """Whether states at the times t are kept, and not spikes. Raises ValueError."""
     states = callable(keep) or keep == "V"
     if not callable(keep):
         checks.choice("keep", keep, KEPT)
+        has_potential(model)
     if states == (t is None) or states != (duration is None):
         wants = "the times t at which states are recorded, and no duration" if states else "a duration, and no times t"
         raise ValueError(
             f"keep is {keep!r}, t is {'' if t is None else 'given'} and duration is {duration}; it must come with {wants}."
         )
+    return states
+
+
+def planned(
+    model: Any, table: pd.DataFrame, keep: Any, t: Any, duration: Any, transient: Any, I_ext: Any, noise: Any, q10: Any, state: Any,
+    solver: str, dt: float, dtype: str,
+) -> tuple[Spec, dict[str, Any]]:  # fmt: skip
+    """What is fixed, and what all batches share."""
+    states = check_kept(model, keep, t, duration)
     if noise is not None:
         check_process(noise, dt)
     checks.of_type("q10", q10, Q10s, "a set of Q10s, such as TYPICAL")
@@ -673,7 +755,10 @@ def planned(
         until = float(times[-1])
         checks.steps(times, 0.0, dt)
     grid, slots = (None, None) if times is None else grid_of(times, 0.0, dt)
-    I = read_current(I_ext, model.labels, model.rows, np.array([0.0, until]) if times is None else times, 0.0)
+    if times is not None and slots is not None and isinstance(model, LIF):
+        checks.on_steps(times, 0.0, dt, not slots.fraction.any())
+    scale = None if model.own_units else CURRENT_SIZES
+    I = read_current(I_ext, model.labels, model.rows, np.array([0.0, until]) if times is None else times, 0.0, scale)
     n = -(-round(until / dt) // 1) + 2 * int(BLOCK / dt + 1) + 2
     with precision(dtype):
         base = None if callable(I) else I.at(dt * np.arange(n)) if isinstance(I, Samples) else I if np.any(I) else None
@@ -686,7 +771,8 @@ def planned(
     thermalize = state is None and model.starts_thermalized and bool(cells)
     start = model.cold if thermalize else start_of(model, state)
     varied = tuple(str(name) for name in table if name in places(model.params))
-    spec = Spec(model.circuit, varied, TEMPERATURE in table, thermalize, solver, dt, dtype, until, float(transient), noise, q10,
+    circuit = model.circuit if isinstance(model, Model) else plain_cells(model, varied)
+    spec = Spec(circuit, varied, TEMPERATURE in table, thermalize, solver, dt, dtype, until, float(transient), noise, q10,
                 I if callable(I) else None, grid, keep if callable(keep) else None)  # fmt: skip
     with precision():
         return spec, {"t": None if times is None else jnp.asarray(times), "slots": slots, "base": base, "start": start}

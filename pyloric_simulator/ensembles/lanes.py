@@ -310,7 +310,10 @@ def watched(f: Flows, dt: float) -> Flows:
     """Flows that look for spikes after each step of a block."""
 
     def seen(w: Watched, y: Working, k: Any) -> Watched:
-        return Watched(y, look(w.watch, y.V, jnp.asarray(k).astype(y.V.dtype), dt))
+        i, fired = jnp.asarray(k).astype(y.V.dtype), getattr(y, "fired", None)
+        if fired is not None:  # at the threshold of cells without channels, at the end of a step
+            return Watched(y, w.watch._replace(spike=jnp.where(fired, i, w.watch.spike), found=fired | w.watch.found))
+        return Watched(y, look(w.watch, y.V, i, dt))
 
     return Flows(
         charge=lambda w, k, h: w._replace(y=f.charge(w.y, k, h)),

@@ -623,10 +623,10 @@ def cell_numbers(what: str, labels: Iterable[Any], cells: Iterable[tuple[str, in
         numbers = means.get(label, [])
         if len(numbers) != 1:
             several = f"two cells, {cells[numbers[0]]} and {cells[numbers[1]]}" if numbers else "no cell"
+            several += f" but a population of {pops.count(label)}" if label in pops and not numbers else ""
             known = checks.listing(cell if pops.count(cell[0]) > 1 else cell[0] for cell in cells)
-            raise ValueError(
-                f"{what} {label!r} means {several}; the model has {known}.{checks.closest(label, pops)} Name one of these."
-            )
+            hint = "" if label in pops else checks.closest(label, pops)
+            raise ValueError(f"{what} {label!r} means {several}; the model has {known}.{hint} Name one of these.")
         if numbers[0] in found:
             raise ValueError(
                 f"{what} {label!r} means the cell {cells[numbers[0]]} again; each can be named once. Leave one out."

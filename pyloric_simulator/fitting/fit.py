@@ -63,10 +63,11 @@ from jax import Array
 from ..engine import checks
 from ..files.seals import blank, is_intact, sealed
 from ..files.writing import SHOWN, remove_drafts, write_whole
-from ..models.components import model_of
-from ..prinz2004 import precision
+from ..models.components import any_model
+from ..prinz2004 import Model, precision
 from .losses import Loss
 from .parameters import check_names, model_with, parameters, places, with_values
+from .sensitivity import felt
 
 # %% [markdown]
 # ## The box
@@ -100,7 +101,7 @@ DEFAULT_SPAN = 4.0  # conductances are searched between a quarter and four times
 
 def box(model: Any, names: Sequence[str], bounds: Mapping[str, tuple[float, float]] | None = None) -> Box:
     """The box around a model: bounds in natural units, by default a factor of `DEFAULT_SPAN` both ways."""
-    known, where = parameters(model), places(model_of(model).params)
+    known, where = parameters(model), places(any_model(model).params)
     check_names(checks.names("parameters", names, "['LP Na']"), known)
     bounds = {} if bounds is None else checks.mapping("bounds", bounds, "{'LP Na': (50, 500)}")
     check_names(bounds, names)
@@ -356,49 +357,61 @@ def fit(
     clip: float | None = 1.0, width: float | None = None, starts: Any = 1, steps: int = 100, patience: int | None = 20, goal: float | None = None, seed: int = 0,
     checkpoint: str | os.PathLike[str] | None = None, progress: bool = True,
 ) -> Fit:  # fmt: skip
-    """Minimize a loss over some parameters of a model: a `Prinz2004`, a `Network`, or a `Cell`, which counts as a network of one.
+    """Minimize a loss over some parameters of any model; a `Cell` counts as a network of one.
 
-    loss: a function of `Params` to a scalar, such as those of `losses`. parameters: names, see `parameters`. optimizer: of
+    loss: a function of `model.params` to a scalar, such as those of `losses`. parameters: names, see `parameters`. optimizer: of
     optax, on coordinates that run from 0 to 1 between the bounds (natural units; a factor of 4 both ways by
     default). clip: largest norm of the gradient, None for none. width: half of the range over which the derivative is averaged,
     {eq}`eq-trend`, as a share of the box; None for the derivative itself. starts: how many, or their values. patience:
     steps without progress. goal: a loss that is good enough. checkpoint: a file; a fit that finds it goes on from there.
-    Raises ValueError or TypeError before compiling for unknown names, impossible bounds and losses that are not scalar, and
-    ValueError if no start has a finite loss.
+    Raises ValueError or TypeError before compiling for unknown names, impossible bounds, losses that are not scalar and derivatives that
+    are 0 by construction, and ValueError if no start has a finite loss.
     """
-    model = model_of(model)
+    model = any_model(model)
     check_optimizer(optimizer)
     checks.function("loss", loss, "trace_mismatch(model, recording)")
-    clip, goal = (
-        None if clip is None else checks.positive("clip", clip, "1"),
-        None if goal is None else checks.number("goal", goal, "its unit"),
-    )
-    progress = checks.truth("progress", progress)
-    chosen, space = optimizer or default_optimizer(), box(model, parameters, bounds)
-    steps, patience = checks.count("steps", steps), None if patience is None else checks.count("patience", patience)
-    width, file = (
-        None if width is None else checks.number("width", width, "1", above=0, below=1),
-        checkpoint_at(checkpoint),
-    )
-    found = stored(file)
-
-    def at_point(x: Array) -> Array:
-        return loss(with_values(model.params, dict(zip(space.names, space.natural(x), strict=True))))
-
-    objective = at_point if width is None else with_trend(at_point, width)
-
+    clip = None if clip is None else checks.positive("clip", clip, "1")
+    goal = None if goal is None else checks.number("goal", goal, "its unit")
+    patience = None if patience is None else checks.count("patience", patience)
+    width = None if width is None else checks.number("width", width, "1", above=0, below=1)
+    steps, progress, file = checks.count("steps", steps), checks.truth("progress", progress), checkpoint_at(checkpoint)
+    chosen, space, found = optimizer or default_optimizer(), box(model, parameters, bounds), stored(file)
     with precision(model.dtype):
+        objective = objective_of(model, loss, space, width)
         x = jnp.asarray(starts_of(space, model, starts, seed), model.dtype)
         checks.scalar_loss(lambda: jax.eval_shape(objective, jax.ShapeDtypeStruct(x.shape[1:], x.dtype)))
+        check_slopes(model, loss, space, width)
         search = Search(x, jax.vmap(chosen.init)(x), jnp.ones(len(x), bool))
         advance, log, keep = stepper(objective, chosen, clip), Log([], [], []), lambda *_: None
         if file is not None:
-            bounds_of, others = [space.low.tolist(), space.high.tolist()], other_numbers(model, space.names)
-            about = json.dumps([space.names, *bounds_of, seed, clip, width, others])
+            about = about_fit(model, space, seed, clip, width)
             keep, search, log = taken_up(file, found, about, advance, search)
         stopped = search_on(advance, search, log, steps, patience, goal, keep, progress)
         history = told(space, log, model.dtype)
     return concluded(model, space, history, stopped)
+
+
+def about_fit(model: Any, space: Box, seed: Any, clip: float | None, width: float | None) -> str:
+    """By what a checkpoint knows parameters, bounds, options and the model's other numbers."""
+    ends = [end.tolist() for end in (space.low, space.high)]
+    return json.dumps([space.names, *ends, seed, clip, width, other_numbers(model, space.names)])
+
+
+def objective_of(model: Any, loss: Loss, space: Box, width: float | None) -> Callable[[Array], Array]:
+    """The loss as a function of coordinates (parameter,), with the derivative {eq}`eq-trend` if there is a width."""
+
+    def at_point(x: Array) -> Array:
+        return loss(with_values(model.params, dict(zip(space.names, space.natural(x), strict=True))))
+
+    return at_point if width is None else with_trend(at_point, width)
+
+
+def check_slopes(model: Any, loss: Loss, space: Box, width: float | None) -> None:
+    """Refuse numbers of cells without channels with respect to which the derivative of the loss is 0 by construction."""
+    if width is None and not isinstance(model, Model):
+        known = parameters(model)
+        values = {name: jnp.asarray(known[name], model.dtype) for name in space.names}
+        felt(lambda values: loss(with_values(model.params, values)), values)
 
 
 def default_optimizer() -> Any:

@@ -22,8 +22,7 @@
 #
 # A **loss** is a function of `Params` that is small where the model does what is wanted. The functions below
 # build such losses; so may any function of your own that calls `simulate_with_adjoint`. A recording is a result, a table with times and a
-# column for each cell, told by its label, the file of one, or times and potentials. Every model has losses: a `Prinz2004`, a `Network`, and a
-# `Cell`, which counts as a network of one. A run starts where it was told to, or else where the model starts by itself: a `Prinz2004` with
+# column for each cell, told by its label, the file of one, or times and potentials. Every model has losses; a `Cell` counts as a network of one. A run starts where it was told to, or else where the model starts by itself: a `Prinz2004` with
 # thermalized cells, a `Network` cold.
 
 # %% tags=["active-ipynb"]
@@ -55,13 +54,14 @@ from jax import Array, lax
 
 from ..engine import checks
 from ..engine.detection import SPIKE_THRESHOLD, STANDARD, Detection
+from ..engine.inputs import ON_TIME
 from ..engine.scale import CALCIUM_INSIDE, DENSITY, suspicion
 from ..files.recording import cell_number, check_spacing, check_units, evenly_sampled, order_of, warn_of_coarse
-from ..models.components import model_of, start_of
-from ..prinz2004 import CM2_MS_TO_US, DEFAULT_DT, MS_PER_S, Circuit, Params, State
+from ..models.components import any_model
+from ..models.neurons import Driven
+from ..prinz2004 import CM2_MS_TO_US, MS_PER_S, Circuit, Model
 from ..rhythm import CRITERIA, Criterion
-from .adjoint import simulate_with_adjoint
-from .sensitivity import settled_run
+from .sensitivity import no_resets, settled_run, simulation_of, warn_of_resets
 from .soft_features import DEFAULT_TEMPERATURE, Features, Train, of_soft, soft_features, train
 
 # %% [markdown]
@@ -72,7 +72,7 @@ from .soft_features import DEFAULT_TEMPERATURE, Features, Train, of_soft, soft_f
 
 
 # %%
-Loss = Callable[[Params], Array]
+Loss = Callable[[Any], Array]  # of `model.params`
 
 
 class Recording(NamedTuple):
@@ -96,19 +96,16 @@ def times_of(t: Any) -> np.ndarray:
     return t
 
 
-def trace_mismatch(model: Any, data: Any, *, state: State | None = None, dt: float = DEFAULT_DT) -> Loss:
+def trace_mismatch(model: Any, data: Any, *, state: Any = None, dt: float | None = None, I_ext: Any = None) -> Loss:
     """Loss: mean squared difference (mV²) from recorded potentials.
 
-    data: a result, a DataFrame or (t, V), see `recording_of`; state: at the first time, thermalized by default.
+    data: a result, a DataFrame or (t, V), see `recording_of`; state: at the first time, by default that from which the model starts;
+    dt: ms, by default the model's; I_ext: as of a call of the model. Warns (UserWarning) where cells are reset.
     """
-    model = model_of(model)
-    t, V = recording_of(data, model)
-    start = start_of(model, state, dt=dt)
-
-    def loss(params: Params) -> Array:
-        return jnp.mean((simulate_with_adjoint(params, start, t, dt=dt, t0=t[0]).V - V) ** 2)
-
-    return loss
+    t, V = recording_of(data, any_model(model))
+    s = simulation_of(model, t, state=state, dt=dt, I_ext=I_ext)
+    warn_of_resets(s, t)
+    return lambda params: jnp.mean((s.states(params, t).V - V) ** 2)
 
 
 # %% [markdown]
@@ -119,8 +116,8 @@ def trace_mismatch(model: Any, data: Any, *, state: State | None = None, dt: flo
 
 
 # %%
-def leaks(circuit: Circuit) -> list[int]:
-    """Index, for each membrane, of a channel without gates, that passes a current g (V − E). Raises ValueError where there is none."""
+def leaks(circuit: Circuit) -> tuple[np.ndarray, np.ndarray]:
+    """Population and channel without gates, that passes a current g (V − E), of each population. Raises ValueError where there is none."""
     found = []
     for m in circuit.membranes:
         plain = [i for i, c in enumerate(m.channels) if c.m is None and c.h is None and not hasattr(c.E, "linear")]
@@ -130,18 +127,24 @@ def leaks(circuit: Circuit) -> list[int]:
                 "through a channel without gates. Add one, such as Channel('leak', -50)."
             )
         found.append(plain[0])
-    return found
+    populations = circuit.populations
+    return np.arange(len(populations)), np.array([found[p.membrane] for p in populations])
 
 
 class Steering(NamedTuple):
     """What holds cells near a recording."""
 
     K: Any  # mS/cm²
-    at: tuple[np.ndarray, np.ndarray]  # population and channel of each leak, (population,) each
+    at: (
+        tuple[np.ndarray, np.ndarray] | None
+    )  # population and channel of each leak, (population,) each; None of equations of one's own
     target: np.ndarray  # (step, cell) mV
+    I: Any  # the input, as of `Simulation.at`
 
-    def steered(self, params: Params) -> tuple[Params, Array]:
-        """The parameters with stronger leaks, and the current (step, cell) nA that goes with them."""
+    def steered(self, params: Any) -> tuple[Any, Any]:
+        """The parameters with stronger leaks, and the current (step, cell) nA that goes with them and with the input."""
+        if self.at is None:
+            return params, Driven(self.I + self.K * self.target, self.K)
         per_population = []
         for p, channel in zip(params.circuit.populations, self.at[1], strict=True):
             m = params.circuit.membranes[p.membrane]
@@ -150,7 +153,7 @@ class Steering(NamedTuple):
             jnp.stack([jnp.asarray(x, float) for x in of])[params.circuit.rows]
             for of in zip(*per_population, strict=True)
         )
-        return params.replace(g=jnp.asarray(params.g).at[self.at].add(self.K)), G * (self.target - E)
+        return params.replace(g=jnp.asarray(params.g).at[self.at].add(self.K)), G * (self.target - E) + self.I
 
 
 DEFAULT_STEERING = 5.0  # mS/cm²
@@ -161,37 +164,38 @@ def prediction_error(
     data: Any,
     *,
     K: float = DEFAULT_STEERING,
-    state: State | None = None,
+    state: Any = None,
     skip: float = 0.0,
-    dt: float = DEFAULT_DT,
+    dt: float | None = None,
+    I_ext: Any = None,
 ) -> Loss:
     """Loss: mean squared error (mV²) of a model that is steered by recorded potentials with conductance K (mS/cm²).
 
-    data, state: as for `trace_mismatch`. skip: ms at the start that do not count, while the gates find their values.
-    Raises ValueError if a cell has no channel without gates, or if nothing is left.
+    data, state, dt, I_ext: as for `trace_mismatch`. skip: ms at the start that do not count, while the gates find their values. Of a `Neuron`
+    the steering is the input K (V_data − V), in its units. Raises ValueError if a cell has no channel without gates, if a cell is
+    reset where it spikes, or if nothing is left.
     """
     from scipy.interpolate import CubicSpline
 
-    model = model_of(model)
+    model = any_model(model)
     t, V = recording_of(data, model)
-    of_membrane, populations = leaks(model.circuit), model.circuit.populations
+    no_resets(model, "the recording steers the potential", "Take `lif.prediction_error`, from recorded states")
+    at = leaks(model.circuit) if isinstance(model, Model) else None
     K = checks.positive("K", K, "mS/cm²")
-    if wrong := suspicion("K", K, DENSITY):
+    if wrong := not model.own_units and suspicion("K", K, DENSITY):
         checks.warn(wrong)
     late = t >= t[0] + checks.number("skip", skip, "ms")
     if skip < 0 or not late.any():
         raise ValueError(
             f"skip is {skip:g} ms of a recording of {t[-1] - t[0]:g} ms; it must leave some of it. Say 0 for all."
         )
-    start = start_of(model, state, dt=dt)
-    steps = t[0] + dt * np.arange(round((t[-1] - t[0]) / dt) + 1)
-    at = np.arange(len(populations)), np.array([of_membrane[p.membrane] for p in populations])
-    steering = Steering(K, at, CubicSpline(t, V)(np.minimum(steps, t[-1])))
+    s = simulation_of(model, t, state=state, dt=dt, I_ext=I_ext)
+    steps = t[0] + s.dt * np.arange(round((t[-1] - t[0]) / s.dt) + 1)
+    steering = Steering(K, at, CubicSpline(t, V)(np.minimum(steps, t[-1])), s.at(steps))
 
-    def loss(params: Params) -> Array:
+    def loss(params: Any) -> Array:
         steered, injected = steering.steered(params)
-        V_model = simulate_with_adjoint(steered, start, t, injected, dt=dt, t0=t[0]).V
-        return jnp.mean((V_model - V)[late] ** 2)
+        return jnp.mean((s._replace(I=injected).states(steered, t).V - V)[late] ** 2)
 
     return loss
 
@@ -221,11 +225,6 @@ def prediction_error(
 
 
 # %%
-def mean_calcium(params: Params, start: State, t: Any, *, dt: float = DEFAULT_DT, **run: Any) -> Array:
-    """Mean calcium (µM) of each cell over the times t (ms), (cell,)."""
-    return simulate_with_adjoint(params, start, t, dt=dt, **run).Ca.mean(0)
-
-
 def calcium_target(target: Any, cells: list[tuple[str, int]]) -> np.ndarray:
     """Mean calcium that is wanted, () or (cell,) µM; labels tell whose it is."""
     labelled = pd.Series(target) if isinstance(target, Mapping) else target
@@ -244,13 +243,19 @@ def calcium_target(target: Any, cells: list[tuple[str, int]]) -> np.ndarray:
     return x
 
 
-def calcium_mismatch(model: Any, target: Any, t: Any, *, state: State | None = None, dt: float = DEFAULT_DT) -> Loss:
+def calcium_mismatch(
+    model: Any, target: Any, t: Any, *, state: Any = None, dt: float | None = None, I_ext: Any = None
+) -> Loss:
     """Loss: mean over cells of log²(mean calcium / target); target: µM, a number, (cell,), or a mapping or Series with labels."""
-    model = model_of(model)
-    start = start_of(model, state, dt=dt)
-    target = calcium_target(target, list(model.cells))
-    check_units("the run", checks.times(t, 0.0), {})
-    return lambda params: jnp.mean(jnp.log(mean_calcium(params, start, t, dt=dt) / target) ** 2)
+    model = any_model(model)
+    if "Ca" not in model.cold._fields:
+        raise ValueError(
+            f"{model!r} has the variables {checks.listing(model.cold._fields)}; calcium, Ca, must be one of them. Take another loss."
+        )
+    t, target = checks.times(t, 0.0), calcium_target(target, list(model.cells))
+    check_units("the run", t, {})
+    s = simulation_of(model, t, t0=0.0, state=state, dt=dt, I_ext=I_ext)
+    return lambda params: jnp.mean(jnp.log(s.states(params, t, 0.0).Ca.mean(0) / target) ** 2)
 
 
 UPSTROKE = 5.0  # mV, over which a spike counts softly as it rises through the threshold
@@ -258,12 +263,25 @@ UPSTROKE = 5.0  # mV, over which a spike counts softly as it rises through the t
 
 def spike_density(t: Any, V: Array, width: float, threshold: float = SPIKE_THRESHOLD) -> Array:
     """Spikes per second, smoothed by a Gaussian of s.d. `width` (ms): (time − 1, cell), of V (time, cell) mV."""
+    return smoothed(t, jax.nn.relu(jnp.diff(jax.nn.sigmoid((V - threshold) / UPSTROKE), axis=0)), width)
+
+
+def smoothed(t: Any, spikes: Array, width: float) -> Array:
+    """Spikes per second (time − 1, cell), of spikes between the times t."""
     step = float(t[1] - t[0])
-    upstrokes = jax.nn.relu(jnp.diff(jax.nn.sigmoid((V - threshold) / UPSTROKE), axis=0))
     reach = np.arange(-math.ceil(4 * width / step), math.ceil(4 * width / step) + 1) * step
-    kernel = jnp.asarray(np.exp(-((reach / width) ** 2) / 2), V.dtype)
+    kernel = jnp.asarray(np.exp(-((reach / width) ** 2) / 2), spikes.dtype)
     smooth = lambda x: jnp.convolve(x, kernel / kernel.sum(), mode="same")  # noqa: E731
-    return jax.vmap(smooth, in_axes=1, out_axes=1)(upstrokes) / step * MS_PER_S
+    return jax.vmap(smooth, in_axes=1, out_axes=1)(spikes) / step * MS_PER_S
+
+
+def spikes_in(data: Any, t: np.ndarray, cells: Iterable[Any]) -> np.ndarray | None:
+    """Spikes (time − 1, cell) between the times t (ms) of a result of cells with a threshold, None of other data."""
+    if not getattr(getattr(data, "model", None), "resets", False):
+        return None
+    edges = t + ON_TIME  # a spike at a time belongs to the interval that it ends
+    trains = data.spike_times()
+    return np.stack([np.diff(np.searchsorted(trains[cell], edges)) for cell in cells], 1).astype(float)
 
 
 def density_mismatch(
@@ -271,28 +289,32 @@ def density_mismatch(
     data: Any,
     *,
     width: float = 50.0,
-    state: State | None = None,
-    dt: float = DEFAULT_DT,
+    state: Any = None,
+    dt: float | None = None,
     detection: Detection = STANDARD,
+    I_ext: Any = None,
 ) -> Loss:
-    """Loss: mean squared difference ((1/s)²) of spike densities. width: ms; data, state: as for `trace_mismatch`.
+    """Loss: mean squared difference ((1/s)²) of spike densities. width: ms; data, state, dt, I_ext: as for `trace_mismatch`.
 
-    Of the detection only the threshold counts.
+    Of the detection only the threshold counts. Cells that are reset by a threshold have its spikes, with the derivative of the surrogate
+    `lif.SURROGATE`, and so has data that is a result of them.
     """
-    model = model_of(model)
+    model = any_model(model)
     threshold = of_soft(detection).threshold
     t, V = recording_of(data, model)
-    start = start_of(model, state, dt=dt)
-    wanted, width = np.asarray(V), checks.positive("width", width, "ms")
+    s = simulation_of(model, t, state=state, dt=dt, I_ext=I_ext)
+    own, width = spikes_in(data, t, model.cells), checks.positive("width", width, "ms")
     if not t[1] - t[0] <= width <= t[-1] - t[0]:
         raise ValueError(
             f"width is {width:g} ms, with samples from {t[0]:g} to {t[-1]:g} ms, each {t[1] - t[0]:g}; it must lie between the interval and "
             "the whole. 50 is usual."
         )
 
-    def loss(params: Params) -> Array:
-        V = simulate_with_adjoint(params, start, t, dt=dt, t0=t[0]).V
-        ours, theirs = (spike_density(t, x, width, threshold) for x in (V, jnp.asarray(wanted, V.dtype)))
+    of_V = lambda V: spike_density(t, V, width, threshold)  # noqa: E731
+
+    def loss(params: Any) -> Array:
+        ours = smoothed(t, s.spikes(params, t), width) if model.resets else of_V(s.states(params, t).V)
+        theirs = of_V(jnp.asarray(V, ours.dtype)) if own is None else smoothed(t, jnp.asarray(own, ours.dtype), width)
         return jnp.mean((ours - theirs) ** 2)
 
     return loss
@@ -321,17 +343,17 @@ def longest_silence(spikes: Train, window: tuple[Any, Any], T: Any) -> Array:
 
 def rhythm_mismatch(
     model: Any, t: Any, *, period: float, duty_cycle: float, cell: Any = 0, temperature: float = DEFAULT_TEMPERATURE,
-    state: State | None = None, dt: float = DEFAULT_DT, detection: Detection = STANDARD,
+    state: Any = None, dt: float | None = None, detection: Detection = STANDARD, I_ext: Any = None,
 ) -> Loss:  # fmt: skip
     """Loss: log² of the ratios of a cell's period (ms) and duty cycle to wanted ones; times t (ms) as in `soft_features`.
 
-    cell: its number or its label. Raises TypeError or ValueError, as for a period that no cell can have in this run.
+    cell: its number or its label. dt, I_ext: as for `trace_mismatch`. Raises TypeError or ValueError, as for a period that no cell can have in
+    this run, or cells that are reset where they spike.
     """
-    model = model_of(model)
-    period, share = (
-        checks.positive("period", period, "ms"),
-        checks.number("duty_cycle", duty_cycle, "1", above=0, below=1),
-    )
+    model = any_model(model)
+    no_resets(model, *RHYTHM)
+    period = checks.positive("period", period, "ms")
+    share = checks.number("duty_cycle", duty_cycle, "1", above=0, below=1)
     t, cell, temperature = (
         times_of(t),
         cell_number("cell", cell, model.cells),
@@ -339,10 +361,10 @@ def rhythm_mismatch(
     )
     d = of_soft(detection)
     check_period(period, t[-1] - t[0], d)
-    start = start_of(model, state, dt=dt)
+    s = simulation_of(model, t, t0=0.0, state=state, dt=dt, I_ext=I_ext)
 
-    def loss(params: Params) -> Array:
-        V = settled_run(params, start, t, dt)
+    def loss(params: Any) -> Array:
+        V = settled_run(s, params, t)
         f = jax.tree.map(lambda x: x[cell], soft_features(t, V, temperature, detection=d))
         (a, bursting), (b, _) = log_ratio(f.period, period), log_ratio(f.duty_cycle, share)
         silence = longest_silence(train(jnp.asarray(t, V.dtype), V[:, cell], d), (t[0], t[-1]), temperature)
@@ -361,6 +383,7 @@ def check_period(period: float, duration: float, d: Detection) -> None:
         )
 
 
+RHYTHM = "a rhythm is read from spikes in the potential", "Compare spikes with `density_mismatch`"
 UNDEFINED = 4.0  # loss of a rhythm that has no period, more than that of a wrong one
 
 # %% [markdown]
@@ -393,6 +416,10 @@ WIDEST = min(
 
 def three_cells(roles: Any, model: Any) -> tuple[int, ...]:
     """Numbers of the cells that are PD, LP and PY."""
+    if len(model.cells) < 3:
+        raise ValueError(
+            f"{model!r} has {len(model.cells)} cells; the fifteen criteria must have three, PD, LP and PY. Take `rhythm_mismatch` for one cell."
+        )
     given = [] if isinstance(roles, (str, Mapping)) or not isinstance(roles, Iterable) else list(roles)
     found = [cell_number("a role", x, model.cells) for x in given]
     if len(found) != 3:
@@ -412,24 +439,25 @@ def outside(x: Array, c: Criterion, margin: float) -> Array:
 
 def criteria_mismatch(
     model: Any, t: Any, *, roles: Sequence[Any] = (0, 1, 2), margin: float = 0.25, temperature: float = DEFAULT_TEMPERATURE,
-    state: State | None = None, dt: float = DEFAULT_DT, detection: Detection = STANDARD,
+    state: Any = None, dt: float | None = None, detection: Detection = STANDARD, I_ext: Any = None,
 ) -> Loss:  # fmt: skip
     """Loss: 0 if all fifteen criteria hold with a margin (standard deviations) and LP and PY burst as often as PD, give or take one.
 
     roles: the numbers or the labels of the cells that are PD, LP and PY. Below margin²/15 all fifteen hold. Raises TypeError or
     ValueError for cells that are not there.
     """
-    model = model_of(model)
+    model = any_model(model)
+    no_resets(model, *RHYTHM)
     t, roles, temperature = times_of(t), three_cells(roles, model), checks.positive("temperature", temperature, "ms")
     if not 0 <= checks.number("margin", margin, "standard deviations") < WIDEST:
         raise ValueError(
             f"margin is {margin:g}; it must be from 0 to below {WIDEST:.3g}, where a range ends. Say 0 for the ranges themselves."
         )
     d = of_soft(detection)
-    start = start_of(model, state, dt=dt)
+    s = simulation_of(model, t, t0=0.0, state=state, dt=dt, I_ext=I_ext)
 
-    def loss(params: Params) -> Array:
-        V = settled_run(params, start, t, dt)
+    def loss(params: Any) -> Array:
+        V = settled_run(s, params, t)
         f = soft_features(t, V, temperature, roles[0], d)
         known = {name: jnp.isfinite(x) for name, x in fifteen(lax.stop_gradient(f), roles).items()}
         found = fifteen(jax.tree.map(lambda x: jnp.where(jnp.isfinite(x), x, 1.0), f), roles)

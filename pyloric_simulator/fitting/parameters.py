@@ -51,7 +51,8 @@ from jax import Array
 
 from ..engine import checks, circuits
 from ..engine.scale import REVERSAL, suspicion
-from ..models.components import model_of
+from ..models.components import any_model
+from ..models.lif import Params as LIFParams
 from ..prinz2004 import Circuit, Membrane, Params, precision
 
 # %% [markdown]
@@ -63,6 +64,9 @@ from ..prinz2004 import Circuit, Membrane, Params, precision
 # numbers of the circuit itself follow: "E Na" and "E glutamate" (mV), "K outside" (µM) where a reversal potential follows from
 # concentrations, "C" (nF) and the other constants of the membrane, and those of the kinetics, such as "Na m inf a1". Where the cells of a network
 # differ by more than their conductances, the names of the numbers of a membrane begin with those who have it: "burster: E Na", or "a, b: C".
+#
+# The numbers of a `Neuron` are its parameters, and those of `LIF` cells the six of their chapter. Where all cells share one it has its own name, "τ";
+# where they differ each cell has one, "τ 0" and "τ 1".
 #
 # A gate that opens and closes at rates has each rate in both of its functions; that is one number, "Na m α c". Functions that are
 # written in Python have no numbers that could be named.
@@ -81,7 +85,7 @@ class Place(NamedTuple):
     @property
     def conducts(self) -> bool:
         """Whether the number is a maximal conductance."""
-        return self.paths[0][0] in CONDUCTANCES
+        return self.paths[0][0] in CONDUCTANCES and isinstance(self.paths[0][-1], tuple)
 
 
 Named = Iterator[tuple[str, Place]]
@@ -179,10 +183,23 @@ def numbers_of_circuit(c: Circuit) -> Named:
             yield from gate_numbers(f"{kind.name} {part}", getattr(kind, part, None), (*path, part))
 
 
-def places(params: Params) -> dict[str, Place]:
-    """Where in `Params` each named number is. Raises ValueError if two numbers have one name."""
-    named = [*conductances(params), *numbers_of_circuit(params.circuit)]
-    name, n = Counter(name for name, _ in named).most_common(1)[0]
+def numbers_of_cells(params: Any) -> Named:
+    """The numbers of cells without channels: one name for one that all share, else one for each cell."""
+    for name, x in (params if isinstance(params, Mapping) else params._asdict()).items():
+        if np.ndim(x) == 0 or (not isinstance(x, jax.core.Tracer) and np.ptp(x) == 0):
+            yield name, Place(((name, ...),))
+        else:
+            yield from ((f"{name} {i}", Place(((name, i),))) for i in range(len(x)))
+
+
+def places(params: Any) -> dict[str, Place]:
+    """Where in the numbers of a model each named one is. Raises ValueError if two numbers have one name."""
+    circuit = isinstance(params, Params)
+    named = [
+        *(conductances(params) if circuit else numbers_of_cells(params)),
+        *(numbers_of_circuit(params.circuit) if circuit else ()),
+    ]
+    name, n = Counter(name for name, _ in named).most_common(1)[0] if named else ("", 0)
     if n > 1:
         raise ValueError(
             f"{n} numbers have the name {name!r}; each must have its own. Rename the population, the channel or the synapse."
@@ -249,7 +266,7 @@ def check_names(names: Iterable[Any], known: Collection[str]) -> None:
 def at(node: Any, path: Path_) -> Any:
     """What a path leads to."""
     for step in path:
-        node = getattr(node, step) if isinstance(step, str) else node[step]
+        node = getattr(node, step) if isinstance(step, str) and not isinstance(node, Mapping) else node[step]
     return node
 
 
@@ -259,7 +276,9 @@ def put(node: Any, path: Path_, value: Any) -> Any:
         return value
     first, rest = path[0], path[1:]
     if isinstance(first, str):
-        change = {first: put(getattr(node, first), rest, value)}
+        change = {first: put(at(node, path[:1]), rest, value)}
+        if isinstance(node, Mapping):
+            return {**node, **change}
         return node._replace(**change) if hasattr(node, "_replace") else replace(node, **change)
     if isinstance(node, tuple):
         return (*node[:first], put(node[first], rest, value), *node[first + 1 :])
@@ -269,22 +288,22 @@ def put(node: Any, path: Path_, value: Any) -> Any:
 
 def parameters(model: Any) -> dict[str, float]:
     """Name and value of every number of a model, conductances first; units as in the text above."""
-    params = model_of(model).params
-    return {name: float(at(params, place.paths[0])) for name, place in places(params).items()}
+    params = any_model(model).params
+    return {name: float(np.ravel(at(params, place.paths[0]))[0]) for name, place in places(params).items()}
 
 
 def conductance_names(model: Any) -> list[str]:
     """Names of the conductances of membranes, synapses and gap junctions of a model that are not zero."""
-    params = model_of(model).params
+    params = any_model(model).params
     return [name for name, place in places(params).items() if place.conducts and at(params, place.paths[0]) != 0]
 
 
-def with_values(params: Params, values: Mapping[str, Any]) -> Params:
-    """The same parameters with some numbers, by their names, replaced; pure JAX.
+def with_values(params: Any, values: Mapping[str, Any]) -> Any:
+    """The same parameters, `model.params`, with some numbers, by their names, replaced; pure JAX.
 
     Raises ValueError or TypeError for unknown names, and for values, unless JAX traces them, that the number cannot have.
     """
-    checks.of_type("params", params, Params, "those of a model, `model.params`")
+    checks.of_type("params", params, (Params, LIFParams, Mapping), "those of a model, `model.params`")
     known, values = places(params), checks.mapping("values", values, "{'LP Na': 100}")
     check_names(values, known)
     for name, value in values.items():
@@ -295,10 +314,12 @@ def with_values(params: Params, values: Mapping[str, Any]) -> Params:
 
 
 def model_with(model: Any, values: Mapping[str, float]) -> Any:
-    """A copy of a model with other numbers; of a `Cell` a network of one."""
-    model = model_of(model)
+    """A copy of a model with other numbers; of a `Cell` a network of one. Raises ValueError for numbers that it cannot have."""
+    model = any_model(model)
     with precision():
         params = with_values(model.params, values)
+    if not isinstance(params, Params):
+        return model.like(params)
     return model.like(params.replace(**{x: np.asarray(getattr(params, x), float) for x in CONDUCTANCES}))
 
 

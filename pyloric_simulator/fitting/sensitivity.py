@@ -20,8 +20,7 @@
 # %% [markdown]
 # # Sensitivities
 #
-# How much does the rhythm of a model depend on each of its numbers? The answer is a table of elasticities, for a `Prinz2004`, a `Network` or a
-# `Cell` alike. What a derivative of a rhythm means, and where it means nothing, is the rest of this chapter.
+# How much does the rhythm of a model depend on each of its numbers? The answer is a table of elasticities, for any model. What a derivative of a rhythm means, and where it means nothing, is the rest of this chapter.
 
 # %% tags=["active-ipynb"]
 # import holoviews as hv
@@ -42,18 +41,20 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jax import Array, lax
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from ..engine import checks
-from ..models.components import model_of, start_of
-from ..prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, Params, State, precision, simulate
-from .adjoint import simulate_with_adjoint
+from ..engine.inputs import Samples, current
+from ..engine.scale import CURRENT
+from ..models.components import any_model, has_potential, start_of
+from ..prinz2004 import DEFAULT_SOLVER, Model, Params, precision, simulate
 from .parameters import at, check_names, conductance_names, parameters, places, with_values
 from .soft_features import SAMPLING, soft_features
 
@@ -66,12 +67,94 @@ from .soft_features import SAMPLING, soft_features
 # The run goes through a transient first, since a feature belongs to the rhythm and not to the start. No derivative is taken through
 # the transient: its end counts as given. A stable rhythm forgets where it began, so this changes nothing but the cost; below, the
 # elasticities of the period change by 0.2%.
+#
+# Of cells with a threshold and a reset the derivative of a potential holds between spikes only: that a spike moves, and the potential jumps
+# with it, it does not know. There `sensitivity` warns; and where a derivative is 0 by construction, as the program that JAX
+# writes for it tells, it refuses the number.
 
 
 # %%
+class Simulation(NamedTuple):
+    """How a model is run again and again, with other numbers."""
+
+    model: Any
+    start: Any  # a state
+    dt: float  # ms
+    I: Any  # None, (cell,) nA, or a function of t
+
+    def states(self, params: Any, t: Any, t0: Any = None) -> Any:
+        """States at the times t (ms) of a run from t0, by default t[0]."""
+        return self.model.trajectory(params, self.start, t, self.I, dt=self.dt, t0=t[0] if t0 is None else t0)
+
+    def at(self, t: np.ndarray) -> Any:
+        """The input at times t (ms): 0, (cell,) or (time, cell) nA."""
+        if self.I is None:
+            return 0.0
+        return jax.vmap(self.I)(jnp.asarray(t)) if callable(self.I) else self.I
+
+    def spikes(self, params: Any, t: Any) -> Array:
+        """Spikes (time − 1, cell) between the times t (ms) of a run from t[0], of cells with a threshold."""
+        found: Array = self.model.spikes_between(params, self.start, t, self.I, dt=self.dt, t0=t[0])
+        return found
+
+
+def simulation_of(
+    model: Any, t: Any, *, t0: Any = None, state: Any = None, dt: float | None = None, I_ext: Any = None
+) -> Simulation:
+    """How to run a model at the times t (ms), from t0 on, by default t[0]. Raises ValueError or TypeError."""
+    model, t = has_potential(any_model(model)), np.asarray(t, float)
+    dt, t0 = model.step if dt is None else dt, t[0] if t0 is None else t0
+    scale = None if model.own_units else CURRENT
+    I = None if I_ext is None else current(I_ext, model.labels, model.rows, t, t0, scale)
+    return Simulation(model, start_of(model, state, dt=dt), dt, I.at if isinstance(I, Samples) else I)
+
+
+def warn_of_resets(s: Simulation, t: np.ndarray, *, t0: Any = None) -> None:
+    """Warn where cells are reset during a run, which derivatives of potentials do not see."""
+    if not s.model.resets:
+        return
+    with precision(s.model.dtype):
+        y = s.start if t0 is None else jax.tree.map(lambda x: x[0], s.states(s.model.params, t[:1], t0))
+        spikes = np.asarray(s._replace(start=y).spikes(s.model.params, t))
+    if spikes.any():
+        when, cell = np.argwhere(spikes)[0]
+        checks.warn(
+            f"cell {cell} fires at about {t[when + 1]:g} ms; a derivative of the potential does not know that a spike moves, and the potential "
+            "jumps with it. Use times without spikes, or compare spikes with `density_mismatch`."
+        )
+
+
+def without_derivative(f: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> list[str]:
+    """The numbers whose derivatives of f are 0 by construction, as the program of the derivative tells that JAX traces."""
+    slope = lambda x, dx: jax.jvp(f, (x,), (dx,))[1]  # noqa: E731
+    program = jax.make_jaxpr(slope)(values, values).jaxpr
+    used = dce_jaxpr(program, [True] * len(program.outvars))[1][len(values) :]
+    return [name for name, felt in zip(sorted(values), used, strict=True) if not felt]
+
+
+def felt(f: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any], *, all_: bool = True) -> dict[str, Any]:
+    """The numbers that have a derivative and are not 0; with all_ it is an error if one has none."""
+    names = without_derivative(f, values)
+    if names and all_:
+        raise ValueError(
+            f"the derivative with respect to {names[0]!r} is 0 by construction; it must not be, but this number acts through a threshold alone, "
+            "or not at all. Leave it out, compare spikes with `density_mismatch`, or let a fit follow the trend, fit(…, width=0.05)."
+        )
+    return {name: x for name, x in values.items() if name not in names and (all_ or x != 0)}
+
+
 def rhythm_of_cells(model: Any) -> Callable[[Array, Array], dict[Any, Array]]:
-    """Period, burst duration, duty cycle and phase of every cell, as a function of times and potentials."""
-    names = [" ".join(map(str, cell)) for cell in model_of(model).cells]
+    """Period, burst duration, duty cycle and phase of every cell, as a function of times and potentials.
+
+    Raises ValueError for cells whose spikes are those of a threshold.
+    """
+    model = any_model(model)
+    no_resets(
+        model,
+        "a rhythm is read from spikes in the potential",
+        "Give features of your own, lambda t, V: {'mean': V.mean()}",
+    )
+    names = [" ".join(map(str, cell)) for cell in model.cells]
 
     def chosen(t: Array, V: Array) -> dict[Any, Array]:
         found = soft_features(t, V)._asdict()
@@ -82,51 +165,65 @@ def rhythm_of_cells(model: Any) -> Callable[[Array, Array], dict[Any, Array]]:
     return chosen
 
 
-def settled_run(params: Params, start: State, t: np.ndarray, dt: float) -> Array:
+def no_resets(model: Any, why: str, cure: str) -> None:
+    """Refuse cells whose potential shows no spikes."""
+    if model.resets:
+        raise ValueError(f"{model!r} is reset where it spikes; it must not be, for {why}. {cure}.")
+
+
+def settled_run(s: Simulation, params: Any, t: np.ndarray) -> Array:
     """Potentials (time, cell) mV at the times t (ms) of a run from time 0, without a derivative through the time before t[0]."""
+    start = jax.tree.map(lax.stop_gradient, s.start)
+    if isinstance(params, Params):
+        first = simulate(without_slopes(params), start, t[:1], s.I, dt=s.dt)
+    else:
+        first = s._replace(start=start).states(jax.tree.map(lax.stop_gradient, params), t[:1], 0.0)
+    return s._replace(start=jax.tree.map(lambda x: lax.stop_gradient(x[0]), first)).states(params, t).V
+
+
+def without_slopes(params: Params) -> Params:
+    """The same numbers without derivatives."""
     of_circuit = {name: at(params, place.paths[0]) for name, place in places(params).items() if not place.conducts}
     traced = {name: lax.stop_gradient(x) for name, x in of_circuit.items() if isinstance(x, jax.core.Tracer)}
-    fixed, start = jax.tree.map(lax.stop_gradient, (with_values(params, traced), start))
-    first = jax.tree.map(lambda x: lax.stop_gradient(x[0]), simulate(fixed, start, t[:1], dt=dt))
-    return simulate_with_adjoint(params, first, t, dt=dt, t0=t[0]).V
+    return jax.tree.map(lax.stop_gradient, with_values(params, traced))
 
 
 def sensitivity(
     model: Any, features: Callable[[Array, Array], Mapping[Any, Any]] | None = None, names: Sequence[str] | None = None, *,
-    duration: float = 6000.0, transient: float = 2000.0, dt: float = DEFAULT_DT, every: float = SAMPLING,
+    duration: float = 6000.0, transient: float = 2000.0, dt: float | None = None, every: float = SAMPLING, I_ext: Any = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Elasticities (feature, parameter) of a model's rhythm; NaN where a feature is undefined or zero.
 
     features: a function of times (time,) ms and potentials (time, cell) mV to named scalars; by default
-    `rhythm_of_cells`. names: of `parameters(model)`; by default all conductances that are not zero. duration and
-    transient of the run, step dt and sampling: ms. Raises ValueError for unknown names, for numbers that are zero, of which there
-    are no per cents, and for times that are not whole steps.
+    `rhythm_of_cells`. names: of `parameters(model)`; by default all conductances that are not zero, and without channels all
+    numbers that have a derivative. duration and transient of the run, step dt and sampling: ms. I_ext: as of a call of the model.
+    Raises ValueError for unknown names, for numbers that are zero, of which there are no per cents, or whose derivative is 0 by
+    construction, and for times that are not whole steps.
     """
-    model = model_of(model)
-    known = parameters(model)
-    names = conductance_names(model) if names is None else checks.names("names", names, "['LP Na']")
-    if not names:
-        raise ValueError(
-            "names is empty; there must be one at least. Say names=['LP Na'], for example, or leave it out for all."
-        )
-    check_names(names, known)
-    no_zeros({n: known[n] for n in names})
-    t = sampled_times(duration, transient, every, dt, rhythm=features is None)
+    model = any_model(model)
+    known, dt = parameters(model), model.step if dt is None else dt
+    if names is not None or isinstance(model, Model):
+        names = conductance_names(model) if names is None else checks.names("names", names, "['LP Na']")
+        check_elasticities(names, known)
+    t = sampled_times(duration, transient, every, dt, rhythm=features is None, whole=isinstance(model, Model))
     chosen = rhythm_of_cells(model) if features is None else features
     checks.function("features", chosen, "lambda t, V: {'mean': V.mean()}")
-    shapes = (jax.ShapeDtypeStruct(shape, np.float32) for shape in (t.shape, (len(t), len(model.circuit.rows))))
+    shapes = (jax.ShapeDtypeStruct(shape, np.float32) for shape in (t.shape, (len(t), len(model.rows))))
     named_scalars(lambda: jax.eval_shape(chosen, *shapes))
-    start = start_of(model, dt=dt)
+    s = simulation_of(model, np.append(t, duration), t0=0.0, dt=dt, I_ext=I_ext)
 
     def observed(values: Mapping[str, Any]) -> Mapping[Any, Any]:
-        V = settled_run(with_values(model.params, values), start, t, dt)
+        V = settled_run(s, with_values(model.params, values), t)
         return chosen(jnp.asarray(t, V.dtype), V)
 
     with precision(model.dtype):
-        values = {n: jnp.asarray(known[n]) for n in names}
+        values = {n: jnp.asarray(known[n]) for n in (known if names is None else names)}
+        if not isinstance(model, Model):
+            warn_of_resets(s, t, t0=0.0)
+            values = felt(observed, values, all_=names is not None)
         found, slopes = jax.jit(lambda x: (observed(x), jax.jacrev(observed)(x)))(values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        table = {n: {f: known[n] * float(by[n]) / float(found[f]) for f, by in slopes.items()} for n in names}
+        table = {n: {f: known[n] * float(by[n]) / float(found[f]) for f, by in slopes.items()} for n in values}
     return pd.DataFrame(table).replace([np.inf, -np.inf], np.nan).rename_axis(columns="parameter")
 
 
@@ -134,8 +231,8 @@ LONGEST_SAMPLING = 0.5  # ms, at which spikes are still seen
 SHORTEST_RHYTHM = 100.0  # ms, a run that is shorter was probably given in s
 
 
-def sampled_times(duration: Any, transient: Any, every: Any, dt: Any, *, rhythm: bool) -> np.ndarray:
-    """Times (ms) of a run after its transient; `rhythm`: dense and long enough to show one."""
+def sampled_times(duration: Any, transient: Any, every: Any, dt: Any, *, rhythm: bool, whole: bool) -> np.ndarray:
+    """Times (ms) of a run after its transient; `rhythm`: dense and long enough to show one; `whole`: at whole steps."""
     checks.recording(duration, transient)
     every, dt = checks.positive("every", every, "ms"), checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
     if rhythm and every > LONGEST_SAMPLING:
@@ -148,14 +245,19 @@ def sampled_times(duration: Any, transient: Any, every: Any, dt: Any, *, rhythm:
         )
     checks.memory("the recording", 8 * (duration - transient) / every)
     t = np.arange(transient, duration, every)
-    checks.on_steps(t, 0.0, dt, np.allclose(t / dt, np.rint(t / dt), rtol=0, atol=1e-6))
+    checks.on_steps(t, 0.0, dt, not whole or np.allclose(t / dt, np.rint(t / dt), rtol=0, atol=1e-6))
     return t
 
 
-def no_zeros(values: Mapping[str, float]) -> None:
-    """Refuse numbers of which there are no per cents."""
-    for name, x in values.items():
-        if x == 0:
+def check_elasticities(names: Sequence[str], known: Mapping[str, float]) -> None:
+    """Refuse names that are none, and numbers of which there are no per cents."""
+    if not names:
+        raise ValueError(
+            "names is empty; there must be one at least. Say names=['LP Na'], for example, or leave it out for all."
+        )
+    check_names(names, known)
+    for name in names:
+        if known[name] == 0:
             raise ValueError(
                 f"{name!r} is 0, and an elasticity is by per cent; it must be another number. Leave it out, or take its derivative."
             )

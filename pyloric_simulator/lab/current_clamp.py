@@ -60,7 +60,8 @@ from jax import Array, lax
 
 from ..engine import checks
 from ..engine.schedule import Grid
-from ..prinz2004 import DEFAULT_SOLVER, MS_PER_S, Params, SimResult, State, integrate, precision
+from ..models.components import any_model
+from ..prinz2004 import DEFAULT_SOLVER, MS_PER_S, Model, Params, State, integrate, precision
 from ..rhythm import spikes
 from .protocols import (
     Drive,
@@ -83,13 +84,13 @@ from .protocols import (
 # %%
 def current_clamp(
     model: Any, t: Any, I_ext: Any, *, state: Any = None, dt: float | None = None, t0: float = 0.0
-) -> SimResult:
-    """Inject currents (nA) and record at the times t (ms).
+) -> Any:
+    """Inject currents (nA) and record at the times t (ms): a result of the model.
 
     I_ext: a protocol for all cells, a mapping label -> protocol, or as in a call of a model. state: start. Raises ValueError or
     TypeError before anything is compiled, for protocols with times outside the run, too.
     """
-    s = set_up(model, t, state, dt, t0)
+    s = set_up(model, t, state, dt, t0, any_model)
     with precision(s.model.dtype):
         return run(s, Drive(injected(s, I_ext)))
 
@@ -122,23 +123,30 @@ def potentials(
     return lax.scan(run, start, I)[1] if in_turn else jax.vmap(lambda I: run(start, I)[1])(I)
 
 
-def responses(s: Setup, cell: int, levels: np.ndarray, in_turn: bool = False) -> np.ndarray:
-    """`potentials` of a cell at currents (nA) into it, compiled."""
+def trains(s: Setup, cell: int, levels: np.ndarray, in_turn: bool = False) -> list[np.ndarray]:
+    """Spike times (ms) of a cell at constant currents (nA) into it, each from the start, or in turn."""
     with precision(s.model.dtype):
         I = s.into(cell, jnp.asarray(levels))
-        return np.asarray(potentials(s.model.params, s.start, I, cell=cell, grid=s.grid, dt=s.dt, in_turn=in_turn))
+        if isinstance(s.model, Model):
+            V = potentials(s.model.params, s.start, I, cell=cell, grid=s.grid, dt=s.dt, in_turn=in_turn)
+            return [spikes(s.t, x) for x in np.asarray(V)]
+        found = []
+        for level in I:
+            result = run(s, Drive(level))
+            s = s._replace(start=result.final_state) if in_turn else s
+            found.append(result.spike_times()[s.model.cells[cell]])
+    return found
 
 
 def set_up_for_spikes(model: Any, duration: float, state: Any, dt: float | None) -> Setup:
     """An experiment in which spikes are looked for, during `duration` (ms)."""
-    s = set_up(model, np.arange(0, duration, SAMPLING), state, dt, 0.0)
+    s = set_up(model, np.arange(0, duration, SAMPLING), state, dt, 0.0, any_model)
     checks.on_steps(s.t, 0.0, s.dt, s.slots is None)
     return s
 
 
-def rate_of(t: np.ndarray, V: np.ndarray, transient: float) -> float:
-    """Rate (Hz) after a transient (ms), from the mean interval; 0 with fewer than two spikes."""
-    times = spikes(t, V)
+def rate_of(times: np.ndarray, transient: float) -> float:
+    """Rate (Hz) of spikes (ms) after a transient (ms), from the mean interval; 0 with fewer than two."""
     times = times[times >= transient]
     return float(MS_PER_S / np.diff(times).mean()) if len(times) > 1 else 0.0
 
@@ -161,7 +169,7 @@ def fi_curve(
     number = cell_number(s.model, cell)
     plausible_levels("the largest current", levels, s, number)
     path = np.concatenate([levels, levels[::-1]]) if staircase else levels
-    rates = [rate_of(s.t, V, transient) for V in responses(s, number, path, staircase)]
+    rates = [rate_of(times, transient) for times in trains(s, number, path, staircase)]
     n = len(levels)
     table = {"up": rates[:n], "down": rates[n:][::-1]} if staircase else {"rate": rates}
     return pd.DataFrame(table, pd.Index(levels, name="current"))
@@ -208,7 +216,7 @@ def rheobase(
     resolved(tolerance, max(abs(low), abs(high)), s.model.dtype)
     while True:
         I = np.linspace(low, high, GRID)
-        fires = np.array([len(spikes(s.t, V)) > 0 for V in responses(s, number, I)])
+        fires = np.array([len(times) > 0 for times in trains(s, number, I)])
         if fires[0]:
             raise ValueError(
                 f"the cell fires at {low:g} nA already; the lower end must be below its threshold. Lower it, or start from rest."
@@ -249,7 +257,7 @@ def input_resistance(
     I, duration = checks.number("I", I, "nA"), milliseconds("duration", duration)
     if I == 0:
         raise ValueError("I is 0 nA; a step must change something. Take -0.01.")
-    s = set_up(model, np.array([1.0, 1.9, 2.0]) * duration, state, dt, 0.0)
+    s = set_up(model, np.array([1.0, 1.9, 2.0]) * duration, state, dt, 0.0, any_model)
     number = cell_number(s.model, cell)
     plausible_levels("I", np.array([I]), s, number)
     with precision(s.model.dtype):

@@ -56,14 +56,13 @@ from ..engine import checks
 from ..engine.junctions import KineticState, contracted
 from ..engine.layout import activating, inactivating, split
 from ..engine.scale import SYNAPSE
-from ..models.components import whole
+from ..models.components import any_model, model_of, whole
 from ..prinz2004 import (
     NS_TO_US,
     Circuit,
     Flows,
     Model,
     Prepared,
-    SimResult,
     State,
     Working,
     covered_exactly,
@@ -89,7 +88,8 @@ from .protocols import EDGE, Drive, Setup, allocated, injected, millivolts, plau
 # x_{k+1} = μ + (x_k - μ)\, e^{-dt/τ} + σ \sqrt{1 - e^{-2dt/τ}}\; ξ_k.
 # $$ (eq-ou)
 #
-# As a current or as a conductance, cut off at 0, it stands for the input of many synapses {cite:p}`Destexhe2001`. Each cell has its own
+# As a current or as a conductance, cut off at 0, it stands for the input of many synapses {cite:p}`Destexhe2001`. A `Neuron` has no
+# conductances of its own: there $g\,(E - V)$ is added to its input, in its units, and an integrate-and-fire cell stays exact in each step. Each cell has its own
 # key, made of the seed and its number, and each step its own, made of that and of the number of the step since time 0. A cell has the same noise
 # whatever cells or trials run beside it, and a run that is continued goes on with the noise that it would have had.
 
@@ -154,8 +154,16 @@ def check_noise(current: Any, conductances: Any, s: Setup) -> None:
             "a Bombardment such as EXCITATION, or Bombardment(OU(12, 3, 2.7), 0)",
         )
         checks.of_type("g of a Bombardment", x.g, OU, "an OU process, such as OU(12, 3, 2.7)")
-        millivolts("E of a Bombardment", x.E)
-        checks.quantity("μ of a conductance", x.g.μ, SYNAPSE, least=0, cure="Noise inhibits by its reversal potential.")
+        if s.model.own_units:
+            checks.number("E of a Bombardment", x.E, "its unit")
+            checks.number(
+                "μ of a conductance", x.g.μ, "its unit", least=0, cure="Noise inhibits by its reversal potential."
+            )
+        else:
+            millivolts("E of a Bombardment", x.E)
+            checks.quantity(
+                "μ of a conductance", x.g.μ, SYNAPSE, least=0, cure="Noise inhibits by its reversal potential."
+            )
     for x in (*([] if current is None else [current]), *(x.g for x in conductances)):
         check_process(x, s.dt)
     if current is not None or len(conductances):
@@ -481,23 +489,23 @@ def numbers_of_channels(model: Model, channels: Mapping[str, float]) -> tuple[tu
 def noisy(
     model: Any, t: Any, *, current: White | OU | None = None, conductances: Sequence[Bombardment] = (),
     channels: Mapping[str, float] | None = None, seed: int = 0, I_ext: Any = None, state: Any = None, dt: float | None = None, t0: float = 0.0,
-) -> SimResult:  # fmt: skip
-    """Run a model with noise in every cell.
+) -> Any:  # fmt: skip
+    """A result of a model with noise in every cell.
 
-    current: into each cell. conductances: fluctuating inputs. channels: name -> number in a cell, for channels that open at random; states
-    are then `NoisyState`s. seed: a whole number; the noise of a cell depends on it, on the cell's number and on the time only.
+    current: into each cell. conductances: fluctuating inputs, in nS, or for a `Neuron` in its units. channels: name -> number in a cell,
+    for channels that open at random; states are then `NoisyState`s. seed: a whole number; the noise of a cell depends on it, on the cell's number and on the time only.
     Raises ValueError or TypeError.
     """
-    s = set_up(model, t, state, dt, t0)
+    s = set_up(model, t, state, dt, t0, any_model)
     seed = checks.count("seed", seed, 2**32 - 1, least=0)
     check_noise(current, conductances, s)
-    N = None if channels is None or channels == {} else numbers_of_channels(s.model, channels)
+    N = None if channels is None or channels == {} else numbers_of_channels(model_of(s.model), channels)
     with precision(s.model.dtype):
         key, I, G = jax.random.key(seed), injected(s, I_ext), None
         if current is not None:
             I = I + noise_of_cells(current, key, s, 0)
         for i, x in enumerate(conductances, 1):
-            g = jnp.maximum(noise_of_cells(x.g, key, s, i), 0) * NS_TO_US
+            g = jnp.maximum(noise_of_cells(x.g, key, s, i), 0) * (1.0 if s.model.own_units else NS_TO_US)
             G, I = g if G is None else G + g, I + g * x.E
         if N is None:
             return run(s, Drive(I, G))

@@ -21,7 +21,7 @@
 # # Phase response
 #
 # A rhythmic cell is pushed about by its inputs. How does a brief one shift its rhythm? This chapter measures it for a cell of any circuit or
-# network.
+# network, and for equations of one's own.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -46,8 +46,8 @@ import pandas as pd
 from jax import Array, lax
 
 from ..engine import checks
-from ..fitting.adjoint import simulate_with_adjoint
-from ..models.components import model_of
+from ..fitting.sensitivity import no_resets
+from ..models.components import any_model, has_potential
 from ..prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, Model, precision
 from ..rhythm import GAP, begun, bursts, spikes
 from .protocols import EDGE, allocated, cell_number, constant_current, membrane_of, milliseconds
@@ -93,20 +93,20 @@ PHASES = tuple(i / 20 for i in range(20))
 LEVEL = -10.0  # mV, through which a spike rises
 
 
-def event_times(t: np.ndarray, V: np.ndarray, events: str) -> np.ndarray:
-    """Times (ms) at which spikes rise through `LEVEL`, all of them or the first ones of bursts."""
-    x = spikes(t, V, threshold=LEVEL, kind="crossings")
+def event_times(t: np.ndarray, V: np.ndarray, events: str, level: float) -> np.ndarray:
+    """Times (ms) at which spikes rise through a level (mV), all of them or the first ones of bursts."""
+    x = spikes(t, V, threshold=level, kind="crossings")
     return x if events == "spikes" else begun(bursts(x), (t[0], t[-1]))[:, 0]
 
 
-def rise(t: Array, V: Array) -> Array:
-    """First time (ms) at which V (time,), at equally spaced times t, rises through `LEVEL`, with its derivative."""
-    up = (V[1:-2] <= LEVEL) & (V[2:-1] > LEVEL)
+def rise(t: Array, V: Array, level: float) -> Array:
+    """First time (ms) at which V (time,), at equally spaced times t, rises through a level (mV), with its derivative."""
+    up = (V[1:-2] <= level) & (V[2:-1] > level)
     i = 1 + jnp.argmax(up)
     a, b, c, d = (V[i + k] for k in (-1, 0, 1, 2))
-    cubic = lambda f: b - LEVEL + f / 2 * (c - a + f * (2 * a - 5 * b + 4 * c - d + f * (3 * (b - c) + d - a)))  # noqa: E731
+    cubic = lambda f: b - level + f / 2 * (c - a + f * (2 * a - 5 * b + 4 * c - d + f * (3 * (b - c) + d - a)))  # noqa: E731
     newton = lambda f: f - cubic(f) / lax.stop_gradient(jax.grad(cubic)(f))  # noqa: E731
-    f = lax.stop_gradient((LEVEL - b) / (c - b))
+    f = lax.stop_gradient((level - b) / (c - b))
     for _ in range(NEWTON):
         f = lax.stop_gradient(newton(f))
     return jnp.where(up.any(), t[i] + newton(f) * (t[1] - t[0]), jnp.nan)
@@ -116,13 +116,13 @@ NEWTON = 4  # steps, after a start on the straight line
 
 
 def find_rhythm(
-    model: Model, number: int, events: str, cycles: int, transient: float, state: Any, dt: float, I_ext: Any
+    model: Any, number: int, events: str, cycles: int, transient: float, state: Any, dt: float, I_ext: Any, level: float
 ) -> Rhythm:
     """The rhythm of a cell after a transient (ms)."""
     allocated(f"a search for a rhythm in {2 * transient:g} ms", 2 * transient / dt * len(model.rows))
     t = np.arange(0, 2 * transient + dt / 2, dt)
     V = model(t, I_ext, state=state, dt=dt).states.V[:, number]
-    found = event_times(t, V, events)
+    found = event_times(t, V, events, level)
     found = found[found > transient]
     if len(found) < cycles + 2:
         raise ValueError(
@@ -136,7 +136,9 @@ def find_rhythm(
     return Rhythm(before.final_state, float(t[k]), period, last, float(wait))
 
 
-def last_event(model: Model, rhythm: Rhythm, number: int, I_0: Array, dt: float) -> tuple[Callable[[Any], Array], int]:
+def last_event(
+    model: Any, rhythm: Rhythm, number: int, I_0: Array, dt: float, level: float
+) -> tuple[Callable[[Any], Array], int]:
     """The time (ms, from t0) of the n-th event as a function of an additional input, (step, cell) or a function of time (ms, from t0).
 
     And the number of steps. That is a square, and the record begins at a multiple of its root, so that all segments of the adjoint are alike.
@@ -147,8 +149,8 @@ def last_event(model: Model, rhythm: Rhythm, number: int, I_0: Array, dt: float)
 
     def time(I: Any) -> Array:
         total = (lambda t: I_0 + I(t)) if callable(I) else I_0 + I
-        V = simulate_with_adjoint(model.params, rhythm.start, t, total, dt=dt).V[:, number]
-        return rise(jnp.asarray(t), V)
+        V = model.trajectory(model.params, rhythm.start, t, total, dt=dt).V[:, number]
+        return rise(jnp.asarray(t), V, level)
 
     return time, length**2
 
@@ -156,12 +158,14 @@ def last_event(model: Model, rhythm: Rhythm, number: int, I_0: Array, dt: float)
 def phase_response(
     model: Any, *, cell: Any = None, events: str = "spikes", method: str = "adjoint", phases: Any = PHASES, cycles: int = 3,
     charge: float = 0.01, width: float = 1.0, transient: float = 1000.0, I_ext: Any = 0.0, state: Any = None, dt: float = DEFAULT_DT,
+    level: float = LEVEL,
 ) -> pd.Series:  # fmt: skip
     """Phase response (1/pC) of a cell that fires or bursts periodically; index: phase of the input, from 0 to 1.
 
     events: "spikes" or "bursts". method: "pulses" of a charge (pC) and a width (ms), or "adjoint", the limit of small pulses of this width.
     cycles: after which the shift is read. transient: ms, before and for the search for a rhythm. I_ext: constant, nA, for all cells or for
-    each. Raises ValueError if the cell has no such rhythm.
+    each. level: mV, through which a spike rises. Of a `Neuron` charges are in the unit of its input times ms. Raises ValueError if the cell
+    has no such rhythm, or is reset where it spikes.
     """
     checks.choice("method", method, ("adjoint", "pulses"))
     checks.choice("events", events, EVENTS)
@@ -169,23 +173,33 @@ def phase_response(
     checks.throughout("phases", x, (x >= 0) & (x < 1), "they go from 0 to below 1. Subtract whole cycles.")
     dt = checks.scheme(DEFAULT_SOLVER, dt, (DEFAULT_SOLVER,))
     width, transient = at_least_a_step("width", width, dt), milliseconds("transient", transient)
-    model = model_of(model)
+    model, level = has_potential(any_model(model)), checks.number("level", level, "mV")
+    no_resets(
+        model, "a spike is where the potential rises", "Shift the input of `LIF(…)(t, I_ext)` and compare `spike_times`"
+    )
     number, I_ext = cell_number(model, cell), constant_current("I_ext", I_ext, model)
-    charge = charge_of_a_pulse(charge, float(membrane_of(model, number).constants.C))
-    found = find_rhythm(model, number, events, cycles, transient, state, dt, I_ext)
-    if width > found.period:
-        raise ValueError(
-            f"width is {width:g} ms, longer than the period of {found.period:.4g} ms; a pulse has a phase. Take a shorter one."
-        )
+    charge = charge_of_a_pulse(
+        charge, float(membrane_of(model, number).constants.C) if isinstance(model, Model) else math.inf
+    )
+    found = find_rhythm(model, number, events, cycles, transient, state, dt, I_ext, level)
+    shorter("width", width, found.period)
     with precision(model.dtype):
         I_0 = jnp.asarray(I_ext, model.dtype)
         mine = jnp.zeros(len(I_0), I_0.dtype).at[number].set(1)
-        time, steps = last_event(model, found, number, I_0, dt)
+        time, steps = last_event(model, found, number, I_0, dt, level)
         starts = np.rint(x * found.period / dt).astype(int)
         pulses = partial(by_pulses, time, starts * dt, mine, charge, width)
         adjoint = partial(by_adjoint, time, steps, starts, mine, max(1, round(width / dt)), dt)
         Z = np.asarray((pulses if method == "pulses" else adjoint)()) / found.period
     return pd.Series(Z, pd.Index(x, name="phase"), name="phase response")
+
+
+def shorter(what: str, time: float, period: float) -> None:
+    """Refuse a time (ms) longer than a period."""
+    if time > period:
+        raise ValueError(
+            f"{what} is {time:g} ms, longer than the period of {period:.4g} ms; a pulse has a phase. Take a shorter one."
+        )
 
 
 def at_least_a_step(what: str, time: Any, dt: float) -> float:
@@ -202,7 +216,7 @@ MOST_MV = 50.0  # mV; a pulse that alone moves a cell further is not brief and w
 
 
 def charge_of_a_pulse(charge: Any, C: float) -> float:
-    """The charge (pC) of a pulse into a cell of C nF."""
+    """The charge (pC) of a pulse into a cell of C nF, infinite where it is not known."""
     charge = checks.number("charge", charge, "pC")
     if charge == 0:
         raise ValueError("charge is 0 pC; a pulse must shift something. Take 0.01.")

@@ -35,7 +35,7 @@
 # %%
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -48,10 +48,11 @@ from jax import Array
 
 from ..engine import checks, circuits
 from ..engine.inputs import Sampled, Samples, current, input_at, run_is_sound
+from ..engine.labelled import WithoutChannels
 from ..engine.scale import CURRENT, DURATION, POTENTIAL, suspicion
 from ..engine.schedule import Grid, Slots, grid_of, recorded
 from ..files.recording import covering
-from ..files.results import Result, run_of
+from ..files.results import Result, Run, run_of
 from ..models.components import model_of, start_of
 from ..prinz2004 import (
     CONSTANTS,
@@ -347,7 +348,7 @@ def check_drive(d: Drive, n: int, cells: int, clamped: tuple[int, ...]) -> None:
 class Setup(NamedTuple):
     """A model, ready for an experiment."""
 
-    model: Model
+    model: Any
     start: Any  # a state of the model, or a NoisyState
     t: np.ndarray  # (time,) ms, to be recorded
     dt: float  # ms
@@ -365,6 +366,12 @@ class Setup(NamedTuple):
         """(2 step + 1,) ms."""
         return self.steps[0] + self.dt / 2 * np.arange(2 * len(self.steps) - 1)
 
+    @property
+    def ran(self) -> Run:
+        """How the run came about."""
+        solver = DEFAULT_SOLVER if isinstance(self.model, Model) else self.model.scheme
+        return run_of(self.model, solver, self.steps[0], "of the experiment", dt=self.dt)
+
     def into(self, cell: int, I: Any) -> Any:
         """Currents (…,) nA into one cell and none into the others, (…, cell)."""
         return I[..., None] * (np.arange(len(self.model.rows)) == cell).astype(I.dtype)
@@ -372,14 +379,16 @@ class Setup(NamedTuple):
     def result(self, states: Any) -> SimResult:
         """What was recorded; warns (UserWarning) and raises FloatingPointError as a run of the model does."""
         run_is_sound(states, self.t, self.model.cells)
-        ran = run_of(self.model, DEFAULT_SOLVER, self.steps[0], "of the experiment", dt=self.dt)
-        return SimResult(self.t, states, self.model, run=ran)
+        return SimResult(self.t, states, self.model, run=self.ran)
 
 
-def set_up(model: Any, t: Any, state: Any, dt: float | None, t0: float) -> Setup:
-    """What all experiments need. Raises ValueError or TypeError for arguments that cannot be used."""
-    model, t = model_of(model), checks.times(t, t0)
-    dt = checks.scheme(DEFAULT_SOLVER, DEFAULT_DT if dt is None else dt, (DEFAULT_SOLVER,))
+def set_up(model: Any, t: Any, state: Any, dt: float | None, t0: float, of: Callable[[Any], Any] = model_of) -> Setup:
+    """What all experiments need; of: makes the model, `any_model` where it needs no channels.
+
+    Raises ValueError or TypeError for arguments that cannot be used.
+    """
+    model, t = of(model), checks.times(t, t0)
+    dt = checks.scheme(DEFAULT_SOLVER, model.step if dt is None else dt, (DEFAULT_SOLVER,))
     grid, slots = grid_of(t, t0, dt)
     n = grid.first + grid.n * grid.blocks + 1
     allocated(f"a run from {t0:g} to {t[-1]:g} ms with the input of its {n:,} steps", n * (len(model.rows) + 3))
@@ -412,16 +421,20 @@ def injected(s: Setup, I_ext: Any) -> Any:
 def commanded(what: str, command: Any, s: Setup) -> Array:
     """A potential (mV) that is to be held, at the half steps."""
     V = sampled(what, command, s.halves, s.last)
+    if s.model.own_units:
+        return V
     seen = not callable(command) or hasattr(command, "levels")  # by `check_commands`, which warns
     if not seen or float(np.abs(V).max(initial=0.0)) > POTENTIAL.most:
         plausible_potentials(f"the largest potential of {what}", np.asarray(V))
     return V
 
 
-def run(s: Setup, drive: Drive, clamped: tuple[int, ...] = ()) -> SimResult:
+def run(s: Setup, drive: Drive, clamped: tuple[int, ...] = ()) -> Any:
     """Run a drive, compiled, in the precision of the model, in which the drive was made."""
     model, start, expand = s.model, s.start, np.arange(len(s.model.rows))
     params = model.params
+    if isinstance(model, WithoutChannels):
+        return model.driven(start, s.t, drive.I, drive.G, dt=s.dt, t0=s.steps[0], run_is=s.ran)
     if all(x is None for x in drive[1:]):  # as in a call of the model, where cells that are alike run once
         I = np.asarray(drive.I)
         params, start, I, expand = model._without_copies(start, Samples(s.steps, I) if I.ndim == 2 else I)
@@ -442,7 +455,11 @@ def plausible(what: str, I: Any, model: Model) -> Any:
     """Currents (…, cell) nA, all finite; warns (UserWarning) where their size is that of another unit, for the membrane of each cell."""
     x = np.asarray(I)
     checks.throughout(what, x, np.isfinite(x), "currents must be finite, in nA. Fill the gap, with 0 for no input.")
-    areas = [float(model.circuit.membranes[p.membrane].constants.A) for p in model.circuit.populations]
+    if model.own_units:
+        return I
+    areas = [CONSTANTS.A]
+    if isinstance(model, Model):
+        areas = [float(model.circuit.membranes[p.membrane].constants.A) for p in model.circuit.populations]
     for row, size in zip(model.rows, np.abs(x).reshape(-1, x.shape[-1]).max(0), strict=True):
         times = areas[row] / CONSTANTS.A
         usual = CURRENT._replace(least=CURRENT.least * times, most=CURRENT.most * times)

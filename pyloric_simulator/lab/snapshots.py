@@ -37,11 +37,10 @@ import numpy as np
 
 from ..config import path_of
 from ..engine import checks
-from ..engine.circuits import given_state, same_state
 from ..engine.kinetics import at
 from ..files.results import Result
 from ..files.writing import target_of, written_whole
-from ..models.components import model_of
+from ..models.components import any_model
 from ..prinz2004 import Circuit, Model, precision
 from .noise import noisy_state
 
@@ -57,8 +56,7 @@ def described(model: Any) -> tuple[Any, np.ndarray]:
     if isinstance(model, Model):
         return ["cells", text_of(model.circuit)], np.concatenate([np.ravel(x) for x in numbers_of(model)])
     values = model.params if isinstance(model.params, Mapping) else model.params._asdict()
-    names = list(model.state._fields if hasattr(model, "state") else model.rest._fields)
-    return [type(model).__name__, model.size, names, list(values)], np.concatenate(
+    return [type(model).__name__, model.size, list(model.cold._fields), list(values)], np.concatenate(
         [np.ravel(x) for x in values.values()]
     )
 
@@ -136,8 +134,7 @@ def load_state(path: str | os.PathLike[str], model: Any) -> Snapshot:
 
     Raises ValueError if it belongs to another one, is damaged, no such file, or no state as a user could give it; OSError if there is none.
     """
-    if not hasattr(model, "params"):
-        model = model_of(model)
+    model = any_model(model)
     arrays = contents(path_of("the snapshot", path))
     text, numbers = described(model)
     version, found, t0 = arrays.about
@@ -154,8 +151,7 @@ def load_state(path: str | os.PathLike[str], model: Any) -> Snapshot:
             f"the snapshot {path} has the variables {checks.listing(fields)}; the state has {checks.listing(like._fields)}. Load it with "
             "the model that ran."
         )
-    sound = same_state if like is getattr(model, "state", None) else given_state
-    return Snapshot(sound(type(like)(**fields), like), checks.number(f"the time in {path}", t0, "ms"))
+    return Snapshot(model.sound(type(like)(**fields), like), checks.number(f"the time in {path}", t0, "ms"))
 
 
 class Contents(NamedTuple):
@@ -186,9 +182,7 @@ def contents(path: Path) -> Contents:
 
 def state_like(model: Any, fields: Mapping[str, Any]) -> Any:
     """A state of a model with these fields."""
-    if isinstance(model, Model):
-        return noisy_state(model.cold, fields["n"]) if "n" in fields else model.cold
-    return model.state if hasattr(model, "state") else model.rest
+    return noisy_state(model.cold, fields["n"]) if "n" in fields and isinstance(model, Model) else model.cold
 
 
 # %% tags=["active-ipynb"]

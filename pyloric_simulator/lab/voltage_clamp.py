@@ -63,10 +63,13 @@ from jax import Array
 
 from ..engine import checks
 from ..engine.kinetics import at
+from ..engine.labelled import WithoutChannels
 from ..engine.schedule import Grid, Slots
 from ..engine.thermalization import isolated
 from ..files.recording import check_commands
-from ..models.components import model_of
+from ..fitting.sensitivity import no_resets
+from ..models.components import any_model, has_potential, model_of
+from ..models.neurons import NeuronResult
 from ..prinz2004 import Channel, Model, Params, SimResult, cold_start, conductances, precision
 from .protocols import (
     EDGE,
@@ -98,6 +101,19 @@ from .protocols import (
 
 
 # %%
+@dataclass(frozen=True, repr=False)
+class NeuronClamp(NeuronResult):
+    """What a voltage clamp of equations of one's own recorded."""
+
+    number: int  # of the clamped cell
+    holding: pd.Series  # the input that holds it, at the recorded times
+
+    @property
+    def clamp(self) -> pd.Series:
+        """The input that holds the cell, in the place of that in its equations."""
+        return self.holding.loc[self.t]
+
+
 @dataclass(frozen=True, repr=False)
 class ClampResult(SimResult):
     """What a voltage clamp recorded. `currents` has the share of each channel."""
@@ -134,11 +150,26 @@ def compiled_family(params: Params, start: Any, drive: Drive, slots: Slots | Non
     return jax.vmap(lambda V: integrate_driven(params, start, drive._replace(V=V), slots, **run))(drive.V)
 
 
-def clamped_runs(s: Setup, commands: Sequence[Any], cell: Any, I_ext: Any) -> list[ClampResult]:
+def clamped_neurons(s: Setup, commands: Sequence[Any], number: int, I: Any) -> list[NeuronClamp]:
+    """`clamped_runs` of equations of one's own."""
+    results = []
+    for command in commands:
+        V = commanded("the command", command, s)
+        held = jnp.full((len(V), s.model.size), jnp.nan, V.dtype).at[:, number].set(V)
+        found = s.model.driven(s.start, s.t, I, None, dt=s.dt, t0=s.steps[0], run_is=s.ran, V=held)
+        I_clamp = s.model.balancing(found.states, number, slope_of(command, V, s))
+        holding = pd.Series(I_clamp, pd.Index(s.t, name="time"), name="clamp")
+        results.append(NeuronClamp(s.t, found.states, s.model, (), {}, number, holding, run=found.run))
+    return results
+
+
+def clamped_runs(s: Setup, commands: Sequence[Any], cell: Any, I_ext: Any) -> list[Any]:
     """The runs of one experiment with each of several commands."""
     model, number, results = s.model, cell_number(s.model, cell), []
     allocated(f"a family of {len(commands):,} commands", len(commands) * len(s.halves))
     with precision(model.dtype):
+        if not isinstance(model, Model):
+            return clamped_neurons(s, commands, number, injected(s, I_ext))
         V = jnp.stack([commanded("the command", c, s) for c in commands])
         drive = Drive(injected(s, I_ext), V=V[:, :, None])
         found = compiled_family(model.params, s.start, drive, s.slots, grid=s.grid, clamped=(number,), dt=s.dt)
@@ -151,26 +182,28 @@ def clamped_runs(s: Setup, commands: Sequence[Any], cell: Any, I_ext: Any) -> li
 
 def voltage_clamp(
     model: Any, t: Any, command: Any, *, cell: Any = None, I_ext: Any = None, state: Any = None, dt: float | None = None, t0: float = 0.0
-) -> ClampResult:  # fmt: skip
-    """Hold a cell at a command potential (mV) and record at the times t (ms).
+) -> Any:  # fmt: skip
+    """Hold a cell at a command potential (mV) and record at the times t (ms): a `ClampResult`, or a `NeuronClamp` of a `Neuron`.
 
     command: a number, a function of t such as `Steps`, or a recording, a Series or (times, values). cell: a label, (label, number),
     or None if there is only one. Raises ValueError or TypeError before anything is compiled, for commands outside the run, too.
     """
-    check_commands("the command", [command])
-    return clamped_runs(set_up(model, t, state, dt, t0), [command], cell, I_ext)[0]
+    return clamp_family(model, t, [command], cell=cell, I_ext=I_ext, state=state, dt=dt, t0=t0)[0]
 
 
 def clamp_family(
     model: Any, t: Any, commands: Sequence[Any], *, cell: Any = None, I_ext: Any = None, state: Any = None, dt: float | None = None, t0: float = 0.0
-) -> list[ClampResult]:  # fmt: skip
+) -> list[Any]:  # fmt: skip
     """`voltage_clamp` with each of several commands, from the same start, in one batch; arguments as there."""
     if not isinstance(commands, list) or not commands:
         raise TypeError(
             f"commands is {commands!r}; it must be a list with one command at least. Write [Steps((-70, 0), (10,))], for example."
         )
-    check_commands("the commands", commands)
-    return clamped_runs(set_up(model, t, state, dt, t0), commands, cell, I_ext)
+    if not isinstance(model, WithoutChannels):
+        check_commands("the command" if len(commands) == 1 else "the commands", commands)
+        return clamped_runs(set_up(model, t, state, dt, t0), commands, cell, I_ext)
+    no_resets(has_potential(model), "a clamped cell cannot spike", "Pass a current, `model(t, I_ext)`")
+    return clamped_runs(set_up(model, t, state, dt, t0, any_model), commands, cell, I_ext)
 
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The axon at −65 mV, stepped to −35, −5, 25 and 55 mV at 5 ms: the clamp current, and the shares of sodium and potassium.", "name": "fig-clamp-family"}}

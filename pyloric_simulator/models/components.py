@@ -69,6 +69,7 @@ from jax import Array
 from ..engine import checks, circuits
 from ..engine.circuits import Placed
 from ..engine.kinetics import Function, at, linoid, takes_calcium, value
+from ..engine.labelled import WithoutChannels
 from ..engine.layout import Connection, Population
 from ..engine.model import dtype_of
 from ..engine.portable import Portable
@@ -538,6 +539,19 @@ class Kinetic(NamedTuple):
     q10: Q10 | None = None  # where its own is known
 
 
+@dataclass(frozen=True)
+class Binding:
+    """The rate α T (1 − s) − β s of a `Kinetic` synapse, whose transmitter T rises with the presynaptic potential from 0 to 1 at `half`."""
+
+    α: float  # 1/ms, of opening where T is 1
+    β: float  # 1/ms, of closing
+    half: float  # mV, where T is ½
+    k: float  # mV, slope of T
+
+    def __call__(self, s: Any, V_pre: Any, V_post: Any) -> Any:  # noqa: ARG002 (as of all rates)
+        return self.α * (1 - s) / (1 + jnp.exp((self.half - V_pre) / self.k)) - self.β * s
+
+
 class Synapse(NamedTuple):
     """All synapses of one kind from one population to another."""
 
@@ -655,7 +669,21 @@ def model_of(model: Any) -> Model:
     return Network({"cell": model}) if isinstance(model, Cell) else model
 
 
-def start_of(model: Model, state: Any = None, **scheme: Any) -> Any:
+def any_model(model: Any) -> Any:
+    """As `model_of`, and cells without channels, a `Neuron` or a `LIF`, as they are."""
+    return model if isinstance(model, WithoutChannels) else model_of(model)
+
+
+def has_potential(model: Any) -> Any:
+    """The same model, one of whose variables is the potential. Raises ValueError for others."""
+    if "V" not in (names := model.cold._fields):
+        raise ValueError(
+            f"{model!r} has the variables {checks.listing(names)}; one must be the potential, V. Rename it in the start and in the derivative."
+        )
+    return model
+
+
+def start_of(model: Any, state: Any = None, **scheme: Any) -> Any:
     """The start of a run: a state that was given, or else the one from which a model starts; scheme: of its thermalization."""
     return model.start(state, **scheme)[0]
 

@@ -121,10 +121,15 @@ class State(NamedTuple):
 
 
 # %%
-def flow(params: Params, y: State, I: Array, h: Any) -> Array:
-    """Potential (mV) a time h (ms) after the state y if no spike comes, {eq}`eq-lif-flow`; I: (cell,) nA."""
-    V_inf = params.V_rest + params.R * I
-    return y.V + (V_inf - y.V) * covered_exactly(jnp.maximum(h - y.refractory, 0) / params.τ)
+def flow(params: Params, y: State, I: Array, h: Any, G: Any = None) -> Array:
+    """Potential (mV) a time h (ms) after the state y if no spike comes, {eq}`eq-lif-flow`; I: (cell,) nA.
+
+    G: (cell,) µS, with which a conductance takes G V from the current I; a higher conductance, a shorter time.
+    """
+    V_inf, τ = params.V_rest + params.R * I, params.τ
+    if G is not None:
+        V_inf, τ = V_inf / (1 + params.R * G), τ / (1 + params.R * G)
+    return y.V + (V_inf - y.V) * covered_exactly(jnp.maximum(h - y.refractory, 0) / τ)
 
 
 # %% [markdown]
@@ -213,9 +218,9 @@ SURROGATE = fast_sigmoid(1.0)
 
 
 # %%
-def step(params: Params, y: State, I: Array, dt: float, spike: Spike) -> State:
-    """The state after a step dt (ms), {eq}`eq-lif`; I: (cell,) nA."""
-    V = flow(params, y, I, dt)
+def step(params: Params, y: State, I: Array, dt: float, spike: Spike, G: Any = None) -> State:
+    """The state after a step dt (ms), {eq}`eq-lif`; I: (cell,) nA, G: as in `flow`."""
+    V = flow(params, y, I, dt, G)
     v, refractory = V - params.V_th, jnp.maximum(y.refractory - dt, 0)
     fires = (v >= 0) & jnp.isfinite(v)  # an overflow must stay in V, where it is found, and not be reset
     return State(jnp.where(fires, params.V_reset, V), jnp.where(fires, params.t_ref, refractory), spike(v))
@@ -239,20 +244,23 @@ def counts(spikes: Array, k: Array, fraction: Array) -> Array:
 
 
 def integrate(
-    params: Params, state: State, I: Any, k: Any, fraction: Any, *, n: int, dt: float, t0: Any, spike: Spike
-) -> tuple[State, Array]:
+    params: Params, state: State, I: Any, k: Any, fraction: Any, *, n: int, dt: float, t0: Any, spike: Spike,
+    G: Any = None,
+) -> tuple[State, Array]:  # fmt: skip
     """States a fraction of a step after each of the steps k, both (time,), and the spikes of all n steps, (step, cell)."""
     k, dtype = jnp.asarray(k), jnp.asarray(state.V).dtype
     params = Params(*(jnp.asarray(x, dtype) for x in params))
     start = State(*(jnp.asarray(x, dtype) for x in state))
-    value = input_at(I, dt, t0, dtype)
+    value, conductance = (input_at(x, dt, t0, dtype) for x in (I, G))
     current = lambda k: jnp.broadcast_to(value(k), start.V.shape)  # noqa: E731
-    one = lambda y, k: (step(params, y, current(k), dt, spike),) * 2  # noqa: E731
+    through = (lambda _: None) if G is None else conductance
+    one = lambda y, k: (step(params, y, current(k), dt, spike, through(k)),) * 2  # noqa: E731
     ys = lax.scan(one, start, jnp.arange(n))[1]
     y = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b])[k], start, ys)
     fraction = jnp.asarray(fraction, dtype)
     h = dt * fraction[:, None]
-    V, refractory = flow(params, y, jax.vmap(current)(k), h), jnp.maximum(y.refractory - h, 0)
+    at_k = jax.vmap(lambda k: (current(k), through(k)))(k)
+    V, refractory = flow(params, y, at_k[0], h, at_k[1]), jnp.maximum(y.refractory - h, 0)
     return State(V, refractory, counts(ys.spikes, k, fraction)), ys.spikes
 
 
@@ -266,6 +274,9 @@ def integrate(
 # - Those of `spikes` follow by the chain rule from the potential before the reset, with the surrogate
 #   as their first link. With respect to $V_\mathrm{th}$, too, they are not 0.
 # - The times $t$ and the step $dt$ are fixed when a run is compiled.
+#
+# Where a derivative is 0 by construction, as that of the potential with respect to $V_\mathrm{th}$, `fit` and `sensitivity` refuse the
+# number, and a loss of potentials warns where cells fire. A loss of spikes, `losses.density_mismatch`, takes the surrogate.
 
 # %%
 DEFAULT_DT = 0.1  # ms
@@ -356,6 +367,8 @@ class LIF(WithoutChannels):
     """
 
     labels = ("LIF",)
+    step, scheme = DEFAULT_DT, SOLVER  # ms, and the name of the scheme
+    own_units, resets = False, True
 
     def __init__(
         self, size: int, *, V_rest: Any = CELL.V_rest, V_reset: Any = CELL.V_reset, V_th: Any = CELL.V_th, R: Any = CELL.R,
@@ -368,9 +381,40 @@ class LIF(WithoutChannels):
         check_units(self.params)
         self.dtype = load_settings().precision if dtype is None else dtype
         checks.choice("dtype", self.dtype, ("float64", "float32"))
-        self.rest = State(self.params.V_rest, np.zeros(self.size), np.zeros(self.size))
-        names = [(label, i) for label in self.labels for i in range(self.size)]
-        self.cells = pd.MultiIndex.from_tuples(names, names=["pop", "index"])
+
+    @property
+    def rest(self) -> State:
+        """All cells at V_rest."""
+        return State(self.params.V_rest, np.zeros(self.size), np.zeros(self.size))
+
+    cold = rest  # as of other models
+
+    def like(self, params: Params) -> LIF:
+        """The same cells with other numbers. Raises ValueError for those that cells cannot have."""
+        return LIF(self.size, **params._asdict(), dtype=self.dtype)
+
+    def to_toml(self, path: Any, title: str = "Integrate-and-fire cells") -> None:
+        """Write the numbers of the cells as TOML, so that `from_toml` gives them back. Raises OSError if the file cannot be written."""
+        from .network_files import write_lif  # a later module
+
+        write_lif(self, path, title)
+
+    @classmethod
+    def from_toml(cls, path: Any, **kwargs: Any) -> LIF:
+        """The cells in a TOML file; kwargs as for the class. Raises ValueError naming the key in the file."""
+        from .network_files import read_lif
+
+        return read_lif(path, **kwargs)
+
+    def trajectory(
+        self, params: Params, state: State, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0
+    ) -> State:
+        """As `Model.trajectory`; `spikes` with the derivative of the surrogate."""
+        return simulate_lif(params, state, t, I_ext, dt=dt, t0=t0)
+
+    def spikes_between(self, *run: Any, **steps: Any) -> Array:
+        """Spikes (time − 1, cell) between the times of a `trajectory`."""
+        return self.trajectory(*run, **steps).spikes[1:]
 
     def __repr__(self) -> str:
         return f"LIF({self.size})"
@@ -405,14 +449,24 @@ class LIF(WithoutChannels):
         with precision(self.dtype):
             start = State(*(np.asarray(x, self.dtype) for x in start))
             I = I.at(t0 + dt * np.arange(n + 1)) if isinstance(I, Samples) else I
-            states, fired = jax.tree.map(
-                np.asarray, run(self.params, start, I=I, k=k, fraction=fraction, n=n, dt=dt, t0=t0)
-            )
+            found = run(self.params, start, I=I, k=k, fraction=fraction, n=n, dt=dt, t0=t0)
+        run_is = run_of(self, SOLVER, t0, "at rest" if state is None else "given", dt=dt)
+        return self._result(t, found, k, fraction, run_is)
+
+    def _result(self, t: np.ndarray, found: Any, k: np.ndarray, fraction: np.ndarray, run_is: Any) -> LIFResult:
+        """What was recorded, as from `integrate`, at fractions of steps after the steps k."""
+        states, fired = jax.tree.map(np.asarray, found)
         run_is_finite(states, t, self.cells)
-        ends = t0 + dt * np.arange(n + 1)
+        ends = run_is.t0 + run_is.dt * np.arange(len(fired) + 1)
         ends[k[fraction == 0]] = t[fraction == 0]  # to the last digit, so that `t` contains them
-        run_is = run_of(self, "exact between spikes", t0, "at rest" if state is None else "given", dt=dt)
         return LIFResult(t, states, self, tuple(ends[1:][x > 0] for x in fired.T), run=run_is)
+
+    def driven(self, start: State, t: np.ndarray, I: Any, G: Any, *, dt: float, t0: float, run_is: Any) -> LIFResult:
+        """A run under a current I − G V in the place of the input, (cell,) or at the steps (step, cell) nA and µS."""
+        check_step(dt, self.params.τ)
+        k, fraction = steps_of(t, t0, dt)
+        found = compiled_integrate(self.params, start, I=I, G=G, k=k, fraction=fraction, n=int(k[-1]), dt=dt, t0=0.0)
+        return self._result(t, found, k, fraction, run_is)
 
 
 # %% [markdown]

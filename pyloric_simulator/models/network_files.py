@@ -1,14 +1,14 @@
 """Networks of cells of one's own as TOML files.
 
 Mechanics of `components.Network`. A channel of a library, or a transmitter, stands in a file under its name; all else that consists of
-numbers, such as a gate of curves, stands there as a table that names its type, and leaves out what is as usual. A function of one's own
-has no text, and is refused.
+numbers, such as a gate of curves or the `Binding` of a kinetic synapse, stands there as a table that names its type, and leaves out what is as
+usual. A function of one's own has no text, and is refused. The numbers of `LIF` cells make a file of their own.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..prinz2004 import CONSTANTS, TRANSMITTERS, Channel, Curve, Gate, Nernst, T
 from .components import (
     GHK,
     Q10,
+    Binding,
     Cell,
     Divided,
     Exponential,
@@ -38,6 +39,7 @@ from .components import (
     Synapse,
     connections_of,
 )
+from .lif import CELL, LIF, PARAMETER_UNITS
 
 LIBRARIES = {"Prinz2003": Prinz2003, "Liu1998": Liu1998, "HodgkinHuxley1952": HodgkinHuxley1952}
 NAMES = {  # what stands in a file under a name
@@ -63,6 +65,7 @@ TYPES = {
         Exponential,
         Linoid,
         Divided,
+        Binding,
         Graded,
         Kinetic,
         Transmitter,
@@ -144,9 +147,22 @@ def lines_of(network: Network, title: str) -> Iterator[str]:
 
 def write_network(network: Network, path: Any, title: Any) -> None:
     """Write a network as a file from which `read_network` gives it back."""
+    write_lines(path, title, lines_of(network, title))
+
+
+def write_lines(path: Any, title: Any, lines: Iterable[str]) -> None:
+    """Write a file with a title."""
     if not isinstance(title, str) or not title:
         raise TypeError(f"title is {title!r}; it must be text that is not empty. Write 'A network'.")
-    write_whole(path, ("\n".join(lines_of(network, title)) + "\n").encode())
+    write_whole(path, ("\n".join(lines) + "\n").encode())
+
+
+def write_lif(cells: LIF, path: Any, title: Any) -> None:
+    """Write integrate-and-fire cells as a file from which `read_lif` gives them back; one number for a value that all cells share."""
+    shared = lambda x: float(x[0]) if (x == x[0]).all() else x.tolist()  # noqa: E731
+    numbers = zip(PARAMETER_UNITS._asdict().items(), cells.params, strict=True)
+    lines = [f"{toml_key(name)} = {toml_text(shared(x))}  # {unit}" for (name, unit), x in numbers]
+    write_lines(path, title, [f"title = {toml_text(title)}", "", "[LIF]", f"size = {cells.size}", *lines])
 
 
 # ---------------------------------------------------------------- reading
@@ -213,3 +229,10 @@ def read_network(path: str | os.PathLike[str], **kwargs: Any) -> Network:
     joined += [GapJunction(**x.table(("a", "b", "g")).value) for x in root.items("gap_junctions")]
     sizes = {label: cells.value[label].get("size", 1) for label in labels if isinstance(cells.value[label], Mapping)}
     return Network({label: cell_in(cells[label]) for label in labels}, joined, sizes=sizes, **kwargs)
+
+
+def read_lif(path: str | os.PathLike[str], **kwargs: Any) -> LIF:
+    """The cells in a file of `write_lif`. Raises ValueError naming the key in the file, and what `LIF` raises."""
+    root = Entry(path, (), read_toml(path)).table(("title", "LIF"))
+    given = root["LIF"].table(("size",), CELL._fields).value
+    return LIF(**given, **kwargs)

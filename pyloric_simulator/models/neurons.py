@@ -49,6 +49,7 @@ import keyword
 import reprlib
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -65,11 +66,11 @@ from ..engine.adaptive import DEFAULT_ATOL, DEFAULT_RTOL, adaptively
 from ..engine.inputs import Samples, current, input_at, pure_current, run_is_finite
 from ..engine.junctions import exponential_step
 from ..engine.labelled import WithoutChannels
-from ..engine.portable import Portable, carried
-from ..engine.schedule import Grid, Slots, grid_of, recorded
-from ..files.results import SPIKE_THRESHOLD, Result, local_maxima, run_of
+from ..engine.portable import Portable
+from ..engine.schedule import Grid, Slots, grid_of, recorded, steps_of
+from ..files.results import SPIKE_THRESHOLD, Result, Run, local_maxima, run_of
 from ..prinz2004 import DEFAULT_DT, precision
-from .lif import check_elementwise, heaviside
+from .lif import SURROGATE, check_elementwise, counts, heaviside
 
 # %% [markdown]
 # ## How equations are read
@@ -98,6 +99,13 @@ def reaches(f: Callable[..., tuple[Any, ...]], args: Sequence[Any]) -> list[set[
     return [sources([v]) for v in program.outvars]
 
 
+class Driven(NamedTuple):
+    """An input that depends on the potential, I − G V, as that through a conductance G with G E in I."""
+
+    I: Any
+    G: Any
+
+
 class Equations(NamedTuple):
     """What is compiled of a `Neuron`: functions of one cell. Hashable."""
 
@@ -107,15 +115,29 @@ class Equations(NamedTuple):
     reset: Callable[[Any, Any], Mapping[str, Any]] | None
 
     def slopes(self, y: Any, I: Any, p: Any, names: Sequence[str]) -> tuple[Array, ...]:
-        """d/dt of some variables."""
+        """d/dt of some variables; I: a number or `Driven`."""
+        I = I.I - I.G * y.V if isinstance(I, Driven) else I
         found, dtype = self.derivative(y, I, p), jnp.asarray(y[0]).dtype
         return tuple(jnp.asarray(found[name], dtype) for name in names)
 
 
 @cache
 def record_type(name: str, names: tuple[str, ...]) -> Any:
-    """A type of tuple with these fields; the same one for the same names, as JAX wants it."""
-    return namedtuple(name, names)
+    """A type of tuple with these fields; the same one for the same names, as JAX wants it. It is pickled by its names."""
+    made: Any = namedtuple  # whose names are known only now
+    kind = made(name, names)
+    kind.__reduce__ = lambda values: (record, (name, names, tuple(values)))
+    return kind
+
+
+def record(name: str, names: tuple[str, ...], values: Sequence[Any]) -> Any:
+    """A tuple of a `record_type`."""
+    return record_type(name, names)(*values)
+
+
+def parameters_of(values: Mapping[str, Any]) -> Any:
+    """Parameters as the equations get them."""
+    return record_type("Parameters", tuple(values))(**values)
 
 
 def blocks_of(equations: Equations, y: Any, I: Any, p: Any) -> tuple[tuple[str, ...], ...]:
@@ -162,15 +184,22 @@ def advance_block(equations: Equations, names: tuple[str, ...], y: Any, I: Any, 
 
 
 def neuron_step(
-    equations: Equations, blocks: tuple[tuple[str, ...], ...], y: Any, I: tuple[Any, Any], p: Any, dt: float
-) -> Any:
-    """The state of one cell after a step dt (ms); I at its start and end."""
+    equations: Equations, blocks: tuple[tuple[str, ...], ...], y: Any, I: tuple[Any, Any], p: Any, dt: float,
+    held: Callable[[Any], Any] = lambda y: y,
+) -> Any:  # fmt: skip
+    """The state of one cell after a step dt (ms); I at its start and end; held: imposes a potential after each part of a step."""
+    y = held(y)
     for names in blocks[:-1]:
-        y = advance_block(equations, names, y, I[0], p, dt / 2)
-    y = advance_block(equations, blocks[-1], y, (I[0] + I[1]) / 2, p, dt)
+        y = held(advance_block(equations, names, y, I[0], p, dt / 2))
+    y = held(advance_block(equations, blocks[-1], y, jax.tree.map(lambda a, b: (a + b) / 2, *I), p, dt))
     for names in blocks[-2::-1]:
-        y = advance_block(equations, names, y, I[1], p, dt / 2)
+        y = held(advance_block(equations, names, y, I[1], p, dt / 2))
     return y
+
+
+def imposed(y: Any, V: Any) -> Any:
+    """The state with a potential, where that is a number; NaN leaves a cell free."""
+    return y._replace(V=jnp.where(jnp.isnan(V), y.V, V))
 
 
 def fire(equations: Equations, y: Any, p: Any, spike: Callable[[Any], Any]) -> tuple[Any, Array]:
@@ -183,21 +212,35 @@ def fire(equations: Equations, y: Any, p: Any, spike: Callable[[Any], Any]) -> t
     return jax.tree.map(lambda a, b: jnp.where(fires, a, b), after, y), spike(v)
 
 
+def currents_at(I: Any, dt: float, t0: Any, like: Array) -> Callable[[Any], Any]:
+    """The input of all cells at the start of step k, (cell,), or `Driven` with two of these; I: see `input_at`, or `Driven`."""
+    at = tuple(input_at(x, dt, t0, like.dtype) for x in (I if isinstance(I, Driven) else (I,)))
+    each = lambda k: [jnp.broadcast_to(x(k), like.shape) for x in at]  # noqa: E731
+    return (lambda k: Driven(*each(k))) if isinstance(I, Driven) else (lambda k: each(k)[0])
+
+
 def integrate_neuron(
     equations: Equations, blocks: tuple[tuple[str, ...], ...], p: Any, start: Any, I: Any, slots: Slots | None, *, grid: Grid, dt: float,
-    t0: Any, spike: Callable[[Any], Any],
+    t0: Any, spike: Callable[[Any], Any], V: Any = None,
 ) -> tuple[Any, Array]:  # fmt: skip
-    """States (time, cell) on the grid, and all spikes (step, cell)."""
+    """States (time, cell) on the grid, and all spikes (step, cell); V: (half step, cell), imposed where it is not NaN."""
     dtype = start[0].dtype
-    I_k = input_at(I, dt, t0, dtype)
-    current = lambda k: jnp.broadcast_to(I_k(k), start[0].shape)  # noqa: E731
+    current = currents_at(I, dt, t0, start[0])
     one = lambda y, I, p: fire(equations, neuron_step(equations, blocks, y, I, p, dt), p, spike)  # noqa: E731
 
+    def clamped(y: Any, I: Any, p: Any, V: Any) -> tuple[Any, Array]:
+        y = neuron_step(equations, blocks, y, I, p, dt, lambda y: imposed(y, V[0]))
+        return imposed(y, V[1]), jnp.zeros_like(y[0])
+
     def step(k: Any, now: Running) -> Running:
+        if V is not None:
+            y, fired = jax.vmap(clamped)(now.y, (current(k), current(k + 1)), p, V[2 * k + 1 + jnp.arange(2)].T)
+            return Running(y, now.fired)
         y, fired = jax.vmap(one)(now.y, (current(k), current(k + 1)), p)
         return Running(y, now.fired.at[k].set(fired) if equations.threshold else now.fired)
 
     steps = grid.first + grid.n * grid.blocks if equations.threshold else 0
+    start = start if V is None else imposed(start, V[0])
     now = Running(start, jnp.zeros((steps, len(start[0])), dtype))
     advance = lambda now, k, n: lax.fori_loop(0, n, lambda i, now: step(k + i, now), now)  # noqa: E731
     end, ys = recorded(advance, lambda now: now.y, now, grid, slots)
@@ -231,7 +274,7 @@ def simulate_neuron(
     )
     dtype = jnp.asarray(0.0).dtype
     per_cell = lambda x: jnp.broadcast_to(jnp.asarray(x, dtype), (neuron.size,))  # noqa: E731
-    p = jax.tree.map(per_cell, record_type("Parameters", tuple(neuron.params))(**{**neuron.params, **given}))
+    p = jax.tree.map(per_cell, parameters_of({**neuron.params, **given}))
     y = jax.tree.map(per_cell, type(neuron.state)(**start))
     checks.tolerances(rtol, atol)
     compiled = checks.truth("compiled", compiled)
@@ -245,7 +288,8 @@ def simulate_neuron(
     checks.memory(f"a run of {neuron.size} cells", bytes_of_run(neuron, t, t0, dt))
     grid, slots = grid_of(t, t0, dt)
     steps = grid.first + grid.n * grid.blocks + 1
-    pure_current(I_ext, neuron.size, steps)
+    for I in I_ext if isinstance(I_ext, Driven) else (I_ext,):
+        pure_current(I, neuron.size, steps)
     run = integrate_neuron if not compiled else compiled_neuron_with_function if callable(I_ext) else compiled_neuron
     return run(neuron.equations, neuron.blocks, p, y, I=I_ext, slots=slots, grid=grid, dt=dt, t0=t0, spike=spike)
 
@@ -283,6 +327,9 @@ class Neuron(WithoutChannels, Portable):
     """
 
     labels = ("Neuron",)
+    step, scheme = DEFAULT_DT, "exponential"  # ms, and the name of the scheme
+    own_units = True
+    sound = staticmethod(circuits.same_state)
 
     def __init__(
         self, start: Mapping[str, Any], derivative: Callable[[Any, Any, Any], Mapping[str, Any]], *, size: int = 1,
@@ -299,23 +346,67 @@ class Neuron(WithoutChannels, Portable):
         self.equations = Equations(tuple(start), derivative, threshold, reset)
         with precision(self.dtype):
             one = lambda x: jnp.asarray(x[0], self.dtype)  # noqa: E731
-            y, p = jax.tree.map(one, (self.state, record_type("Parameters", tuple(self.params))(**self.params)))
+            y, p = jax.tree.map(one, (self.state, parameters_of(self.params)))
             check_equations(self.equations, y, p)
             self.blocks = blocks_of(self.equations, y, one([0.0]), p)
             self.linear = linear_variables(self.equations, y, one([0.0]), p)
             if threshold is not None:
-                check_firing(self.equations, self.state, record_type("Parameters", tuple(self.params))(**self.params))
-        names = [(label, i) for label in self.labels for i in range(self.size)]
-        self.cells = pd.MultiIndex.from_tuples(names, names=["pop", "index"])
+                check_firing(self.equations, self.state, parameters_of(self.params))
 
-    def __getstate__(self) -> Any:
-        return carried(
-            self.__dict__ | {"state": self.state._asdict()}
-        )  # the type of a state has no place to be imported from
+    @property
+    def cold(self) -> Any:
+        """The start, as `Prinz2004.cold`."""
+        return self.state
 
-    def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state)
-        self.state = record_type("State", tuple(self.state))(**self.state)
+    @property
+    def resets(self) -> bool:
+        """Whether spikes are those of a threshold, and not of V."""
+        return self.equations.threshold is not None
+
+    def like(self, params: Mapping[str, Any]) -> Neuron:
+        """The same equations with other numbers."""
+        new = copy(self)
+        new.params = per_cell_numbers("params", params, self.size)
+        with precision(self.dtype):
+            if self.resets:
+                check_firing(self.equations, self.state, parameters_of(new.params))
+        return new
+
+    def trajectory(self, params: Any, state: Any, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0) -> Any:
+        """As `Model.trajectory`."""
+        return simulate_neuron(self, t, I_ext, params=params, state=state, dt=dt, t0=t0)[0]
+
+    def balancing(self, states: Any, cell: int, slope: np.ndarray) -> np.ndarray:
+        """The input (time,) with which the potential of a cell changes by `slope` (time,) per ms at recorded states.
+
+        Raises ValueError where dV/dt does not depend on the input, or not linearly.
+        """
+        y, p = (
+            jax.tree.map(lambda x: jnp.asarray(x[..., cell], self.dtype), x)
+            for x in (states, parameters_of(self.params))
+        )
+
+        def parts(I: Any, y: Any) -> tuple[Any, Any]:
+            found = jax.jvp(lambda I: self.equations.slopes(y, I, p, ["V"])[0], (I,), (jnp.ones_like(I),))
+            return found[0], found[1]
+
+        none, one = jnp.zeros((), self.dtype), jax.tree.map(lambda x: x[0], y)
+        if (
+            0 not in reaches(lambda I: parts(I, one)[:1], (none,))[0]
+            or 0 in reaches(lambda I: parts(I, one)[1:], (none,))[0]
+        ):
+            raise ValueError(
+                "the derivative of V does not contain the input I as a term a I; it must, for a clamp to be an input. Add I to it."
+            )
+        rest, gain = jax.vmap(partial(parts, none))(y)
+        return np.asarray((slope - rest) / gain)
+
+    def spikes_between(
+        self, params: Any, state: Any, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0
+    ) -> Array:
+        """Spikes (time − 1, cell) between the times t, with the derivative of the surrogate."""
+        fired = simulate_neuron(self, t, I_ext, params=params, state=state, dt=dt, t0=t0, spike=SURROGATE)[1]
+        return counts(fired, *map(jnp.asarray, steps_of(t, t0, dt)))[1:]
 
     def __repr__(self) -> str:
         return f"Neuron({', '.join(self.equations.names)}; {self.size} cells)"
@@ -343,15 +434,39 @@ class Neuron(WithoutChannels, Portable):
                 I = I.at(ends) if isinstance(solver, str) else I.at
             states, fired = simulate_neuron(self, t, I, state=start, solver=solver, dt=dt, t0=t0, compiled=True)
             states, fired = jax.tree.map(np.asarray, (states, fired))
-            p = record_type("Parameters", tuple(self.params))(**self.params)
+            p = parameters_of(self.params)
             seen = {name: np.asarray(jax.vmap(jax.vmap(f), (0, None))(states, p)) for name, f in record.items()}
-        run_is_finite(states, t, self.cells)
         tables = {name: pd.DataFrame(x, pd.Index(t, name="time"), self.cells) for name, x in seen.items()}
         run_is = run_of(self, solver, t0, "cold" if state is None else "given", dt=dt)
-        return NeuronResult(
-            t, states, self, tuple(ends[1 : len(fired) + 1][x > 0] for x in fired.T), tables, run=run_is
-        )
+        return self._result(t, states, fired, ends, tables, run_is)
 
+    def _result(
+        self, t: np.ndarray, states: Any, fired: np.ndarray, ends: np.ndarray, monitors: Mapping[str, Any], run_is: Run
+    ) -> NeuronResult:
+        """What was recorded; ends: ms, of the steps, after the start."""
+        run_is_finite(states, t, self.cells)
+        trains = tuple(ends[1 : len(fired) + 1][x > 0] for x in fired.T)
+        return NeuronResult(t, states, self, trains, monitors, run=run_is)
+
+    def driven(
+        self, start: Any, t: np.ndarray, I: Any, G: Any, *, dt: float, t0: float, run_is: Run, V: Any = None
+    ) -> NeuronResult:
+        """A run under a current I − G V in the place of the input, (cell,) or at the steps (step, cell); V: as of `integrate_neuron`."""
+        grid, slots = grid_of(t, t0, dt)
+        p = jax.tree.map(lambda x: jnp.asarray(x, self.dtype), parameters_of(self.params))
+        found = compiled_neuron(
+            self.equations, self.blocks, p, jax.tree.map(jnp.asarray, start), I=I if G is None else Driven(I, G),
+            slots=slots, grid=grid, dt=dt, t0=0.0, spike=heaviside, V=V,
+        )  # fmt: skip
+        states, fired = jax.tree.map(np.asarray, found)
+        return self._result(t, states, fired, t0 + dt * np.arange(len(fired) + 1), {}, run_is)
+
+
+# %% [markdown]
+# Cells of this chapter and of the next take part in the chapters that follow: their numbers have names, they are fitted to recordings,
+# run by the thousand, shaken by noise and clamped, as the [table](../abilities.md) says. What asks for channels or their temperature is refused. Under a voltage
+# clamp the potential is imposed, the other variables follow, and what is measured is the input that would have held the potential: it
+# exists where $dV/dt$ contains the input as a term $a I$.
 
 # %% [markdown]
 # ## What is refused
@@ -533,9 +648,7 @@ def check_record(record: Any, y: Any, p: Mapping[str, Any]) -> Mapping[str, Call
                 f"record has the entry {name!r}: {f!r}; it must be a name and a function of y and p. {cure}"
             )
         try:
-            found = jax.eval_shape(
-                f, *(jax.tree.map(lambda x: x[0], x) for x in (y, record_type("Parameters", tuple(p))(**p)))
-            )
+            found = jax.eval_shape(f, *(jax.tree.map(lambda x: x[0], x) for x in (y, parameters_of(p))))
         except Exception as error:
             raise TypeError(
                 f"record[{name!r}] cannot be evaluated by JAX: {checks.reason(error)}; it must be a number. {cure}"
