@@ -53,8 +53,9 @@ from .prinz2004 import SCHEMES, Prinz2004, State, neuron_models, precision
 from .rhythm import FEATURES, MAX_PERIOD_CV, MEAN, WHY, Measures, demanded_order, largest_cv, verdict, within
 
 __all__ = [
-    "AXES", "COLUMNS", "MEMBRANE", "PAIRS", "POPULATIONS", "RESULTS", "RUN_FILE", "SIZES", "SYNAPSES", "TOTAL", "Summary", "circuit",
-    "conductances", "facts_of", "fill", "grid", "index_of", "interval", "load", "named", "row_of", "run", "sample", "status", "summary", "table",
+    "AXES", "COLUMNS", "MEMBRANE", "PAIRS", "POPULATIONS", "RESULTS", "RUN_FILE", "SIZES", "SYNAPSES", "TOTAL",
+    "Summary", "circuit", "conductances", "facts_of", "fill", "grid", "index_of", "interval", "load", "named", "row_of",
+    "run", "sample", "status", "summary", "table",
 ]  # fmt: skip
 
 # %% [markdown]

@@ -11,6 +11,8 @@ from .engine.detection import STANDARD, Detection
 from .files.recording import Window
 from .rhythm import CRITERIA, FEATURES, ROLES, begun_bursts, features, recorded
 
+__all__ = ["criteria_chart", "heat_map", "phase_diagram", "raster"]
+
 LOOK = {"width": 680, "toolbar": None}
 
 

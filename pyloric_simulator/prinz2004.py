@@ -74,13 +74,17 @@ from .engine.adaptive import DEFAULT_ATOL, DEFAULT_RTOL, adaptively
 from .engine.circuits import Placed
 from .engine.inputs import input_at, pure_current
 from .engine.kinetics import Composed, at, targets, with_slope
-from .engine.layout import PACEMAKERS as PACEMAKERS
 from .engine.layout import Connection, Population, activating, by_membrane, inactivating, join, rejoined, turned
 from .engine.model import Physics, Runnable, compiled, dtype_of, planned
-from .engine.precision import precision as precision
+from .engine.precision import precision
 from .engine.schedule import Grid, Slots, recorded
-from .files.results import SimResult as SimResult
-from .files.results import dims as dims
+from .files.results import SimResult, dims
+
+__all__ = [
+    "ACETYLCHOLINE", "CHANNELS", "CONSTANTS", "GLUTAMATE", "SCHEMES", "B", "Channel", "Circuit", "Constants", "Gate", "Membrane", "Model",
+    "Nernst", "Params", "Prinz2004", "SimResult", "State", "Transmitter", "bell", "currents", "derivative", "dims", "neuron_models",
+    "precision", "simulate",
+]  # fmt: skip
 
 # %% [markdown]
 # ## Notation and units

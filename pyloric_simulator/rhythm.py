@@ -58,6 +58,7 @@ from .engine.detection import GAP as GAP
 from .engine.detection import MIN_BURST as MIN_BURST
 from .engine.detection import PROMINENCE, SPIKE_THRESHOLD, STANDARD, Detection, checked, look, sides, tops
 from .engine.detection import REFRACTORY as REFRACTORY
+from .engine.layout import PACEMAKERS
 from .engine.scale import INTERVAL, suspicion
 from .files.recording import (
     Recording,
@@ -68,7 +69,11 @@ from .files.recording import (
     left_out,
     pieces,
 )
-from .prinz2004 import PACEMAKERS
+
+__all__ = [
+    "CRITERIA", "FEATURES", "Criterion", "activity", "bursts", "features", "is_pyloric", "is_pyloric_like", "measure",
+    "moments", "period", "phases", "reasons", "report", "roles", "spikes", "statistics", "summary",
+]  # fmt: skip
 
 # %% [markdown]
 # ## Spikes

@@ -77,7 +77,7 @@ def test_integrate_and_fire_cells_come_back(tmp_path: Path) -> None:
     text = (tmp_path / "cells.toml").read_text()
     assert "V_rest = -60.0  # mV" in text
     (tmp_path / "cells.toml").write_text(text.replace("t_ref", "tref"))
-    with pytest.raises(ValueError, match=r"LIF.tref.*no known key.*Did you mean 't_ref'"):
+    with pytest.raises(ValueError, match=r"LIF.tref.*no known key; did you mean t_ref"):
         LIF.from_toml(tmp_path / "cells.toml")
 
 

@@ -27,9 +27,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self, get_type_hints
 
 __all__ = [
-    "CONFIG_VARIABLE", "DEFAULT_CIRCUIT", "MEMORY_STORE", "SETTINGS_STORE", "STORE_VARIABLE", "CircuitSpec",
-    "Settings", "find_circuit", "load_settings", "path_of", "read_circuit", "read_toml", "store_folder",
-    "toml_key", "toml_text", "write_circuit",
+    "CONFIG_VARIABLE", "DEFAULT_CIRCUIT", "MEMORY_STORE", "SETTINGS_STORE", "STORE_VARIABLE", "CircuitSpec", "Settings",
+    "find_circuit", "load_settings", "path_of", "read_circuit", "read_toml", "store_folder", "toml_key", "toml_text",
+    "write_circuit",
 ]  # fmt: skip
 
 CONFIG_VARIABLE = "PYLORIC_CONFIG"  # environment variable: the user's settings file

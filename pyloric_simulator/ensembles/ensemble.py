@@ -120,6 +120,8 @@ from .plain_lanes import (
 )
 from .plain_lanes import start_in_lanes as plain_start
 
+__all__ = ["ensemble"]
+
 # %% [markdown]
 # ## What varies
 #

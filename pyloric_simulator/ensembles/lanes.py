@@ -70,6 +70,8 @@ from ..prinz2004 import (
 )
 from ..rhythm import FEATURES, ROLES, WHY, Cycles, Measures, in_right_order, of_each_cycle, reasons
 
+__all__ = ["Plan", "feasible", "in_parts", "simulate_and_measure"]
+
 # %% [markdown]
 # ## Lanes
 #

@@ -20,6 +20,8 @@ from ..engine import checks
 from ..engine.inputs import Sampled
 from ..engine.scale import INTERVAL, LEVEL, POTENTIAL, SAMPLING, suspicion
 
+__all__ = ["Recording", "as_recording", "read_recording"]
+
 Window = tuple[float, float]  # ms, start and end of what is looked at
 
 

@@ -24,6 +24,8 @@ from ..engine.detection import STANDARD, checked, tops
 from ..engine.schedule import NotRecorded
 from .writing import target_of, written_whole
 
+__all__ = ["Dims", "Result", "SimResult", "dims"]
+
 UNITS = {"V": "mV", "Ca": "µM", "s": "1", "m": "1", "h": "1", "currents": "nA"}
 EXPORTED = ("V", "Ca", "s")  # variables that go into files unless others are named
 COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst", ".tar", ".tgz", ".7z")  # suffixes by which readers would unpack

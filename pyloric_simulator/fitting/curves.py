@@ -75,6 +75,10 @@ from ..engine import checks
 from ..prinz2004 import precision
 from .fit import ends
 
+__all__ = [
+    "MinimallyDisruptiveCurve", "Surroundings", "flattest", "minimally_disruptive_curve", "smoothed", "surroundings",
+]  # fmt: skip
+
 # %% [markdown]
 # ## The equations
 #

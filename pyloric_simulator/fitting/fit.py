@@ -69,6 +69,8 @@ from .losses import Loss
 from .parameters import check_names, model_with, parameters, places, with_values
 from .sensitivity import felt
 
+__all__ = ["Box", "Fit", "box", "fit"]
+
 # %% [markdown]
 # ## The box
 #

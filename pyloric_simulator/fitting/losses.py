@@ -64,6 +64,11 @@ from ..rhythm import CRITERIA, Criterion
 from .sensitivity import no_resets, settled_run, simulation_of, warn_of_resets
 from .soft_features import DEFAULT_TEMPERATURE, Features, Train, of_soft, soft_features, train
 
+__all__ = [
+    "calcium_mismatch", "criteria_mismatch", "density_mismatch", "prediction_error", "rhythm_mismatch", "spike_density",
+    "trace_mismatch",
+]  # fmt: skip
+
 # %% [markdown]
 # ## Potentials
 #

@@ -55,6 +55,8 @@ from ..models.components import any_model
 from ..models.lif import Params as LIFParams
 from ..prinz2004 import Circuit, Membrane, Params, precision
 
+__all__ = ["conductance_names", "model_with", "parameters", "with_values"]
+
 # %% [markdown]
 # ## Names
 #

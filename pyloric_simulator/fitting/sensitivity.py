@@ -58,6 +58,8 @@ from ..prinz2004 import DEFAULT_SOLVER, Model, Params, precision, simulate
 from .parameters import at, check_names, conductance_names, parameters, places, with_values
 from .soft_features import SAMPLING, soft_features
 
+__all__ = ["rhythm_of_cells", "sensitivity"]
+
 # %% [markdown]
 # ## Elasticities
 #

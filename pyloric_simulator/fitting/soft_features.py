@@ -64,6 +64,8 @@ from ..engine.detection import (
 from ..files.recording import cell_number, check_potentials, check_spacing, check_units
 from ..prinz2004 import MS_PER_S
 
+__all__ = ["Features", "Train", "soft_features", "train"]
+
 # %% [markdown]
 # ## Spikes as functions of the parameters
 #

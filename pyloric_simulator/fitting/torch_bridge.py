@@ -78,6 +78,10 @@ from ..prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, SCHEMES, State, precision
 from .adjoint import simulate_with_adjoint
 from .parameters import check_names, checked_value, parameters, places, with_values
 
+__all__ = [
+    "CircuitModule", "LIFModule", "from_jax", "to_jax", "to_torch",  # noqa: F822 (made when torch is there)
+]  # fmt: skip
+
 # %% [markdown]
 # Without torch, the module can be imported all the same, and says what is missing when it is used.
 

@@ -77,6 +77,8 @@ from .protocols import (
     step,
 )
 
+__all__ = ["current_clamp", "fi_curve", "input_resistance", "rheobase"]
+
 # %% [markdown]
 # ## A current of any shape
 

@@ -108,6 +108,8 @@ from .protocols import (
 )
 from .voltage_clamp import open_share, with_one_channel
 
+__all__ = ["dynamic_clamp"]
+
 # %% [markdown]
 # ## The model with additions
 #

@@ -72,6 +72,8 @@ from ..prinz2004 import (
 )
 from .protocols import EDGE, Drive, Setup, allocated, injected, millivolts, plausible, run, set_up
 
+__all__ = ["EXCITATION", "INHIBITION", "OU", "Bombardment", "White", "noisy"]
+
 # %% [markdown]
 # ## Currents and conductances
 #

@@ -72,6 +72,8 @@ from ..prinz2004 import (
     unpack,
 )
 
+__all__ = ["Drive", "Ramp", "Steps", "Zap", "sampled", "simulate_driven", "step"]
+
 # %% [markdown]
 # ## Steps, ramps and zaps
 #

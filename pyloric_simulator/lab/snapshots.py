@@ -44,6 +44,8 @@ from ..models.components import any_model
 from ..prinz2004 import Circuit, Model, precision
 from .noise import noisy_state
 
+__all__ = ["Snapshot", "load_state", "save_state"]
+
 # %% [markdown]
 # ## What a model is
 

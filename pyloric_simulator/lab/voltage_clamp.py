@@ -86,6 +86,8 @@ from .protocols import (
     set_up,
 )
 
+__all__ = ["ClampResult", "activation", "clamp_family", "inactivation", "voltage_clamp"]
+
 # %% [markdown]
 # ## Command and current
 #

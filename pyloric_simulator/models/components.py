@@ -108,6 +108,11 @@ from ..prinz2004 import (
     precision,
 )
 
+__all__ = [
+    "GHK", "Q10", "Calcium", "Cell", "Channel", "GapJunction", "Graded", "HodgkinHuxley1952", "Kinetic", "Liu1998",
+    "Network", "Prinz2003", "Synapse", "library", "rates", "upstrokes",
+]  # fmt: skip
+
 # %% [markdown]
 # ## Gates
 #

@@ -69,6 +69,11 @@ from ..engine.schedule import steps_of
 from ..files.results import Result, dims, run_of
 from ..prinz2004 import MS_PER_S, covered_exactly, precision
 
+__all__ = [
+    "LIF", "LIFResult", "Params", "State", "descend", "fast_sigmoid", "prediction_error", "rate", "simulate_lif",
+    "superspike", "surrogate", "van_rossum",
+]  # fmt: skip
+
 # %% [markdown]
 # ## Units and parameters
 #

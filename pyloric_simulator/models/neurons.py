@@ -72,6 +72,8 @@ from ..files.results import SPIKE_THRESHOLD, Result, Run, local_maxima, run_of
 from ..prinz2004 import DEFAULT_DT, precision
 from .lif import SURROGATE, check_elementwise, counts, heaviside
 
+__all__ = ["Equations", "Neuron", "NeuronResult", "simulate_neuron"]
+
 # %% [markdown]
 # ## How equations are read
 #
