@@ -550,7 +550,7 @@ def params_fit(params: Any, kind: Any) -> None:
 def same_state(y: Any, like: Any) -> Any:
     """A state with the variables of `like` and their shapes, finite numbers all."""
     if getattr(y, "_fields", None) != like._fields:
-        shown = f"{checks.shown(y)}, of type {type(y).__name__}"
+        shown = f"{type(y).__name__}, {checks.shown(y)}"
         raise TypeError(
             f"state is {shown}; it must be a State of this model. Take `result.final_state`, or `model.cold`."
         )

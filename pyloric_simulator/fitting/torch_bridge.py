@@ -122,10 +122,18 @@ def from_jax(x: Array) -> Tensor:
 
 def lendable(x: Any) -> None:
     """Refuse what is no tensor, or one whose numbers do not lie in memory one after the other in some order."""
-    checks.of_type("x", x, load_torch().Tensor, "a torch tensor, such as torch.as_tensor(x)")
+    tensor("x", x)
     if x.layout != load_torch().strided or x.device.type == "meta":
         raise TypeError(
             f"x is of layout {x.layout} on {x.device}; it must be dense and have numbers. Take x.to_dense(), on a real device."
+        )
+
+
+def tensor(name: str, x: Any) -> None:
+    """Refuse what is no tensor."""
+    if not isinstance(x, load_torch().Tensor):
+        raise TypeError(
+            f"{name} is of type {type(x).__name__}; it must be a torch tensor. Take torch.as_tensor(x), or close over what stays constant."
         )
 
 
@@ -178,9 +186,7 @@ def all_tensors(named: Mapping[str, Any]) -> None:
     """Refuse what is no tensor, and types in which JAX does not compute here."""
     torch = load_torch()
     for name, x in named.items():
-        checks.of_type(
-            name, x, torch.Tensor, "a torch tensor, such as torch.as_tensor(x); close over what stays constant"
-        )
+        tensor(name, x)
         if x.layout != torch.strided:
             raise TypeError(f"{name} is of layout {x.layout}; it must be a dense tensor. Take x.to_dense().")
         if (x.is_floating_point() or x.is_complex()) and kind(x) not in FLOATS:
