@@ -690,17 +690,23 @@ CALLS: dict[str, Callable[[Any], Any]] = {  # what is refused where there is a d
 }  # fmt: skip
 
 # What takes seconds, in particular to compile, is slow: for all but the integrate-and-fire cells, or for circuits of several cells.
-SLOW = {"run, by diffrax", "channel noise", "phase response", "gradient in reverse mode", "minimally disruptive curves"}
+SLOW = {
+    "run, by diffrax", "channel noise", "phase response", "gradient in reverse mode", "sensitivity", "loss: rhythm",
+    "loss: fifteen criteria", "fit", "minimally disruptive curves", "torch module",
+}  # fmt: skip
 SLOW_IN_CIRCUITS = {
     "run, by the default scheme", "run, by exponential Euler", "sampled input", "input as a function", "snapshots", "current clamp",
-    "voltage clamp", "dynamic clamp", "current noise", "conductance noise", "sensitivity", "loss: rhythm", "loss: fifteen criteria", "fit",
-    "torch module", "thousands at once",
+    "voltage clamp", "dynamic clamp", "current noise", "conductance noise", "regulation", "loss: trace mismatch",
+    "loss: prediction error", "thousands at once",
 }  # fmt: skip
+QUICK = {"thermalized starts", "TOML", "pickle", "energy", "named parameters"}  # also for many or different cells
 
 
 def is_slow(ability: str, name: str) -> bool:
     """Whether a computation takes more than a second or two."""
-    return (ability in SLOW and name != LIF) or (ability in SLOW_IN_CIRCUITS and name in (CIRCUIT, COUPLED, NETWORK))
+    if name in (COUPLED, NETWORK):
+        return ability not in QUICK
+    return (ability in SLOW and name not in (EQUATIONS, LIF)) or (ability in SLOW_IN_CIRCUITS and name == CIRCUIT)
 
 
 def cells_of_table() -> list[Any]:

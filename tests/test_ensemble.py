@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from networks import pair
 
 from pyloric_simulator import rhythm
 from pyloric_simulator.components import (
@@ -106,13 +107,14 @@ def test_temperature() -> None:
         np.testing.assert_allclose(potentials(table, i), one(T, state=circuit().cold).states.V, **ABSOLUTE)
 
 
-@pytest.mark.parametrize("noise", [White(1.0), pytest.param(OU(0.5, 0.3, 5.0), marks=pytest.mark.slow)])
-def test_noise_is_that_of_the_single_run(noise: Any) -> None:
-    table = run(mixed(), {"seed": [0, 7]}, keep="V", t=T, noise=noise)
+@pytest.mark.parametrize(
+    ("make", "noise"), [(pair, White(1.0)), pytest.param(mixed, OU(0.5, 0.3, 5.0), marks=pytest.mark.slow)]
+)
+def test_noise_is_that_of_the_single_run(make: Any, noise: Any) -> None:
+    model = make()
+    table = run(model, {"seed": [0, 7]}, keep="V", t=T, noise=noise)
     for i, seed in enumerate((0, 7)):
-        np.testing.assert_allclose(
-            potentials(table, i), noisy(mixed(), T, current=noise, seed=seed).states.V, **ABSOLUTE
-        )
+        np.testing.assert_allclose(potentials(table, i), noisy(model, T, current=noise, seed=seed).states.V, **ABSOLUTE)
     assert abs(potentials(table, 0) - potentials(table, 1)).max() > 0.1
 
 
@@ -129,6 +131,7 @@ def test_sampled_input_its_factor_and_a_function_of_the_run() -> None:
         np.testing.assert_allclose(table["late"].iloc[i], np.where(T > 20, one[:, 0], 0), **ABSOLUTE)
 
 
+@pytest.mark.slow
 def test_a_function_of_time_and_potentials_at_a_thermalized_start() -> None:
     cell, I = Prinz2004({"PY 2": 1}, {}, ge=0), lambda t: 0.5 * jnp.sin(t / 3)
     table = run(cell, {"PY 2 Kd": [75.0, 90.0], "V0 PY 2": [-40.0, -60.0]}, keep="V", t=T, I_ext=I)

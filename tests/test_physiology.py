@@ -155,6 +155,7 @@ def test_the_state_of_a_cell_stays_with_it_through_results_and_sweeps() -> None:
     assert table.index.tolist() == [6.3, 16.3]
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_cells_that_hold_at_different_temperatures_as_they_run_alone() -> None:
     t, warm = np.arange(10, 60, 0.25), at_temperature(mixed(), 20.0)
     table = sweep_temperature(mixed(), [20.0], duration=60, transient=10)
@@ -335,6 +336,7 @@ def test_atp_of_sodium_and_calcium() -> None:
 # ---------------------------------------------------------------- regulation
 
 
+@pytest.mark.slow
 def test_random_cells_become_bursters() -> None:
     model, target = Prinz2004({"AB/PD 2": 1}, {}, ge=0), 113.0
     start = np.random.default_rng(1).uniform(0, 0.5, 8)

@@ -36,8 +36,9 @@ def recording(paper):
 
 
 def test_spikes_are_those_of_the_rhythm_chapter(recording):
+    seen = jax.jit(train)
     for i, expected in enumerate(rhythm.spike_trains(recording).values()):
-        found = train(jnp.asarray(recording.t), jnp.asarray(recording.states.V[:, i]))
+        found = seen(recording.t, recording.states.V[:, i])
         np.testing.assert_allclose(found.times[found.real], expected, rtol=0, atol=1e-9)
 
 
@@ -47,7 +48,7 @@ def test_spikes_of_a_trace_with_close_maxima_are_those_of_the_rhythm_chapter():
     V = -60 + sum(
         h * np.exp(-(((t - x) / 0.2) ** 2)) for k in range(9) for x, h in ((20 + 40.03 * k, 90), (20.7 + 40.03 * k, 80))
     )
-    found = train(jnp.asarray(t), jnp.asarray(V))
+    found = jax.jit(train)(t, V)
     assert int(found.real.sum()) == 9
     np.testing.assert_allclose(found.times[found.real], rhythm.spikes(t, V), rtol=0, atol=1e-9)
     assert bool((jnp.diff(found.times) >= 0).all())

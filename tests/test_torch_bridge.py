@@ -352,18 +352,6 @@ def test_a_circuit_returns_what_is_asked_for(spiking: Prinz2004) -> None:
     assert module.coordinates[KD].grad.item() == pytest.approx(float(slope.bursts.sum()), rel=1e-7)
 
 
-@pytest.mark.slow
-def test_adam_finds_a_conductance(spiking: Prinz2004) -> None:
-    module = CircuitModule(spiking, {KD: 70.0}, T, state=spiking.cold)
-    recorded = torch.tensor(np.array(simulate(spiking.params, spiking.cold, T).V))
-    adam = torch.optim.Adam(module.parameters(), lr=0.05)
-    for _ in range(100):
-        adam.zero_grad()
-        ((module() - recorded) ** 2).mean().backward()
-        adam.step()
-    assert module.values()[KD].item() == pytest.approx(100, rel=0.01)
-
-
 def test_modules_are_modules(spiking: Prinz2004) -> None:
     module = CircuitModule(spiking, [KD, LEAK], T, state=spiking.cold, log=False)
     assert isinstance(module, torch.nn.Module)
