@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from networks import Opening
+from networks import DENSITIES, HH, Opening
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
@@ -26,7 +26,6 @@ from pyloric_simulator.components import (
     Cell,
     Channel,
     GapJunction,
-    HodgkinHuxley1952,
     Kinetic,
     Liu1998,
     Network,
@@ -73,12 +72,11 @@ CIRCUITS = (CIRCUIT, COUPLED, CELL, NETWORK)
 # ---------------------------------------------------------------- models
 
 REST = np.array([-65.0, -68.0])  # mV, of the integrate-and-fire cells
-HH, LIU_DENSITIES = HodgkinHuxley1952, dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
 
 
 def liu(**changes: float) -> Cell:
     """A bursting cell."""
-    return Cell([getattr(Liu1998, name)(g) for name, g in (LIU_DENSITIES | changes).items()], calcium=Liu1998.calcium)
+    return Cell([getattr(Liu1998, name)(g) for name, g in (DENSITIES | changes).items()], calcium=Liu1998.calcium)
 
 
 def own_network(rate: Any = None, axon_Na: float = 120, gate: Any = None) -> Network:
@@ -706,7 +704,7 @@ def is_slow(ability: str, name: str) -> bool:
     """Whether a computation takes more than a second or two."""
     if name in (COUPLED, NETWORK):
         return ability not in QUICK
-    return (ability in SLOW and name not in (EQUATIONS, LIF)) or (ability in SLOW_IN_CIRCUITS and name == CIRCUIT)
+    return (ability in SLOW and name != LIF) or (ability in SLOW_IN_CIRCUITS and name == CIRCUIT)
 
 
 def cells_of_table() -> list[Any]:

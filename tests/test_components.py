@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from networks import HH, STRENGTHS, axon, burster, prinz
 from scipy.integrate import solve_ivp
 
 from pyloric_simulator.components import (
@@ -22,7 +23,6 @@ from pyloric_simulator.components import (
     Channel,
     GapJunction,
     Graded,
-    HodgkinHuxley1952,
     Kinetic,
     Liu1998,
     Nernst,
@@ -55,29 +55,7 @@ from pyloric_simulator.prinz2004 import (
 )
 from pyloric_simulator.rhythm import summary
 
-HH = HodgkinHuxley1952
-LIU = dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
-STRENGTHS = {("AB", "LP"): 30, ("PD", "LP"): 30, ("AB", "PY"): 10, ("PD", "PY"): 3, ("LP", "AB/PD"): 30, ("LP", "PY"): 1,
-             ("PY", "LP"): 30}  # fmt: skip
 ROWS = {"AB/PD": "AB/PD 2", "LP": "LP 4", "PY": "PY 1"}
-
-
-@cache
-def prinz(row: str) -> Cell:
-    """A cell of the first chapter."""
-    return Cell([getattr(Prinz2003, name)(g) for name, g in neuron_models.loc[row].items()], calcium=Prinz2003.calcium)
-
-
-@cache
-def burster() -> Cell:
-    """The bursting cell of Drion et al. (2015)."""
-    return Cell([getattr(Liu1998, name)(g) for name, g in LIU.items()], calcium=Liu1998.calcium)
-
-
-@cache
-def axon() -> Cell:
-    """The axon of Hodgkin and Huxley."""
-    return Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
 
 
 def wired(strengths: Any) -> list[Synapse]:

@@ -7,15 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from networks import pair
+from networks import AXON, LIU, pair
 
 from pyloric_simulator import rhythm
 from pyloric_simulator.components import (
-    Cell,
     GapJunction,
-    HodgkinHuxley1952,
     Kinetic,
-    Liu1998,
     Network,
     Synapse,
 )
@@ -26,7 +23,6 @@ from pyloric_simulator.parameters import model_with
 from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004, neuron_models
 from pyloric_simulator.temperature import TYPICAL, at_temperature
 
-HH, LIU = HodgkinHuxley1952, dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
 T = np.arange(0, 40.0)  # ms
 ABSOLUTE = dict(rtol=0, atol=1e-6)  # mV; measured: 4e-7 where cells spike
 
@@ -39,14 +35,12 @@ def opening(s: Any, V_pre: Any, _: Any) -> Any:
 @cache
 def mixed() -> Network:
     """Cells of two kinds, a graded and a kinetic synapse, a gap junction, two cells in a population."""
-    burster = Cell([getattr(Liu1998, name)(g) for name, g in LIU.items()], calcium=Liu1998.calcium)
-    axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
     joined = [
         Synapse("a", "b", GLUTAMATE, 30),
         GapJunction("a", "c", 50),
         Synapse("b", "a", Kinetic("slow", 0.0, opening, start=0.1), 100),
     ]
-    return Network({"a": axon, "b": burster, "c": axon}, joined, sizes={"c": 2})
+    return Network({"a": AXON, "b": LIU, "c": AXON}, joined, sizes={"c": 2})
 
 
 @cache
@@ -168,11 +162,10 @@ def test_features_are_those_of_the_single_run() -> None:
 
 
 def test_a_row_does_not_depend_on_its_neighbours() -> None:
-    axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
     rows = pd.DataFrame({"cell Na": np.linspace(100, 140, 70)}, index=np.arange(70) + 1000)
-    table = run(axon, rows, keep="V", t=T, I_ext=7.0, batch_size=64)
+    table = run(AXON, rows, keep="V", t=T, I_ext=7.0, batch_size=64)
     assert list(table.index) == list(rows.index)
-    alone = run(axon, rows.iloc[[66]], keep="V", t=T, I_ext=7.0)
+    alone = run(AXON, rows.iloc[[66]], keep="V", t=T, I_ext=7.0)
     np.testing.assert_array_equal(potentials(alone, 0), potentials(table, 66))
 
 
@@ -207,14 +200,14 @@ def test_bad_input_is_refused(call: Any, error: Any, says: str) -> None:
 
 
 def test_a_run_goes_on_in_its_folder(tmp_path: Any) -> None:
-    axon, I = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65), 7.0
+    I = 7.0
     rows = {"cell Na": np.linspace(100, 140, 70)}
-    first = run(axon, rows, keep="V", t=T, I_ext=I, path=tmp_path, batch_size=64)
+    first = run(AXON, rows, keep="V", t=T, I_ext=I, path=tmp_path, batch_size=64)
     parts = sorted(tmp_path.glob("part-*.parquet"))
     assert len(parts) == 2
     parts[0].unlink()
-    again = run(axon, rows, keep="V", t=T, I_ext=I, path=tmp_path, batch_size=64)
+    again = run(AXON, rows, keep="V", t=T, I_ext=I, path=tmp_path, batch_size=64)
     np.testing.assert_array_equal(potentials(again, 3), potentials(first, 3))
     for others in (dict(I_ext=8.0), dict(I_ext=I, dt=0.1), dict(I_ext=I, keep=lambda t, y: {"V": y.V})):  # noqa: ARG005
         with pytest.raises(ValueError, match="another folder"):
-            run(axon, rows, t=T, path=tmp_path, batch_size=64, **{"keep": "V"} | others)
+            run(AXON, rows, t=T, path=tmp_path, batch_size=64, **{"keep": "V"} | others)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from networks import pair
+from networks import HH, STRENGTHS, axon, burster, circuit, pair, passive
 from scipy.integrate import solve_ivp
 
 from pyloric_simulator.components import (
@@ -19,9 +19,7 @@ from pyloric_simulator.components import (
     Channel,
     GapJunction,
     Gate,
-    HodgkinHuxley1952,
     Kinetic,
-    Liu1998,
     Network,
     Prinz2003,
     Synapse,
@@ -54,41 +52,13 @@ from pyloric_simulator.rhythm import spikes
 from pyloric_simulator.snapshots import load_state, save_state
 from pyloric_simulator.voltage_clamp import activation, clamp_family, inactivation, voltage_clamp
 
-HH = HodgkinHuxley1952
 AREA = CONSTANTS.A * 1000  # mS or nF from densities in mS/cm² or µF/cm²
-STRENGTHS = {("AB", "LP"): 30, ("PD", "LP"): 30, ("AB", "PY"): 10, ("PD", "PY"): 3, ("LP", "AB/PD"): 30, ("LP", "PY"): 1,
-             ("PY", "LP"): 30}  # fmt: skip
-
-
-@cache
-def axon() -> Cell:
-    """The axon of Hodgkin and Huxley."""
-    return Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
-
-
-@cache
-def passive() -> Cell:
-    """A leak of 0.1 mS/cm²."""
-    return Cell([HH.leak(0.1)], V=-54.387)
 
 
 @cache
 def rest() -> State:
     """The axon at rest."""
     return current_clamp(axon(), [500.0], 0).final_state
-
-
-@cache
-def circuit() -> Prinz2004:
-    """The circuit of the paper."""
-    return Prinz2004({"AB/PD": 1, "LP": 1, "PY": 1}, STRENGTHS, neuron_models.loc[["AB/PD 2", "LP 4", "PY 1"]])
-
-
-@cache
-def burster() -> Cell:
-    """The bursting cell of Drion et al. (2015)."""
-    densities = dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
-    return Cell([getattr(Liu1998, name)(g) for name, g in densities.items()], calcium=Liu1998.calcium)
 
 
 # ---------------------------------------------------------------- any model

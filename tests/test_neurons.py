@@ -2,7 +2,6 @@
 # ruff: noqa: ARG001, ARG005 (an equation has the arguments of all equations, whichever it reads)
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import diffrax
@@ -11,23 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from networks import axon
 
 from pyloric_simulator import lif
 from pyloric_simulator.components import (
-    Cell,
-    HodgkinHuxley1952,
     linoid,
     upstrokes,
 )
 from pyloric_simulator.neurons import Neuron, simulate_neuron
-
-HH = HodgkinHuxley1952
-
-
-@cache
-def axon() -> Cell:
-    """The axon of Hodgkin and Huxley."""
-    return Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
 
 
 def orders(run: Callable[[float], np.ndarray], reference: np.ndarray, steps: tuple[float, ...]) -> np.ndarray:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from networks import HH, axon, circuit
 
 from pyloric_simulator.components import (
     GHK,
@@ -19,7 +20,6 @@ from pyloric_simulator.components import (
     Channel,
     GapJunction,
     Gate,
-    HodgkinHuxley1952,
     Kinetic,
     Nernst,
     Network,
@@ -39,22 +39,7 @@ from pyloric_simulator.rhythm import bursts, period, spikes, summary
 from pyloric_simulator.temperature import TYPICAL, Q10s, at_temperature, caplan, sweep_temperature, warm
 from pyloric_simulator.voltage_clamp import clamp_family, voltage_clamp
 
-HH = HodgkinHuxley1952
 AREA = CONSTANTS.A * 1000  # mS or nF from densities in mS/cm² or µF/cm²
-STRENGTHS = {("AB", "LP"): 30, ("PD", "LP"): 30, ("AB", "PY"): 10, ("PD", "PY"): 3, ("LP", "AB/PD"): 30, ("LP", "PY"): 1,
-             ("PY", "LP"): 30}  # fmt: skip
-
-
-@cache
-def axon() -> Cell:
-    """The axon of Hodgkin and Huxley."""
-    return Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
-
-
-@cache
-def circuit() -> Prinz2004:
-    """The circuit of the paper."""
-    return Prinz2004({"AB/PD": 1, "LP": 1, "PY": 1}, STRENGTHS, neuron_models.loc[["AB/PD 2", "LP 4", "PY 1"]])
 
 
 @cache
@@ -149,9 +134,7 @@ def test_the_state_of_a_cell_stays_with_it_through_results_and_sweeps() -> None:
     assert run.model.made_of["axon"].temperature == 20
     again = at_temperature(run.model, 20.0)
     same(again, warm)
-    table = sweep_temperature(
-        Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3), [6.3, 16.3], duration=60, transient=10
-    )
+    table = sweep_temperature(axon(), [6.3, 16.3], duration=60, transient=10)
     assert table.index.tolist() == [6.3, 16.3]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from networks import AXON, HH
 
-from pyloric_simulator.components import Cell, HodgkinHuxley1952, Network, Prinz2003, Synapse
+from pyloric_simulator.components import Cell, Network, Prinz2003, Synapse
 from pyloric_simulator.current_clamp import current_clamp, fi_curve, input_resistance, rheobase
 from pyloric_simulator.dynamic_clamp import dynamic_clamp
 from pyloric_simulator.energy import atp, energy, power
@@ -25,8 +26,6 @@ from pyloric_simulator.voltage_clamp import activation, clamp_family, inactivati
 
 from . import Case, mistyped, refused, warned
 
-HH = HodgkinHuxley1952
-AXON = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
 PAIR = Network({"a": AXON, "b": AXON})
 LEAK = Cell([HH.leak(0.3)], V=-54.387)
 SLOW = Cell([Prinz2003.CaS(5), Prinz2003.leak(0.05)], calcium=Prinz2003.calcium)
