@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from networks import HH, STRENGTHS, axon, burster, prinz
+from networks import HH, STRENGTHS, axon, burster, pair, prinz
 from scipy.integrate import solve_ivp
 
 from pyloric_simulator.components import (
@@ -169,7 +169,10 @@ def test_axon_fires_at_the_rate_of_lsoda(density: float) -> None:
         assert 1000 / expected == pytest.approx(68.3, abs=0.1)  # the textbook's
 
 
-@pytest.mark.parametrize(("cell", "end", "last"), [(burster, 1500, 10), (lambda: prinz("AB/PD 1"), 5000, 1)])
+@pytest.mark.parametrize(
+    ("cell", "end", "last"),
+    [(burster, 1500, 10), pytest.param(lambda: prinz("AB/PD 1"), 5000, 1, marks=pytest.mark.slow)],
+)
 def test_bursting_period_is_that_of_bdf(cell: Callable[[], Cell], end: float, last: int) -> None:
     network = Network({"cell": cell()})
 
@@ -400,6 +403,7 @@ def test_the_gradient_is_that_of_the_circuit() -> None:
     np.testing.assert_allclose(a, b, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_single_precision() -> None:
     t = np.arange(0, 20, 0.5)
     single, double = (
@@ -454,10 +458,14 @@ def test_warmer_networks() -> None:
 # ---------------------------------------------------------------- results
 
 
+@cache
+def of_mixed() -> Any:
+    """A run of 50 ms."""
+    return mixed()(np.arange(0, 50, 0.1), {"a": 7})
+
+
 def test_results() -> None:
-    t = np.arange(0, 50, 0.1)
-    network = mixed()
-    run = network(t, {"a": 7})
+    network, run = mixed(), of_mixed()
     assert run.Ca.shape == run.V.shape == (500, 2)
     m = run.monitor(lambda y: y.m[..., 0] ** 3)
     np.testing.assert_allclose(m["a", 0], run.m["a", 0, "Na"] ** 3)
@@ -477,7 +485,7 @@ def test_results() -> None:
 
 
 def test_files(tmp_path: Any) -> None:
-    run = mixed()(np.arange(0, 5, 0.5))
+    run = of_mixed()
     run.to_csv(tmp_path / "run.csv")
     back = pd.read_csv(tmp_path / "run.csv", comment="#", index_col="time")
     np.testing.assert_allclose(back["V b 0"], run.V["b", 0])
@@ -596,9 +604,9 @@ def test_correct_cells_and_synapses_draw_no_warning() -> None:
 
 
 def test_a_state_of_whole_numbers_is_no_run_in_whole_numbers() -> None:
-    network, t = mixed(), [0.0, 1.0, 2.0]
-    whole, real = (network.cold._replace(V=np.array([-65, -50], kind)) for kind in (int, float))
-    a, b = (simulate(network.params, y, t).V for y in (whole, real))
+    network, t = pair(), [0.0, 1.0, 2.0]
+    starts = [network.cold._replace(V=np.array([-65, -50], kind)) for kind in (int, float)]
+    a, b = jax.jit(lambda: [simulate(network.params, y, t).V for y in starts])()
     np.testing.assert_array_equal(a, b)
     assert upstrokes([0, 1, 2], [-10, 10, 0]).tolist() == [0.5]
 

@@ -409,9 +409,7 @@ def test_the_axon_fires_by_itself_as_often_as_with_exact_channels() -> None:
 
 @pytest.mark.slow
 def test_noise_of_a_cell_is_its_own_and_goes_on_from_a_snapshot_too(tmp_path: Path) -> None:
-    kwargs: dict[str, Any] = dict(
-        channels={"Na": 1000, "K": 300}, current=OU(0.0, 0.1, 5.0), conductances=[EXCITATION], seed=7
-    )
+    kwargs: dict[str, Any] = dict(channels={"K": 300}, current=OU(0.0, 0.1, 5.0), conductances=[EXCITATION], seed=7)
     t = np.arange(0, 40.5, 0.5)
     one, many = noisy(axon(), t, **kwargs), noisy(Network({"a": axon()}, sizes={"a": 5}), t, **kwargs)
     np.testing.assert_array_equal(one.states.V[:, 0], many.states.V[:, 0])
