@@ -411,7 +411,7 @@ def test_single_precision() -> None:
         for dtype in ("float32", "float64")
     )
     assert all(x.dtype == np.float32 for x in single.states)
-    np.testing.assert_allclose(single.states.V, double.states.V, atol=0.5)
+    np.testing.assert_allclose(single.states.V, double.states.V, rtol=0, atol=0.05)
 
 
 # ---------------------------------------------------------------- temperature

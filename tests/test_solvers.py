@@ -551,5 +551,5 @@ def test_single_precision_follows_double(solver: str) -> None:
     assert {x.dtype.name for x in single.states} == {"float32"}
     assert {x.dtype.name for x in double.states} == {"float64"}
     assert (double.states.V > SPIKE).any()
-    np.testing.assert_allclose(single.states.V, double.states.V, rtol=0, atol=0.05)
+    np.testing.assert_allclose(single.states.V, double.states.V, rtol=0, atol=0.002)
     assert models[1].vector_field(0, models[1].flatten(start)).dtype == "float32"
