@@ -33,7 +33,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 ROOM = 1_200  # MB, of a process whose compiled code may stay
-LONGEST = ("abilities", "components", "experiments", "torch_bridge", "lanes", "solvers", "physiology")  # files
+LONGEST = (
+    "abilities",
+    "adjoint",
+    "experiments",
+    "components",
+    "solvers",
+    "torch_bridge",
+    "lanes",
+    "physiology",
+    "lif",
+)  # files
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -417,9 +417,13 @@ def assert_within_bounds(states: State) -> None:
     assert np.min(states.Ca) > 0
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("dt", [0.05, 0.25])
-@pytest.mark.parametrize("solver", ["staggered", "exponential_euler"])
+BOUNDS = list(product(["staggered", "exponential_euler"], [0.05, 0.25], ["float64", "float32"]))
+OFTEN = BOUNDS[0], BOUNDS[-1]
+
+
+@pytest.mark.parametrize(
+    ("solver", "dt", "dtype"), [pytest.param(*x, marks=() if x in OFTEN else pytest.mark.slow) for x in BOUNDS]
+)
 def test_bounds_of_the_schemes(solver: str, dt: float, dtype: str, apart: Prinz2004) -> None:
     t = regular(100, dt)
 
