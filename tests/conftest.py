@@ -33,17 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 ROOM = 1_200  # MB, of a process whose compiled code may stay
-LONGEST = (
-    "abilities",
-    "adjoint",
-    "experiments",
-    "components",
-    "solvers",
-    "torch_bridge",
-    "lanes",
-    "physiology",
-    "lif",
-)  # files
+# Files, those first that take longest.
+LONGEST = "abilities", "adjoint", "experiments", "components", "solvers", "torch_bridge", "lanes", "physiology", "lif"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -61,6 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Let go of compiled functions at the end of a file, or when they take much memory; with all of them a session takes gigabytes."""
     if nextitem is None or nextitem.path != item.path or resident() > ROOM:
