@@ -183,6 +183,7 @@ def test_conductances_are_those_of_the_table() -> None:
 SHORT: dict[str, Any] = dict(duration=3500, transient=500, dt=0.25)
 
 
+@pytest.mark.slow
 def test_a_row_depends_on_the_seed_and_on_its_position_only(tmp_path: Path) -> None:
     found = simulator(THETA[:60], 5, tmp_path, **SHORT)  # in as many lanes as 40
     assert found.shape == (60, len(FEATURES))
