@@ -1,7 +1,12 @@
 """What all tests share: 64 bits, strict types, a store of their own, and compiled code, which is kept on disk and not in memory."""
 
+import ctypes
+import gc
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -27,11 +32,42 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_compiled_code_from_other_modules() -> Iterator[None]:
-    """Let go of a module's compiled functions; with all of them a session takes gigabytes."""
-    yield
-    jax.clear_caches()
+ROOM = 1_200  # MB, of a process whose compiled code may stay
+# Files, those first that take longest.
+LONGEST = "abilities", "adjoint", "experiments", "components", "solvers", "torch_bridge", "lanes", "physiology", "lif"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """All tests of a file in one worker, as they share what they compile; files in the order in which they are collected."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that the workers end together."""
+    ranks = {f"test_{name}.py": rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Let go of compiled functions at the end of a file, or when they take much memory; with all of them a session takes gigabytes."""
+    if nextitem is None or nextitem.path != item.path or resident() > ROOM:
+        jax.clear_caches()
+        gc.collect()
+        if sys.platform == "linux":  # what is free goes back to the system
+            getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
+
+
+def resident() -> float:
+    """MB of memory that this process has now; 0 where that is not known."""
+    statm = Path("/proc/self/statm")
+    return (
+        int(statm.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if statm.exists() else 0.0
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

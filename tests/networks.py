@@ -1,6 +1,7 @@
 """Models of cells of one's own, small enough to be compiled quickly, that several test files share."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,23 +18,45 @@ from pyloric_simulator.models.components import (
     Prinz2003,
     Synapse,
 )
-from pyloric_simulator.prinz2004 import GLUTAMATE, B, Gate, Nernst
+from pyloric_simulator.prinz2004 import GLUTAMATE, B, Gate, Nernst, Prinz2004, neuron_models
 
 HH = HodgkinHuxley1952
-AXON = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
-LIU = Cell(
-    [
-        Liu1998.Na(700),
-        Liu1998.CaT(2),
-        Liu1998.CaS(4),
-        Liu1998.A(50),
-        Liu1998.KCa(40),
-        Liu1998.Kd(70),
-        Liu1998.H(0.03),
-        Liu1998.leak(0.01),
-    ],
-    calcium=Liu1998.calcium,
-)
+DENSITIES = dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)  # mS/cm²
+STRENGTHS = {("AB", "LP"): 30, ("PD", "LP"): 30, ("AB", "PY"): 10, ("PD", "PY"): 3, ("LP", "AB/PD"): 30, ("LP", "PY"): 1,
+             ("PY", "LP"): 30}  # fmt: skip
+
+
+@cache
+def axon() -> Cell:
+    """The axon of Hodgkin and Huxley."""
+    return Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
+
+
+@cache
+def passive() -> Cell:
+    """A leak of 0.1 mS/cm²."""
+    return Cell([HH.leak(0.1)], V=-54.387)
+
+
+@cache
+def burster() -> Cell:
+    """The bursting cell of Drion et al. (2015)."""
+    return Cell([getattr(Liu1998, name)(g) for name, g in DENSITIES.items()], calcium=Liu1998.calcium)
+
+
+@cache
+def prinz(row: str) -> Cell:
+    """A cell of the first chapter."""
+    return Cell([getattr(Prinz2003, name)(g) for name, g in neuron_models.loc[row].items()], calcium=Prinz2003.calcium)
+
+
+@cache
+def circuit() -> Prinz2004:
+    """The circuit of the paper."""
+    return Prinz2004({"AB/PD": 1, "LP": 1, "PY": 1}, STRENGTHS, neuron_models.loc[["AB/PD 2", "LP 4", "PY 1"]])
+
+
+AXON, LIU = axon(), burster()
 
 
 @dataclass(frozen=True)

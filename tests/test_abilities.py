@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from networks import DENSITIES, HH
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
@@ -50,7 +51,6 @@ from pyloric_simulator.models.components import (
     Cell,
     Channel,
     GapJunction,
-    HodgkinHuxley1952,
     Kinetic,
     Liu1998,
     Network,
@@ -72,12 +72,11 @@ CIRCUITS = (CIRCUIT, COUPLED, CELL, NETWORK)
 # ---------------------------------------------------------------- models
 
 REST = np.array([-65.0, -68.0])  # mV, of the integrate-and-fire cells
-HH, LIU_DENSITIES = HodgkinHuxley1952, dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
 
 
 def liu(**changes: float) -> Cell:
     """A bursting cell."""
-    return Cell([getattr(Liu1998, name)(g) for name, g in (LIU_DENSITIES | changes).items()], calcium=Liu1998.calcium)
+    return Cell([getattr(Liu1998, name)(g) for name, g in (DENSITIES | changes).items()], calcium=Liu1998.calcium)
 
 
 def own_network(rate: Any = None, axon_Na: float = 120, gate: Any = None) -> Network:
@@ -719,17 +718,23 @@ CALLS: dict[str, Callable[[Any], Any]] = {  # what is refused where there is a d
 }  # fmt: skip
 
 # What takes seconds, in particular to compile, is slow: for all but the integrate-and-fire cells, or for circuits of several cells.
-SLOW = {"run, by diffrax", "channel noise", "phase response", "gradient in reverse mode", "minimally disruptive curves"}
+SLOW = {
+    "run, by diffrax", "channel noise", "phase response", "gradient in reverse mode", "sensitivity", "loss: rhythm",
+    "loss: fifteen criteria", "fit", "minimally disruptive curves", "torch module",
+}  # fmt: skip
 SLOW_IN_CIRCUITS = {
     "run, by the default scheme", "run, by exponential Euler", "sampled input", "input as a function", "snapshots", "current clamp",
-    "voltage clamp", "dynamic clamp", "current noise", "conductance noise", "sensitivity", "loss: rhythm", "loss: fifteen criteria", "fit",
-    "torch module", "thousands at once",
+    "voltage clamp", "dynamic clamp", "current noise", "conductance noise", "regulation", "loss: trace mismatch",
+    "loss: prediction error", "thousands at once",
 }  # fmt: skip
+QUICK = {"thermalized starts", "TOML", "pickle", "energy", "named parameters"}  # also for many or different cells
 
 
 def is_slow(ability: str, name: str) -> bool:
     """Whether a computation takes more than a second or two."""
-    return (ability in SLOW and name != LIF) or (ability in SLOW_IN_CIRCUITS and name in (CIRCUIT, COUPLED, NETWORK))
+    if name in (COUPLED, NETWORK):
+        return ability not in QUICK
+    return (ability in SLOW and name != LIF) or (ability in SLOW_IN_CIRCUITS and name == CIRCUIT)
 
 
 def cells_of_table() -> list[Any]:

@@ -170,7 +170,7 @@ def test_a_state_of_mixed_types_is_computed_in_the_widest() -> None:
     model = pair()
     mix = model.cold._replace(V=model.cold.V.astype(np.float32), Ca=list(model.cold.Ca), h=model.cold.h.astype(int))
     for run in (simulate, simulate_with_adjoint):
-        a, b = run(model.params, mix, T), run(model.params, model.cold, T)
+        a, b = jax.jit(lambda run=run: [run(model.params, y, T) for y in (mix, model.cold)])()
         assert a.V.dtype == np.float64
         np.testing.assert_array_equal(a.V, b.V)
 
@@ -185,7 +185,7 @@ def test_replacing_takes_lists_batches_and_tracers() -> None:
         simulate(batch, pair().cold, T)
 
 
-@pytest.mark.parametrize("solver", [diffrax.Tsit5(), diffrax.Kvaerno5()])
+@pytest.mark.parametrize("solver", [diffrax.Tsit5(), pytest.param(diffrax.Kvaerno5(), marks=pytest.mark.slow)])
 def test_an_adaptive_solver_ends_where_an_input_is_not_a_number(solver: Any) -> None:
     """It says which cell and when, long before its last step; synapses would carry it to all cells within a step."""
     model = pair(gs={("LP", "AB"): 30, ("AB", "LP"): 30})

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -402,7 +401,6 @@ def test_a_killed_run_is_continued(run: Cli, rows: pd.DataFrame, tmp_path: Path)
     killed = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
     while killed.poll() is None and not (folder / database.RUN_FILE).exists():
         time.sleep(0.01)
-    time.sleep(5 * random.random())
     killed.kill()
     killed.wait()
     done, before = database.status(folder)["done"], times(folder)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from networks import HH, STRENGTHS, axon, burster, pair, prinz
 from scipy.integrate import solve_ivp
 
 from pyloric_simulator.engine.inputs import Sampled
@@ -24,7 +25,6 @@ from pyloric_simulator.models.components import (
     Channel,
     GapJunction,
     Graded,
-    HodgkinHuxley1952,
     Kinetic,
     Liu1998,
     Nernst,
@@ -55,29 +55,7 @@ from pyloric_simulator.prinz2004 import (
 )
 from pyloric_simulator.rhythm import summary
 
-HH = HodgkinHuxley1952
-LIU = dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
-STRENGTHS = {("AB", "LP"): 30, ("PD", "LP"): 30, ("AB", "PY"): 10, ("PD", "PY"): 3, ("LP", "AB/PD"): 30, ("LP", "PY"): 1,
-             ("PY", "LP"): 30}  # fmt: skip
 ROWS = {"AB/PD": "AB/PD 2", "LP": "LP 4", "PY": "PY 1"}
-
-
-@cache
-def prinz(row: str) -> Cell:
-    """A cell of the first chapter."""
-    return Cell([getattr(Prinz2003, name)(g) for name, g in neuron_models.loc[row].items()], calcium=Prinz2003.calcium)
-
-
-@cache
-def burster() -> Cell:
-    """The bursting cell of Drion et al. (2015)."""
-    return Cell([getattr(Liu1998, name)(g) for name, g in LIU.items()], calcium=Liu1998.calcium)
-
-
-@cache
-def axon() -> Cell:
-    """The axon of Hodgkin and Huxley."""
-    return Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
 
 
 def wired(strengths: Any) -> list[Synapse]:
@@ -130,7 +108,7 @@ def test_populations_irregular_times_inputs_and_states() -> None:
     np.testing.assert_allclose(b.states.V, a.states.V, rtol=1e-12, atol=1e-10)
     c, d = old(t + 300, I, state=a.final_state, t0=t[-1]), new(t + 300, I, b.final_state, t0=t[-1])
     np.testing.assert_allclose(d.states.V, c.states.V, rtol=1e-9, atol=1e-7)
-    slope, other = old.derivative(0, a.final_state), new.derivative(0, b.final_state)
+    slope, other = (jax.jit(lambda y, m=m: m.derivative(0, y))(x.final_state) for m, x in ((old, a), (new, b)))
     for name in slope._fields:
         np.testing.assert_allclose(getattr(other, name), getattr(slope, name), rtol=1e-9, atol=1e-9)
 
@@ -191,7 +169,10 @@ def test_axon_fires_at_the_rate_of_lsoda(density: float) -> None:
         assert 1000 / expected == pytest.approx(68.3, abs=0.1)  # the textbook's
 
 
-@pytest.mark.parametrize(("cell", "end", "last"), [(burster, 1500, 10), (lambda: prinz("AB/PD 1"), 5000, 1)])
+@pytest.mark.parametrize(
+    ("cell", "end", "last"),
+    [(burster, 1500, 10), pytest.param(lambda: prinz("AB/PD 1"), 5000, 1, marks=pytest.mark.slow)],
+)
 def test_bursting_period_is_that_of_bdf(cell: Callable[[], Cell], end: float, last: int) -> None:
     network = Network({"cell": cell()})
 
@@ -206,6 +187,7 @@ def test_bursting_period_is_that_of_bdf(cell: Callable[[], Cell], end: float, la
     assert period(t, network(t, dt=0.025).states.V[:, 0]) == pytest.approx(period(y.t, y.y[0]), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_adaptive_solver() -> None:
     network, t = (
         Network({"burster": burster(), "axon": axon()}, [Synapse("axon", "burster", GLUTAMATE, 20)]),
@@ -281,6 +263,7 @@ OWN_CALCIUM = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OWN_CALCIUM)
 def test_calcium_of_any_channel_is_second_order(kind: str) -> None:
     P = Prinz2003
@@ -309,6 +292,7 @@ def nmda(s: Any, V_pre: Any, V_post: Any) -> Any:
     return (1 - s) ** 2 / (1 + jnp.exp(-(V_pre + 10) / 3)) - s * 0.02 / (1 + jnp.exp((V_post + 40) / 20))
 
 
+@pytest.mark.slow
 def test_kinetic_synapse_is_second_order() -> None:
     kind = Kinetic("slow", 0.0, nmda, start=0.1)
     network = Network(
@@ -405,26 +389,31 @@ def test_derivative_by_a_number_of_a_component() -> None:
         circuit = network.circuit.with_membrane(constants=network.circuit.constants._replace(C=C))
         return simulate(network.params.replace(circuit=circuit), network.cold, t).V.mean()
 
-    assert float(jax.grad(mean)(0.628)) == pytest.approx(
-        float(mean(0.628 + 1e-6) - mean(0.628 - 1e-6)) / 2e-6, rel=1e-4
-    )
+    value_and_slope = jax.jit(jax.value_and_grad(mean))
+    difference = value_and_slope(0.628 + 1e-6)[0] - value_and_slope(0.628 - 1e-6)[0]
+    assert float(value_and_slope(0.628)[1]) == pytest.approx(float(difference) / 2e-6, rel=1e-4)
 
 
 @pytest.mark.slow
 def test_the_gradient_is_that_of_the_circuit() -> None:
     old, new = both()
     t = np.arange(0, 30, 0.5)
-    a = jax.grad(lambda gs: simulate(old.params.replace(gs=gs), old.cold, t).V.mean())(old.params.gs)
-    b = jax.grad(lambda gs: simulate(new.params.replace(gs=gs), new.cold, t).V.mean())(new.params.gs)
+    a, b = (
+        jax.jit(jax.grad(lambda gs, m=m: simulate(m.params.replace(gs=gs), m.cold, t).V.mean()))(m.params.gs)
+        for m in (old, new)
+    )
     np.testing.assert_allclose(a, b, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_single_precision() -> None:
     t = np.arange(0, 20, 0.5)
-    run = Network({"a": axon(), "b": burster()}, [GapJunction("a", "b", 10)], dtype="float32")(t)
-    assert all(x.dtype == np.float32 for x in run.states)
-    double = Network({"a": axon(), "b": burster()}, [GapJunction("a", "b", 10)])(t)
-    np.testing.assert_allclose(run.states.V, double.states.V, atol=0.5)
+    single, double = (
+        Network({"a": axon(), "b": burster()}, [GapJunction("a", "b", 10)], dtype=dtype)(t)
+        for dtype in ("float32", "float64")
+    )
+    assert all(x.dtype == np.float32 for x in single.states)
+    np.testing.assert_allclose(single.states.V, double.states.V, rtol=0, atol=0.05)
 
 
 # ---------------------------------------------------------------- temperature
@@ -471,24 +460,25 @@ def test_warmer_networks() -> None:
 # ---------------------------------------------------------------- results
 
 
+@cache
+def of_mixed() -> Any:
+    """A run of 50 ms."""
+    return mixed()(np.arange(0, 50, 0.1), {"a": 7})
+
+
 def test_results() -> None:
-    t = np.arange(0, 50, 0.1)
-    network = mixed()
-    run = network(t, {"a": 7})
+    network, run = mixed(), of_mixed()
     assert run.Ca.shape == run.V.shape == (500, 2)
     m = run.monitor(lambda y: y.m[..., 0] ** 3)
     np.testing.assert_allclose(m["a", 0], run.m["a", 0, "Na"] ** 3)
     C = network.made_of["a"].constants.C
     total = run.currents["a"][0].sum(axis=1).to_numpy()
-    slope = np.array(
-        [network.derivative(0, jax.tree.map(lambda x, k=k: x[k], run.states), {"a": 7}).V[0] for k in (10, 200)]
-    )
+    slopes = jax.jit(lambda y: network.derivative(0, y, {"a": 7}))
+    slope = [slopes(jax.tree.map(lambda x, k=k: x[k], run.states)).V[0] for k in (10, 200)]
     np.testing.assert_allclose((7 - total[[10, 200]]) / C, slope, rtol=1e-9, atol=1e-9)
     flat = network.flatten(run.final_state)
     np.testing.assert_allclose(
-        network.vector_field(0, flat, np.array([7.0, 0])),
-        network.flatten(network.derivative(0, run.final_state, {"a": 7})),
-        rtol=1e-9,
+        network.vector_field(0, flat, np.array([7.0, 0])), network.flatten(slopes(run.final_state)), rtol=1e-9
     )
     assert len(run[10:20].t) == 101
     assert repr(run).startswith("SimResult(500 times")
@@ -497,7 +487,7 @@ def test_results() -> None:
 
 
 def test_files(tmp_path: Any) -> None:
-    run = mixed()(np.arange(0, 5, 0.5))
+    run = of_mixed()
     run.to_csv(tmp_path / "run.csv")
     back = pd.read_csv(tmp_path / "run.csv", comment="#", index_col="time")
     np.testing.assert_allclose(back["V b 0"], run.V["b", 0])
@@ -616,9 +606,9 @@ def test_correct_cells_and_synapses_draw_no_warning() -> None:
 
 
 def test_a_state_of_whole_numbers_is_no_run_in_whole_numbers() -> None:
-    network, t = mixed(), [0.0, 1.0, 2.0]
-    whole, real = (network.cold._replace(V=np.array([-65, -50], kind)) for kind in (int, float))
-    a, b = (simulate(network.params, y, t).V for y in (whole, real))
+    network, t = pair(), [0.0, 1.0, 2.0]
+    starts = [network.cold._replace(V=np.array([-65, -50], kind)) for kind in (int, float)]
+    a, b = jax.jit(lambda: [simulate(network.params, y, t).V for y in starts])()
     np.testing.assert_array_equal(a, b)
     assert upstrokes([0, 1, 2], [-10, 10, 0]).tolist() == [0.5]
 

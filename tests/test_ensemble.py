@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from networks import AXON, LIU, pair
 
 from pyloric_simulator import rhythm
 from pyloric_simulator.config import find_circuit
@@ -15,17 +16,13 @@ from pyloric_simulator.fitting.parameters import model_with
 from pyloric_simulator.lab.noise import OU, White, noisy
 from pyloric_simulator.lab.temperature import TYPICAL, at_temperature
 from pyloric_simulator.models.components import (
-    Cell,
     GapJunction,
-    HodgkinHuxley1952,
     Kinetic,
-    Liu1998,
     Network,
     Synapse,
 )
 from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004, neuron_models
 
-HH, LIU = HodgkinHuxley1952, dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
 T = np.arange(0, 40.0)  # ms
 ABSOLUTE = dict(rtol=0, atol=1e-6)  # mV; measured: 4e-7 where cells spike
 
@@ -38,14 +35,12 @@ def opening(s: Any, V_pre: Any, _: Any) -> Any:
 @cache
 def mixed() -> Network:
     """Cells of two kinds, a graded and a kinetic synapse, a gap junction, two cells in a population."""
-    burster = Cell([getattr(Liu1998, name)(g) for name, g in LIU.items()], calcium=Liu1998.calcium)
-    axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
     joined = [
         Synapse("a", "b", GLUTAMATE, 30),
         GapJunction("a", "c", 50),
         Synapse("b", "a", Kinetic("slow", 0.0, opening, start=0.1), 100),
     ]
-    return Network({"a": axon, "b": burster, "c": axon}, joined, sizes={"c": 2})
+    return Network({"a": AXON, "b": LIU, "c": AXON}, joined, sizes={"c": 2})
 
 
 @cache
@@ -106,13 +101,14 @@ def test_temperature() -> None:
         np.testing.assert_allclose(potentials(table, i), one(T, state=circuit().cold).states.V, **ABSOLUTE)
 
 
-@pytest.mark.parametrize("noise", [White(1.0), pytest.param(OU(0.5, 0.3, 5.0), marks=pytest.mark.slow)])
-def test_noise_is_that_of_the_single_run(noise: Any) -> None:
-    table = run(mixed(), {"seed": [0, 7]}, keep="V", t=T, noise=noise)
+@pytest.mark.parametrize(
+    ("make", "noise"), [(pair, White(1.0)), pytest.param(mixed, OU(0.5, 0.3, 5.0), marks=pytest.mark.slow)]
+)
+def test_noise_is_that_of_the_single_run(make: Any, noise: Any) -> None:
+    model = make()
+    table = run(model, {"seed": [0, 7]}, keep="V", t=T, noise=noise)
     for i, seed in enumerate((0, 7)):
-        np.testing.assert_allclose(
-            potentials(table, i), noisy(mixed(), T, current=noise, seed=seed).states.V, **ABSOLUTE
-        )
+        np.testing.assert_allclose(potentials(table, i), noisy(model, T, current=noise, seed=seed).states.V, **ABSOLUTE)
     assert abs(potentials(table, 0) - potentials(table, 1)).max() > 0.1
 
 
@@ -129,6 +125,7 @@ def test_sampled_input_its_factor_and_a_function_of_the_run() -> None:
         np.testing.assert_allclose(table["late"].iloc[i], np.where(T > 20, one[:, 0], 0), **ABSOLUTE)
 
 
+@pytest.mark.slow
 def test_a_function_of_time_and_potentials_at_a_thermalized_start() -> None:
     cell, I = Prinz2004({"PY 2": 1}, {}, ge=0), lambda t: 0.5 * jnp.sin(t / 3)
     table = run(cell, {"PY 2 Kd": [75.0, 90.0], "V0 PY 2": [-40.0, -60.0]}, keep="V", t=T, I_ext=I)
@@ -165,11 +162,10 @@ def test_features_are_those_of_the_single_run() -> None:
 
 
 def test_a_row_does_not_depend_on_its_neighbours() -> None:
-    axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
     rows = pd.DataFrame({"cell Na": np.linspace(100, 140, 70)}, index=np.arange(70) + 1000)
-    table = run(axon, rows, keep="V", t=T, I_ext=7.0, batch_size=64)
+    table = run(AXON, rows, keep="V", t=T, I_ext=7.0, batch_size=64)
     assert list(table.index) == list(rows.index)
-    alone = run(axon, rows.iloc[[66]], keep="V", t=T, I_ext=7.0)
+    alone = run(AXON, rows.iloc[[66]], keep="V", t=T, I_ext=7.0)
     np.testing.assert_array_equal(potentials(alone, 0), potentials(table, 66))
 
 
@@ -204,14 +200,14 @@ def test_bad_input_is_refused(call: Any, error: Any, says: str) -> None:
 
 
 def test_a_run_goes_on_in_its_folder(tmp_path: Any) -> None:
-    axon, I = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65), 7.0
+    I = 7.0
     rows = {"cell Na": np.linspace(100, 140, 70)}
-    first = run(axon, rows, keep="V", t=T, I_ext=I, path=tmp_path, batch_size=64)
+    first = run(AXON, rows, keep="V", t=T, I_ext=I, path=tmp_path, batch_size=64)
     parts = sorted(tmp_path.glob("part-*.parquet"))
     assert len(parts) == 2
     parts[0].unlink()
-    again = run(axon, rows, keep="V", t=T, I_ext=I, path=tmp_path, batch_size=64)
+    again = run(AXON, rows, keep="V", t=T, I_ext=I, path=tmp_path, batch_size=64)
     np.testing.assert_array_equal(potentials(again, 3), potentials(first, 3))
     for others in (dict(I_ext=8.0), dict(I_ext=I, dt=0.1), dict(I_ext=I, keep=lambda t, y: {"V": y.V})):  # noqa: ARG005
         with pytest.raises(ValueError, match="another folder"):
-            run(axon, rows, t=T, path=tmp_path, batch_size=64, **{"keep": "V"} | others)
+            run(AXON, rows, t=T, path=tmp_path, batch_size=64, **{"keep": "V"} | others)

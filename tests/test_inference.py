@@ -184,9 +184,10 @@ def test_conductances_are_those_of_the_table() -> None:
 SHORT: dict[str, Any] = dict(duration=3500, transient=500, dt=0.25)
 
 
+@pytest.mark.slow
 def test_a_row_depends_on_the_seed_and_on_its_position_only(tmp_path: Path) -> None:
-    found = simulator(THETA[:70], 5, tmp_path, **SHORT)
-    assert found.shape == (70, len(FEATURES))
+    found = simulator(THETA[:60], 5, tmp_path, **SHORT)  # in as many lanes as 40
+    assert found.shape == (60, len(FEATURES))
     assert np.isfinite(found).any(0).sum() > 3, "the runs are too short to tell anything"
     np.testing.assert_array_equal(simulator(THETA[:40], 5, **SHORT), found[:40])
     assert not np.array_equal(simulator(THETA[:40], 6, **SHORT), found[:40], equal_nan=True)

@@ -80,13 +80,19 @@ def test_double_precision_stays_double() -> None:
 # ---------------------------------------------------------------- steps and spikes in lanes
 
 
+@cache
+def advancing(solver: str, n: int, ticks: int) -> Any:
+    """Compiled once for all runs of the circuit of the paper with as much room."""
+    return jax.jit(partial(advance, circuit=paper().circuit, solver=solver, dt=DT, n=n, ticks=ticks))
+
+
 def in_lanes(
     solver: str, start: State, times: tuple[float, ...], buffer: int, k: int = 0, ticks: int = TICKS
 ) -> list[Run]:
     """The circuit of the paper, in one lane, at some times (ms) after the start, which is step k."""
     model, plan = paper(), Plan(paper().circuit, solver, DT, 0, 0, "float64", buffer)
     p = conductances_in_lanes(model.circuit, model.params.g[None], model.params.gs[None], "float64")
-    go = jax.jit(partial(advance, circuit=model.circuit, solver=solver, dt=DT, n=plan.n, ticks=ticks))
+    go = advancing(solver, plan.n, ticks)
     run = begin(to_lanes(model.circuit, State(*(x[None] for x in start)), "float64"), buffer)
     return [go(p, run, jnp.int32(k), jnp.int32(plan.blocks(time))) for time in times]
 
@@ -334,14 +340,12 @@ def test_a_broken_lane_breaks_no_other(circuits: Batch) -> None:
     assert not (np.asarray(before.why) == WHY.index("not finite")).any()
 
 
-def test_a_broken_cell_hides_all_of_its_circuit() -> None:
+def test_a_broken_cell_hides_all_of_its_circuit(circuits: Batch) -> None:
     """Without synapses the pacemaker goes on, but the row says nothing about it."""
-    model = Prinz2004(dict.fromkeys(paper().labels, 1), {}, paper().params.g)
-    plan = Plan(model.circuit, "staggered", 0.25, 5000.0, 500.0, "float32", 512)
-    g = np.repeat(np.asarray(model.params.g)[None], LANES, 0)
+    plan, _, gs, start = circuits
+    g = np.repeat(np.asarray(paper().params.g)[None], LANES, 0)
     g[7, 2, 2] = np.nan
-    start = State(*(np.broadcast_to(x, (LANES, *x.shape)) for x in model.get_thermalization()))
-    found = compiled("cpu")(plan, g, np.empty((LANES, 0)), start)
+    found = compiled("cpu")(plan, g, 0 * gs, start)
     assert np.isfinite(found.cv[6])
     assert np.isnan(found.cv[7])
     assert np.isfinite(found.values[6]).any()

@@ -99,7 +99,15 @@ LOSSES = {
 MODELS = {"cell CaS": LIU, "a Na": pair(), "PD CaS": three()}
 
 
-@pytest.mark.parametrize(("first", "name"), [(x, y) for x in MODELS for y in LOSSES if (x, y) != ("a Na", "calcium")])
+@pytest.mark.parametrize(
+    ("first", "name"),
+    [
+        pytest.param(x, y, marks=[pytest.mark.slow] * (x == "PD CaS"))
+        for x in MODELS
+        for y in LOSSES
+        if (x, y) != ("a Na", "calcium")
+    ],
+)
 def test_a_loss_of_a_network_is_small_where_its_numbers_are_true(first, name):
     """From the cold start, as the recording; the steered run meets the recording but for the spline between the samples."""
     model = MODELS[first]
@@ -115,13 +123,14 @@ def test_steering_knows_the_leaks_of_all_membranes():
         label: Cell([HH.leak._replace(E=E)(0.1)], area=A, V=-50) for label, E, A in (("a", -60, 1e-3), ("b", -80, 4e-3))
     }
     network, t = Network(cells), np.arange(0, 40, 0.5)
-    error = prediction_error(network, (t, np.full((80, 2), -40.0)), K=0.3, skip=39)
+    error = jax.jit(prediction_error(network, (t, np.full((80, 2), -40.0)), K=0.3, skip=39))
     ends = (0.3 * -40 + 0.1 * np.array([-60, -80])) / 0.4
     assert float(error(network.params)) == pytest.approx(((ends + 40) ** 2).mean(), rel=1e-3)
     moved = error(model_with(network, {"a: E leak": -70}).params)
     assert float(moved) == pytest.approx((((ends - [2.5, 0]) + 40) ** 2).mean(), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_rhythm_of_a_cell_of_ones_own():
     t, brief = np.arange(500, 2500, 0.25), Detection(gap=100, min_duration=20)
     found = rhythm.summary(LIU(t), detection=brief).iloc[0]

@@ -48,7 +48,7 @@ def to_and_fro(model: Any, path: Path) -> Any:
     return type(model).from_toml(path)
 
 
-@pytest.mark.parametrize("warmed", [False, True])
+@pytest.mark.parametrize("warmed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_network_comes_back_to_the_last_digit(tmp_path: Path, warmed: bool) -> None:
     model = network().warmed(20.0) if warmed else network()
     again = to_and_fro(model, tmp_path / "network.toml")

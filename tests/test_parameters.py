@@ -141,8 +141,9 @@ NAMED = {
 WAYS = {"forward": (jax.jacfwd, simulate), "reverse": (jax.jacrev, simulate_with_adjoint)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", NAMED)
-@pytest.mark.parametrize("way", ["forward", pytest.param("reverse", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", WAYS)
 def test_gradients_by_names_are_those_of_finite_differences(which, way):
     (make, names), t = NAMED[which], np.arange(0, 3.5, 0.5)
     model = make()

@@ -453,6 +453,7 @@ def test_one_cell_needs_no_label() -> None:
         np.testing.assert_array_equal(recording_of(data, one).V[:, 0], V)
 
 
+@pytest.mark.slow
 def test_cells_of_losses_are_named_or_numbered(paper: Prinz2004) -> None:
     t, wanted = np.arange(0, 300, 0.5), dict(period=200, duty_cycle=0.3)
     loss = lambda cell: float(jax.jit(rhythm_mismatch(paper, t, cell=cell, state=paper.cold, **wanted))(paper.params))  # noqa: E731

@@ -259,7 +259,7 @@ def test_detection_reaches_the_summary() -> None:
     expected = summary(of_rhythm(), (0, float(V.index[-1])))
     np.testing.assert_array_equal(table["spikes"], expected["spikes"])
     np.testing.assert_allclose(
-        table[["period (ms)", "burst (ms)", "phase"]], expected[["period (ms)", "burst (ms)", "phase"]], atol=0.01
+        table[["period (ms)", "burst (ms)", "phase"]], expected[["period (ms)", "burst (ms)", "phase"]], rtol=1e-9
     )
     with pytest.warns(UserWarning, match=r"88 fast peaks of 8 mV up to -37 mV; it counts as silent.*threshold=-4"):
         assert list(summary(V[["PD"]])["activity"]) == ["silent"]

@@ -261,7 +261,7 @@ def test_lumped_cells_show_both_terminals(paper: Prinz2004, start: State) -> Non
 
 def test_currents_balance(nine: Prinz2004) -> None:
     result = nine(T)
-    slopes = jax.vmap(lambda y: derivative(nine.params, y))(jax.tree.map(jnp.asarray, result.states))
+    slopes = jax.jit(jax.vmap(lambda y: derivative(nine.params, y)))(result.states)
     total = result.currents.T.groupby(level=["pop", "index"], sort=False).sum().T
     np.testing.assert_allclose(-total.to_numpy() / CONSTANTS.C, slopes.V, rtol=1e-9, atol=1e-9)
 

@@ -38,6 +38,7 @@ def test_elasticities_are_those_of_finite_changes(cell):
         np.testing.assert_allclose(ours, difference, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_elasticities_of_a_network_are_those_of_finite_changes():
     """From the end of the transient, through which no derivative is taken; the network starts cold, as it runs."""
     network, names, times = pair(), ["a Na", "a-b", "a=b ge", "E leak"], np.arange(2, 6, 0.25)

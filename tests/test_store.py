@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +79,23 @@ def refuse(positions: list[int]) -> list[dict[str, np.ndarray]]:
     raise AssertionError(f"{positions} should have been found")
 
 
+STARTED: list["subprocess.Popen[str]"] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_process_stays() -> Iterator[None]:
+    """Also where a test fails."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
 def start(*arguments: object, **options: Any) -> "subprocess.Popen[str]":
     command = [sys.executable, __file__, *map(str, arguments)]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -89,6 +103,8 @@ def start(*arguments: object, **options: Any) -> "subprocess.Popen[str]":
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         **options,
     )
+    STARTED.append(process)
+    return process
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
@@ -294,7 +310,7 @@ def test_a_lock_is_not_waited_for_for_ever_and_ends_with_its_process(tmp_path: P
     assert holder.stdout is not None
     assert holder.stdout.readline() == "ready\n"
     store = ThermalizationStore(tmp_path)
-    store.lock_seconds = 0.2
+    store.lock_seconds = 0.5
     with pytest.warns(StoreWarning, match=r"thermalized\.lock.* could not be acquired"):
         check(KEYS[:2], store.get_or_compute(KEYS[:2], Computer(KEYS)))
     begin = time.perf_counter()

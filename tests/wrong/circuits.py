@@ -6,13 +6,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from networks import axon
 
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.engine.inputs import Sampled
 from pyloric_simulator.engine.schedule import NotRecorded
 from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
 from pyloric_simulator.lab.current_clamp import current_clamp
-from pyloric_simulator.models.components import Cell, HodgkinHuxley1952, Network, Prinz2003
+from pyloric_simulator.models.components import Network, Prinz2003
 from pyloric_simulator.models.lif import LIF
 from pyloric_simulator.models.neurons import Neuron
 from pyloric_simulator.prinz2004 import (
@@ -33,13 +34,12 @@ from pyloric_simulator.prinz2004 import (
 
 from . import Case, mistyped, refused, warned
 
-HH = HodgkinHuxley1952
 T = np.arange(5.0)
 PAPER = Prinz2004.from_toml(find_circuit("paper"))
 P, COLD = PAPER.params, PAPER.cold
 ROWS = neuron_models.loc[["AB/PD 3", "LP 1"]]
 TWO = Prinz2004({"AB": 1, "LP": 1}, {}, ROWS)
-AXON = Network({"axon": Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)})
+AXON = Network({"axon": axon()})
 INTEGRATE_AND_FIRE = LIF(2)
 PRE, POST = (pd.Index(["AB", "LP"], name=name) for name in ("pre", "post"))
 TRAJECTORY = State(*(x[None] for x in TWO.cold))

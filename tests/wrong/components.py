@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from networks import AXON, HH
 
 from pyloric_simulator.files.results import SimResult
 from pyloric_simulator.fitting.curves import flattest, minimally_disruptive_curve, smoothed
@@ -24,7 +25,6 @@ from pyloric_simulator.models.components import (
     Channel,
     GapJunction,
     Graded,
-    HodgkinHuxley1952,
     Kinetic,
     Nernst,
     Network,
@@ -65,9 +65,8 @@ def late(case: Case) -> Case:
     return case._replace(compiles=True)
 
 
-HH, POOL = HodgkinHuxley1952, Prinz2003.calcium
+POOL = Prinz2003.calcium
 GATE = Gate(B(40, -5), B(0, 5) + 1)
-AXON = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65)
 SLOW = Kinetic("slow", 0, lambda s, V_pre, V_post: 1 - s)
 NET = Network(
     {"a": AXON, "b": AXON}, [Synapse("a", "b", GLUTAMATE, 20), Synapse("a", "b", SLOW, 20), GapJunction("a", "b", 10)]

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from networks import AXON, HH
 
 from pyloric_simulator.files.results import SimResult
 from pyloric_simulator.lab.current_clamp import current_clamp, fi_curve, input_resistance, rheobase
@@ -20,13 +21,11 @@ from pyloric_simulator.lab.regulation import regulate
 from pyloric_simulator.lab.snapshots import load_state, save_state
 from pyloric_simulator.lab.temperature import Q10s, at_temperature, caplan, sweep_temperature
 from pyloric_simulator.lab.voltage_clamp import activation, clamp_family, inactivation, voltage_clamp
-from pyloric_simulator.models.components import Cell, HodgkinHuxley1952, Network, Prinz2003, Synapse
+from pyloric_simulator.models.components import Cell, Network, Prinz2003, Synapse
 from pyloric_simulator.prinz2004 import GLUTAMATE
 
 from . import Case, mistyped, refused, warned
 
-HH = HodgkinHuxley1952
-AXON = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
 PAIR = Network({"a": AXON, "b": AXON})
 LEAK = Cell([HH.leak(0.3)], V=-54.387)
 SLOW = Cell([Prinz2003.CaS(5), Prinz2003.leak(0.05)], calcium=Prinz2003.calcium)

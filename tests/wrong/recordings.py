@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from networks import AXON
 
 from pyloric_simulator.files.recording import as_recording, read_recording
 from pyloric_simulator.fitting.losses import (
@@ -22,7 +23,7 @@ from pyloric_simulator.fitting.soft_features import soft_features
 from pyloric_simulator.lab.dynamic_clamp import dynamic_clamp
 from pyloric_simulator.lab.protocols import Steps
 from pyloric_simulator.lab.voltage_clamp import clamp_family, voltage_clamp
-from pyloric_simulator.models.components import Cell, HodgkinHuxley1952, Synapse
+from pyloric_simulator.models.components import Synapse
 from pyloric_simulator.plotting import criteria_chart, phase_diagram, raster
 from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004, neuron_models
 from pyloric_simulator.rhythm import features, is_pyloric, report, summary
@@ -88,7 +89,6 @@ ROWS = neuron_models.loc[["AB/PD 3", "LP 1", "PY 1"]]
 MODEL = Prinz2004({"AB/PD": 1, "LP": 1, "PY": 1}, {}, ROWS)
 TWO = Prinz2004({"LP": 2}, {}, ROWS[1:2])
 ONE = Prinz2004({"LP 1": 1}, {})
-AXON = Cell([HodgkinHuxley1952.Na(120), HodgkinHuxley1952.K(36), HodgkinHuxley1952.leak(0.3)], V=-65, temperature=6.3)
 SHORT = np.arange(0, 100, 0.5)
 CELLS = pd.DataFrame(np.full((200, 3), -60.0), SHORT, ["AB/PD", "LP", "PY"])
 RUN = np.arange(1000, 5000, 0.1)
