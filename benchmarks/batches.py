@@ -131,10 +131,10 @@ def rate(operation: Callable[[Any], Any], arranged: Callable[..., Any] = side_by
     import jax
     import jax.numpy as jnp
 
-    options = {"xla_cpu_multi_thread_eigen": False}
-    run = jax.jit(
-        lambda x: jax.lax.fori_loop(0, ROUNDS, lambda _, x: arranged(operation, x), x), compiler_options=options
-    )
+    from pyloric_simulator.lanes import ONE_CORE
+
+    loop = lambda x: jax.lax.fori_loop(0, ROUNDS, lambda _, x: arranged(operation, x), x)  # noqa: E731
+    run = jax.jit(loop, compiler_options=ONE_CORE)
     x = jnp.linspace(0.5, 1, LENGTH, dtype=jnp.float32)
     call = lambda: on_all_cores(lambda: jax.block_until_ready(run(x)))  # noqa: E731
     seconds = take_turns({"": call}, 10 * REPETITIONS)[""]

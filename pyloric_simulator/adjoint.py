@@ -104,7 +104,7 @@ from jax import Array, lax
 from . import checks, circuits
 from .inputs import input_at, pure_current
 from .junctions import contracted
-from .kinetics import is_hashable
+from .kinetics import is_hashable, kept
 from .layout import weights
 from .partials import (
     Blocks,
@@ -303,7 +303,7 @@ def parts_of(circuit: Circuit, p: Prepared, y: Blocks) -> list[Part]:
     return parts
 
 
-def charged_part(part: Part, G: Array, J: Array, h: Any, one: Any) -> tuple[Array, Charge]:
+def charged_part(part: Part, G: Array, J: Array, h: Any) -> tuple[Array, Charge]:
     """V₁ (cell, …) of a piece after a time h (ms), and what it depends on. G, J: of all that comes from outside the cells."""
     c, channels, V = part.membrane.constants, part.membrane.channels, part.V
     laws = {channel.E: channel for channel in channels}
@@ -312,7 +312,7 @@ def charged_part(part: Part, G: Array, J: Array, h: Any, one: Any) -> tuple[Arra
     for g, share, E in zip(part.g, part.shares, drives, strict=True):
         G, J = G + g * share * E.G, J + g * share * E.J
     V1, (V_V, V_G, V_J) = flow_slopes(V, G / c.C, J / c.C, h)
-    V1, V_V, V_G, V_J = V1 / one, V_V / one, V_G / c.C / one, V_J / c.C / one
+    V1, V_V, V_G, V_J = map(kept, (V1, V_V, V_G / c.C, V_J / c.C))
     by_V, by_Ca = V_V, jnp.zeros_like(V)
     for E in driven.values():
         opened = added([part.g[i] * part.shares[i] for i, x in enumerate(drives) if x is E])
@@ -331,13 +331,13 @@ def through(V_G: Array, V_J: Array, by: tuple[Any, Any]) -> Array:
 
 
 def charged(
-    circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, one: Any = 1.0
+    circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any
 ) -> tuple[Array, list[Charge], list[Part]]:
-    """V₁ (cell, …) after a time h (ms). one: as in `step`."""
+    """V₁ (cell, …) after a time h (ms)."""
     found, parts = layout(circuit), parts_of(circuit, p, y)
     G, J = synaptic_sums(circuit, p.w, activations(circuit, y.z), jnp.zeros_like(y.V))
     J = J + I
-    each = [charged_part(part, G[x.cells], J[x.cells], h, one) for x, part in zip(found.pieces, parts, strict=True)]
+    each = [charged_part(part, G[x.cells], J[x.cells], h) for x, part in zip(found.pieces, parts, strict=True)]
     return joined([V for V, _ in each]), [k for _, k in each], parts
 
 
@@ -350,33 +350,30 @@ class Relaxed(NamedTuple):
 
 
 def calcium_part(
-    part: Part, shares: list[Array], V: Array, Ca: Array, h: float, one: Any, again: Any
+    part: Part, shares: list[Array], V: Array, Ca: Array, h: float
 ) -> tuple[Array, Array, Array, dict[int, Array]]:
-    """Ca after a time h (ms), and its derivatives with respect to V, Ca and the conductance of each calcium channel.
-
-    again: what the conductances are divided by; one: the results.
-    """
+    """Ca after a time h (ms), and its derivatives with respect to V, Ca and the conductance of each calcium channel."""
     channels, c = part.membrane.channels, part.membrane.constants
     laws = {channels[i].E: i for i in part.kind.carrying}
-    opened = {E: added([part.g[i] * shares[i] for i in part.kind.carrying if channels[i].E == E]) / again for E in laws}
+    opened = {E: kept(added([part.g[i] * shares[i] for i in part.kind.carrying if channels[i].E == E])) for E in laws}
     let_in = [(opened[E], influx(channels[i], c, V, Ca)) for E, i in laws.items()]
-    value, (by_V, by_Ca, *by_law) = jax.tree.map(lambda x: x / one, tuple(calcium_slopes(part.membrane, let_in, Ca, h)))
+    value, (by_V, by_Ca, *by_law) = jax.tree.map(kept, tuple(calcium_slopes(part.membrane, let_in, Ca, h)))
     by = dict(zip(laws, by_law, strict=True))
     return value, by_V, by_Ca, {i: by[channels[i].E] for i in part.kind.carrying}
 
 
-def relaxed_part(part: Part, V: Array, dt: float, one: Any, found: Layout) -> Relaxed:
+def relaxed_part(part: Part, V: Array, dt: float, found: Layout) -> Relaxed:
     """Calcium and the gates of a piece after a step at the potential V."""
     order, n, blocks = part.kind.order, part.kind.carriers, part.kind.blocks
-    Ca1, B_V, B_Ca, B = calcium_part(part, part.shares, V, part.Ca, dt / 2, one, one)
+    Ca1, B_V, B_Ca, B = calcium_part(part, part.shares, V, part.Ca, dt / 2)
     moved = [
         gate_slopes(gates, V, Ca1, z, dt, part.membrane.constants.τ_min)
         for gates, z in zip(blocks, part.z, strict=True)
     ]
-    moved = [Slopes(x.value / one, (x.by[0], x.by[1] / one, *x.by[2:])) for x in moved]
+    moved = [Slopes(kept(x.value), (x.by[0], kept(x.by[1]), *x.by[2:])) for x in moved]
     after = [x.value for x in moved]
     shares, by_gate = open_shares(part.membrane, gate_rows(part.kind, after), V)
-    Ca, D_V, D_Ca, D = calcium_part(part, shares, V, Ca1, dt / 2, one, 1)
+    Ca, D_V, D_Ca, D = calcium_part(part, shares, V, Ca1, dt / 2)
 
     def weigh(D: dict[int, Array], by: Any) -> list[Array]:
         return [D[x.channel] * part.g[x.channel] * by[x.number] if x.carries else jnp.zeros_like(V) for x in order[:n]]
@@ -411,17 +408,13 @@ class Step(NamedTuple):
     k: list[Coefficients]  # of each piece
 
 
-def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float, one: Any = 1.0) -> Step:
-    """A step, in which V takes a time h (ms).
-
-    one: 1. What many coefficients need is divided by it: the compiler works a value out again for each of its uses, unless
-    a division is among its operations.
-    """
+def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float) -> Step:
+    """A step, in which V takes a time h (ms)."""
     found = layout(circuit)
-    V1, charges, parts = charged(circuit, p, y, I, h, one)
+    V1, charges, parts = charged(circuit, p, y, I, h)
     V, V_end = contracted(p.gap, V1)
     after = [
-        relaxed_part(part, V[piece.cells], dt, one, found) for piece, part in zip(found.pieces, parts, strict=True)
+        relaxed_part(part, V[piece.cells], dt, found) for piece, part in zip(found.pieces, parts, strict=True)
     ]
     first = [V1[piece.cells] for piece in found.pieces] if p.gap else [()] * len(parts)
     k = [
@@ -597,14 +590,13 @@ def back(way: Way, λ: Array, k: Coefficients, w: Window) -> tuple[Array, Coeffi
     column = lambda x: x.reshape(-1, *[1] * extra)  # noqa: E731
     start, pulled = jax.tree.map(partial(last_but, circuits=extra), (w.start, w.pulled))
     length = cut.end(w.lane) - cut.first(w.lane)
-    one = jnp.where(w.lane[0] < 0, 2, 1).astype(λ.dtype)  # which the compiler cannot know
 
     def again(turn: Array, carry: tuple[Blocks, Coefficients]) -> tuple[Blocks, Coefficients]:
         steps, halves = cut.steps_before(turn.astype(length.dtype)), turn % (cut.part + 1) == cut.part
         shorter = halves | ((cut.first(w.lane) + steps) % cut.n == 0)
         h = column(jnp.where(shorter, dt / 2, dt).astype(λ.dtype))
         y, V, found = step(
-            circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt, one
+            circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt
         )
         if cut.per_lane > 1 or cut.uneven:
             stays = column(halves | (steps >= length))

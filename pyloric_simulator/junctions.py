@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .kinetics import exprel, together
+from .kinetics import exprel, kept, together
 
 
 def per_cell(x: Array, rows: np.ndarray) -> Array:
@@ -37,11 +37,6 @@ def mapped(maps: Array, x: Array) -> Array:
     return sum(lax.index_in_dim(maps, i, column, keepdims=False) * x[i] for i in range(len(x)))
 
 
-def kept(x: Array, own: Array) -> Array:
-    """x, in lanes divided by 1: the compiler works a value out again for each of its uses, unless a division is among its operations."""
-    return x if x.ndim == 1 else x / (1 + 0 * lax.stop_gradient(own))
-
-
 class Dense(NamedTuple):
     """The gap junctions of a circuit, cell by cell: the obvious way, and the fast one for few cells."""
 
@@ -51,6 +46,9 @@ class Dense(NamedTuple):
 
     def contracted(self, V: Array) -> tuple[Array, Array]:
         """V (cell, …) after half a step and after a whole one of gap junction currents alone."""
+        if V.ndim == 1:
+            half, whole = mapped(self.maps, V)
+            return V + half, V + whole
         V = kept(V, self.own)
         half, whole = mapped(self.maps, V)
         return kept(V + half, self.own), kept(V + whole, self.own)
