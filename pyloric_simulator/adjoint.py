@@ -92,6 +92,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import isqrt
 from typing import Any, NamedTuple
@@ -102,9 +103,11 @@ import numpy as np
 from jax import Array, lax
 
 from . import checks, circuits
+from .batches import local_devices
 from .inputs import input_at, pure_current
 from .junctions import contracted
 from .kinetics import is_hashable, kept
+from .lanes import ONE_CORE
 from .layout import weights
 from .partials import (
     Blocks,
@@ -146,6 +149,7 @@ from .prinz2004 import (
     Working,
     flows,
     pack,
+    precision,
     prepare,
     state_of,
     unpack,
@@ -330,13 +334,11 @@ def through(V_G: Array, V_J: Array, by: tuple[Any, Any]) -> Array:
     return V_J * by[1] if fixed(by[0]) else V_G * by[0] + V_J * by[1]
 
 
-def charged(
-    circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any
-) -> tuple[Array, list[Charge], list[Part]]:
+def charged(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any) -> tuple[Array, list[Charge], list[Part]]:
     """V₁ (cell, …) after a time h (ms)."""
     found, parts = layout(circuit), parts_of(circuit, p, y)
     G, J = synaptic_sums(circuit, p.w, activations(circuit, y.z), jnp.zeros_like(y.V))
-    J = J + I
+    G, J = kept(G), kept(J + I)
     each = [charged_part(part, G[x.cells], J[x.cells], h) for x, part in zip(found.pieces, parts, strict=True)]
     return joined([V for V, _ in each]), [k for _, k in each], parts
 
@@ -413,9 +415,7 @@ def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float) 
     found = layout(circuit)
     V1, charges, parts = charged(circuit, p, y, I, h)
     V, V_end = contracted(p.gap, V1)
-    after = [
-        relaxed_part(part, V[piece.cells], dt, found) for piece, part in zip(found.pieces, parts, strict=True)
-    ]
+    after = [relaxed_part(part, V[piece.cells], dt, found) for piece, part in zip(found.pieces, parts, strict=True)]
     first = [V1[piece.cells] for piece in found.pieces] if p.gap else [()] * len(parts)
     k = [
         Coefficients(charge, V=rows(part.V, *([V] if p.gap else [])), **x.k)
@@ -595,9 +595,7 @@ def back(way: Way, λ: Array, k: Coefficients, w: Window) -> tuple[Array, Coeffi
         steps, halves = cut.steps_before(turn.astype(length.dtype)), turn % (cut.part + 1) == cut.part
         shorter = halves | ((cut.first(w.lane) + steps) % cut.n == 0)
         h = column(jnp.where(shorter, dt / 2, dt).astype(λ.dtype))
-        y, V, found = step(
-            circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt
-        )
+        y, V, found = step(circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt)
         if cut.per_lane > 1 or cut.uneven:
             stays = column(halves | (steps >= length))
             y = jax.tree.map(lambda a, b: jnp.where(stays, a, b), carry[0], y)
@@ -856,3 +854,54 @@ def simulate_with_adjoint(
 def for_cells(I: Array, ndim: int) -> Array:
     """Input with an axis for cells, (1,) or (cell,), or the same at steps."""
     return I if I.ndim == ndim else I[..., None]
+
+
+# %% [markdown]
+# ## Many circuits
+#
+# Gradients of many circuits at once, as a search from many starts or a population of models asks for them, cost less each: the run forward and
+# the recursion have circuits side by side, too. `jax.vmap` of any function of a run does it. `many_at_once` does the same on all cores of the
+# processor, each of which takes a few dozen circuits at a time, about what its cache holds.
+
+# %%
+TOGETHER = 64  # circuits that a core takes at a time
+
+
+def many_at_once(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of many circuits on all cores, from one of a single circuit, as `jax.vmap` makes it.
+
+    f: a pure function, such as `jax.value_and_grad(loss)`. The result takes arrays or pytrees of them, with a leading axis of circuits, and its
+    values have one, too. It compiles when it is first called: make it once and call it often. Raises ValueError if the axes differ.
+    """
+    here = jax.default_backend()
+    go = jax.jit(jax.vmap(f), compiler_options=ONE_CORE if here == "cpu" else None)
+
+    def many(*x: Any) -> Any:
+        n, cores = circuits_in(x), len(local_devices())
+        if here != "cpu" or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(x)):
+            return jax.vmap(f)(*x) if here == "cpu" else go(*x)
+        size = -(-n // max(1, min(cores, n), -(-n // TOGETHER)))
+        dtype = "float64" if jnp.result_type(float) == jnp.float64 else "float32"
+
+        def part(first: int) -> Any:
+            rows = np.minimum(np.arange(first, first + size), n - 1)  # the last one again where a part is not full
+            with precision(dtype):
+                return jax.block_until_ready(go(*jax.tree.map(lambda a: jnp.asarray(a)[rows], x)))
+
+        with ThreadPoolExecutor(cores) as pool:
+            parts = list(pool.map(part, range(0, n, size)))
+        with precision(dtype):
+            return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:n], *parts)
+
+    return many
+
+
+def circuits_in(x: Any) -> int:
+    """The length of the leading axis that all arrays have. Raises ValueError if they have none, or several."""
+    found = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(x)}
+    if len(found) != 1 or found & {(), (0,)}:
+        raise ValueError(
+            f"the arguments have leading axes of the lengths {sorted(found)}; all must have one of the same length, that of the circuits. Repeat "
+            "what is the same for all, or close over it."
+        )
+    return int(found.pop()[0])

@@ -34,7 +34,8 @@ def mapped(maps: Array, x: Array) -> Array:
     column = maps.ndim - x.ndim
     if x.ndim == 1:
         return (maps * x).sum(column)
-    return sum(lax.index_in_dim(maps, i, column, keepdims=False) * x[i] for i in range(len(x)))
+    terms = [lax.index_in_dim(maps, i, column, keepdims=False) * x[i] for i in range(len(x))]
+    return sum(terms[1:], terms[0])
 
 
 class Dense(NamedTuple):

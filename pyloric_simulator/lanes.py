@@ -634,7 +634,10 @@ def simulate_and_measure(plan: Plan, g: Any, gs: Any, start: State | None, key: 
     return measured(plan, run)
 
 
-ONE_CORE = {"xla_cpu_multi_thread_eigen": False, "xla_cpu_prefer_vector_width": 512}  # options of the compiler: numbers of 512 bits at once
+ONE_CORE = {
+    "xla_cpu_multi_thread_eigen": False,
+    "xla_cpu_prefer_vector_width": 512,
+}  # options of the compiler: numbers of 512 bits at once
 
 
 @cache

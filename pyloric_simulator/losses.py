@@ -257,9 +257,9 @@ def spike_density(t: Any, V: Array, width: float, threshold: float = SPIKE_THRES
     """Spikes per second, smoothed by a Gaussian of s.d. `width` (ms): (time − 1, cell), of V (time, cell) mV."""
     step = float(t[1] - t[0])
     upstrokes = jax.nn.relu(jnp.diff(jax.nn.sigmoid((V - threshold) / UPSTROKE), axis=0))
-    reach = np.arange(-math.ceil(4 * width / step), math.ceil(4 * width / step) + 1) * step
-    kernel = jnp.asarray(np.exp(-((reach / width) ** 2) / 2), V.dtype)
-    smooth = lambda x: jnp.convolve(x, kernel / kernel.sum(), mode="same")  # noqa: E731
+    n = math.ceil(4 * width / step)
+    kernel = jnp.asarray(np.exp(-((np.arange(-n, n + 1) * step / width) ** 2) / 2), V.dtype)
+    smooth = lambda x: jnp.convolve(x, kernel / kernel.sum(), mode="full")[n : n + len(x)]  # noqa: E731
     return jax.vmap(smooth, in_axes=1, out_axes=1)(upstrokes) / step * MS_PER_S
 
 
