@@ -71,6 +71,35 @@ def throughput_table() -> str:
     )
 
 
+def own_network(ms: float) -> Callable[[], Any]:
+    """An ensemble of networks of one's own: three Liu cells, a graded synapse, a gap junction and a sampled input."""
+    import numpy as np
+    import pandas as pd
+    from gradients import networks
+
+    from pyloric_simulator.ensemble import ensemble
+
+    model, times = networks()["three Liu cells"], np.arange(0, ms + 0.1, 0.1)
+    rows, I = {"a Na": np.linspace(600, 800, CIRCUITS)}, pd.DataFrame({"a": 0.1 * np.sin(times / 50)}, index=times)
+    options = {"dtype": "float32", "keep": "spikes", "progress": False}
+    return lambda: ensemble(model, rows, duration=ms, I_ext=I, **options)
+
+
+def ensemble_table() -> str:
+    """Steps of cells per second: an own network beside the circuits of the paper."""
+    names = (
+        "`database.run`, the circuits of the paper",
+        "`ensemble`, three Liu cells, synapses, a gap junction and a sampled input",
+    )
+    times = take_turns(dict(zip(names, (product(CIRCUITS), own_network(MS)), strict=True)), REPETITIONS // 3)
+    rate = {name: [3 * CIRCUITS * MS * STEPS_PER_MS / x / 1e6 for x in times[name]] for name in names}
+    share = median(rate[names[1]]) / median(rate[names[0]])
+    rows = [(name, *(f"{f(rate[name]):.1f}" for f in (median, max))) for name in names]
+    return table(f"{CORES} cores, single precision | million cell-steps per second, median | best", rows) + (
+        f"\n{CIRCUITS} models of three cells, {MS} ms. Limit: {limit('seven tenths of the first row', share >= 0.7)}; it is {share:.2f}.\n"
+    )
+
+
 # ---------------------------------------------------------------------------------------- limits
 
 
