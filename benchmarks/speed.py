@@ -349,6 +349,7 @@ TABLES = {
     "cells": ("Cells of one's own", cells.cells_table),
     "brian2": ("Beside Brian2", peers.brian2_table),
     "batch": ("Batches", batches.throughput_table),
+    "ensemble": ("Ensembles of own networks", batches.ensemble_table),
     "limits": ("What limits batches", batches.limits_table),
     "memory": ("Memory of batches", batches.memory_table),
     "gradient": ("Gradients", gradients.gradient_table),

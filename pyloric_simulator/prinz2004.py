@@ -958,7 +958,7 @@ def euler_step(circuit: Circuit, p: Prepared, y: Working, I: Any, dt: float, by:
         target = Ca + c.τ_Ca * calcium_balance(membrane, g, V, Ca, x)[0] if membrane.pool else Ca
         Ca_after = jnp.maximum(Ca + (target - Ca) * covered_exactly(dt / c.τ_Ca), c.Ca_min)
         after.append((Ca_after, *by.gates(circuit, membrane, V, Ca, s, x, dt, covered_exactly)))
-    I, own = (I, None) if p.gap is None else (I + p.gap.own * y.V - p.gap.current(y.V), p.gap.own)
+    I, own = (I, None) if p.gap is None else ((0 if I is None else I) + p.gap.own * y.V - p.gap.current(y.V), p.gap.own)
     V = charged(circuit, p, y, I, dt, by, own)
     return Working(V, *rejoined(circuit, after), junctions.kinetic_step(circuit, y.V, y.z, dt))
 

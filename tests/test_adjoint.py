@@ -7,7 +7,7 @@ import pytest
 from networks import AXON, LIU, mixed
 
 from pyloric_simulator.config import find_circuit
-from pyloric_simulator.fitting.adjoint import has_a_fast_way_back, simulate_with_adjoint
+from pyloric_simulator.fitting.adjoint import has_a_fast_way_back, many_at_once, simulate_with_adjoint
 from pyloric_simulator.models.components import GHK, Cell, Channel, GapJunction, Graded, Network, Prinz2003, Synapse
 from pyloric_simulator.prinz2004 import GLUTAMATE, B, Gate, Nernst, Prinz2004, neuron_models, simulate
 
@@ -320,6 +320,49 @@ def test_no_derivative_is_nan_in_a_thousand_random_circuits(paper):
 def test_refusals(paper, t, options, error):
     with pytest.raises(ValueError, match=error):
         simulate_with_adjoint(paper.params, paper.cold, t, **options)
+
+
+def squares(run):
+    """Mean square of the potential of an axon as a function of its conductances, (1, 3)."""
+    axon = Network({"axon": AXON})
+    y = axon.cold._replace(V=np.array([-30.0]))
+    return lambda g: (run(axon.params.replace(g=g), as_arrays(y), np.arange(0, 2, 0.5)).V ** 2).mean()
+
+
+G = jnp.array([[120.0, 36, 0.3]])  # mS/cm²
+
+
+@pytest.mark.slow
+def test_second_derivatives_in_forward_mode_are_those_of_jax():
+    v = jnp.array([[1.0, -2, 3]])
+    both = [jax.jit(jax.hessian(squares(run)))(G)[0, :, 0] for run in (simulate_with_adjoint, simulate)]
+    np.testing.assert_allclose(*both, rtol=1e-7)
+    slope = jax.grad(squares(simulate_with_adjoint))
+    product = jax.jit(lambda g: jax.jvp(slope, (g,), (v,))[1])(G)
+    np.testing.assert_allclose(product[0], both[1] @ v[0], rtol=1e-7)
+
+
+def test_second_derivatives_in_reverse_mode_are_refused_in_words():
+    slope = jax.grad(squares(simulate_with_adjoint))
+    with pytest.raises(TypeError, match=r"gradient of `simulate_with_adjoint`.*jax\.jvp"):
+        jax.jit(jax.grad(lambda g: slope(g).sum()))(G)
+
+
+def test_many_at_once_is_each_alone():
+    """On all cores, the last part not full; traced, too; and what does not fit is refused."""
+    g = G * jnp.linspace(0.5, 2, 5)[:, None, None]
+    both = jax.value_and_grad(squares(simulate_with_adjoint))
+    many = many_at_once(both)
+    results = [many(g), jax.jit(many)(g)]
+    single = jax.jit(both)(g[4])
+    for found in results:
+        for a, b in zip(found, single, strict=True):
+            np.testing.assert_allclose(a[4], b, rtol=1e-9)
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+    for wrong in ((g, g[:3]), (1.0,), (g[:0],), ()):
+        with pytest.raises(ValueError, match="leading axes"):
+            many_at_once(lambda *x: x)(*wrong)
 
 
 def test_forward_mode_is_refused_in_words(paper):

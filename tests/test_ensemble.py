@@ -135,6 +135,21 @@ def test_a_function_of_time_and_potentials_at_a_thermalized_start() -> None:
         np.testing.assert_allclose(potentials(table, i), one(T, I, start).states.V, **ABSOLUTE)
 
 
+@pytest.mark.parametrize(
+    ("cells", "solver", "dtype", "mV"), [(1, "exponential_euler", "float64", 1e-6), (40, "staggered", "float32", 1e-2)]
+)
+def test_coupled_cells_few_and_many_by_both_schemes_without_input(
+    cells: int, solver: str, dtype: str, mV: float
+) -> None:
+    model = Network({"a": AXON, "c": AXON}, [GapJunction("a", "c", 50)], sizes={"c": cells})
+    rows = {"a Na": [100.0, 130.0], "V0 a": [-40.0, -40.0]}
+    table = run(model, rows, keep="V", t=T[:10], solver=solver, dtype=dtype)
+    for i, g in enumerate(rows["a Na"]):
+        start = model.cold._replace(V=np.where(np.arange(cells + 1) == 0, -40.0, model.cold.V))
+        one = model_with(model, {"a Na": g})(T[:10], state=start, solver=solver)
+        np.testing.assert_allclose(potentials(table, i), one.states.V, rtol=0, atol=mV)
+
+
 # ---------------------------------------------------------------- what is kept
 
 

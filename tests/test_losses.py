@@ -47,6 +47,20 @@ def test_spike_density_counts_spikes(recording):
     np.testing.assert_allclose(counted, expected, rtol=0.02, atol=1)
 
 
+@pytest.mark.parametrize("width", [5.0, 40.0, 200.0])
+def test_spike_density_has_the_times_of_the_recording_however_wide_it_is(width):
+    t = np.arange(0, 100, 1.0)
+    V = jnp.where((t == 20) | (t == 21), 30.0, -60.0)[:, None]
+    density = spike_density(t, V, width)
+    assert density.shape == (99, 1)
+    rise = 1 / (1 + np.exp(-8.0)) - 1 / (1 + np.exp(10.0))  # from −60 to 30 mV through −10 mV, softly over 5 mV
+    expected = rise * np.exp(-(((t[:-1] - 19) / width) ** 2) / 2)
+    reach = np.arange(-np.ceil(4 * width), np.ceil(4 * width) + 1)
+    expected *= 1000 / np.exp(-((reach / width) ** 2) / 2).sum()
+    near = abs(t[:-1] - 19) <= 4 * width
+    np.testing.assert_allclose(density[near, 0], expected[near], rtol=2e-3)
+
+
 @pytest.mark.parametrize(
     ("data", "error", "words"),
     [

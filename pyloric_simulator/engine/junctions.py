@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
-from .kinetics import exprel, together
+from .kinetics import exprel, kept, together
 
 
 def per_cell(x: Array, rows: np.ndarray) -> Array:
@@ -29,6 +29,15 @@ def per_cell(x: Array, rows: np.ndarray) -> Array:
 FEW = 32  # cells, up to which each sees each
 
 
+def mapped(maps: Array, x: Array) -> Array:
+    """Matrices (…, row, column, …) applied to x (column, …); in lanes term by term, since the compiler adds in a sum one number at a time."""
+    column = maps.ndim - x.ndim
+    if x.ndim == 1:
+        return (maps * x).sum(column)
+    terms = [lax.index_in_dim(maps, i, column, keepdims=False) * x[i] for i in range(len(x))]
+    return sum(terms[1:], terms[0])
+
+
 class Dense(NamedTuple):
     """The gap junctions of a circuit, cell by cell: the obvious way, and the fast one for few cells."""
 
@@ -38,12 +47,16 @@ class Dense(NamedTuple):
 
     def contracted(self, V: Array) -> tuple[Array, Array]:
         """V (cell, …) after half a step and after a whole one of gap junction currents alone."""
-        half, whole = (self.maps * V[None, None]).sum(2)
-        return V + half, V + whole
+        if V.ndim == 1:
+            half, whole = mapped(self.maps, V)
+            return V + half, V + whole
+        V = kept(V, self.own)
+        half, whole = mapped(self.maps, V)
+        return kept(V + half, self.own), kept(V + whole, self.own)
 
     def current(self, V: Array) -> Array:
         """Current through gap junctions, (cell, …) nA, outward positive."""
-        return (self.L * V[None]).sum(1)
+        return mapped(self.L, V)
 
 
 class ByPopulation(NamedTuple):
@@ -112,7 +125,7 @@ def coupling(circuit: Any, ge: Array, C: Array, h: Any, held: tuple[int, ...] = 
     if held or len(rows) <= FEW:
         own_copies = jnp.stack([pairs[i, i] * (copies[i] - 1) for i in range(n)])[rows]
         return dense(pairs * as_matrix(copies[None], more), own_copies, rows, C, h, held)
-    count = copies * np.bincount(rows)
+    count = copies * np.bincount(rows).astype(copies.dtype)
     w = pairs * as_matrix(count[None], more)
     M = laplacian(w) / C[np.searchsorted(rows, np.arange(n))][:, None]
     within = jnp.stack([pairs[i, i] for i in range(n)])[rows]

@@ -95,6 +95,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import isqrt
 from typing import Any, NamedTuple
@@ -107,9 +108,11 @@ from jax import Array, lax
 from ..engine import checks, circuits
 from ..engine.inputs import input_at, pure_current
 from ..engine.junctions import contracted
-from ..engine.kinetics import is_hashable
+from ..engine.kinetics import is_hashable, kept
 from ..engine.layout import weights
 from ..engine.schedule import grid_of
+from ..ensembles.batches import local_devices
+from ..ensembles.lanes import ONE_CORE
 from ..prinz2004 import (
     DEFAULT_DT,
     DEFAULT_SOLVER,
@@ -123,6 +126,7 @@ from ..prinz2004 import (
     Working,
     flows,
     pack,
+    precision,
     prepare,
     state_of,
     unpack,
@@ -308,7 +312,7 @@ def parts_of(circuit: Circuit, p: Prepared, y: Blocks) -> list[Part]:
     return parts
 
 
-def charged_part(part: Part, G: Array, J: Array, h: Any, one: Any) -> tuple[Array, Charge]:
+def charged_part(part: Part, G: Array, J: Array, h: Any) -> tuple[Array, Charge]:
     """V₁ (cell, …) of a piece after a time h (ms), and what it depends on. G, J: of all that comes from outside the cells."""
     c, channels, V = part.membrane.constants, part.membrane.channels, part.V
     laws = {channel.E: channel for channel in channels}
@@ -317,7 +321,7 @@ def charged_part(part: Part, G: Array, J: Array, h: Any, one: Any) -> tuple[Arra
     for g, share, E in zip(part.g, part.shares, drives, strict=True):
         G, J = G + g * share * E.G, J + g * share * E.J
     V1, (V_V, V_G, V_J) = flow_slopes(V, G / c.C, J / c.C, h)
-    V1, V_V, V_G, V_J = V1 / one, V_V / one, V_G / c.C / one, V_J / c.C / one
+    V1, V_V, V_G, V_J = map(kept, (V1, V_V, V_G / c.C, V_J / c.C))
     by_V, by_Ca = V_V, jnp.zeros_like(V)
     for E in driven.values():
         opened = added([part.g[i] * part.shares[i] for i, x in enumerate(drives) if x is E])
@@ -335,14 +339,12 @@ def through(V_G: Array, V_J: Array, by: tuple[Any, Any]) -> Array:
     return V_J * by[1] if fixed(by[0]) else V_G * by[0] + V_J * by[1]
 
 
-def charged(
-    circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, one: Any = 1.0
-) -> tuple[Array, list[Charge], list[Part]]:
-    """V₁ (cell, …) after a time h (ms). one: as in `step`."""
+def charged(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any) -> tuple[Array, list[Charge], list[Part]]:
+    """V₁ (cell, …) after a time h (ms)."""
     found, parts = layout(circuit), parts_of(circuit, p, y)
     G, J = synaptic_sums(circuit, p.w, activations(circuit, y.z), jnp.zeros_like(y.V))
-    J = J + I
-    each = [charged_part(part, G[x.cells], J[x.cells], h, one) for x, part in zip(found.pieces, parts, strict=True)]
+    G, J = kept(G), kept(J + I)
+    each = [charged_part(part, G[x.cells], J[x.cells], h) for x, part in zip(found.pieces, parts, strict=True)]
     return joined([V for V, _ in each]), [k for _, k in each], parts
 
 
@@ -355,33 +357,30 @@ class Relaxed(NamedTuple):
 
 
 def calcium_part(
-    part: Part, shares: list[Array], V: Array, Ca: Array, h: float, one: Any, again: Any
+    part: Part, shares: list[Array], V: Array, Ca: Array, h: float
 ) -> tuple[Array, Array, Array, dict[int, Array]]:
-    """Ca after a time h (ms), and its derivatives with respect to V, Ca and the conductance of each calcium channel.
-
-    again: what the conductances are divided by; one: the results.
-    """
+    """Ca after a time h (ms), and its derivatives with respect to V, Ca and the conductance of each calcium channel."""
     channels, c = part.membrane.channels, part.membrane.constants
     laws = {channels[i].E: i for i in part.kind.carrying}
-    opened = {E: added([part.g[i] * shares[i] for i in part.kind.carrying if channels[i].E == E]) / again for E in laws}
+    opened = {E: kept(added([part.g[i] * shares[i] for i in part.kind.carrying if channels[i].E == E])) for E in laws}
     let_in = [(opened[E], influx(channels[i], c, V, Ca)) for E, i in laws.items()]
-    value, (by_V, by_Ca, *by_law) = jax.tree.map(lambda x: x / one, tuple(calcium_slopes(part.membrane, let_in, Ca, h)))
+    value, (by_V, by_Ca, *by_law) = jax.tree.map(kept, tuple(calcium_slopes(part.membrane, let_in, Ca, h)))
     by = dict(zip(laws, by_law, strict=True))
     return value, by_V, by_Ca, {i: by[channels[i].E] for i in part.kind.carrying}
 
 
-def relaxed_part(part: Part, V: Array, dt: float, one: Any, found: Layout) -> Relaxed:
+def relaxed_part(part: Part, V: Array, dt: float, found: Layout) -> Relaxed:
     """Calcium and the gates of a piece after a step at the potential V."""
     order, n, blocks = part.kind.order, part.kind.carriers, part.kind.blocks
-    Ca1, B_V, B_Ca, B = calcium_part(part, part.shares, V, part.Ca, dt / 2, one, one)
+    Ca1, B_V, B_Ca, B = calcium_part(part, part.shares, V, part.Ca, dt / 2)
     moved = [
         gate_slopes(gates, V, Ca1, z, dt, part.membrane.constants.τ_min)
         for gates, z in zip(blocks, part.z, strict=True)
     ]
-    moved = [Slopes(x.value / one, (x.by[0], x.by[1] / one, *x.by[2:])) for x in moved]
+    moved = [Slopes(kept(x.value), (x.by[0], kept(x.by[1]), *x.by[2:])) for x in moved]
     after = [x.value for x in moved]
     shares, by_gate = open_shares(part.membrane, gate_rows(part.kind, after), V)
-    Ca, D_V, D_Ca, D = calcium_part(part, shares, V, Ca1, dt / 2, one, 1)
+    Ca, D_V, D_Ca, D = calcium_part(part, shares, V, Ca1, dt / 2)
 
     def weigh(D: dict[int, Array], by: Any) -> list[Array]:
         return [D[x.channel] * part.g[x.channel] * by[x.number] if x.carries else jnp.zeros_like(V) for x in order[:n]]
@@ -416,18 +415,12 @@ class Step(NamedTuple):
     k: list[Coefficients]  # of each piece
 
 
-def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float, one: Any = 1.0) -> Step:
-    """A step, in which V takes a time h (ms).
-
-    one: 1. What many coefficients need is divided by it: the compiler works a value out again for each of its uses, unless
-    a division is among its operations.
-    """
+def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float) -> Step:
+    """A step, in which V takes a time h (ms)."""
     found = layout(circuit)
-    V1, charges, parts = charged(circuit, p, y, I, h, one)
+    V1, charges, parts = charged(circuit, p, y, I, h)
     V, V_end = contracted(p.gap, V1)
-    after = [
-        relaxed_part(part, V[piece.cells], dt, one, found) for piece, part in zip(found.pieces, parts, strict=True)
-    ]
+    after = [relaxed_part(part, V[piece.cells], dt, found) for piece, part in zip(found.pieces, parts, strict=True)]
     first = [V1[piece.cells] for piece in found.pieces] if p.gap else [()] * len(parts)
     k = [
         Coefficients(charge, V=rows(part.V, *([V] if p.gap else [])), **x.k)
@@ -602,15 +595,12 @@ def back(way: Way, λ: Array, k: Coefficients, w: Window) -> tuple[Array, Coeffi
     column = lambda x: x.reshape(-1, *[1] * extra)  # noqa: E731
     start, pulled = jax.tree.map(partial(last_but, circuits=extra), (w.start, w.pulled))
     length = cut.end(w.lane) - cut.first(w.lane)
-    one = jnp.where(w.lane[0] < 0, 2, 1).astype(λ.dtype)  # which the compiler cannot know
 
     def again(turn: Array, carry: tuple[Blocks, Coefficients]) -> tuple[Blocks, Coefficients]:
         steps, halves = cut.steps_before(turn.astype(length.dtype)), turn % (cut.part + 1) == cut.part
         shorter = halves | ((cut.first(w.lane) + steps) % cut.n == 0)
         h = column(jnp.where(shorter, dt / 2, dt).astype(λ.dtype))
-        y, V, found = step(
-            circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt, one
-        )
+        y, V, found = step(circuit, p, carry[0], way.current(cut.first(w.lane) + jnp.minimum(steps, length)), h, dt)
         if cut.per_lane > 1 or cut.uneven:
             stays = column(halves | (steps >= length))
             y = jax.tree.map(lambda a, b: jnp.where(stays, a, b), carry[0], y)
@@ -868,3 +858,54 @@ def simulate_with_adjoint(
 def for_cells(I: Array, ndim: int) -> Array:
     """Input with an axis for cells, (1,) or (cell,), or the same at steps."""
     return I if I.ndim == ndim else I[..., None]
+
+
+# %% [markdown]
+# ## Many circuits
+#
+# Gradients of many circuits at once, as a search from many starts or a population of models asks for them, cost less each: the run forward and
+# the recursion have circuits side by side, too. `jax.vmap` of any function of a run does it. `many_at_once` does the same on all cores of the
+# processor, each of which takes a few dozen circuits at a time, about what its cache holds.
+
+# %%
+TOGETHER = 64  # circuits that a core takes at a time
+
+
+def many_at_once(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of many circuits on all cores, from one of a single circuit, as `jax.vmap` makes it.
+
+    f: a pure function, such as `jax.value_and_grad(loss)`. The result takes arrays or pytrees of them, with a leading axis of circuits, and its
+    values have one, too. It compiles when it is first called: make it once and call it often. Raises ValueError if the axes differ.
+    """
+    here = jax.default_backend()
+    go = jax.jit(jax.vmap(f), compiler_options=ONE_CORE if here == "cpu" else None)
+
+    def many(*x: Any) -> Any:
+        n, cores = circuits_in(x), len(local_devices())
+        if here != "cpu" or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(x)):
+            return jax.vmap(f)(*x) if here == "cpu" else go(*x)
+        size = -(-n // max(1, min(cores, n), -(-n // TOGETHER)))
+        dtype = "float64" if jnp.result_type(float) == jnp.float64 else "float32"
+
+        def part(first: int) -> Any:
+            rows = np.minimum(np.arange(first, first + size), n - 1)  # the last one again where a part is not full
+            with precision(dtype):
+                return jax.block_until_ready(go(*jax.tree.map(lambda a: jnp.asarray(a)[rows], x)))
+
+        with ThreadPoolExecutor(cores) as pool:
+            parts = list(pool.map(part, range(0, n, size)))
+        with precision(dtype):
+            return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:n], *parts)
+
+    return many
+
+
+def circuits_in(x: Any) -> int:
+    """The length of the leading axis that all arrays have. Raises ValueError if they have none, or several."""
+    found = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(x)}
+    if len(found) != 1 or found & {(), (0,)}:
+        raise ValueError(
+            f"the arguments have leading axes of the lengths {sorted(found)}; all must have one of the same length, that of the circuits. Repeat "
+            "what is the same for all, or close over it."
+        )
+    return int(found.pop()[0])

@@ -274,9 +274,9 @@ def spike_density(t: Any, V: Array, width: float, threshold: float = SPIKE_THRES
 def smoothed(t: Any, spikes: Array, width: float) -> Array:
     """Spikes per second (time − 1, cell), of spikes between the times t."""
     step = float(t[1] - t[0])
-    reach = np.arange(-math.ceil(4 * width / step), math.ceil(4 * width / step) + 1) * step
-    kernel = jnp.asarray(np.exp(-((reach / width) ** 2) / 2), spikes.dtype)
-    smooth = lambda x: jnp.convolve(x, kernel / kernel.sum(), mode="same")  # noqa: E731
+    n = math.ceil(4 * width / step)
+    kernel = jnp.asarray(np.exp(-((np.arange(-n, n + 1) * step / width) ** 2) / 2), spikes.dtype)
+    smooth = lambda x: jnp.convolve(x, kernel / kernel.sum(), mode="full")[n : n + len(x)]  # noqa: E731
     return jax.vmap(smooth, in_axes=1, out_axes=1)(spikes) / step * MS_PER_S
 
 

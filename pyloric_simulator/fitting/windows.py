@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.custom_batching import custom_vmap
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 LENGTH = 16  # steps of a lane, about
 WIDTH = 768  # cells side by side in all lanes of a window, about
@@ -107,18 +109,71 @@ def input_derivative(cut: Cut, by: Array) -> Array:
     return jnp.concatenate([steps, jnp.zeros_like(steps[:1])]).at[cut.n :: cut.n].add(records[: cut.m])
 
 
+def refuse(*_: Any) -> Any:
+    """There is no way back through the way back."""
+    raise TypeError(
+        "jax.grad is taken of a gradient of `simulate_with_adjoint`; of its derivatives only those in forward mode can be taken. Write "
+        "jax.jvp(jax.grad(f), (x,), (v,)) for the product of the Hessian with v, and jax.hessian(f) or jax.jacfwd(jax.grad(f)) for all of it."
+    )
+
+
+forward_only = Primitive("forward_only")  # changes nothing; its derivative goes forward alone
+forward_only.def_impl(lambda x: x)
+forward_only.def_abstract_eval(lambda x: x)
+ad.deflinear2(forward_only, refuse)
+batching.defvectorized(forward_only)
+mlir.register_lowering(forward_only, lambda _, x: [x])
+
+
 def lanes_last(f: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of (p, y, I, …) on arrays whose last axes may be circuits; under `jax.vmap` the mapped axis becomes the last of them."""
-    g = custom_vmap(f)
+    """A function of (p, y, I, …) on arrays whose last axes may be circuits; under `jax.vmap` the mapped axis becomes the last of them.
 
-    @g.def_vmap
-    def rule(size: int, mapped: Any, p: Any, y: Any, I: Any, *others: Any) -> Any:
-        def last(x: Array, is_mapped: bool, n: int) -> Array:
-            return jnp.moveaxis(x, 0, -1) if is_mapped else jnp.broadcast_to(x[..., None], (*x.shape, n))
+    It has derivatives in forward mode. Those in reverse mode are refused, with TypeError.
+    """
 
-        I = last(I, mapped[2], 1)  # it may be long, and is only ever added
-        p, y, *others = jax.tree.map(partial(last, n=size), (p, y, *others), (*mapped[:2], *mapped[3:]))
-        out = lanes_last(f)(p, y, I, *others)
-        return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), out), jax.tree.map(lambda _: True, out)
+    def call(*x: Any) -> Any:
+        leaves, tree = jax.tree.flatten(x)  # JAX stumbles over None among the arguments
+        found: list[Any] = []
 
-    return g
+        @custom_vmap
+        def plain(*leaves: Array) -> list[Array]:
+            out, shape = jax.tree.flatten(f(*jax.tree.unflatten(tree, leaves)))
+            found[:] = [shape]
+            return out
+
+        @plain.def_vmap
+        def rule(size: int, mapped: list[bool], *leaves: Array) -> Any:
+            out = jax.tree.leaves(
+                lanes_last(f)(*at_the_end(size, *(jax.tree.unflatten(tree, x) for x in (mapped, leaves))))
+            )
+            return [jnp.moveaxis(x, -1, 0) for x in out], [True] * len(out)
+
+        @jax.custom_jvp
+        def once(*leaves: Array) -> list[Array]:
+            return plain(*leaves)
+
+        @once.defjvp
+        def derivative(leaves: Any, slopes: Any) -> Any:
+            def along(p: Any, y: Any, I: Array, others: Any, slopes: Any) -> Any:
+                return jax.jvp(f, (p, y, jnp.broadcast_to(I, slopes[2].shape), *others), slopes)[1]
+
+            p, y, I, *others = jax.tree.unflatten(tree, leaves)
+            by = lanes_last(along)(p, y, I, others, tuple(jax.tree.unflatten(tree, slopes)))
+            return plain(*leaves), [forward_only.bind(x) for x in jax.tree.leaves(by)]
+
+        out = once(*leaves)
+        return jax.tree.unflatten(found[0], out)
+
+    return call
+
+
+def at_the_end(size: int, mapped: Any, x: Any) -> Any:
+    """Arguments (p, y, I, …) with an axis of circuits at the end, that was the first where they are mapped; I may be the same for all."""
+
+    def last(x: Array, is_mapped: bool, n: int) -> Array:
+        return jnp.moveaxis(x, 0, -1) if is_mapped else jnp.broadcast_to(x[..., None], (*x.shape, n))
+
+    p, y, I, *others = x
+    I = last(I, mapped[2], 1)  # it may be long, and is only ever added
+    p, y, *others = jax.tree.map(partial(last, n=size), (p, y, *others), (*mapped[:2], *mapped[3:]))
+    return p, y, I, *others
