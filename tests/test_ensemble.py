@@ -226,3 +226,19 @@ def test_a_run_goes_on_in_its_folder(tmp_path: Any) -> None:
     for others in (dict(I_ext=8.0), dict(I_ext=I, dt=0.1), dict(I_ext=I, keep=lambda t, y: {"V": y.V})):  # noqa: ARG005
         with pytest.raises(ValueError, match="another folder"):
             run(AXON, rows, t=T, path=tmp_path, batch_size=64, **{"keep": "V"} | others)
+
+
+@pytest.mark.parametrize(
+    ("keep", "says"),
+    [
+        (
+            lambda states: {"V": states.V},
+            r"1 positional argument but 2 were given\. It must take both\. Write lambda t, states",
+        ),
+        (lambda t, states: states.V.max() + t[0], "returns an array; it must return a mapping"),
+        (lambda t, states: {"V": np.asarray(states.V).max() + t[0]}, "jax.numpy in the place of numpy"),
+    ],
+)
+def test_own_function_is_looked_at_before_anything_runs(keep: Any, says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        ensemble(AXON, {"cell Na": [100.0, 120.0]}, t=np.arange(0, 5.0), keep=keep)

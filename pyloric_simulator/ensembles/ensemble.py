@@ -740,6 +740,24 @@ def check_kept(model: Any, keep: Any, t: Any, duration: Any) -> bool:
     return states
 
 
+def check_own_function(keep: Any, model: Any, t: np.ndarray, dtype: str) -> None:
+    """Refuse a function of times and states that does not take them, or returns no mapping to arrays; nothing is computed."""
+    cure = "Write lambda t, states: {'highest V': states.V.max()}, for example, with jax.numpy in the place of numpy."
+    with precision(dtype):
+        shaped = lambda *shape: jax.ShapeDtypeStruct(shape, dtype)  # noqa: E731
+        states = jax.tree.map(lambda x: shaped(len(t), *np.shape(x)), model.cold)
+        try:
+            found = jax.eval_shape(keep, shaped(len(t)), states)
+        except TypeError as error:
+            said = str(error).split("\n")[0].rstrip(".")
+            raise TypeError(
+                f"keep is a function that fails with times and states: {said}. It must take both. {cure}"
+            ) from error
+    if not isinstance(found, Mapping):
+        kind = "an array" if hasattr(found, "shape") else f"a {type(found).__name__}"
+        raise TypeError(f"keep returns {kind}; it must return a mapping from names to arrays. {cure}")
+
+
 def planned(
     model: Any, table: pd.DataFrame, keep: Any, t: Any, duration: Any, transient: Any, I_ext: Any, noise: Any, q10: Any, state: Any,
     solver: str, dt: float, dtype: str,
@@ -750,6 +768,8 @@ def planned(
         check_process(noise, dt)
     checks.of_type("q10", q10, Q10s, "a set of Q10s, such as TYPICAL")
     times = checks.times(t, 0.0) if states else None
+    if callable(keep) and times is not None:
+        check_own_function(keep, model, times, dtype)
     if times is None:
         checks.recording(duration, transient)
         until = float(duration)
