@@ -830,7 +830,8 @@ def simulate_with_adjoint(
     params, state, I_ext, dt, t0: as there. t: (time,) ms, equally spaced at whole steps t0 + k dt. solver: "staggered"
     or "exponential_euler". memory: MB that the states kept for the way back may take; a run that needs more takes
     longer. Derivatives with respect to `params`, `state` and I_ext; and, more slowly, to the
-    numbers of `params.circuit`, or all of them if it has synapses with an equation of their own. Forward mode needs `simulate`. Raises TypeError or ValueError as `simulate`
+    numbers of `params.circuit`, or all of them if it has synapses with an equation of their own. Forward mode needs `simulate`; of a gradient it can be taken here, too
+    (jax.jvp of jax.grad, jax.hessian), and reverse mode is refused. Raises TypeError or ValueError as `simulate`
     does, and ValueError if the times are not equally spaced.
     """
     state = circuits.startable(circuits.started(params, state, Params, state_of))
