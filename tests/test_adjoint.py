@@ -368,4 +368,4 @@ def test_many_at_once_is_each_alone():
 def test_forward_mode_is_refused_in_words(paper):
     f = lambda gs: simulate_with_adjoint(paper.params.replace(gs=gs), paper.cold, np.arange(0, 5, 0.5)).V  # noqa: E731
     with pytest.raises(TypeError, match="forward-mode"):
-        jax.eval_shape(lambda gs: jax.jvp(f, (gs,), (gs,)), paper.params.gs)  # before anything is compiled
+        jax.jit(lambda gs: jax.jvp(f, (gs,), (gs,))).lower(paper.params.gs)  # before anything is compiled
