@@ -355,7 +355,7 @@ def slowly(rows: pd.DataFrame, **others: Any) -> pd.DataFrame:
 
 
 def test_a_killed_run_continues(tmp_path: Path, whole: pd.DataFrame) -> None:
-    root = str(Path(batches.__file__).parents[1])
+    root = str(Path(batches.__file__).parents[2])
     process = subprocess.Popen([sys.executable, __file__, str(tmp_path)], env=os.environ | {"PYTHONPATH": root})
     while process.poll() is None and not list(tmp_path.glob("part-*")):
         time.sleep(0.005)

@@ -192,7 +192,7 @@ NEURON_REFUSALS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "dt": (lambda: leaky()([0, 1], dt=0), ValueError, "dt is 0 ms; it must be positive"),
     "adaptive": (lambda: leaky()([0, 1], solver=diffrax.Tsit5()), ValueError, "needs a fixed step"),
     "solver": (lambda: leaky()([0, 1], solver="staggered"), ValueError, "'exponential'"),
-    "state": (lambda: leaky()([0, 1], state=3), TypeError, "state is 3"),
+    "state": (lambda: leaky()([0, 1], state=3), TypeError, "state is int, 3"),
     "variable": (lambda: leaky()([0, 1]).variable("w"), ValueError, "a variable is 'w'"),
     "parameter": (lambda: simulate_neuron(leaky(), [0, 1], params=dict(tau=3)), ValueError, "'tau'"),
 }
