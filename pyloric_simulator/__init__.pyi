@@ -31,8 +31,12 @@ from .rhythm import (
 )
 from .files.recording import read_recording as read_recording
 
+from .engine.detection import Detection as Detection
+
 # Models beside it
+from .engine.kinetics import linoid as linoid
 from .models.components import (
+    Binding as Binding,
     GHK as GHK,
     Graded as Graded,
     Kinetic as Kinetic,
@@ -54,7 +58,7 @@ from .ensembles.ensemble import ensemble as ensemble
 from .fitting.inference import prior as prior, simulator as simulator
 
 # Derivatives and fits
-from .fitting.adjoint import simulate_with_adjoint as simulate_with_adjoint
+from .fitting.adjoint import many_at_once as many_at_once, simulate_with_adjoint as simulate_with_adjoint
 from .fitting.curves import minimally_disruptive_curve as minimally_disruptive_curve
 from .fitting.fit import fit as fit
 from .fitting.losses import (
@@ -70,6 +74,7 @@ from .fitting.sensitivity import sensitivity as sensitivity
 from .fitting.soft_features import soft_features as soft_features
 
 # Experiments
+from .engine.inputs import Sampled as Sampled
 from .lab.current_clamp import (
     current_clamp as current_clamp,
     fi_curve as fi_curve,

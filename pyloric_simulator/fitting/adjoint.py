@@ -160,7 +160,7 @@ from .partials import (
 )
 from .windows import LENGTH, Cut, below_each, cut_of, flat, in_windows, input_derivative, lanes_last, last_but
 
-__all__ = ["simulate_with_adjoint"]
+__all__ = ["many_at_once", "simulate_with_adjoint"]
 
 # %% [markdown]
 # ## What one step does
