@@ -30,7 +30,6 @@ from .rhythm import (
     summary as summary,
 )
 from .files.recording import read_recording as read_recording
-
 from .engine.detection import Detection as Detection
 
 # Models beside it

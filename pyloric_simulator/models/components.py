@@ -109,7 +109,7 @@ from ..prinz2004 import (
 )
 
 __all__ = [
-    "GHK", "Q10", "Calcium", "Cell", "Channel", "GapJunction", "Graded", "HodgkinHuxley1952", "Kinetic", "Liu1998",
+    "GHK", "Q10", "Binding", "Calcium", "Cell", "Channel", "GapJunction", "Graded", "HodgkinHuxley1952", "Kinetic", "Liu1998",
     "Network", "Prinz2003", "Synapse", "library", "rates", "upstrokes",
 ]  # fmt: skip
 
