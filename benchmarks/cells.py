@@ -10,7 +10,8 @@ def cells_table() -> str:
     import numpy as np
     from speed import MS, call, paper
 
-    from pyloric_simulator.models.components import Cell, Network, Prinz2003, Synapse
+    from pyloric_simulator.models.channels import Prinz2003
+    from pyloric_simulator.models.networks import Cell, Network, Synapse
     from pyloric_simulator.prinz2004 import neuron_models
 
     def cell(row: str) -> Cell:

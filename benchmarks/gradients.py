@@ -223,7 +223,8 @@ def batch_table() -> str:
 
 def networks() -> dict[str, Any]:
     """Models of cells of one's own."""
-    from pyloric_simulator.models.components import Cell, GapJunction, HodgkinHuxley1952, Liu1998, Network, Synapse
+    from pyloric_simulator.models.channels import HodgkinHuxley1952, Liu1998
+    from pyloric_simulator.models.networks import Cell, GapJunction, Network, Synapse
     from pyloric_simulator.prinz2004 import GLUTAMATE
 
     HH, g = HodgkinHuxley1952, {"Na": 700, "CaT": 2, "CaS": 4, "A": 50, "KCa": 40, "Kd": 70, "H": 0.03, "leak": 0.01}

@@ -34,19 +34,21 @@ from .engine.detection import Detection as Detection
 
 # Models beside it
 from .engine.kinetics import linoid as linoid
-from .models.components import (
+from .models.networks import (
     Binding as Binding,
-    GHK as GHK,
     Graded as Graded,
     Kinetic as Kinetic,
-    Q10 as Q10,
     Cell as Cell,
     GapJunction as GapJunction,
+    Network as Network,
+    Synapse as Synapse,
+)
+from .models.channels import (
+    GHK as GHK,
+    Q10 as Q10,
     HodgkinHuxley1952 as HodgkinHuxley1952,
     Liu1998 as Liu1998,
-    Network as Network,
     Prinz2003 as Prinz2003,
-    Synapse as Synapse,
     rates as rates,
 )
 from .models.lif import LIF as LIF, simulate_lif as simulate_lif

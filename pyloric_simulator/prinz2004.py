@@ -237,7 +237,7 @@ class Gate(NamedTuple):
 # concentrations: it is the Nernst potential $E_{Ca} = γ \ln([Ca]_\mathrm{out}/[Ca])$, and falls as
 # calcium enters. Near a given state every current is a line in $V$, $I = G V - J$. The equations ask
 # each channel for these two, so that other laws, such as that of Goldman, Hodgkin and Katz in the
-# [chapter on components](models/components.md), need no place of their own.
+# [chapter on channels](models/channels.md), need no place of their own.
 #
 # A channel says what it is, not how much of it there is. That is a number of each cell: `Na(100)` is
 # a sodium channel with 100 mS/cm², ready for a cell of one's own; in a circuit the densities are the
@@ -448,7 +448,7 @@ DEFAULT_GE = 10.0  # nS, between any two cells of the pacemaker group
 # A circuit is data: what its cells are, and who is joined to whom. Cells of one *membrane* have the
 # same channels and constants, and differ in their conductances only, so that their equations are
 # evaluated side by side. The circuits of the paper have one membrane for all cells; a network of
-# cells of different kinds, as in the [chapter on components](models/components.md), has several, and is a
+# cells of different kinds, as in the [chapter on networks](models/networks.md), has several, and is a
 # circuit like any other.
 #
 # A `Population` has a label, a type, a number of cells, and the number of its membrane; a
@@ -474,7 +474,7 @@ class Membrane(NamedTuple):
 # %% [markdown]
 # Of synapses there are two sorts. The graded ones are those of the paper. A *kinetic* synapse has an
 # equation $ds/dt = f(s, V_\mathrm{pre}, V_\mathrm{post})$ of its own, and an activation $z$ for each
-# pair of cells; the [chapter on components](models/components.md) makes some. All that follows from the data,
+# pair of cells; the [chapter on networks](models/networks.md) makes some. All that follows from the data,
 # such as the numbers of the cells of each membrane, `circuit.groups`, is in the module `layout`.
 #
 # None of this changes during a run. JAX translates a function for given sizes of its arrays into

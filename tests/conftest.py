@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 ROOM = 1_200  # MB, of a process whose compiled code may stay
 # Files, those first that take longest.
-LONGEST = "abilities", "adjoint", "experiments", "components", "solvers", "torch_bridge", "lanes", "physiology", "lif"
+LONGEST = "abilities", "adjoint", "experiments", "networks", "solvers", "torch_bridge", "lanes", "physiology", "lif"
 
 
 @pytest.hookimpl(optionalhook=True)

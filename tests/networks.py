@@ -6,19 +6,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from pyloric_simulator.models.components import (
-    Cell,
-    Channel,
-    GapJunction,
-    Graded,
-    HodgkinHuxley1952,
-    Kinetic,
-    Liu1998,
-    Network,
-    Prinz2003,
-    Synapse,
-)
-from pyloric_simulator.prinz2004 import GLUTAMATE, B, Gate, Nernst, Prinz2004, neuron_models
+from pyloric_simulator.models.channels import HodgkinHuxley1952, Liu1998, Prinz2003
+from pyloric_simulator.models.networks import Cell, GapJunction, Graded, Kinetic, Network, Synapse
+from pyloric_simulator.prinz2004 import GLUTAMATE, B, Channel, Gate, Nernst, Prinz2004, neuron_models
 
 HH = HodgkinHuxley1952
 DENSITIES = dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)  # mS/cm²

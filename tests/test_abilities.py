@@ -46,22 +46,11 @@ from pyloric_simulator.lab.regulation import regulate
 from pyloric_simulator.lab.snapshots import load_state, save_state
 from pyloric_simulator.lab.temperature import Q10s, at_temperature
 from pyloric_simulator.lab.voltage_clamp import voltage_clamp
-from pyloric_simulator.models.components import (
-    Binding,
-    Cell,
-    Channel,
-    GapJunction,
-    Kinetic,
-    Liu1998,
-    Network,
-    Synapse,
-    any_model,
-    model_of,
-    rates,
-)
+from pyloric_simulator.models.channels import Liu1998, rates
 from pyloric_simulator.models.lif import LIF as IntegrateAndFire
+from pyloric_simulator.models.networks import Binding, Cell, GapJunction, Kinetic, Network, Synapse, any_model, model_of
 from pyloric_simulator.models.neurons import Neuron
-from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004, neuron_models, precision
+from pyloric_simulator.prinz2004 import GLUTAMATE, Channel, Prinz2004, neuron_models, precision
 
 T = np.arange(0, 20.5, 0.5)  # ms
 STEPS = np.arange(0, 20.04, 0.05)  # ms, steps of a run to T[-1]

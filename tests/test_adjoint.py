@@ -8,8 +8,9 @@ from networks import AXON, LIU, mixed
 
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.fitting.adjoint import has_a_fast_way_back, many_at_once, simulate_with_adjoint
-from pyloric_simulator.models.components import GHK, Cell, Channel, GapJunction, Graded, Network, Prinz2003, Synapse
-from pyloric_simulator.prinz2004 import GLUTAMATE, B, Gate, Nernst, Prinz2004, neuron_models, simulate
+from pyloric_simulator.models.channels import GHK, Prinz2003
+from pyloric_simulator.models.networks import Cell, GapJunction, Graded, Network, Synapse
+from pyloric_simulator.prinz2004 import GLUTAMATE, B, Channel, Gate, Nernst, Prinz2004, neuron_models, simulate
 
 
 @pytest.fixture(scope="module")

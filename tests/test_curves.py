@@ -14,8 +14,8 @@ import pytest
 from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
 from pyloric_simulator.fitting.curves import MinimallyDisruptiveCurve, flattest, minimally_disruptive_curve, smoothed
 from pyloric_simulator.fitting.parameters import parameters, with_values
-from pyloric_simulator.models.components import Cell, Channel, GapJunction, Network
-from pyloric_simulator.prinz2004 import Prinz2004, neuron_models, simulate
+from pyloric_simulator.models.networks import Cell, GapJunction, Network
+from pyloric_simulator.prinz2004 import Channel, Prinz2004, neuron_models, simulate
 from pyloric_simulator.rhythm import bursts
 
 ONES = {"a": 1.0, "b": 1.0}

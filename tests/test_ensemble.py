@@ -15,12 +15,7 @@ from pyloric_simulator.ensembles.ensemble import ensemble
 from pyloric_simulator.fitting.parameters import model_with
 from pyloric_simulator.lab.noise import OU, White, noisy
 from pyloric_simulator.lab.temperature import TYPICAL, at_temperature
-from pyloric_simulator.models.components import (
-    GapJunction,
-    Kinetic,
-    Network,
-    Synapse,
-)
+from pyloric_simulator.models.networks import GapJunction, Kinetic, Network, Synapse
 from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004, neuron_models
 
 T = np.arange(0, 40.0)  # ms

@@ -29,22 +29,16 @@ from pyloric_simulator.lab.noise import (
 from pyloric_simulator.lab.protocols import Drive, Ramp, Steps, Zap, model_of, sampled, simulate_driven, step
 from pyloric_simulator.lab.snapshots import load_state, save_state
 from pyloric_simulator.lab.voltage_clamp import activation, clamp_family, inactivation, voltage_clamp
-from pyloric_simulator.models.components import (
-    Cell,
-    Channel,
-    GapJunction,
-    Gate,
-    Kinetic,
-    Network,
-    Prinz2003,
-    Synapse,
-)
+from pyloric_simulator.models.channels import Prinz2003
 from pyloric_simulator.models.lif import LIF
+from pyloric_simulator.models.networks import Cell, GapJunction, Kinetic, Network, Synapse
 from pyloric_simulator.models.neurons import Neuron
 from pyloric_simulator.prinz2004 import (
     CHANNELS,
     CONSTANTS,
     GLUTAMATE,
+    Channel,
+    Gate,
     Params,
     Prinz2004,
     State,

@@ -19,7 +19,7 @@ from pyloric_simulator.fitting.losses import (
     trace_mismatch,
 )
 from pyloric_simulator.fitting.parameters import model_with, parameters
-from pyloric_simulator.models.components import Cell, GapJunction, Network, Synapse
+from pyloric_simulator.models.networks import Cell, GapJunction, Network, Synapse
 from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004
 
 T = np.arange(0, 100, 0.5)

@@ -7,23 +7,10 @@ import numpy as np
 import pytest
 from networks import AXON, LIU, mixed
 
-from pyloric_simulator.models.components import (
-    GHK,
-    Binding,
-    Calcium,
-    Cell,
-    Channel,
-    GapJunction,
-    Graded,
-    HodgkinHuxley1952,
-    Kinetic,
-    Liu1998,
-    Network,
-    Prinz2003,
-    Synapse,
-)
+from pyloric_simulator.models.channels import GHK, Calcium, HodgkinHuxley1952, Liu1998, Prinz2003
 from pyloric_simulator.models.lif import LIF
-from pyloric_simulator.prinz2004 import ACETYLCHOLINE, GLUTAMATE, B, Gate, Nernst
+from pyloric_simulator.models.networks import Binding, Cell, GapJunction, Graded, Kinetic, Network, Synapse
+from pyloric_simulator.prinz2004 import ACETYLCHOLINE, GLUTAMATE, B, Channel, Gate, Nernst
 
 
 def network() -> Network:

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from networks import axon
 
+from pyloric_simulator.engine.kinetics import linoid
 from pyloric_simulator.engine.portable import place_of
 from pyloric_simulator.ensembles.ensemble import ensemble
 from pyloric_simulator.fitting.fit import fit
@@ -24,10 +25,7 @@ from pyloric_simulator.fitting.sensitivity import sensitivity
 from pyloric_simulator.lab.noise import OU, noisy
 from pyloric_simulator.lab.voltage_clamp import voltage_clamp
 from pyloric_simulator.models import lif
-from pyloric_simulator.models.components import (
-    linoid,
-    upstrokes,
-)
+from pyloric_simulator.models.networks import upstrokes
 from pyloric_simulator.models.neurons import Neuron, simulate_neuron
 
 

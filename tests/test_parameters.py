@@ -12,7 +12,7 @@ from networks import AXON, LIU, mixed
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
 from pyloric_simulator.fitting.parameters import model_with, parameters, with_values
-from pyloric_simulator.models.components import GapJunction, Network
+from pyloric_simulator.models.networks import GapJunction, Network
 from pyloric_simulator.prinz2004 import Prinz2004, neuron_models, simulate
 
 

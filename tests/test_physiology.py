@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from networks import HH, axon, circuit
 
+from pyloric_simulator.engine.kinetics import at, linoid
 from pyloric_simulator.lab.current_clamp import current_clamp, fi_curve, rheobase
 from pyloric_simulator.lab.energy import atp, energy, power
 from pyloric_simulator.lab.phase_response import phase_response
@@ -20,23 +21,9 @@ from pyloric_simulator.lab.protocols import Ramp, model_of, start_of
 from pyloric_simulator.lab.regulation import regulate
 from pyloric_simulator.lab.temperature import TYPICAL, Q10s, at_temperature, caplan, sweep_temperature, warm
 from pyloric_simulator.lab.voltage_clamp import clamp_family, voltage_clamp
-from pyloric_simulator.models.components import (
-    GHK,
-    Q10,
-    Cell,
-    Channel,
-    GapJunction,
-    Gate,
-    Kinetic,
-    Nernst,
-    Network,
-    Prinz2003,
-    Synapse,
-    at,
-    linoid,
-    rates,
-)
-from pyloric_simulator.prinz2004 import CONSTANTS, GLUTAMATE, Prinz2004, neuron_models, simulate
+from pyloric_simulator.models.channels import GHK, Q10, Prinz2003, rates
+from pyloric_simulator.models.networks import Cell, GapJunction, Kinetic, Network, Synapse
+from pyloric_simulator.prinz2004 import CONSTANTS, GLUTAMATE, Channel, Gate, Nernst, Prinz2004, neuron_models, simulate
 from pyloric_simulator.rhythm import bursts, period, spikes, summary
 
 AREA = CONSTANTS.A * 1000  # mS or nF from densities in mS/cm² or µF/cm²

@@ -17,7 +17,8 @@ from pyloric_simulator.config import find_circuit
 from pyloric_simulator.files.recording import as_recording, left_out, pieces, read_recording
 from pyloric_simulator.fitting.losses import calcium_mismatch, criteria_mismatch, recording_of, rhythm_mismatch
 from pyloric_simulator.lab.voltage_clamp import voltage_clamp
-from pyloric_simulator.models.components import Cell, HodgkinHuxley1952
+from pyloric_simulator.models.channels import HodgkinHuxley1952
+from pyloric_simulator.models.networks import Cell
 from pyloric_simulator.prinz2004 import Prinz2004
 from pyloric_simulator.rhythm import CRITERIA, features, report, summary
 

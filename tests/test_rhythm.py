@@ -8,9 +8,9 @@ import pytest
 
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.engine.detection import Detection
-from pyloric_simulator.models.components import Cell, Network
-from pyloric_simulator.models.components import HodgkinHuxley1952 as HH
+from pyloric_simulator.models.channels import HodgkinHuxley1952 as HH
 from pyloric_simulator.models.lif import LIF
+from pyloric_simulator.models.networks import Cell, Network
 from pyloric_simulator.prinz2004 import Prinz2004
 from pyloric_simulator.rhythm import (
     GAP,

@@ -17,7 +17,7 @@ from pyloric_simulator.config import find_circuit
 from pyloric_simulator.engine import circuits, thermalization
 from pyloric_simulator.engine.inputs import Sampled
 from pyloric_simulator.files.store import ThermalizationStore
-from pyloric_simulator.models import components
+from pyloric_simulator.models import channels
 from pyloric_simulator.prinz2004 import (
     CHANNELS,
     CONSTANTS,
@@ -150,7 +150,7 @@ def test_a_thermalization_that_turns_non_finite_names_the_cell_and_the_time() ->
         lambda V: jnp.where(V > -45, jnp.nan, 0.0), lambda V: 5 + 0 * V
     )  # which the check of gates sees; so it is told not to
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(components, "check_gate", lambda *_: None)
+        patch.setattr(channels, "check_gate", lambda *_: None)
         model = Prinz2004({"LP 2": 1}, {}, channels=(*CHANNELS, Channel("X", -80, 1, slow)), ge=0)
     with pytest.raises(
         FloatingPointError, match=r"thermalization .* of cell \('LP 2', 0\) is not finite at t = \d+ ms; it was"

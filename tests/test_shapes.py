@@ -17,7 +17,7 @@ from networks import LIU, mixed
 from pyloric_simulator import prinz2004
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.engine.schedule import grid_of
-from pyloric_simulator.models.components import model_of
+from pyloric_simulator.models.networks import model_of
 from pyloric_simulator.prinz2004 import Prinz2004, neuron_models
 
 Cells = Float[jax.Array, "cell *lane"]  # one number for each cell

@@ -21,8 +21,8 @@ from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
 from pyloric_simulator.fitting.parameters import with_values
 from pyloric_simulator.fitting.soft_features import Features, soft_features
 from pyloric_simulator.fitting.torch_bridge import from_jax, to_jax, to_torch
-from pyloric_simulator.models.components import Cell, GapJunction, Network, Synapse
 from pyloric_simulator.models.lif import CELL, LIF, simulate_lif, superspike
+from pyloric_simulator.models.networks import Cell, GapJunction, Network, Synapse
 from pyloric_simulator.prinz2004 import CHANNELS, GLUTAMATE, Prinz2004, precision, simulate
 
 torch = pytest.importorskip("torch")

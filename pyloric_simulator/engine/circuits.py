@@ -128,7 +128,7 @@ def channels(found: Any, kind: Any, known: Collection[Any], calcium: Any) -> tup
 
     Raises ValueError or TypeError for those that do not, before anything is compiled but gates of one's own.
     """
-    from ..models.components import check_channel  # a later chapter; only where there are channels of one's own
+    from ..models.channels import check_channel  # a later chapter; only where there are channels of one's own
 
     of = "`prinz2004.Channel`s, as the sequence (*CHANNELS, Channel('A2', -80)), whose densities are in g_ion"
     found = tuple(checks.items("channels", found, of, kind))

@@ -1,6 +1,6 @@
 """Objects made of functions that can be pickled, also where the functions were written as `lambda`, inside others, or in a notebook.
 
-Mechanics of `components`. Python pickles a function by the place where another process can import it. A function that has no such place
+Mechanics of `networks`. Python pickles a function by the place where another process can import it. A function that has no such place
 travels as its code and all that it reads; another process, of the same version of Python, makes it anew, once.
 """
 

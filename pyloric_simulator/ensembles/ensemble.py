@@ -74,8 +74,8 @@ from ..fitting.parameters import check_names, checked_value, model_with, places,
 from ..lab.noise import OU, White, check_process
 from ..lab.snapshots import described
 from ..lab.temperature import TYPICAL, Q10s, warm
-from ..models.components import any_model, celsius, has_potential, start_of
 from ..models.lif import LIF
+from ..models.networks import any_model, celsius, has_potential, start_of
 from ..prinz2004 import (
     SCHEMES,
     Circuit,

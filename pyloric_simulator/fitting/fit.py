@@ -63,7 +63,7 @@ from jax import Array
 from ..engine import checks
 from ..files.seals import blank, is_intact, sealed
 from ..files.writing import SHOWN, remove_drafts, write_whole
-from ..models.components import any_model
+from ..models.networks import any_model
 from ..prinz2004 import Model, precision
 from .losses import Loss
 from .parameters import check_names, model_with, parameters, places, with_values
@@ -544,7 +544,8 @@ def check_finite(loss: np.ndarray) -> None:
 # its KCa, half again too strong at the start, 200 ms tell the true strength.
 
 # %% tags=["active-ipynb"]
-# from ..models.components import Cell, Liu1998 as Liu
+# from ..models.networks import Cell
+# from ..models.channels import Liu1998 as Liu
 #
 # densities = dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
 # own = Cell([getattr(Liu, name)(g) for name, g in densities.items()], calcium=Liu.calcium)

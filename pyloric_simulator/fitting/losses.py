@@ -57,7 +57,7 @@ from ..engine.detection import SPIKE_THRESHOLD, STANDARD, Detection
 from ..engine.inputs import ON_TIME
 from ..engine.scale import CALCIUM_INSIDE, DENSITY, suspicion
 from ..files.recording import cell_number, check_spacing, check_units, evenly_sampled, order_of, warn_of_coarse
-from ..models.components import any_model
+from ..models.networks import any_model
 from ..models.neurons import Driven
 from ..prinz2004 import CM2_MS_TO_US, MS_PER_S, Circuit, Model
 from ..rhythm import CRITERIA, Criterion

@@ -28,7 +28,8 @@
 # import jax
 # import numpy as np
 #
-# from ..models.components import Cell, GapJunction, HodgkinHuxley1952 as HH, Liu1998 as Liu, Network, Synapse
+# from ..models.networks import Cell, GapJunction, Network, Synapse
+# from ..models.channels import HodgkinHuxley1952 as HH, Liu1998 as Liu
 # from ..config import find_circuit
 # from .parameters import parameters, with_values
 # from ..prinz2004 import GLUTAMATE, Prinz2004, precision, simulate
@@ -51,8 +52,8 @@ from jax import Array
 
 from ..engine import checks, circuits
 from ..engine.scale import REVERSAL, suspicion
-from ..models.components import any_model
 from ..models.lif import Params as LIFParams
+from ..models.networks import any_model
 from ..prinz2004 import Circuit, Membrane, Params, precision
 
 __all__ = ["conductance_names", "model_with", "parameters", "with_values"]

@@ -53,7 +53,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from ..engine import checks
 from ..engine.inputs import Samples, current
 from ..engine.scale import CURRENT
-from ..models.components import any_model, has_potential, start_of
+from ..models.networks import any_model, has_potential, start_of
 from ..prinz2004 import DEFAULT_SOLVER, Model, Params, precision, simulate
 from .parameters import at, check_names, conductance_names, parameters, places, with_values
 from .soft_features import SAMPLING, soft_features

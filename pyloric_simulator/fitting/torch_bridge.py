@@ -70,10 +70,10 @@ from jax import Array
 
 from ..engine import checks
 from ..engine.schedule import grid_of
-from ..models.components import model_of, start_of
 from ..models.lif import DEFAULT_DT as LIF_DT
 from ..models.lif import LIF, POSITIVE, SURROGATE, Params, Spike, check_elementwise, check_step, simulate_lif
 from ..models.lif import State as LIFState
+from ..models.networks import model_of, start_of
 from ..prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, SCHEMES, State, precision
 from .adjoint import simulate_with_adjoint
 from .parameters import check_names, checked_value, parameters, places, with_values

@@ -60,7 +60,7 @@ from jax import Array, lax
 
 from ..engine import checks
 from ..engine.schedule import Grid
-from ..models.components import any_model
+from ..models.networks import any_model
 from ..prinz2004 import DEFAULT_SOLVER, MS_PER_S, Model, Params, State, integrate, precision
 from ..rhythm import spikes
 from .protocols import (
@@ -178,7 +178,8 @@ def fi_curve(
 
 
 # %% tags=["active-ipynb"]
-# from ..models.components import Cell, HodgkinHuxley1952 as HH
+# from ..models.networks import Cell
+# from ..models.channels import HodgkinHuxley1952 as HH
 #
 # axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
 # rest = current_clamp(axon, [500.0], 0).final_state

@@ -40,7 +40,8 @@
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "LP alone; with more A current; and with an inhibitory synapse of 30 nS from a recorded pacemaker.", "name": "fig-dynamic-clamp"}}
 # import numpy as np
 #
-# from ..models.components import Prinz2003, Synapse
+# from ..models.channels import Prinz2003
+# from ..models.networks import Synapse
 # from ..config import find_circuit
 # from .current_clamp import current_clamp
 # from .dynamic_clamp import dynamic_clamp
@@ -73,15 +74,8 @@ from ..engine.junctions import starts, used
 from ..engine.layout import Connection, Population, activating, filled_to, join, places, split
 from ..engine.schedule import Grid
 from ..files.recording import check_commands
-from ..models.components import (
-    Kinetic,
-    Synapse,
-    check_channels,
-    checked_connections,
-    model_of,
-    start_of,
-    strength,
-)
+from ..models.channels import check_channels
+from ..models.networks import Kinetic, Synapse, checked_connections, model_of, start_of, strength
 from ..prinz2004 import (
     CM2_MS_TO_US,
     Circuit,

@@ -55,7 +55,7 @@ from jax import Array
 from ..engine import checks
 from ..engine.scale import SAMPLING, suspicion
 from ..files.results import SimResult
-from ..models.components import GHK
+from ..models.channels import GHK
 from ..prinz2004 import (
     DEFAULT_DT,
     MS_PER_S,

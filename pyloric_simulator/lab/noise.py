@@ -33,7 +33,8 @@
 # %% tags=["active-ipynb"]
 # import numpy as np
 #
-# from ..models.components import Cell, HodgkinHuxley1952 as HH
+# from ..models.networks import Cell
+# from ..models.channels import HodgkinHuxley1952 as HH
 # from .current_clamp import current_clamp
 #
 # axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
@@ -56,7 +57,8 @@ from ..engine import checks
 from ..engine.junctions import KineticState, contracted
 from ..engine.layout import activating, inactivating, split
 from ..engine.scale import SYNAPSE
-from ..models.components import any_model, model_of, whole
+from ..models.channels import whole
+from ..models.networks import any_model, model_of
 from ..prinz2004 import (
     NS_TO_US,
     Circuit,

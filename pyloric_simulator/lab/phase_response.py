@@ -47,7 +47,7 @@ from jax import Array, lax
 
 from ..engine import checks
 from ..fitting.sensitivity import no_resets
-from ..models.components import any_model, has_potential
+from ..models.networks import any_model, has_potential
 from ..prinz2004 import DEFAULT_DT, DEFAULT_SOLVER, Model, precision
 from ..rhythm import GAP, begun, bursts, spikes
 from .protocols import EDGE, allocated, cell_number, constant_current, membrane_of, milliseconds
@@ -253,7 +253,8 @@ def by_adjoint(
 # %% tags=["active-ipynb"]
 # import numpy as np
 #
-# from ..models.components import Cell, HodgkinHuxley1952 as HH
+# from ..models.networks import Cell
+# from ..models.channels import HodgkinHuxley1952 as HH
 # from .phase_response import phase_response
 # from ..prinz2004 import Prinz2004, neuron_models
 #

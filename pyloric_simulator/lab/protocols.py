@@ -53,7 +53,7 @@ from ..engine.scale import CURRENT, DURATION, POTENTIAL, suspicion
 from ..engine.schedule import Grid, Slots, grid_of, recorded
 from ..files.recording import covering
 from ..files.results import Result, Run, run_of
-from ..models.components import model_of, start_of
+from ..models.networks import model_of, start_of
 from ..prinz2004 import (
     CONSTANTS,
     DEFAULT_DT,

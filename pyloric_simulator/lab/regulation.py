@@ -53,7 +53,7 @@ from jax import Array, lax
 
 from ..engine import checks
 from ..engine.scale import CALCIUM_INSIDE
-from ..models.components import model_of, start_of
+from ..models.networks import model_of, start_of
 from ..prinz2004 import (
     DEFAULT_DT,
     DEFAULT_SOLVER,

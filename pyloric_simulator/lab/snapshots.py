@@ -40,7 +40,7 @@ from ..engine import checks
 from ..engine.kinetics import at
 from ..files.results import Result
 from ..files.writing import target_of, written_whole
-from ..models.components import any_model
+from ..models.networks import any_model
 from ..prinz2004 import Circuit, Model, precision
 from .noise import noisy_state
 

@@ -51,15 +51,8 @@ import pandas as pd
 
 from ..engine import checks
 from ..engine.kinetics import together
-from ..models.components import (
-    CELSIUS,
-    Kinetic,
-    celsius,
-    divided,
-    faster,
-    model_of,
-    start_of,
-)
+from ..models.channels import divided, faster
+from ..models.networks import CELSIUS, Kinetic, celsius, model_of, start_of
 from ..prinz2004 import (
     DEFAULT_DT,
     DEFAULT_SOLVER,
@@ -106,7 +99,7 @@ __all__ = ["DIFFUSION", "TYPICAL", "Q10s", "at_temperature", "caplan", "sweep_te
 
 # %%
 class Q10s(NamedTuple):
-    """Factors of growth with 10 °C, of components whose own is not known.
+    """Factors of growth with 10 °C, of channels and synapses whose own is not known.
 
     Each is a number for all of these, or a mapping from names to numbers, 1 for those left out. A name in it goes before the component's own.
     """

@@ -68,7 +68,7 @@ from ..engine.schedule import Grid, Slots
 from ..engine.thermalization import isolated
 from ..files.recording import check_commands
 from ..fitting.sensitivity import no_resets
-from ..models.components import any_model, has_potential, model_of
+from ..models.networks import any_model, has_potential, model_of
 from ..models.neurons import NeuronResult
 from ..prinz2004 import Channel, Model, Params, SimResult, cold_start, conductances, precision
 from .protocols import (
@@ -209,7 +209,8 @@ def clamp_family(
 
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The axon at −65 mV, stepped to −35, −5, 25 and 55 mV at 5 ms: the clamp current, and the shares of sodium and potassium.", "name": "fig-clamp-family"}}
-# from ..models.components import Cell, HodgkinHuxley1952 as HH
+# from ..models.networks import Cell
+# from ..models.channels import HodgkinHuxley1952 as HH
 # from .current_clamp import current_clamp
 #
 # axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)

@@ -1,6 +1,6 @@
 """Networks of cells of one's own as TOML files.
 
-Mechanics of `components.Network`. A channel of a library, or a transmitter, stands in a file under its name; all else that consists of
+Mechanics of `networks.Network`. A channel of a library, or a transmitter, stands in a file under its name; all else that consists of
 numbers, such as a gate of curves or the `Binding` of a kinetic synapse, stands there as a table that names its type, and leaves out what is as
 usual. A function of one's own has no text, and is refused. The numbers of `LIF` cells make a file of their own.
 """
@@ -19,27 +19,9 @@ from ..config import read_toml, toml_key, toml_text
 from ..engine import checks, circuits
 from ..files.writing import write_whole
 from ..prinz2004 import CONSTANTS, TRANSMITTERS, Channel, Curve, Gate, Nernst, Transmitter
-from .components import (
-    GHK,
-    Q10,
-    Binding,
-    Cell,
-    Divided,
-    Exponential,
-    GapJunction,
-    Graded,
-    HodgkinHuxley1952,
-    Kinetic,
-    Linoid,
-    Liu1998,
-    Network,
-    Prinz2003,
-    RateInf,
-    RateTau,
-    Synapse,
-    connections_of,
-)
+from .channels import GHK, Q10, Divided, Exponential, HodgkinHuxley1952, Linoid, Liu1998, Prinz2003, RateInf, RateTau
 from .lif import CELL, LIF, PARAMETER_UNITS
+from .networks import Binding, Cell, GapJunction, Graded, Kinetic, Network, Synapse, connections_of
 
 LIBRARIES = {"Prinz2003": Prinz2003, "Liu1998": Liu1998, "HodgkinHuxley1952": HodgkinHuxley1952}
 NAMES = {  # what stands in a file under a name

@@ -36,7 +36,7 @@
 # import jax.numpy as jnp
 # import numpy as np
 #
-# from .components import linoid
+# from ..engine.kinetics import linoid
 # from .neurons import Neuron
 #
 # nagumo = Neuron(dict(V=-1, w=0), lambda y, I, p: dict(V=y.V - y.V**3 / 3 - y.w + I, w=(y.V + 0.7 - 0.8 * y.w) / p.τ), params=dict(τ=12.5))

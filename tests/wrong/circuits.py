@@ -13,8 +13,9 @@ from pyloric_simulator.engine.inputs import Sampled
 from pyloric_simulator.engine.schedule import NotRecorded
 from pyloric_simulator.fitting.adjoint import simulate_with_adjoint
 from pyloric_simulator.lab.current_clamp import current_clamp
-from pyloric_simulator.models.components import Network, Prinz2003
+from pyloric_simulator.models.channels import Prinz2003
 from pyloric_simulator.models.lif import LIF
+from pyloric_simulator.models.networks import Network
 from pyloric_simulator.models.neurons import Neuron
 from pyloric_simulator.prinz2004 import (
     CHANNELS,

@@ -21,7 +21,8 @@ from pyloric_simulator.lab.regulation import regulate
 from pyloric_simulator.lab.snapshots import load_state, save_state
 from pyloric_simulator.lab.temperature import Q10s, at_temperature, caplan, sweep_temperature
 from pyloric_simulator.lab.voltage_clamp import activation, clamp_family, inactivation, voltage_clamp
-from pyloric_simulator.models.components import Cell, Network, Prinz2003, Synapse
+from pyloric_simulator.models.channels import Prinz2003
+from pyloric_simulator.models.networks import Cell, Network, Synapse
 from pyloric_simulator.prinz2004 import GLUTAMATE
 
 from . import Case, mistyped, refused, warned

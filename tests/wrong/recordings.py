@@ -23,7 +23,7 @@ from pyloric_simulator.fitting.soft_features import soft_features
 from pyloric_simulator.lab.dynamic_clamp import dynamic_clamp
 from pyloric_simulator.lab.protocols import Steps
 from pyloric_simulator.lab.voltage_clamp import clamp_family, voltage_clamp
-from pyloric_simulator.models.components import Synapse
+from pyloric_simulator.models.networks import Synapse
 from pyloric_simulator.plotting import criteria_chart, phase_diagram, raster
 from pyloric_simulator.prinz2004 import GLUTAMATE, Prinz2004, neuron_models
 from pyloric_simulator.rhythm import features, is_pyloric, report, summary

@@ -18,16 +18,12 @@
 # from _notebook import __spec__
 
 # %% [markdown]
-# # Cells of one's own
+# # Cells and networks of one's own
 #
-# The circuit of the first chapter is made of eight currents and two synapses. Here they become
-# *components*: a channel is a name, two exponents, a reversal potential and one or two gates, and each
-# gate is two functions of one line. A cell is a list of channels on a membrane, a network a list of
-# cells and of the synapses between them. Cells of one network may have different channels. Networks
-# are advanced by the scheme of the circuit, and give its numbers where they are the circuit.
-#
-# The libraries at hand are those of {cite:t}`Prinz2003`, {cite:t}`Liu1998` and
-# {cite:t}`HodgkinHuxley1952`. Below, a bursting cell of the second inhibits a squid's axon.
+# How does a bursting cell drive an axon, and what if the two had other channels? A cell is a list of [channels](channels.md) on a membrane, a
+# network a list of cells and of the synapses between them. Cells of one network may have different channels. Networks are advanced by the
+# scheme of the circuit of the first chapter, and give its numbers where they are the circuit. Below, a bursting cell of {cite:t}`Liu1998`
+# inhibits a squid's axon.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -40,7 +36,8 @@
 # %% tags=["active-ipynb"] mystnb={"figure": {"caption": "A bursting cell and an axon that it inhibits.", "name": "fig-own-network"}}
 # import numpy as np
 #
-# from .components import Cell, HodgkinHuxley1952 as HH, Liu1998 as Liu, Network, Synapse
+# from .networks import Cell, Network, Synapse
+# from .channels import HodgkinHuxley1952 as HH, Liu1998 as Liu
 # from ..prinz2004 import GLUTAMATE
 #
 # burster = Cell([Liu.Na(700), Liu.CaT(2), Liu.CaS(4), Liu.A(50), Liu.KCa(40), Liu.Kd(70), Liu.H(0.03), Liu.leak(0.01)],
@@ -53,298 +50,61 @@
 # %%
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from ..engine import checks, circuits
 from ..engine.circuits import Placed
-from ..engine.kinetics import Function, at, linoid, takes_calcium, value
 from ..engine.labelled import WithoutChannels
 from ..engine.layout import Connection, Population
 from ..engine.model import dtype_of
 from ..engine.portable import Portable
 from ..engine.scale import (
     AREA,
-    CALCIUM_AT_REST,
-    CALCIUM_INSIDE,
-    CALCIUM_OUTSIDE,
     CAPACITANCE,
-    DENSITY,
-    ION,
-    PERMEABILITY,
-    POOL_TIME,
     POTENTIAL,
     REVERSAL,
 )
 from ..files.results import SimResult
 from ..prinz2004 import (
-    CHANNELS,
     CM2_MS_TO_US,
     CONSTANTS,
     NS_TO_US,
-    B,
     Channel,
     Circuit,
     Constants,
-    Curve,
     Gate,
     Membrane,
     Model,
-    Nernst,
     Params,
     State,
     Transmitter,
     cold_start,
     precision,
 )
-
-__all__ = [
-    "GHK", "Q10", "Binding", "Calcium", "Cell", "Channel", "GapJunction", "Graded", "HodgkinHuxley1952", "Kinetic", "Liu1998",
-    "Network", "Prinz2003", "Synapse", "library", "rates", "upstrokes",
-]  # fmt: skip
-
-# %% [markdown]
-# ## Gates
-#
-# A gate approaches its steady state: $τ_x\, dx/dt = x_∞ - x$. The first chapter's `Gate` holds $x_∞$ and
-# $τ_x$, two functions of $V$ in mV. Here they may depend on the calcium concentration of the cell, too:
-# a function that takes two arguments gets $V$ and $[Ca]$. Where a paper gives an opening rate $α$ and a
-# closing rate $β$ instead, in 1/ms,
-#
-# $$
-# \frac{dx}{dt} = α\,(1 - x) - β\, x: \qquad x_∞ = \frac{α}{α + β}, \qquad τ_x = \frac{1}{α + β}.
-# $$ (eq-rates)
-
-
-# %%
-@dataclass(frozen=True)
-class RateTau:
-    """τ of {eq}`eq-rates`."""
-
-    α: Function  # 1/ms, opening
-    β: Function  # 1/ms, closing
-
-    def __call__(self, V: Array, Ca: Array) -> Array:
-        return 1 / (at(self.α, V, Ca) + at(self.β, V, Ca))
-
-
-class RateInf(RateTau):
-    """x∞ of {eq}`eq-rates`."""
-
-    def __call__(self, V: Array, Ca: Array) -> Array:
-        return at(self.α, V, Ca) * super().__call__(V, Ca)
-
-
-def rates(α: Function, β: Function) -> Gate:
-    """The gate that opens at the rate α and closes at the rate β, in 1/ms, {eq}`eq-rates`; equal rates give equal gates."""
-    return Gate(RateInf(α, β), RateTau(α, β))
-
-
-# %% [markdown]
-# Many of these rates have the form $x/(1 - e^{-x})$, which a computer cannot evaluate at $x = 0$, where it
-# is 1. The function `linoid` can.
-
-# %% [markdown]
-# ## Channels
-#
-# A channel passes $I = \bar g A\, m^p h^q (V - E)$. Its reversal potential $E$ is a number, or the Nernst
-# potential of the cell's calcium, or of any ion whose concentrations are given. Where that is too
-# simple, because the ion is a million times more concentrated on one side, there is the equation of
-# {cite:t}`Goldman1943` and {cite:t}`HodgkinKatz1949` (GHK), with a permeability $P$ in the place of the
-# conductance, and $u = zFV/RT$:
-#
-# $$
-# I = P A\, m^p h^q\, zF\, \left( [X]_\mathrm{in}\, \frac{u}{1 - e^{-u}} - [X]_\mathrm{out}\, \frac{u}{e^u - 1} \right).
-# $$ (eq-ghk)
-
-
-# %%
-FARADAY = 96485.33212  # C/mol
-
-
-@dataclass(frozen=True)
-class GHK:
-    """The current of {eq}`eq-ghk` in the place of an ohmic one; the channel then has a permeability in cm/s."""
-
-    z: int = 2  # charge of the ion
-    outside: float | None = None  # µM; None is the cell's calcium
-    inside: float | None = None  # µM; None is the cell's calcium
-
-    permeates = True  # the channel has a permeability
-
-    def current(self, c: Constants, V: Array, Ca: Array) -> Array:
-        """nA for P A m^p h^q = 10⁻³ cm³/s."""
-        outside = c.Ca_out if self.outside is None else self.outside
-        u = V / (c.γ * 2 / self.z)
-        inward, outward = outside * linoid(-u), (Ca if self.inside is None else self.inside) * linoid(u)
-        return self.z * FARADAY / CM2_MS_TO_US * (outward - inward)
-
-    def linear(self, c: Constants, γ: Array, V: Array, Ca: Array) -> tuple[Array, Array]:
-        """G (µS) and J (nA) such that the current through γ near V is G V − J: its tangent."""
-        I, G = jax.jvp(lambda V: γ * self.current(c, V, Ca), (V,), (jnp.ones_like(V),))
-        return G, G * V - I
-
-
-class Q10(NamedTuple):
-    """By what factor things grow with 10 °C. A component that says nothing takes that of the experiment."""
-
-    rate: float = 1.0  # of the gates; of the pump of a calcium pool
-    g: float = 1.0  # of the maximal conductance
-
-
-# %% [markdown]
-# The exact step of the potential needs each current in the form $G V - J$. For an ohmic channel this is
-# $G = γ$ and $J = γE$. A GHK current is curved; its tangent at the present potential, $G = \partial I/\partial V$
-# and $J = GV - I$, turns the step into one of an exponential Rosenbrock method, which is of second order like
-# the rest of the scheme {cite:p}`Hochbruck2009`. That is what `linear` of `Nernst` and `GHK` return.
-
-
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The current of an open calcium channel at 0.05 µM inside and 3 mM outside: GHK, and the ohmic current with the Nernst potential and the same current at −60 mV.", "name": "fig-ghk"}}
-# from ..prinz2004 import current_of
-#
-# V, Ca = jnp.linspace(-100, 150, 501), jnp.full(501, 0.05)
-# curved, ohmic = (np.asarray(current_of(Channel("Ca", E), CONSTANTS, jnp.ones(501), V, Ca)) for E in (GHK(), Nernst()))
-# at_rest = int(np.argmin(abs(np.asarray(V) + 60)))
-# lines = [hv.Curve((V, x / abs(x[at_rest])), "V (mV)", "I / |I(−60 mV)|", label=name) for x, name in ((curved, "GHK"), (ohmic, "ohmic"))]
-# hv.Overlay(lines).opts(legend_position="right", height=220, toolbar=None)
-
-# %% [markdown]
-# ## Libraries
-#
-# ### Prinz, Billimoria and Marder (2003)
-#
-# The channels of the first chapter. The densities called *usual* are those of the grid of
-# {cite:t}`Prinz2003` without its zeros, and for the next library those of the bursting cells of
-# {cite:t}`OLeary2014` and {cite:t}`Drion2015`. Densities far from them are likely to be in another unit,
-# and those that fit another library to belong to it; a cell warns of both. The pool of calcium has the
-# factor $f$ and the time constant of the first chapter.
-
-
-# %%
-class Calcium(NamedTuple):
-    """The calcium inside a cell: τ d[Ca]/dt = −f I_Ca − [Ca] + [Ca]_rest."""
-
-    f: float  # µM/nA, calcium that a total current of 1 nA brings
-    τ: float  # ms
-    rest: float = CONSTANTS.Ca_rest  # µM
-    outside: float = CONSTANTS.Ca_out  # µM
-    q10: float | None = None  # of the pump's rate, 1/τ, where it is known
-
-
-USUAL = {  # mS/cm², from the smallest to the largest published density that is not 0
-    "Prinz et al. (2003)": {"Na": (100, 500), "CaT": (2.5, 12.5), "CaS": (2, 10), "A": (10, 50), "KCa": (5, 25), "Kd": (25, 125),
-                            "H": (0.01, 0.05), "leak": (0.01, 0.05)},
-    "Liu et al. (1998)": {"Na": (183, 700), "CaT": (2, 6.25), "CaS": (2.25, 4), "A": (25, 85), "KCa": (40, 98), "Kd": (61, 90),
-                          "H": (0.03, 1), "leak": (0.01, 0.1)},
-    "Hodgkin and Huxley (1952)": {"Na": (120, 120), "K": (36, 36), "leak": (0.3, 0.3)},
-}  # fmt: skip
-PRINZ, LIU, HODGKIN_HUXLEY = USUAL
-
-
-def library(channels: Sequence[Channel], calcium: Calcium | None = None) -> SimpleNamespace:
-    """Channels under their names, and `calcium`."""
-    return SimpleNamespace(**{c.name: c for c in channels}, calcium=calcium)
-
-
-Prinz2003 = library([c._replace(source=PRINZ) for c in CHANNELS], Calcium(CONSTANTS.f, CONSTANTS.τ_Ca))
-
-# %% [markdown]
-# ### Liu, Golowasch, Marder and Abbott (1998)
-#
-# {cite:t}`Prinz2003` took their kinetics from {cite:t}`Liu1998`, and doubled the time constants. Only
-# their H current is another one, not from there. And their calcium stays ten times longer: with $f$ = 0.94 µM nF/nA,
-# $C$ = 0.628 nF and 20 ms, {cite:t}`Liu1998` let in $0.94/(0.628 · 20)$ = 0.0748 µM per nA and ms, as
-# does {cite:t}`Prinz2003` with $14.96/200$. That KCa has to be stronger than in the later model follows
-# from the shorter stay of calcium.
-
-
-# %%
-@dataclass(frozen=True)
-class Divided:
-    """A time constant, or the rate of a kinetic synapse, divided by a number."""
-
-    f: Function
-    by: Any  # may be traced
-
-    def __call__(self, *x: Any) -> Any:
-        return self.f(*x) / self.by
-
-    def value(self, V: Array, Ca: Array) -> Any:
-        """At V and Ca, whether or not the function reads calcium."""
-        return value(self.f, V, Ca) / self.by
-
-
-def divided(f: Function, by: Any) -> Function:
-    """f divided by a number; dividing and multiplying again leads back."""
-    if isinstance(f, Curve):
-        return replace(f, c0=f.c0 / by, c1=f.c1 / by)
-    f, by = (f.f, f.by * by) if isinstance(f, Divided) else (f, by)
-    return f if isinstance(by, float) and by == 1 else Divided(f, by)
-
-
-def faster(gate: Gate | None, factor: Any) -> Gate | None:
-    """A gate with its time constant divided by a factor; equal arguments give equal gates."""
-    return gate and gate._replace(tau=divided(gate.tau, factor))
-
-
-LIU_H = Gate(B(70, 6), 272 + 1499 * B(42.2, -8.73))
-Liu1998 = library(
-    [c._replace(source=LIU, m=LIU_H if c.name == "H" else faster(c.m, 2), h=faster(c.h, 2)) for c in CHANNELS],
-    Calcium(0.94 / CONSTANTS.C, 20.0),
+from .channels import (
+    Q10,
+    Calcium,
+    Prinz2003,
+    callable_gate,
+    check_channels,
+    check_parts,
+    check_pool,
+    check_q10,
+    gate_function,
+    named,
 )
 
-# %% [markdown]
-# ### Hodgkin and Huxley (1952)
-#
-# The rates of {cite:t}`HodgkinHuxley1952` at 6.3 °C, with the potential inside relative to the outside, and
-# −65 mV at rest. (They wrote $V$ for the *negative* of the displacement from rest.) Densities are 120, 36
-# and 0.3 mS/cm². All rates grow threefold with 10 °C, conductances not at all. The rates have two forms, and that of a `Curve`.
-
-
-# %%
-@dataclass(frozen=True)
-class Exponential:
-    """c e^((V+a)/k), of V in mV."""
-
-    c: float  # 1/ms
-    a: float  # mV
-    k: float  # mV
-
-    def __call__(self, V: Array) -> Array:
-        return self.c * jnp.exp((V + self.a) / self.k)
-
-
-class Linoid(Exponential):
-    """c x/(1 − e^(−x)) with x = (V+a)/k."""
-
-    def __call__(self, V: Array) -> Array:
-        return self.c * linoid((V + self.a) / self.k)
-
-
-HH_Q10 = Q10(rate=3.0)
-HodgkinHuxley1952 = library([
-    Channel("Na", 50, 3, rates(Linoid(1, 40, 10), Exponential(4, 65, -18)), rates(Exponential(0.07, 65, -20), B(35, -10)),
-            q10=HH_Q10, source=HODGKIN_HUXLEY),
-    Channel("K", -77, 4, rates(Linoid(0.1, 55, 10), Exponential(0.125, 65, -80)), q10=HH_Q10, source=HODGKIN_HUXLEY),
-    Channel("leak", -54.387, q10=HH_Q10, source=HODGKIN_HUXLEY),
-])  # fmt: skip
-
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Steady states and time constants of the gates of Hodgkin and Huxley.", "name": "fig-hh-curves"}}
-# V = jnp.linspace(-100, 60, 321)
-# gates = [(c.name, x, g) for c in (HodgkinHuxley1952.Na, HodgkinHuxley1952.K) for x, g in (("m", c.m), ("h", c.h)) if g]
-# inf, tau = (hv.Overlay([hv.Curve((V, at(getattr(g, f), V, V)), "V (mV)", y, label=f"{name} {x}") for name, x, g in gates])
-#             for f, y in (("inf", "x∞"), ("tau", "τ (ms)")))
-# (inf.opts(show_legend=False) + tau.opts(legend_position="right")).opts(hv.opts.Curve(width=330, height=240)).cols(2)
+__all__ = [
+    "Binding", "Calcium", "Cell", "Channel", "GapJunction", "Graded", "Kinetic", "Network", "Synapse", "upstrokes",
+]  # fmt: skip
 
 # %% [markdown]
 # ## Cells
@@ -354,11 +114,7 @@ HodgkinHuxley1952 = library([
 # channels hold at a temperature, which enters $RT/F$ at once and the rates only when the cell is
 # [warmed](sec-warm).
 #
-# A cell is checked when it is made, before anything is compiled: each gate is evaluated from −100 to 60
-# mV, and at calcium concentrations from 0.01 to 100 µM. A steady state outside $[0, 1]$, a time constant
-# that is not positive and a function that returns another shape are refused. A density far from the
-# usual ones, or a gate that is faster than 20 µs at all potentials, draws a warning that names the
-# suspected factor.
+# A cell is checked when it is made, before anything is compiled: its channels as the chapter before says, its own numbers here.
 
 # %%
 CELSIUS = 273.15  # K
@@ -426,88 +182,6 @@ class Cell(Portable):
                 f"{path} has the cells {checks.listing(cells)}; it must have one. Read it with Network.from_toml."
             )
         return next(iter(cells.values()))
-
-
-def reads_calcium(gate: Gate | None) -> bool:
-    """Whether a gate depends on the calcium concentration by its K."""
-    return gate is not None and gate.K != 0
-
-
-def senses_calcium(gate: Gate | None) -> bool:
-    """Whether a gate depends on the calcium concentration, by its K or by a function that does."""
-    return reads_calcium(gate) or (gate is not None and any(varies_with_calcium(f) for f in (gate.inf, gate.tau)))
-
-
-@cache
-def varies_with_calcium(f: Function) -> bool:
-    """Whether the values of a function of V and Ca differ with Ca."""
-    if isinstance(f, Curve) or not takes_calcium(f):
-        return False
-    with precision("float64"), jax.ensure_compile_time_eval():
-        x = np.asarray(at(f, jnp.asarray(GRID_V), jnp.asarray(GRID_CA)))
-    return bool(np.ptp(x.reshape(len(LEVELS_CA), -1), axis=0).any())
-
-
-LEVELS_CA = (0.01, 0.05, 1.0, 10.0, 100.0)  # µM
-GRID_V, GRID_CA = (x.ravel() for x in np.meshgrid(np.arange(-100.0, 61.0), LEVELS_CA))  # mV, µM
-
-
-@cache
-def check_gate(what: str, gate: Gate) -> None:
-    """Refuse a gate that leaves [0, 1] or has no positive time constant, and warn of one that looks like seconds."""
-    with precision("float64"), jax.ensure_compile_time_eval():
-        V, Ca = jnp.asarray(GRID_V), jnp.asarray(GRID_CA)
-        for name, f in (("x∞", gate.inf), ("τ", gate.tau)):
-            gate_function(f"{name} of {what}", f, partial(jax.eval_shape, partial(value, f), V, Ca), V.shape)
-        inf, τ = (np.asarray(at(f, V, Ca)) for f in (gate.inf, gate.tau))
-    finite = "finite. A rate of the form x/(1 - exp(-x)) is `linoid(x)`, which has no gap at 0"
-    check_values(f"x∞ of {what}", inf, "", np.isfinite(inf), finite)
-    check_values(f"τ of {what}", τ, " ms", np.isfinite(τ), finite)
-    between = (inf >= -ROUNDING) & (inf <= 1 + ROUNDING)
-    check_values(f"x∞ of {what}", inf, "", between, "between 0 and 1. Check the signs of its slopes")
-    check_values(f"τ of {what}", τ, " ms", τ > 0, "positive. Check the signs in it")
-    if (longest := float(np.max(τ))) < FASTEST:
-        checks.warn(f"τ of {what} is at most {longest:g} ms; if it is in s, multiply it by 1000.")
-    if (shortest := float(np.min(τ))) > SLOWEST:
-        checks.warn(f"τ of {what} is at least {shortest:g} ms; if it is in µs, divide it by 1000.")
-
-
-FASTEST = 0.02  # ms; a gate that is faster than this at all potentials was probably given in seconds
-SLOWEST = 1e5  # ms; one that is slower than this at all was probably given in µs
-ROUNDING = 1e-9  # by which x∞ may leave [0, 1]
-WRITE_A_GATE = "Write it with jax.numpy, element by element, branching by jnp.where, such as lambda V: 1 / (1 + jnp.exp(-(V + 40) / 5))."
-
-
-def check_values(what: str, x: np.ndarray, unit: str, good: np.ndarray, rule: str) -> None:
-    """Refuse values on the grid of potentials and calcium that break a rule."""
-    if not good.all():
-        i = int(np.argmin(good))
-        where = f"at V = {GRID_V[i]:g} mV and Ca = {GRID_CA[i]:g} µM"
-        raise ValueError(f"{what} is {x[i]:g}{unit} {where}; it must be {rule}.")
-
-
-def callable_gate(what: str, f: Any) -> None:
-    """A function, whatever it returns."""
-    if not callable(f):
-        raise TypeError(f"{what} is {reprlib.repr(f)}; it must be a function of potentials in mV. {WRITE_A_GATE}")
-
-
-def gate_function(what: str, f: Any, trace: Callable[[], Any], wanted: tuple[int, ...]) -> None:
-    """A function of V, or of V and Ca (a rate of a synapse: of s, V_pre and V_post), that JAX can trace and that keeps their shape."""
-    callable_gate(what, f)
-    try:
-        found = trace()
-    except Exception as error:
-        rule = "it must be a function of V, or of V and Ca, and the rate of a synapse one of s, V_pre and V_post"
-        raise TypeError(f"{what} cannot be evaluated by JAX: {checks.reason(error)}; {rule}. {WRITE_A_GATE}") from error
-    if getattr(found, "dtype", None) is None or found.dtype.kind not in "fiu":
-        raise TypeError(
-            f"{what} returns {found}; it must return real numbers, not truth values or others. {WRITE_A_GATE}"
-        )
-    if found.shape not in ((), wanted):
-        raise ValueError(
-            f"{what} has shape {found.shape} for V of shape {wanted}; it must have that of V. {WRITE_A_GATE}"
-        )
 
 
 # %% [markdown]
@@ -661,7 +335,7 @@ class Network(Model):
     def warmed(self, temperature: float, q10: Any = None) -> Network:
         """The network at another temperature (°C), from the present one of each cell; see `temperature.Q10s`.
 
-        q10: `Q10s` of components that say none of their own; without them, those do not change with temperature.
+        q10: `Q10s` of channels and synapses that say none of their own; without them, those do not change with temperature.
         """
         from ..lab.temperature import Q10s, at_temperature
 
@@ -749,22 +423,11 @@ def strength(s: Synapse | GapJunction) -> float:
 # %% [markdown]
 # ## What is refused
 #
-# A component is a plain record, and what it says is checked where it is put to use: channels and calcium in a
-# cell, synapses in a network. A number in another unit than that of its field often shows by its size: a
-# reversal potential of −0.08 mV is one of −80 mV in volts. That draws a warning, and so does an area in µm². What
-# would be ignored in silence is refused: an exponent without its gate, a gate without its exponent, an ion other
-# than calcium, whose concentration does not change here.
+# Synapses are checked in a network. An area in µm² or a capacitance in pF draws a warning, as does a synapse that is far from the usual ones; a
+# synapse onto itself, between labels that the network does not have, or of a kind that says too little is refused.
 
 
 # %%
-
-
-def whole(what: str, value: Any, *, least: float = -np.inf) -> int:
-    """A number without a fraction."""
-    x = checks.number(what, value, "1", least=least)
-    if not x.is_integer():
-        raise ValueError(f"{what} is {x:g}; it must be a whole number. Round it.")
-    return int(x)
 
 
 def celsius(what: str, value: Any) -> float:
@@ -779,168 +442,6 @@ def celsius(what: str, value: Any) -> float:
 
 
 COLDEST, HOTTEST = -5.0, 60.0  # °C
-
-
-def named(what: str, name: Any) -> str:
-    """A name that messages and tables can show."""
-    if not isinstance(name, str) or not name.strip():
-        raise TypeError(f"the name of {what} is {name!r}; it must be text that is not empty. Write 'Na', for example.")
-    return name
-
-
-TAKEN = ("synaptic", "electrical")  # names of columns beside those of channels
-
-
-def check_channel(channel: Channel) -> None:
-    """Refuse a channel of which a part cannot be used or would be ignored, and warn of one in another unit."""
-    what = f"the channel {named('a channel', channel.name)!r}"
-    if channel.name in TAKEN:
-        raise ValueError(
-            f"a channel has the name {channel.name!r}, which is that of a column of `currents`; it must be another. Rename it."
-        )
-    check_reversal(what, channel.E)
-    for symbol, exponent in (("m", "p"), ("h", "q")):
-        check_exponent(what, symbol, exponent, getattr(channel, symbol), getattr(channel, exponent))
-        if (gate := getattr(channel, symbol)) is not None:
-            check_parts(f"the gate {symbol} of {channel.name!r}", gate)
-    checks.texts(f"the source of {what}", [channel.source])
-    ion: Any = channel.ion
-    if ion is not None and not (isinstance(ion, str) and ion == "Ca"):
-        hint = " Did you mean 'Ca'?" if str(ion).lower().startswith("ca") else " Leave it out."
-        raise ValueError(
-            f"ion of {what} is {ion!r}; it must be 'Ca', the only ion whose concentration changes, or None.{hint}"
-        )
-    check_q10(what, channel.q10)
-
-
-def check_channels(channels: Sequence[Channel], g: Sequence[float] | np.ndarray, pool: bool) -> None:
-    """Refuse channels (mS/cm²) that cannot be used in a cell with or without a pool of calcium, and warn of what is in another unit."""
-    for channel in channels:
-        check_channel(channel)
-    for c in channels:
-        if not pool and (c.ion == "Ca" or senses_calcium(c.m) or senses_calcium(c.h)):
-            raise ValueError(
-                f"the channel {c.name!r} lets calcium in or reads it, but the cell has no calcium; it must have a pool. Say "
-                "calcium=Prinz2003.calcium, or one of your own: Calcium(f, τ)."
-            )
-    check_densities(channels, g)
-
-
-def check_exponent(what: str, symbol: str, exponent: str, gate: Any, value: Any) -> None:
-    """A gate has a whole exponent of at least 1; without a gate there is none."""
-    n, unused = whole(f"{exponent} of {what}", value, least=0), Channel._field_defaults[exponent]
-    if gate is None and n != unused:
-        raise ValueError(
-            f"{exponent} of {what} is {n}, and there is no gate {symbol} for {exponent} = {n}; both must be there. Give {symbol}, or leave "
-            f"{exponent} out."
-        )
-    if gate is not None and n == 0:
-        raise ValueError(
-            f"{exponent} of {what} is 0, and with {exponent} = 0 its gate {symbol} does nothing; it must be at least 1. Say {exponent}=1."
-        )
-
-
-def check_parts(what: str, gate: Any) -> None:
-    """Refuse a gate that cannot be used."""
-    checks.of_type(what, gate, Gate, "a Gate(inf, tau), such as Gate(B(25.5, -5.29), lambda V: 1.0)")
-    checks.quantity(f"K of {what}", gate.K, CALCIUM_INSIDE, least=0)
-    for name, f in (("x∞", gate.inf), ("τ", gate.tau)):
-        callable_gate(f"{name} of {what}", f)
-    check_gate(what, gate)
-
-
-def check_reversal(what: str, E: Any) -> None:
-    """A reversal potential in mV, or the concentrations from which it follows."""
-    if E is None or isinstance(E, str):
-        raise TypeError(
-            f"E of {what} is {E!r}; it must be a number in mV, Nernst() or GHK(). That of the cell's calcium is Nernst(), or E=None in a `Prinz2004`."
-        )
-    if not isinstance(E, (Nernst, GHK)):
-        checks.quantity(f"E of {what}", E, REVERSAL)
-        return
-    kind = f"{type(E).__name__} of {what}"
-    if (z := whole(f"z of {kind}", E.z)) == 0:
-        raise ValueError(f"z of {kind} is 0; it must be the charge of an ion. Say 1 for K, 2 for Ca, -1 for Cl.")
-    for side, scale in (("outside", CALCIUM_OUTSIDE), ("inside", CALCIUM_INSIDE)):
-        x = getattr(E, side)
-        if x is not None:
-            checks.quantity(f"{side} of {kind}", x, scale if abs(z) == 2 else ION, above=0)
-        elif z != 2:
-            raise ValueError(
-                f"{side} of {kind} is None, which is calcium, and z is {z}; both concentrations must be given, in µM. Add {side}=."
-            )
-
-
-def check_q10(what: str, q10: Any) -> None:
-    """Factors that are positive, or None, for which `warmed` takes its own."""
-    if q10 is None:
-        return
-    checks.of_type(f"q10 of {what}", q10, Q10, "a Q10, such as Q10(rate=3)")
-    for name, x in q10._asdict().items():
-        checks.positive(f"q10.{name} of {what}", x, "(1 is no change)")
-
-
-def check_pool(calcium: Any) -> Calcium | None:
-    """A pool of calcium with plausible numbers, or none."""
-    if calcium is None:
-        return None
-    checks.of_type("calcium", calcium, Calcium, "a pool, such as Prinz2003.calcium or Calcium(f=14.96, τ=200)")
-    checks.number("f of calcium", calcium.f, "µM/nA", least=0)
-    rest, outside = (checks.positive(f"{x} of calcium", getattr(calcium, x), "µM") for x in ("rest", "outside"))
-    if rest >= outside:
-        raise ValueError(
-            f"rest of calcium is {rest:g} µM and outside {outside:g}; there must be more outside. Exchange them."
-        )
-    checks.quantity("τ of calcium", calcium.τ, POOL_TIME, above=0)
-    checks.quantity("rest of calcium", calcium.rest, CALCIUM_AT_REST, above=0)
-    checks.quantity("outside of calcium", calcium.outside, CALCIUM_OUTSIDE, above=0)
-    if calcium.q10 is not None:
-        checks.positive("q10 of calcium", calcium.q10, "(1 is no change)")
-    return calcium
-
-
-FAR = 3.0  # a density more than this factor outside the published ones draws a warning
-FACTORS = {
-    10.0: "it is in µS/mm², of which 10 make 1 mS/cm²",
-    1000.0: "it is in µS/cm² or nS for the cell",
-    0.001: "it is in S/cm²",
-    0.1: "it was divided by 10 on the way from µS/mm²",
-}
-
-
-def distance(g: float, name: str, source: str) -> float:
-    """The factor by which a density (mS/cm²) is outside those with which a channel of a source was published, or 1."""
-    low, high = USUAL[source][name]
-    return max(low / g, g / high, 1.0)
-
-
-def check_densities(channels: Sequence[Channel], g: Sequence[float] | np.ndarray) -> None:
-    """Warn of densities (mS/cm²) that fit another source than their own, are far from the published ones, or look like another unit."""
-    given = [(c.name, c.source, float(x)) for c, x in zip(channels, g, strict=True) if x]
-    known = [(name, source, x) for name, source, x in given if name in USUAL.get(source, {})]
-    for channel, x in zip(channels, g, strict=True):
-        if channel.name not in USUAL.get(channel.source, {}):
-            scale = PERMEABILITY if isinstance(channel.E, GHK) else DENSITY
-            checks.doubt(f"the density of {channel.name}", float(x), scale)
-    fits = lambda source: all(name in USUAL[source] and distance(x, name, source) == 1 for name, _, x in known)  # noqa: E731
-    own = {source for _, source, _ in known}
-    others = [source for source in USUAL if len(known) > 2 and source not in own and fits(source)]
-    if len(own) == 1 and others and not fits(*own):
-        name, source, x = max(known, key=lambda c: distance(c[2], c[0], c[1]))
-        checks.warn(
-            f"the densities are in the range of {others[0]}, but the channels are those of {source}: {name}({x:g}) is off by a factor "
-            f"of {distance(x, name, source):.3g} or more. Take densities of {source}, or channels of {others[0]}."
-        )
-        return
-    for name, source, x in known:
-        if (off := distance(x, name, source)) > FAR:
-            likely = [f for f in FACTORS if distance(x / f, name, source) <= FAR]
-            guess = f"perhaps {FACTORS[likely[0]]}" if likely else "perhaps it belongs to another model"
-            low, high = USUAL[source][name]
-            checks.warn(
-                f"{name}({x:g}) is far from the densities with which this channel was published, {low:g} to {high:g} mS/cm², by a factor "
-                f"of {off:.3g} or more; {guess}."
-            )
 
 
 def check_kind(kind: Any) -> None:
@@ -1066,7 +567,7 @@ BYTES_PER_CELL, BYTES_PER_PAIR = 500, 100  # about, with what it takes to lay th
 # %% [markdown]
 # ## The circuit of the paper, again
 #
-# Written with components, the circuit of the first chapter gives the same numbers, to the last bit: it is
+# Written with channels and cells, the circuit of the first chapter gives the same numbers, to the last bit: it is
 # one group of three cells, and goes through the same operations.
 
 # %% tags=["active-ipynb"]
@@ -1111,7 +612,7 @@ def upstrokes(t: np.ndarray, V: np.ndarray, level: float = 0.0) -> np.ndarray:
 # from scipy.integrate import solve_ivp
 #
 # density = np.linspace(5, 50, 10)  # µA/cm²
-# axon = Cell([HodgkinHuxley1952.Na(120), HodgkinHuxley1952.K(36), HodgkinHuxley1952.leak(0.3)], V=-65, temperature=6.3)
+# axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
 # axons, one = Network({"axon": axon}, sizes={"axon": len(density)}), Network({"axon": axon})
 # I = density * axon.area * 1000  # nA
 # t = np.arange(0, 500, 0.05)
@@ -1144,7 +645,7 @@ def upstrokes(t: np.ndarray, V: np.ndarray, level: float = 0.0) -> np.ndarray:
 # import warnings
 #
 # densities = dict(Na=700, CaT=2, CaS=4, A=50, KCa=40, Kd=70, H=0.03, leak=0.01)
-# burster = Cell([getattr(Liu1998, name)(g) for name, g in densities.items()], calcium=Liu1998.calcium)
+# burster = Cell([getattr(Liu, name)(g) for name, g in densities.items()], calcium=Liu.calcium)
 # with warnings.catch_warnings(record=True) as warned:
 #     warnings.simplefilter("always")
 #     mistaken = Cell([getattr(Prinz2003, name)(g) for name, g in densities.items()], calcium=Prinz2003.calcium)
@@ -1160,6 +661,10 @@ def upstrokes(t: np.ndarray, V: np.ndarray, level: float = 0.0) -> np.ndarray:
 # activation passes 1 above 40 mV, and is 1.01 at 60 mV. The check of gates finds that; it is cut here.)
 
 # %% tags=["active-ipynb"]
+# from ..engine.kinetics import linoid
+# from ..prinz2004 import Gate
+# from .channels import rates
+#
 # Na = Channel("Na", 55, 3, rates(lambda V: 3.8 * linoid((V + 29.7) / 10), lambda V: 15.2 * jnp.exp(-0.0556 * (V + 54.7))),
 #              rates(lambda V: 0.266 * jnp.exp(-0.05 * (V + 48)), lambda V: 3.8 / (1 + jnp.exp(-0.1 * (V + 18)))))
 # K = Channel("K", -72, 4, rates(lambda V: 0.2 * linoid((V + 45.7) / 10), lambda V: 0.25 * jnp.exp(-0.0125 * (V + 55.7))))
@@ -1192,14 +697,15 @@ def upstrokes(t: np.ndarray, V: np.ndarray, level: float = 0.0) -> np.ndarray:
 # (sec-warm)=
 # ### Temperature
 #
-# Every component may say by what factor its rates and its conductance grow with 10 °C. `warmed` gives a
+# Every channel and synapse may say by what factor its rates and its conductance grow with 10 °C. `warmed` gives a
 # cell or a network at another temperature; one of the next chapters says how. The rates of the axon grow threefold, so that
 # its spike is brief in the heat, and at last fails to come.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Spikes of the axon at 10 µA/cm², at four temperatures.", "name": "fig-warm"}}
-# from . import components as module # `warmed` belongs to a later chapter, which knows the cells of the module
+# from . import channels as library_of, networks as module  # `warmed` belongs to a later chapter, which knows the cells of the module
 #
-# channels = [module.HodgkinHuxley1952.Na(120), module.HodgkinHuxley1952.K(36), module.HodgkinHuxley1952.leak(0.3)]
+# HH_now = library_of.HodgkinHuxley1952
+# channels = [HH_now.Na(120), HH_now.K(36), HH_now.leak(0.3)]
 # warm, t, traces = module.Cell(channels, V=-65, temperature=6.3), np.arange(0, 60, 0.05), []
 # for T in (6.3, 12.6, 18.9, 25.2):
 #     V = warm.warmed(T)(t, I_ext=10 * warm.area * 1000).states.V[:, 0]

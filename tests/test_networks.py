@@ -16,34 +16,19 @@ from networks import HH, STRENGTHS, axon, burster, pair, prinz
 from scipy.integrate import solve_ivp
 
 from pyloric_simulator.engine.inputs import Sampled
-from pyloric_simulator.engine.kinetics import exprel
-from pyloric_simulator.models.components import (
-    GHK,
-    Q10,
-    Calcium,
-    Cell,
-    Channel,
-    GapJunction,
-    Graded,
-    Kinetic,
-    Liu1998,
-    Nernst,
-    Network,
-    Params,
-    Prinz2003,
-    Synapse,
-    check_gate,
-    linoid,
-    rates,
-    upstrokes,
-)
+from pyloric_simulator.engine.kinetics import exprel, linoid
+from pyloric_simulator.models.channels import GHK, Q10, Calcium, Liu1998, Prinz2003, check_gate, rates
+from pyloric_simulator.models.networks import Cell, GapJunction, Graded, Kinetic, Network, Synapse, upstrokes
 from pyloric_simulator.prinz2004 import (
     ACETYLCHOLINE,
     CONSTANTS,
     GLUTAMATE,
     B,
+    Channel,
     Curve,
     Gate,
+    Nernst,
+    Params,
     Prinz2004,
     calcium_balance,
     current_of,
@@ -59,7 +44,7 @@ ROWS = {"AB/PD": "AB/PD 2", "LP": "LP 4", "PY": "PY 1"}
 
 
 def wired(strengths: Any) -> list[Synapse]:
-    """Synapses of the first chapter as components."""
+    """Synapses of the first chapter in a network."""
     source = {
         "AB": ("AB/PD", GLUTAMATE),
         "PD": ("AB/PD", ACETYLCHOLINE),

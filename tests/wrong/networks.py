@@ -18,21 +18,8 @@ from pyloric_simulator.fitting.losses import prediction_error as steered_error
 from pyloric_simulator.fitting.losses import trace_mismatch
 from pyloric_simulator.fitting.parameters import conductance_names, model_with, parameters, with_values
 from pyloric_simulator.fitting.sensitivity import sensitivity
-from pyloric_simulator.models.components import (
-    GHK,
-    Calcium,
-    Cell,
-    Channel,
-    GapJunction,
-    Graded,
-    Kinetic,
-    Nernst,
-    Network,
-    Prinz2003,
-    Synapse,
-    upstrokes,
-)
-from pyloric_simulator.models.components import Q10 as Factors
+from pyloric_simulator.models.channels import GHK, Calcium, Prinz2003
+from pyloric_simulator.models.channels import Q10 as Factors
 from pyloric_simulator.models.lif import (
     CELL,
     LIF,
@@ -45,11 +32,14 @@ from pyloric_simulator.models.lif import (
     surrogate,
     van_rossum,
 )
+from pyloric_simulator.models.networks import Cell, GapJunction, Graded, Kinetic, Network, Synapse, upstrokes
 from pyloric_simulator.models.neurons import Neuron, simulate_neuron
 from pyloric_simulator.prinz2004 import (
     GLUTAMATE,
     B,
+    Channel,
     Gate,
+    Nernst,
     Prinz2004,
     Transmitter,
     currents,
