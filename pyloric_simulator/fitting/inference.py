@@ -25,7 +25,8 @@
 # they begin and a simulator from parameters to features, as simulation-based inference needs them.
 
 # %% tags=["active-ipynb", "remove-cell"]
-# #
+# import warnings
+#
 # import holoviews as hv
 # import panel as pn
 #
