@@ -50,6 +50,7 @@ assert (np.asarray(slope.g)[0, 1:3] > 0).all(), "more calcium current, more calc
     "rhythms and the database": """
 verdict = report(result)
 assert verdict["passes"].sum() == 12 and not is_pyloric(result)
+assert is_pyloric(other(np.arange(0, 14000, 0.1))[4000:])
 failed = verdict.index[~verdict["passes"]]
 assert all("PYstart" in name or "LP_PY" in name for name in failed), "PY starts early"
 from pyloric_simulator.rhythm import summary
