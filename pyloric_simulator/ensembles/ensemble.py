@@ -808,3 +808,71 @@ def changes_cells(model: Any, name: str) -> bool:
         or path[:2] == ("circuit", "membranes")
         or (path[:2] == ("circuit", "transmitters") and path[-1] != "E")
     )
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-grid
+# At which density of KCa does the pacemaker AB/PD 2 stop bursting? Run eleven densities from 0 to 10 mS/cm² at once.
+# ```
+#
+# ```{solution-start} ex-grid
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from ..prinz2004 import Prinz2004
+#
+# lonely = Prinz2004({"AB/PD 2": 1}, gs={})
+# of_KCa = ensemble(lonely, {"AB/PD 2 KCa": np.arange(0.0, 11.0)}, duration=6000, transient=2000, keep="rhythm", progress=False)
+# bursts_from = of_KCa.loc[of_KCa["AB/PD 2 activity"] == "bursting", "AB/PD 2 KCa"].min()
+# assert bursts_from == 5
+# of_KCa[["AB/PD 2 KCa", "AB/PD 2 activity", "AB/PD 2 period (ms)"]]
+
+# %% [markdown]
+# Between 4 and 5 mS/cm²: the published cell bursts, and one with a fifth less does not.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-own-result
+# Keep a result of your own: the share of time that the cell spends above −40 mV, for four densities of CaS.
+# ```
+#
+# ```{solution-start} ex-own-result
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# share_above = lambda t, states: {"share above −40 mV": (states.V[:, 0] > -40).mean()}
+# of_CaS = ensemble(lonely, {"AB/PD 2 CaS": [4.0, 5.0, 6.0, 7.0]}, t=np.arange(2000, 8000, 1.0), keep=share_above, progress=False)
+# assert of_CaS["share above −40 mV"].between(0, 1).all()
+# of_CaS
+
+# %% [markdown]
+# Any function of JAX will do, of the times and the recorded states of one run.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-seeds
+# Run the same cell eight times in a weak noise. How much do the numbers of spikes vary? What if all rows have the same seed?
+# ```
+#
+# ```{solution-start} ex-seeds
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from ..lab.noise import White
+#
+# noisy_rows = lambda seeds: ensemble(lonely, {"seed": seeds}, duration=3000, noise=White(0.05), progress=False)
+# numbers = noisy_rows(np.arange(8))["spikes AB/PD 2"].map(len)
+# assert len(set(map(tuple, noisy_rows([3, 3])["spikes AB/PD 2"]))) == 1
+# numbers.tolist()
+
+# %% [markdown]
+# Equal seeds are equal noise, to the last bit.
+# ```{solution-end}
+# ```

@@ -367,3 +367,31 @@ def named_scalars(trace: Callable[[], Any]) -> None:
 # intervals between its spikes jitter by 0.2 ms without end, which is a faint chaos of the scheme, and the derivative passes $10^{60}$.
 # Features and losses through such a run have no useful derivatives. So take 0.05 ms or less for derivatives, even where 0.1 ms
 # would do for the rhythm.
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-elasticity
+# An elasticity of −0.95 of the period to CaS: by how much should one percent more CaS shorten the period of AB/PD 2? Check it by a run.
+# ```
+#
+# ```{solution-start} ex-elasticity
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from ..rhythm import summary
+# from .parameters import model_with
+#
+# pacemaker = Prinz2004({"AB/PD 2": 1}, gs={})
+# of = lambda model: summary(model(np.arange(3000, 13000, 0.1)))["period (ms)"].iloc[0]
+# measured = (of(model_with(pacemaker, {"AB/PD 2 CaS": 6.06})) / of(pacemaker) - 1) / 0.01
+# elasticity = sensitivity(pacemaker).loc[(slice(None), "period"), "AB/PD 2 CaS"].iloc[0]
+# assert abs(measured - elasticity) < 0.1
+# measured, elasticity
+
+# %% [markdown]
+# By about one percent. The difference between the two is the curvature.
+# ```{solution-end}
+# ```

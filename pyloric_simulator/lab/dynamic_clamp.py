@@ -289,3 +289,31 @@ def check_additions(
     check_channels([p.channel for p in channels], [density_of(p, membrane) for p in channels], membrane.pool or driven)
     sizes = {p.label: p.size for p in model.circuit.populations}
     checked_connections(synapses, sizes | {RECORDING: 1}, Synapse)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-more-H
+# Add H to the isolated pacemaker by a dynamic clamp. Does it burst faster? Compare with a cell that has as much more of it.
+# ```
+#
+# ```{solution-start} ex-more-H
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from ..prinz2004 import neuron_models
+# from ..rhythm import summary
+#
+# lonely, t_clamp = Prinz2004({"AB/PD 2": 1}, gs={}), np.arange(3000, 9000, 0.2)
+# cell_with = Prinz2004({"AB/PD 2": 1}, gs={}, g_ion=neuron_models.loc[["AB/PD 2"]].assign(H=0.03))
+# of = lambda run: summary(run)["period (ms)"].iloc[0]
+# clamped, grown, as_it_is = of(dynamic_clamp(lonely, t_clamp, Prinz2003.H._replace(name="more H")(0.02))), of(cell_with(t_clamp)), of(lonely(t_clamp))
+# assert grown < as_it_is and abs(clamped / grown - 1) < 1e-3
+# clamped, grown, as_it_is
+
+# %% [markdown]
+# Faster, and to the same period: that is what a dynamic clamp is for.
+# ```{solution-end}
+# ```

@@ -531,3 +531,49 @@ def noisy(
 #           "synaptic conductances": (axon, dict(conductances=[EXCITATION, INHIBITION]))}
 # hv.Layout([hv.Curve((times, noisy(cell, times, state=rest, I_ext=density * cell.area * 1000, seed=1, **n).V["cell", 0]), "time (ms)", "V (mV)",
 #                     label=name).opts(height=130) for name, (cell, n) in noises.items()]).cols(1)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-passive-noise
+# White noise of what strength moves the potential of a passive cell by a millivolt? Its variance is proportional to the square of the strength.
+# ```
+#
+# ```{solution-start} ex-passive-noise
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from ..models.channels import Prinz2003
+#
+# passive = Cell([Prinz2003.leak(0.02)], V=-50)
+# deviation = lambda σ: float(noisy(passive, np.arange(0, 20000, 0.5), current=White(σ), seed=1).V.iloc[400:, 0].std())
+# one, two = deviation(0.1), deviation(0.2)
+# assert abs(two / one - 2) < 1e-3
+# 0.1 / one  # nA √ms
+
+# %% [markdown]
+# The ratio of the two is exactly two, since a passive cell is linear and the seed is the same.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-mean-input
+# Noise with a mean is noise and a current. Compare `OU(μ, σ, τ)` with `OU(0, σ, τ)` and a constant current of μ.
+# ```
+#
+# ```{solution-start} ex-mean-input
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# t_noise = np.arange(0, 500, 0.5)
+# with_mean = noisy(passive, t_noise, current=OU(0.1, 0.2, 5), seed=2).V
+# apart = noisy(passive, t_noise, current=OU(0.0, 0.2, 5), I_ext=0.1, seed=2).V
+# assert np.allclose(with_mean, apart, atol=1e-9)
+
+# %% [markdown]
+# They are the same.
+# ```{solution-end}
+# ```
