@@ -809,6 +809,7 @@ def changes_cells(model: Any, name: str) -> bool:
         or (path[:2] == ("circuit", "transmitters") and path[-1] != "E")
     )
 
+
 # %% [markdown]
 # ## Exercises
 #

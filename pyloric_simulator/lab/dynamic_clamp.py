@@ -290,6 +290,7 @@ def check_additions(
     sizes = {p.label: p.size for p in model.circuit.populations}
     checked_connections(synapses, sizes | {RECORDING: 1}, Synapse)
 
+
 # %% [markdown]
 # ## Exercises
 #
