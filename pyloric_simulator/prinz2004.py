@@ -55,6 +55,9 @@
 # rhythm = paper(np.arange(2000, 5000, 0.5))
 # rhythm.plot()
 
+# %% [markdown]
+# What the chapter takes from elsewhere, and what others take from it:
+
 # %%
 from __future__ import annotations
 
@@ -71,7 +74,6 @@ from jax import Array, lax
 
 from .engine import circuits, junctions, layout
 from .engine.adaptive import DEFAULT_ATOL, DEFAULT_RTOL, adaptively
-from .engine.circuits import Placed
 from .engine.inputs import input_at, pure_current
 from .engine.kinetics import Composed, at, targets, with_slope
 from .engine.layout import Connection, Population, activating, by_membrane, inactivating, join, rejoined, turned
@@ -281,9 +283,9 @@ class Channel(NamedTuple):
     q10: Any = None  # growth with 10 °C, where its own is known
     source: str = ""  # where its usual densities are from
 
-    def __call__(self, density: float | None = None, *, uS: float | None = None) -> Placed:
+    def __call__(self, density: float | None = None, *, uS: float | None = None) -> circuits.Placed:
         """The channel with a maximal density (mS/cm²; cm/s for GHK), or with the conductance of the whole cell in µS."""
-        return Placed(self, *circuits.one_of_two(self.name, density, uS, hasattr(self.E, "permeates")))
+        return circuits.Placed(self, *circuits.one_of_two(self.name, density, uS, hasattr(self.E, "permeates")))
 
 
 # %% [markdown]

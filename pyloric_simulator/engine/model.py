@@ -83,7 +83,6 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
     dtype: str
     terminals: Sequence[Any] = ()  # those that a circuit has whether or not they make synapses
     transmitters: Sequence[Any] = ()  # what these release
-    step = 0.05  # ms, by default
     own_units = False  # whether its numbers have units that only its user knows
     resets = False  # whether its spikes are those of a threshold, upon which V is reset, and no part of V
     starts_thermalized = True  # whether a run without a state starts with thermalized cells, or cold
@@ -93,6 +92,11 @@ class Runnable(Labelled, Vectors, Thermalized, Portable):
     def circuit(self) -> Any:
         """What is fixed when the model is compiled."""
         return self.params.circuit
+
+    @property
+    def step(self) -> float:
+        """The time step (ms) of experiments and derivatives where none is given."""
+        return self.physics.scheme[1]
 
     @property
     def ends(self) -> list[tuple[str, int, int]]:

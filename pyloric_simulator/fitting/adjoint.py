@@ -618,15 +618,13 @@ def recursion(way: Way, λ: Array, k: Coefficients, pulled: Array, lanes: Array)
     circuit, cut, extra = way.circuit, way.cut, λ.ndim - 2
     length, records_at_end = cut.end(lanes) - cut.first(lanes), lanes % cut.per_record == cut.per_record - 1
     none = jnp.zeros((), jnp.uint32)  # of a type that spares a look whether an index is negative
-    last = none + (cut.width * cut.per_lane - 1)
-    rows = 5 if way.p.gap else 3
+    last, rows = none + (cut.width * cut.per_lane - 1), 5 if way.p.gap else 3
 
     def pick(x: Array, turn: Array, lane: Array) -> Array:
         axis = x.ndim - 1 - extra
-        found = lax.dynamic_slice(
-            x, [turn, *[none] * (axis - 1), lane, *[none] * extra], [1, *x.shape[1:axis], 1, *x.shape[axis + 1 :]]
-        )
-        return found.reshape(*x.shape[1:axis], *x.shape[axis + 1 :])
+        at = [turn, *[none] * (axis - 1), lane, *[none] * extra]
+        before, after = x.shape[1:axis], x.shape[axis + 1 :]
+        return lax.dynamic_slice(x, at, [1, *before, 1, *after]).reshape(*before, *after)
 
     def note(seen: Array, x: Array, turn: Array, lane: Array) -> Array:
         return lax.dynamic_update_slice(seen, x[None, None], [lane, turn, *[none] * x.ndim])
