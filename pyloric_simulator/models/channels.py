@@ -94,9 +94,9 @@
 # its functions cost at each step; gates that consist of the sigmoids and bells of the first chapter, as all
 # of the libraries of {cite:t}`Prinz2003` and {cite:t}`Liu1998` do, are evaluated together and faster.
 #
-# The channels are deterministic: a density stands for so many channels that their share is open which has
-# the probability to be. For few channels there is the chapter on [noise](../lab/noise.md). Only calcium has
-# a concentration that changes; sodium and potassium do not run down.
+# The channels are deterministic: a density stands for so many channels that the share of the open ones is
+# the probability of being open. For few channels there is the chapter on [noise](../lab/noise.md). Only
+# calcium has a concentration that changes; sodium and potassium do not run down.
 #
 # ## When Ohm's law is not enough
 #
@@ -117,7 +117,7 @@
 # %% [markdown]
 # Both vanish at 134 mV, the Nernst potential, and both are scaled to agree at −60 mV. In between they
 # differ: at 0 mV the line has 3.4 times the current of the curve, at 50 mV thirty times. For a cell whose
-# spikes reach 20 mV this is a matter of how much calcium enters in each of them. The models of the ganglion
+# spikes pass 0 mV this is a matter of how much calcium enters in each of them. The models of the ganglion
 # use the line; so do this book's, where they repeat them.
 #
 # ## Gates
@@ -290,8 +290,8 @@ class GHK:
 # $G = γ$ and $J = γE$. A GHK current is curved; its tangent at the present potential,
 # $G = \partial I/\partial V$ and $J = GV - I$, turns the step into one of an exponential Rosenbrock method,
 # which is of second order like the rest of the scheme {cite:p}`Hochbruck2009`. That is what `linear` of
-# `Nernst` and `GHK` return. In the figure above the tangent at −60 mV meets zero at 2 mV, not at 134: for
-# the next step the cell behaves as if its calcium reversed there.
+# `Nernst` and `GHK` return. The tangent at −60 mV to the curve in the figure above meets zero at 2 mV, not
+# at 134: for the next step the cell behaves as if its calcium reversed there.
 #
 # Everything in a membrane is faster in the warmth, by factors that a channel may state itself. A $Q_{10}$
 # of 3 for rates and 1.5 for conductances is common; which one a channel has is a matter of its paper.
