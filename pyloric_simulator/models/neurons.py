@@ -20,9 +20,15 @@
 # %% [markdown]
 # # Equations of one's own
 #
-# Not every cell is a list of channels. A `Neuron` is a start, a derivative, and perhaps a threshold and a
-# reset, written for *one* cell: the derivative gets the state $y$, the input $I$ and the parameters $p$,
-# and returns $dy/dt$. Here is the cell of FitzHugh and Nagumo.
+# A paper prints the equations of a cell: how do they become a model that fires, can be fitted and clamped?
+# Not every cell is a list of {term}`channels <gate>`. A `Neuron` is a start, a derivative, and perhaps a
+# threshold and a reset, written for *one* cell: the derivative gets the state $y$, the input $I$ and the
+# parameters $p$, and returns $dy/dt$. Here is the cell of FitzHugh and Nagumo, which has two variables: a
+# fast one that excites itself, $V$, and a slow one that brings it back, $w$.
+#
+# $$
+# \frac{dV}{dt} = V - \frac{V^3}{3} - w + I, \qquad τ \frac{dw}{dt} = V + 0.7 - 0.8\, w.
+# $$ (eq-nagumo)
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -42,6 +48,84 @@
 # nagumo = Neuron(dict(V=-1, w=0), lambda y, I, p: dict(V=y.V - y.V**3 / 3 - y.w + I, w=(y.V + 0.7 - 0.8 * y.w) / p.τ), params=dict(τ=12.5))
 # nagumo(np.arange(0, 200, 0.5), I_ext=0.5).plot()
 
+# %% [markdown]
+# The equations are written in one line, and nothing else has to be said: which method advances them, in
+# which order, and that two variables make one cell, follows from reading them. Potential and time have no
+# units here. If there are units, they are yours; only time is in ms.
+#
+# ## Two classics
+#
+# The axon of {cite:t}`HodgkinHuxley1952` in a dozen lines, with its sodium current recorded:
+
+# %% tags=["active-ipynb"]
+# def hodgkin_huxley(y, I, p):
+#     V = y.V
+#     α_m, β_m = linoid((V + 40) / 10), 4 * jnp.exp(-(V + 65) / 18)
+#     α_h, β_h = 0.07 * jnp.exp(-(V + 65) / 20), 1 / (1 + jnp.exp(-(V + 35) / 10))
+#     α_n, β_n = 0.1 * linoid((V + 55) / 10), 0.125 * jnp.exp(-(V + 65) / 80)
+#     I_ion = p.g_Na * y.m**3 * y.h * (V - 50) + p.g_K * y.n**4 * (V + 77) + p.g_L * (V + 54.387)
+#     return dict(V=I - I_ion, m=α_m * (1 - y.m) - β_m * y.m, h=α_h * (1 - y.h) - β_h * y.h, n=α_n * (1 - y.n) - β_n * y.n)
+#
+#
+# hh = Neuron(dict(V=-65, m=0.05, h=0.6, n=0.32), hodgkin_huxley, params=dict(g_Na=120, g_K=36, g_L=0.3))
+# assert hh.blocks == (("V",), ("m", "h", "n")) and hh.linear == ("V", "m", "h", "n")
+# run = hh(np.arange(0, 100, 0.05), I_ext=lambda t: jnp.where(t > 20, 10.0, 0.0), record={"I_Na": lambda y, p: p.g_Na * y.m**3 * y.h * (y.V - 50)})
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Potential (mV), and sodium current (µA/cm²), a monitor.", "name": "fig-own-hh"}}
+# current_panel = hv.Curve((run.t, run.monitors["I_Na"].to_numpy()[:, 0]), "time (ms)", "I_Na (µA/cm²)", label="sodium current")
+# (run.plot() + current_panel).cols(1)
+
+# %% [markdown]
+# The same axon stands in the [chapter on channels](channels.md) as three channels of a library. That is
+# shorter, and knows its units, temperatures and conductances. This form is for what is no list of channels,
+# or for equations that should look as they do on paper. And a cell that is no membrane at all, the leaky
+# integrate-and-fire cell, with an adaptation current that grows with each {term}`spike`:
+
+# %% tags=["active-ipynb"] mystnb={"figure": {"caption": "Three cells with weak, medium and strong adaptation.", "name": "fig-own-lif"}}
+# adapting = Neuron(
+#     dict(V=-65, w=0), lambda y, I, p: dict(V=(-65 - y.V + 10 * (I - y.w)) / p.τ, w=-y.w / 100), size=3,
+#     params=dict(τ=20, jump=[0, 0.1, 0.4]), threshold=lambda y, p: y.V + 50, reset=lambda y, p: dict(V=-70, w=y.w + p.jump),
+# )
+# run = adapting(np.arange(0, 300, 0.1), I_ext=2.5)
+# run.plot()
+
+# %% [markdown]
+# With the current of 2.5 the cell without adaptation fires 45 times a second, for ever. The others begin
+# with 43 and 36, and slow down to 36 and 21 as $w$ comes to a balance between the spikes that raise it and
+# its decay within 100 ms. Many cells of the cortex do this.
+#
+# ## What it does and what it costs
+#
+# What comes back from a call is a result like that of a circuit. `result.states` has a field for each
+# variable, (time, cell); `result.variable("w")` is a table of one, `result.monitors` holds what was to be
+# recorded beside them, and `spike_times()` the spikes of the threshold, or else the maxima of $V$. Cells
+# with different parameters or starts run side by side: `size` says how many there are, and each parameter
+# is one number, or a list with one for each cell. All of it can be differentiated with respect to all
+# parameters and starts.
+#
+# The time step is 0.05 ms unless you say otherwise, and the method of second order: half the step, a
+# quarter of the error. Whether a step is small enough depends on the equations, and so has to be tried, as
+# in one of the exercises. Long times between spikes forgive a coarse step, upstrokes do not. One second of
+# the axon above, 20,000 steps, takes 14 ms on one core of a server, against 23 ms as a `Cell`, and a
+# thousand of them take 3.5 s. Cells without a threshold can be advanced by a solver of the package diffrax
+# as well, with a step that adapts.
+#
+# Units are a matter of care. Inside the package nothing converts the numbers of your equations: if they are
+# in µA/cm², as those of the axon, so is the input, and 10 of these are the 6.3 nA that the axon of the
+# channels' chapter, with its area of 0.628·10⁻³ cm², needs for the same. Rates given per second, as in many
+# papers of systems neuroscience, are divided by 1000 in the derivative. The potential should be called `V`:
+# plots, spike times and clamps look for it under that name.
+#
+# There is one cell to a `Neuron`, or many that do not know each other: synapses between them, channels,
+# calcium pools and temperature belong to [networks](networks.md). Functions of your own cannot be written
+# to a file; keep the code.
+#
+# ## How equations are read
+#
+# The simulator reads the equations before it advances them. It needs the program that JAX makes of a
+# function, the steps and schedules of the engine, and from the next chapter the spike that has a
+# derivative.
+
 # %%
 from __future__ import annotations
 
@@ -52,7 +136,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -75,10 +159,6 @@ from .lif import SURROGATE, check_elementwise, counts, heaviside
 __all__ = ["Equations", "Neuron", "NeuronResult", "simulate_neuron"]
 
 # %% [markdown]
-# ## How equations are read
-#
-# The simulator reads the equations before it advances them.
-#
 # - Which variables does $dx_i/dt$ read? Variables none of which reads another form a *block*. A step goes
 #   through the blocks, half a step each, with a whole step of the last, and back: a Strang splitting
 #   {cite:p}`Strang1968`, of second order. In the equations of Hodgkin and Huxley the blocks are $V$ and
@@ -87,6 +167,30 @@ __all__ = ["Equations", "Neuron", "NeuronResult", "simulate_neuron"]
 #   linear in $x_i$, as for a gate, and for the potential of a membrane; and of second order if not. Which
 #   variables are linear `Neuron.linear` tells: those whose own slope $\partial f_i/\partial x_i$, as JAX
 #   writes it down, does not read $x_i$.
+#
+# Why blocks? While $V$ stands still, the equation of each gate has constant coefficients, and its solution
+# is known. While the gates stand still, so is that of $V$. Going there and back makes the step symmetric in
+# time, so that the error of first order cancels. Equations whose variables all read each other form as many
+# blocks as they have variables, each of a single one; that is still right.
+#
+# With $Φ_A(h)$ for the exact motion of the block $A$ during a time $h$, while all else stands still, the
+# step of two blocks is
+#
+# $$
+# y \leftarrow Φ_A(dt/2)\, Φ_B(dt)\, Φ_A(dt/2)\, y.
+# $$ (eq-blocks)
+#
+# Take the gate $h$ of the axon at rest, with $τ_h$ = 8.5 ms: in a step of 0.05 ms it covers
+# $1 - e^{-0.05/8.5}$ = 0.6% of its way to $h_∞$, exactly, however fast or slow $m$ is. An explicit method
+# has to resolve $m$, which takes 0.24 ms, and becomes unstable with longer steps; here only accuracy limits
+# the step. In the cell of FitzHugh and Nagumo $w$ is linear and $V$ is not: its slope is $1 - V^2$, from 1
+# at $V = 0$, where it runs away, to −3 at $V = 2$, where it settles. There the exponential step is of
+# second order, like the splitting.
+#
+# To know what reads what, the function is not run but traced: JAX writes down the elementary operations
+# that it does, from the variables to the results. Going through this list once, each intermediate value
+# inherits the arguments of the values that it was made from. What is multiplied by zero still counts as
+# read; that costs a block, and no accuracy.
 
 
 # %%
@@ -101,6 +205,16 @@ def reaches(f: Callable[..., tuple[Any, ...]], args: Sequence[Any]) -> list[set[
     return [sources([v]) for v in program.outvars]
 
 
+# %% [markdown]
+# ### Equations as data
+#
+# What is compiled are the names of the variables and three functions. They are kept together in a tuple
+# that can be compared, so that a program compiled once is found again. An input may depend on the
+# potential: a conductance $G$ with the reversal potential $E$ adds $G E - G V$. Such an input is `Driven`,
+# and the equations see $I - G V$ at each moment in the place of $I$.
+
+
+# %%
 class Driven(NamedTuple):
     """An input that depends on the potential, I − G V, as that through a conductance G with G E in I."""
 
@@ -123,6 +237,14 @@ class Equations(NamedTuple):
         return tuple(jnp.asarray(found[name], dtype) for name in names)
 
 
+# %% [markdown]
+# The user writes `y.V` and `p.τ`, so that states and parameters are tuples with names, made when the names
+# are known. JAX compares types by identity: the same names have to give the same type each time, which the
+# cache sees to. Such a type is in no module, so that it is pickled by its names, and made anew in another
+# process.
+
+
+# %%
 @cache
 def record_type(name: str, names: tuple[str, ...]) -> Any:
     """A type of tuple with these fields; the same one for the same names, as JAX wants it. It is pickled by its names."""
@@ -142,6 +264,14 @@ def parameters_of(values: Mapping[str, Any]) -> Any:
     return record_type("Parameters", tuple(values))(**values)
 
 
+# %% [markdown]
+# Blocks are found greedily: each variable joins the first block in which nobody reads it and it reads
+# nobody, or else opens one of its own. The order is that in which the start names them, so that the
+# potential, usually the first, has the first block. For linearity the slope $\partial f_i/\partial x_i$ is
+# derived by JAX, and traced in its turn: if $x_i$ does not reach it, the slope is the same for all $x_i$.
+
+
+# %%
 def blocks_of(equations: Equations, y: Any, I: Any, p: Any) -> tuple[tuple[str, ...], ...]:
     """The variables in blocks, none of which reads another of its block."""
     names = equations.names
@@ -166,8 +296,91 @@ def linear_variables(equations: Equations, y: Any, I: Any, p: Any) -> tuple[str,
 
 
 # %% [markdown]
+# This is done once, when a cell is made, and in the precision in which it will run. The checks of the
+# equations come first, since a function that cannot be traced has no blocks.
+
+
+# %%
+def blocks_and_linear(
+    equations: Equations, state: Any, p: Any, dtype: str
+) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    """Blocks, and variables that are linear in themselves, after a look at the equations; state, p: (cell,) each."""
+    with precision(dtype):
+        one = lambda x: jnp.asarray(x[0], dtype)  # noqa: E731
+        y, of_one = jax.tree.map(one, (state, p))
+        check_equations(equations, y, of_one)
+        blocks = blocks_of(equations, y, one([0.0]), of_one)
+        linear = linear_variables(equations, y, one([0.0]), of_one)
+        if equations.threshold is not None:
+            check_firing(equations, state, p)
+    return blocks, linear
+
+
+# %% [markdown]
+# The class of cells comes in three pieces, of which this is the first: what is known before a run. Numbers
+# may be given once for all cells, or once for each of them. They are spread over the cells here, so that
+# the rest of the chapter sees arrays (cell,) only. A cell with other numbers, `like`, keeps the equations,
+# and with them everything that was compiled.
+
+
+# %%
+class Written(WithoutChannels, Portable):
+    """Cells as their equations say: numbers and functions that have been read, but not run."""
+
+    labels = ("Neuron",)
+    step, scheme = DEFAULT_DT, "exponential"  # ms, and the name of the scheme
+    own_units = True
+    sound = staticmethod(circuits.same_state)
+
+    def __init__(
+        self, start: Mapping[str, Any], derivative: Callable[[Any, Any, Any], Mapping[str, Any]], *, size: int = 1,
+        params: Mapping[str, Any] | None = None, threshold: Callable[[Any, Any], Any] | None = None,
+        reset: Callable[[Any, Any], Mapping[str, Any]] | None = None, dtype: str | None = None,
+    ) -> None:  # fmt: skip
+        self.size = checks.count("size", size)
+        self.dtype = load_settings().precision if dtype is None else dtype
+        checks.choice("dtype", self.dtype, ("float64", "float32"))
+        checks.memory(f"{self.size:,} cells", checks.BYTES_PER_CELL * self.size)
+        start = per_cell_numbers("start", start, self.size)
+        self.params = per_cell_numbers("params", {} if params is None else params, self.size)
+        self.state = record_type("State", tuple(start))(**start)
+        self.equations = Equations(tuple(start), derivative, threshold, reset)
+        self.blocks, self.linear = blocks_and_linear(self.equations, self.state, parameters_of(self.params), self.dtype)
+
+    @property
+    def cold(self) -> Any:
+        """The start, as `Prinz2004.cold`."""
+        return self.state
+
+    @property
+    def resets(self) -> bool:
+        """Whether spikes are those of a threshold, and not of V."""
+        return self.equations.threshold is not None
+
+    def like(self, params: Mapping[str, Any]) -> Self:
+        """The same equations with other numbers."""
+        new = copy(self)
+        new.params = per_cell_numbers("params", params, self.size)
+        with precision(self.dtype):
+            if self.resets:
+                check_firing(self.equations, self.state, parameters_of(new.params))
+        return new
+
+    def __repr__(self) -> str:
+        return f"Neuron({', '.join(self.equations.names)}; {self.size} cells)"
+
+
+# %% [markdown]
+# ## A step
+#
 # A threshold is a number that reaches 0 when the cell fires. After each step the cells that fire are reset;
 # the spikes themselves may carry a surrogate derivative, as in the chapter on such cells.
+#
+# A block moves by {eq}`eq-rosenbrock` with all other variables where they are. The step goes through the
+# blocks as said: half a step each, a whole one of the last, and back. On the way there the input is that of
+# the step's start, on the way back that of its end, and in the middle the mean of both, which keeps the
+# second order for inputs that change. A voltage clamp imposes the potential before the step and after each
+# part of it.
 
 
 # %%
@@ -199,6 +412,19 @@ def neuron_step(
     return y
 
 
+# %% [markdown]
+# A threshold that is crossed within a step is noticed at its end. A spike is so late by half a step on
+# average, and by a whole one at most, which makes a train of spikes exact to the first order only, whatever
+# the order of the method between them. For a rate of 50 Hz and a step of 0.05 ms that is at most a quarter
+# of a percent. Where it matters, a smaller step is the cure.
+#
+# A clamped potential is a number where a cell is held, and NaN where it is free: one array does for both. A
+# reset is computed for all cells and taken by those that fire, since the program for many cells has no
+# branches. A threshold that overflowed is no spike: it must stay in the state, where it is found, and not
+# be reset away.
+
+
+# %%
 def imposed(y: Any, V: Any) -> Any:
     """The state with a potential, where that is a number; NaN leaves a cell free."""
     return y._replace(V=jnp.where(jnp.isnan(V), y.V, V))
@@ -214,6 +440,12 @@ def fire(equations: Equations, y: Any, p: Any, spike: Callable[[Any], Any]) -> t
     return jax.tree.map(lambda a, b: jnp.where(fires, a, b), after, y), spike(v)
 
 
+# %% [markdown]
+# Inputs come as numbers, as samples at each step, or as functions of time. Here they become one function of
+# the number of the step.
+
+
+# %%
 def currents_at(I: Any, dt: float, t0: Any, like: Array) -> Callable[[Any], Any]:
     """The input of all cells at the start of step k, (cell,), or `Driven` with two of these; I: see `input_at`, or `Driven`."""
     at = tuple(input_at(x, dt, t0, like.dtype) for x in (I if isinstance(I, Driven) else (I,)))
@@ -221,6 +453,14 @@ def currents_at(I: Any, dt: float, t0: Any, like: Array) -> Callable[[Any], Any]
     return (lambda k: Driven(*each(k))) if isinstance(I, Driven) else (lambda k: each(k)[0])
 
 
+# %% [markdown]
+# A run is a loop over steps, in blocks as long as the times that are asked for are apart. Spikes are
+# written down at each step of cells with a threshold; of others there are none to keep, and the array has
+# no rows. Under a clamp the reset is left out: who imposes the potential has taken the decision to fire
+# from the cell.
+
+
+# %%
 def integrate_neuron(
     equations: Equations, blocks: tuple[tuple[str, ...], ...], p: Any, start: Any, I: Any, slots: Slots | None, *, grid: Grid, dt: float,
     t0: Any, spike: Callable[[Any], Any], V: Any = None,
@@ -249,11 +489,26 @@ def integrate_neuron(
     return ys, end.fired
 
 
+# %% [markdown]
+# Three of the arguments decide what has to be compiled anew: the equations, the blocks and the steps.
+# Parameters and starts are data, so that a search over them compiles once. An input that is a function is a
+# part of the program, and is compiled for each new function; samples are data again.
+
+# %%
 STATIC = ("equations", "blocks", "grid", "dt", "spike")
 compiled_neuron = jax.jit(integrate_neuron, static_argnames=STATIC)
 compiled_neuron_with_function = jax.jit(integrate_neuron, static_argnames=(*STATIC, "I"))
 
+# %% [markdown]
+# ## From a start to the requested times
+#
+# `simulate_neuron` is the pure function under everything else: `jax.jit`, `vmap` and `grad` work on it, and
+# parameters and states in the place of those of the cell may be traced. An adaptive solver has no steps to
+# hold an input or to test a threshold at, and gets the plain derivative. Whatever a user may have confused
+# is looked at before anything is compiled.
 
+
+# %%
 def simulate_neuron(
     neuron: Neuron, t: Any, I_ext: Any = None, *, params: Mapping[str, Any] | None = None, state: Any = None, solver: Any = "exponential",
     dt: float = DEFAULT_DT, t0: float = 0.0, rtol: float = DEFAULT_RTOL, atol: float = DEFAULT_ATOL,
@@ -296,6 +551,16 @@ def simulate_neuron(
     return run(neuron.equations, neuron.blocks, p, y, I=I_ext, slots=slots, grid=grid, dt=dt, t0=t0, spike=spike)
 
 
+# %% [markdown]
+# ## The model
+#
+# A result keeps the states, the spikes of the threshold, if there is one, and the monitors. Without a
+# threshold spikes are the local maxima of $V$ above a level, as for cells with channels; the level, −10 by
+# default, is in the unit of your equations. All of a dimensionless cell lies above it, so that small maxima
+# count as well; give `spike_times` a level between them and the spikes.
+
+
+# %%
 @dataclass(frozen=True, repr=False)
 class NeuronResult(Result):
     """What a run of equations of one's own recorded."""
@@ -319,128 +584,69 @@ class NeuronResult(Result):
         }
 
 
-class Neuron(WithoutChannels, Portable):
-    """Cells with equations of one's own: `Neuron(dict(V=-65), derivative, params=dict(τ=20))(t, I_ext=…)` simulates them.
+# %% [markdown]
+# ### What experiments ask
+#
+# Cells of this chapter and of the next take part in the chapters that follow: their numbers have names,
+# they are fitted to recordings, run by the thousand, shaken by noise and clamped, as the
+# [table](../abilities.md) says. What asks for channels or their temperature is refused. Under a voltage
+# clamp the potential is imposed, the other variables follow, and what is measured is the input that would
+# have held the potential: it exists where $dV/dt$ contains the input as a term $a I$.
+#
+# With $dV/dt = r(y) + a(y)\, I$, the input that makes the potential change at a wanted slope is
+# $I = (\mathrm{slope} - r)/a$. Both functions are had from one derivation: $r$ is the derivative at
+# $I = 0$, and $a$ its slope in $I$. Whether the input enters linearly is read from the program, as above:
+# $a$ must not depend on $I$.
 
-    start: variable -> its start, a number or one for each of `size` cells; call the potential V. derivative: of y, I, p, for one
-    cell; returns a mapping from each variable to its derivative per ms. params: name -> number, or one for each cell. threshold: of
-    y, p; a number that is 0 or more where the cell fires, upon which reset, of y, p, returns the variables that it changes.
-    Raises ValueError or TypeError on bad input.
-    """
 
-    labels = ("Neuron",)
-    step, scheme = DEFAULT_DT, "exponential"  # ms, and the name of the scheme
-    own_units = True
-    sound = staticmethod(circuits.same_state)
+# %%
+def balanced(equations: Equations, y: Any, p: Any, slope: np.ndarray) -> np.ndarray:
+    """The input (time,) with which V of one cell changes by `slope` (time,) per ms at states y, (time,) each."""
 
-    def __init__(
-        self, start: Mapping[str, Any], derivative: Callable[[Any, Any, Any], Mapping[str, Any]], *, size: int = 1,
-        params: Mapping[str, Any] | None = None, threshold: Callable[[Any, Any], Any] | None = None,
-        reset: Callable[[Any, Any], Mapping[str, Any]] | None = None, dtype: str | None = None,
-    ) -> None:  # fmt: skip
-        self.size = checks.count("size", size)
-        self.dtype = load_settings().precision if dtype is None else dtype
-        checks.choice("dtype", self.dtype, ("float64", "float32"))
-        checks.memory(f"{self.size:,} cells", checks.BYTES_PER_CELL * self.size)
-        start = per_cell_numbers("start", start, self.size)
-        self.params = per_cell_numbers("params", {} if params is None else params, self.size)
-        self.state = record_type("State", tuple(start))(**start)
-        self.equations = Equations(tuple(start), derivative, threshold, reset)
-        with precision(self.dtype):
-            one = lambda x: jnp.asarray(x[0], self.dtype)  # noqa: E731
-            y, p = jax.tree.map(one, (self.state, parameters_of(self.params)))
-            check_equations(self.equations, y, p)
-            self.blocks = blocks_of(self.equations, y, one([0.0]), p)
-            self.linear = linear_variables(self.equations, y, one([0.0]), p)
-            if threshold is not None:
-                check_firing(self.equations, self.state, parameters_of(self.params))
+    def parts(I: Any, y: Any) -> tuple[Any, Any]:
+        found = jax.jvp(lambda I: equations.slopes(y, I, p, ["V"])[0], (I,), (jnp.ones_like(I),))
+        return found[0], found[1]
 
-    @property
-    def cold(self) -> Any:
-        """The start, as `Prinz2004.cold`."""
-        return self.state
+    none, one = jnp.zeros((), y[0].dtype), jax.tree.map(lambda x: x[0], y)
+    if (
+        0 not in reaches(lambda I: parts(I, one)[:1], (none,))[0]
+        or 0 in reaches(lambda I: parts(I, one)[1:], (none,))[0]
+    ):
+        raise ValueError(
+            "the derivative of V does not contain the input I as a term a I; it must, for a clamp to be an input. Add I to it."
+        )
+    rest, gain = jax.vmap(partial(parts, none))(y)
+    return np.asarray((slope - rest) / gain)
 
-    @property
-    def resets(self) -> bool:
-        """Whether spikes are those of a threshold, and not of V."""
-        return self.equations.threshold is not None
 
-    def like(self, params: Mapping[str, Any]) -> Neuron:
-        """The same equations with other numbers."""
-        new = copy(self)
-        new.params = per_cell_numbers("params", params, self.size)
-        with precision(self.dtype):
-            if self.resets:
-                check_firing(self.equations, self.state, parameters_of(new.params))
-        return new
+# %% [markdown]
+# With it, the second piece of the class. A trajectory is what fits differentiate, with spikes that carry
+# the surrogate; `driven` is a run under a conductance or a clamp.
 
-    def trajectory(self, params: Any, state: Any, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0) -> Any:
+
+# %%
+class Asked(Written):
+    """What fits, clamps and noise ask of such cells."""
+
+    def trajectory(self: Any, params: Any, state: Any, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0) -> Any:
         """As `Model.trajectory`."""
         return simulate_neuron(self, t, I_ext, params=params, state=state, dt=dt, t0=t0)[0]
+
+    def spikes_between(
+        self: Any, params: Any, state: Any, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0
+    ) -> Array:
+        """Spikes (time − 1, cell) between the times t, with the derivative of the surrogate."""
+        fired = simulate_neuron(self, t, I_ext, params=params, state=state, dt=dt, t0=t0, spike=SURROGATE)[1]
+        return counts(fired, *map(jnp.asarray, steps_of(t, t0, dt)))[1:]
 
     def balancing(self, states: Any, cell: int, slope: np.ndarray) -> np.ndarray:
         """The input (time,) with which the potential of a cell changes by `slope` (time,) per ms at recorded states.
 
         Raises ValueError where dV/dt does not depend on the input, or not linearly.
         """
-        y, p = (
-            jax.tree.map(lambda x: jnp.asarray(x[..., cell], self.dtype), x)
-            for x in (states, parameters_of(self.params))
-        )
-
-        def parts(I: Any, y: Any) -> tuple[Any, Any]:
-            found = jax.jvp(lambda I: self.equations.slopes(y, I, p, ["V"])[0], (I,), (jnp.ones_like(I),))
-            return found[0], found[1]
-
-        none, one = jnp.zeros((), self.dtype), jax.tree.map(lambda x: x[0], y)
-        if (
-            0 not in reaches(lambda I: parts(I, one)[:1], (none,))[0]
-            or 0 in reaches(lambda I: parts(I, one)[1:], (none,))[0]
-        ):
-            raise ValueError(
-                "the derivative of V does not contain the input I as a term a I; it must, for a clamp to be an input. Add I to it."
-            )
-        rest, gain = jax.vmap(partial(parts, none))(y)
-        return np.asarray((slope - rest) / gain)
-
-    def spikes_between(
-        self, params: Any, state: Any, t: Any, I_ext: Any = None, *, dt: float, t0: float = 0.0
-    ) -> Array:
-        """Spikes (time − 1, cell) between the times t, with the derivative of the surrogate."""
-        fired = simulate_neuron(self, t, I_ext, params=params, state=state, dt=dt, t0=t0, spike=SURROGATE)[1]
-        return counts(fired, *map(jnp.asarray, steps_of(t, t0, dt)))[1:]
-
-    def __repr__(self) -> str:
-        return f"Neuron({', '.join(self.equations.names)}; {self.size} cells)"
-
-    def __call__(
-        self, t: Any, I_ext: Any = None, state: Any = None, *, record: Mapping[str, Callable[[Any, Any], Any]] | None = None,
-        solver: Any = "exponential", dt: float = DEFAULT_DT, t0: float = 0.0,
-    ) -> NeuronResult:  # fmt: skip
-        """Simulate and record at the times t.
-
-        I_ext: as in a call of `Prinz2004`, in the unit of the equations. state: start, as `result.final_state`. record: name -> function
-        of y and p, for one cell, recorded at t. Raises ValueError or TypeError before anything is compiled, and FloatingPointError
-        naming the cell and the time if the run turns non-finite.
-        """
-        t, dt = checks.times(t, t0), check_scheme(solver, dt, self.equations.threshold is not None)
-        I = current(I_ext, self.labels, np.zeros(self.size, int), t, t0, scale=None)
-        start = self.state if state is None else circuits.same_state(state, self.state)
-        record = check_record({} if record is None else record, self.state, self.params)
-        if isinstance(solver, str):
-            checks.steps(t, t0, dt)
-            checks.memory(f"a run of {self.size} cells", bytes_of_run(self, t, t0, dt))
-        ends = t0 + dt * np.arange(int((t[-1] - t0) / dt) + 300)
-        with precision(self.dtype):
-            if isinstance(I, Samples):
-                I = I.at(ends) if isinstance(solver, str) else I.at
-            states, fired = simulate_neuron(self, t, I, state=start, solver=solver, dt=dt, t0=t0, compiled=True)
-            states, fired = jax.tree.map(np.asarray, (states, fired))
-            p = parameters_of(self.params)
-            seen = {name: np.asarray(jax.vmap(jax.vmap(f), (0, None))(states, p)) for name, f in record.items()}
-        tables = {name: pd.DataFrame(x, pd.Index(t, name="time"), self.cells) for name, x in seen.items()}
-        run_is = run_of(self, solver, t0, "cold" if state is None else "given", dt=dt)
-        return self._result(t, states, fired, ends, tables, run_is)
+        of_cell = lambda x: jnp.asarray(x[..., cell], self.dtype)  # noqa: E731
+        y, p = jax.tree.map(of_cell, (states, parameters_of(self.params)))
+        return balanced(self.equations, y, p, slope)
 
     def _result(
         self, t: np.ndarray, states: Any, fired: np.ndarray, ends: np.ndarray, monitors: Mapping[str, Any], run_is: Run
@@ -465,23 +671,66 @@ class Neuron(WithoutChannels, Portable):
 
 
 # %% [markdown]
-# Cells of this chapter and of the next take part in the chapters that follow: their numbers have names, they are fitted to recordings,
-# run by the thousand, shaken by noise and clamped, as the [table](../abilities.md) says. What asks for channels or their temperature is refused. Under a voltage
-# clamp the potential is imposed, the other variables follow, and what is measured is the input that would have held the potential: it
-# exists where $dV/dt$ contains the input as a term $a I$.
+# And the third is the call itself. A monitor is a function of the state and the parameters of one cell. It
+# is evaluated afterwards, at the recorded times only: an ion current costs nothing during the run.
+
+
+# %%
+def monitored(record: Mapping[str, Callable[[Any, Any], Any]], states: Any, p: Any) -> dict[str, np.ndarray]:
+    """What is to be recorded, (time, cell) each, at states (time, cell)."""
+    return {name: np.asarray(jax.vmap(jax.vmap(f), (0, None))(states, p)) for name, f in record.items()}
+
+
+class Neuron(Asked):
+    """Cells with equations of one's own: `Neuron(dict(V=-65), derivative, params=dict(τ=20))(t, I_ext=…)` simulates them.
+
+    start: variable -> its start, a number or one for each of `size` cells; call the potential V. derivative: of y, I, p, for one
+    cell; returns a mapping from each variable to its derivative per ms. params: name -> number, or one for each cell. threshold: of
+    y, p; a number that is 0 or more where the cell fires, upon which reset, of y, p, returns the variables that it changes.
+    Raises ValueError or TypeError on bad input.
+    """
+
+    def __call__(
+        self, t: Any, I_ext: Any = None, state: Any = None, *, record: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+        solver: Any = "exponential", dt: float = DEFAULT_DT, t0: float = 0.0,
+    ) -> NeuronResult:  # fmt: skip
+        """Simulate and record at the times t.
+
+        I_ext: as in a call of `Prinz2004`, in the unit of the equations. state: start, as `result.final_state`. record: name -> function
+        of y and p, for one cell, recorded at t. Raises ValueError or TypeError before anything is compiled, and FloatingPointError
+        naming the cell and the time if the run turns non-finite.
+        """
+        t, dt = checks.times(t, t0), check_scheme(solver, dt, self.equations.threshold is not None)
+        I = current(I_ext, self.labels, np.zeros(self.size, int), t, t0, scale=None)
+        start = self.state if state is None else circuits.same_state(state, self.state)
+        record = check_record({} if record is None else record, self.state, self.params)
+        if isinstance(solver, str):
+            checks.steps(t, t0, dt)
+            checks.memory(f"a run of {self.size} cells", bytes_of_run(self, t, t0, dt))
+        ends = t0 + dt * np.arange(int((t[-1] - t0) / dt) + 300)
+        with precision(self.dtype):
+            if isinstance(I, Samples):
+                I = I.at(ends) if isinstance(solver, str) else I.at
+            states, fired = simulate_neuron(self, t, I, state=start, solver=solver, dt=dt, t0=t0, compiled=True)
+            states, fired = jax.tree.map(np.asarray, (states, fired))
+            seen = monitored(record, states, parameters_of(self.params))
+        tables = {name: pd.DataFrame(x, pd.Index(t, name="time"), self.cells) for name, x in seen.items()}
+        run_is = run_of(self, solver, t0, "cold" if state is None else "given", dt=dt)
+        return self._result(t, states, fired, ends, tables, run_is)
+
 
 # %% [markdown]
 # ## What is refused
 #
-# A threshold is a number, not the answer to the question whether it is reached. A truth value would read as 0 or 1, and a cell
-# fires at 0. Three more slips let a cell fire at every step: the difference taken the wrong way round, a reset to a value above
-# the threshold, and a reset that does not change what the threshold reads. They are looked for at the start and after a reset of it.
+# Equations of one's own are where most can go wrong, and nothing but a check tells: a model that is subtly
+# something else still draws a curve. Each refusal gives the value, the rule and a line that would work.
+#
+# ### The run and the numbers
+#
+# A threshold has to be tested at known times, and so needs the fixed step.
 
 
 # %%
-RETURN_A_DISTANCE = "Return what is 0 at the threshold and rises with V, such as y.V - p.V_th, and reset to below it."
-
-
 def check_scheme(solver: Any, dt: Any, threshold: bool) -> float:
     """The time step in ms, after checking the solver."""
     if not isinstance(solver, str) and threshold:
@@ -495,6 +744,12 @@ def check_scheme(solver: Any, dt: Any, threshold: bool) -> float:
     return checks.positive("dt", dt, "ms")
 
 
+# %% [markdown]
+# Starts and parameters are numbers with names. The names become fields of tuples, so that they have to be
+# names in Python: `τ` and `g_Na` are, `g-Na` and `lambda` are not.
+
+
+# %%
 def per_cell_numbers(what: str, values: Any, size: int) -> dict[str, np.ndarray]:
     """Name -> (cell,) finite numbers."""
     if not isinstance(values, Mapping):
@@ -515,6 +770,16 @@ def per_cell_numbers(what: str, values: Any, size: int) -> dict[str, np.ndarray]
     return found
 
 
+# %% [markdown]
+# ### The functions
+#
+# The derivative, the threshold and the reset are traced with the start of one cell. A threshold needs a
+# reset, or the cell would fire at every step from then on; a reset without a threshold would never be used.
+# What the derivative returns must be the variables of the start, all of them and no others: a variable
+# without a derivative would stand still.
+
+
+# %%
 def check_equations(equations: Equations, y: Any, p: Any) -> None:
     """Equations of one cell that JAX can trace, with a number for each variable, and a reset where there is a threshold."""
     derivative, threshold, reset = equations[1:]
@@ -532,6 +797,13 @@ def check_equations(equations: Equations, y: Any, p: Any) -> None:
         check_function("threshold", threshold, lambda y, p: {"v": threshold(y, p)}, y, p, {"v"}, cure)
 
 
+# %% [markdown]
+# Each function is looked at in the same way. It is traced, not run, so that the shapes and kinds of numbers
+# of its results are known without computing any. A result in the shape of an array means that it was
+# written for many cells; a truth value that it compares where it should measure.
+
+
+# %%
 def check_function(what: str, f: Any, made: Any, y: Any, p: Any, wanted: set[str] | None, cure: str) -> None:
     """A function f of one cell; `made` gives what it returns by name: the names wanted, or some of the state's, each a real number."""
     if not callable(f):
@@ -566,6 +838,18 @@ def check_function(what: str, f: Any, made: Any, y: Any, p: Any, wanted: set[str
             )
 
 
+# %% [markdown]
+# ### The threshold
+#
+# A threshold is a number, not the answer to the question whether it is reached. A truth value would read as
+# 0 or 1, and a cell fires at 0. Three more slips let a cell fire at every step: the difference taken the
+# wrong way round, a reset to a value above the threshold, and a reset that does not change what the
+# threshold reads. They are looked for at the start and after a reset of it.
+
+# %%
+RETURN_A_DISTANCE = "Return what is 0 at the threshold and rises with V, such as y.V - p.V_th, and reset to below it."
+
+
 def check_firing(equations: Equations, y: Any, p: Any) -> None:
     """Refuse a threshold that a reset does not undo, and warn of one that the start or a reset may leave exceeded; y, p: (cell,) each."""
     read = read_by_threshold(equations, y, p)
@@ -593,6 +877,12 @@ def check_firing(equations: Equations, y: Any, p: Any) -> None:
         )
 
 
+# %% [markdown]
+# What the threshold reads comes from its program, and what the reset changes from what it returns. Both are
+# evaluated at the start, of all cells at once.
+
+
+# %%
 def read_by_threshold(equations: Equations, y: Any, p: Any) -> set[str]:
     """The variables that the threshold depends on. Raises ValueError if there is none."""
     names, p = equations.names, jax.tree.map(lambda x: x[0], p)
@@ -613,6 +903,15 @@ def firing(equations: Equations, y: Any, p: Any) -> tuple[tuple[str, ...], np.nd
     return tuple(after), np.asarray(made(y, p)), np.asarray(made(y._replace(**after), p))
 
 
+# %% [markdown]
+# ### States, other numbers and monitors
+#
+# A state from another model has other variables, or the same ones in another order; only one that was made
+# by the same equations is taken. Numbers that JAX traces, as in a fit, have a shape and no value yet, so
+# that only their shape is looked at.
+
+
+# %%
 def fields_of(state: Any, like: Any) -> Mapping[str, Any]:
     """A state of the same equations by its variables."""
     if getattr(state, "_fields", None) != like._fields:
@@ -639,6 +938,13 @@ def other_numbers(what: str, values: Any, known: Mapping[str, Any], size: int) -
     return dict(values)
 
 
+# %% [markdown]
+# Monitors are traced like the equations, before the run, since a mistake in one would otherwise show after
+# it. And a run that would not fit into memory is refused: what grows are the states at the requested times,
+# and the spikes at all steps.
+
+
+# %%
 def check_record(record: Any, y: Any, p: Mapping[str, Any]) -> Mapping[str, Callable[[Any, Any], Any]]:
     """What is to be recorded: functions of y and p by name, each of which returns a number for one cell."""
     cure = "Write record={'w squared': lambda y, p: y.w**2}, for example."
@@ -667,35 +973,112 @@ def bytes_of_run(neuron: Neuron, t: np.ndarray, t0: float, dt: float) -> float:
 
 
 # %% [markdown]
-# ## Examples
+# ## Exercises
 #
-# Two classics. The axon of {cite:t}`HodgkinHuxley1952` in a dozen lines, with its sodium current recorded:
+# ```{exercise}
+# :label: ex-neuron-oscillates
+# For which constant inputs does the cell of FitzHugh and Nagumo fire for ever? Its rest loses its stability
+# where $1 - V^2 = 0.8/τ$. Work out the two inputs at which that happens, and compare them with a run of 41
+# cells.
+# ```
+#
+# ```{solution-start} ex-neuron-oscillates
+# :class: dropdown
+# ```
 
 # %% tags=["active-ipynb"]
-# def hodgkin_huxley(y, I, p):
-#     V = y.V
-#     α_m, β_m = linoid((V + 40) / 10), 4 * jnp.exp(-(V + 65) / 18)
-#     α_h, β_h = 0.07 * jnp.exp(-(V + 65) / 20), 1 / (1 + jnp.exp(-(V + 35) / 10))
-#     α_n, β_n = 0.1 * linoid((V + 55) / 10), 0.125 * jnp.exp(-(V + 65) / 80)
-#     I_ion = p.g_Na * y.m**3 * y.h * (V - 50) + p.g_K * y.n**4 * (V + 77) + p.g_L * (V + 54.387)
-#     return dict(V=I - I_ion, m=α_m * (1 - y.m) - β_m * y.m, h=α_h * (1 - y.h) - β_h * y.h, n=α_n * (1 - y.n) - β_n * y.n)
-#
-#
-# hh = Neuron(dict(V=-65, m=0.05, h=0.6, n=0.32), hodgkin_huxley, params=dict(g_Na=120, g_K=36, g_L=0.3))
-# assert hh.blocks == (("V",), ("m", "h", "n")) and hh.linear == ("V", "m", "h", "n")
-# run = hh(np.arange(0, 100, 0.05), I_ext=lambda t: jnp.where(t > 20, 10.0, 0.0), record={"I_Na": lambda y, p: p.g_Na * y.m**3 * y.h * (y.V - 50)})
-
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Potential (mV), and sodium current (µA/cm²), a monitor.", "name": "fig-own-hh"}}
-# current_panel = hv.Curve((run.t, run.monitors["I_Na"].to_numpy()[:, 0]), "time (ms)", "I_Na (µA/cm²)", label="sodium current")
-# (run.plot() + current_panel).cols(1)
+# V_lost = np.array([-1, 1]) * np.sqrt(1 - 0.8 / 12.5)
+# predicted = (V_lost + 0.7) / 0.8 - V_lost + V_lost**3 / 3  # from dV/dt = dw/dt = 0
+# inputs = np.linspace(0, 2, 41)
+# many = Neuron(dict(V=-1, w=0), nagumo.equations.derivative, size=41, params=dict(τ=12.5))
+# swing = np.ptp(many(np.arange(300, 600, 0.5), I_ext=inputs).states.V, axis=0)
+# fires = inputs[swing > 0.5]
+# assert abs(fires[0] - predicted[0]) < 0.05 and abs(fires[-1] - predicted[1]) < 0.05
+# predicted, fires[[0, -1]]
 
 # %% [markdown]
-# And the leaky integrate-and-fire cell, with an adaptation current that grows with each spike:
+# Between 0.33 and 1.42: less does not excite it, more blocks it. The trace of the Jacobian,
+# $1 - V^2 - 0.8/τ$, changes its sign there, which is a Hopf bifurcation. The swing is at once 3.8: the cell
+# fires fully or not at all.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-neuron-order
+# Is the method of second order? Halve the step of the axon above from 0.1 to 0.0125 ms, and compare its
+# potentials in 50 ms of firing with those of a much smaller step.
+# ```
+#
+# ```{solution-start} ex-neuron-order
+# :class: dropdown
+# ```
 
-# %% tags=["active-ipynb"] mystnb={"figure": {"caption": "Three cells with weak, medium and strong adaptation.", "name": "fig-own-lif"}}
-# adapting = Neuron(
-#     dict(V=-65, w=0), lambda y, I, p: dict(V=(-65 - y.V + 10 * (I - y.w)) / p.τ, w=-y.w / 100), size=3,
-#     params=dict(τ=20, jump=[0, 0.1, 0.4]), threshold=lambda y, p: y.V + 50, reset=lambda y, p: dict(V=-70, w=y.w + p.jump),
+# %% tags=["active-ipynb"]
+# at_times = np.arange(0, 50, 0.5)
+# exact = hh(at_times, I_ext=10.0, dt=0.0015625).states.V
+# errors = [float(abs(hh(at_times, I_ext=10.0, dt=dt).states.V - exact).max()) for dt in (0.1, 0.05, 0.025, 0.0125)]
+# assert 3.5 < errors[1] / errors[2] < 4.5 and 3.5 < errors[2] / errors[3] < 4.5
+# errors
+
+# %% [markdown]
+# From 0.05 ms on, half a step leaves a quarter of the error: 8.5, 2.2 and 0.55 mV. That is the largest one,
+# in the upstroke of a spike that comes some tens of microseconds early or late; with 0.1 ms the law does
+# not hold yet.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-neuron-adaptation
+# Predict the rates to which the three adapting cells settle. A steady train of $f$ spikes per ms raises $w$
+# on average to $100\, f\,\mathrm{jump}$, and the rate of a cell without adaptation is {eq}`eq-lif-rate` of
+# the next chapter. Which $f$ agrees with both?
+# ```
+#
+# ```{solution-start} ex-neuron-adaptation
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from .lif import Params, rate
+#
+# settled, guess = [], np.full(3, 30.0)
+# for _ in range(100):
+#     guess = 0.5 * guess + 0.5 * np.asarray(rate(Params(t_ref=0.0), 2.5 - adapting.params["jump"] * guess / 10))
+# for times in adapting(np.arange(0, 2000, 0.1), I_ext=2.5).spike_times().values():
+#     settled.append(1000 / np.diff(times)[-5:].mean())
+# assert np.allclose(guess, settled, rtol=0.06)
+# guess.round(1), np.round(settled, 1)
+
+# %% [markdown]
+# 45.5, 35.4 and 20.3 Hz, against 45.5, 35.7 and 21.4 in the simulation. The guess takes the mean of $w$,
+# while $w$ is largest just after a spike, when it matters least.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-neuron-izhikevich
+# Izhikevich (2003) needs two variables for many kinds of firing: $dV/dt = 0.04 V^2 + 5V + 140 - u + I$ and
+# $du/dt = 0.02\,(0.2 V - u)$, with a reset of $V$ to $c$ and of $u$ to $u + d$ at 30 mV. Write it, for $c$
+# = −65, $d$ = 8 and for $c$ = −50, $d$ = 2, with $I$ = 10. What do the two cells do?
+# ```
+#
+# ```{solution-start} ex-neuron-izhikevich
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# simple = Neuron(
+#     dict(V=-65, u=-13), lambda y, I, p: dict(V=0.04 * y.V**2 + 5 * y.V + 140 - y.u + I, u=0.02 * (0.2 * y.V - y.u)), size=2,
+#     params=dict(c=[-65, -50], d=[8, 2]), threshold=lambda y, p: y.V - 30, reset=lambda y, p: dict(V=p.c, u=y.u + p.d),
 # )
-# run = adapting(np.arange(0, 300, 0.1), I_ext=2.5)
-# run.plot()
+# fired = simple(np.arange(0, 1000, 0.5), I_ext=10.0)
+# regular, chattering = (np.diff(x[x > 300]) for x in fired.spike_times().values())
+# assert np.ptp(regular) < 1 and chattering.min() < 5 < 40 < chattering.max()
+# fired.plot()
+
+# %% [markdown]
+# The first fires every 45 ms. The second is reset to −50 mV, close to its threshold, and so fires again
+# within 2 ms, until $u$ has grown: five spikes or so, and a pause of 48 ms. It bursts, without a current
+# that one could name.
+# ```{solution-end}
+# ```
