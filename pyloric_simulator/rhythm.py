@@ -99,7 +99,7 @@
 # |:--|:--|:--|
 # | When did a cell spike? | `spikes(t, V)` | times in ms, (spike,) |
 # | Which spikes belong together? | `bursts(times)` | first spike, last spike (ms), number, (burst, 3) |
-# | What does each cell do? | `summary(run)` | a row for each cell: counts, durations and period in ms, phases as shares |
+# | What does each cell do? | `summary(run)` | a row for each cell: counts, times in ms, phases as shares |
 # | Is it pyloric? | `is_pyloric(run)`, `is_pyloric_like(run)` | True or False |
 # | Why not? | `report(run)` | a row for each criterion, with the reason where a value is missing |
 # | The fifteen numbers, for a fit or a table | `features(run)` | a Series, in ms and shares |
@@ -140,7 +140,8 @@
 
 # %% tags=["active-ipynb", "remove-input"]
 # says = lambda row: f"{row['activity']}, {row['spikes'] / 8:.1f}/s" if row["spikes"] else row["activity"]
-# list_table("What each cell does after two seconds, with its spikes per second.", "tbl-rhythms", ["start", *circuit.labels],
+# caption = "What each cell does after two seconds, with its spikes per second."
+# list_table(caption, "tbl-rhythms", ["start", *circuit.labels],
 #            [(name, *map(says, summary(result).to_dict("records"))) for name, result in runs.items()])
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "One circuit from the three starts of {numref}`tbl-rhythms`.", "name": "fig-rhythms"}}
@@ -267,8 +268,8 @@ def spikes(
 ) -> np.ndarray:  # fmt: skip
     """Spike times (ms) of one cell, from times t (ms) and potentials V (mV), each (time,).
 
-    The options are those of `Detection`. Raises ValueError or TypeError if t does not increase, if the lengths differ or
-    if V is not finite.
+    The options are those of `Detection`. Raises ValueError or TypeError if t does not increase, if the lengths differ
+    or if V is not finite.
     """
     d = checked(Detection(threshold, prominence, refractory, kind))
     t, V = (np.asarray(checks.numbers(name, x), float) for name, x in (("t", t), ("V", V)))
@@ -330,7 +331,8 @@ def increasing(what: str, x: ArrayLike, strictly: bool = True) -> np.ndarray:
     if falls.any():
         i = int(np.argmax(falls))
         raise ValueError(
-            f"{what} go from {times[i]:g} to {times[i + 1]:g} ms; they must increase. Sort them and drop repetitions, np.unique."
+            f"{what} go from {times[i]:g} to {times[i + 1]:g} ms; they must increase. Sort them and drop repetitions, "
+            "np.unique."
         )
     return times
 
@@ -476,7 +478,8 @@ def regularity(x: np.ndarray) -> tuple[float, float]:
 
 # %%
 def mean_phase(starts: ArrayLike, cycles: ArrayLike) -> float:
-    """Mean phase, 0…1, {eq}`eq-phase`, of bursts starting in the cycles that start at `cycles`; both increase, in one unit."""
+    """Mean phase, 0…1, {eq}`eq-phase`, of bursts starting in the cycles that start at `cycles`; both increase, in one
+    unit."""
     return circular_mean(
         phases(increasing("the starts", starts, strictly=False), increasing("the starts of cycles", cycles))
     )
@@ -504,7 +507,8 @@ def circular_mean(φ: np.ndarray) -> float:
 
 # %%
 def pacemaker(source: Any, found: Mapping[Any, Sequence[np.ndarray]]) -> Any:
-    """The cell whose bursts begin the cycles, among those of `found` (cell -> its bursts in each piece); None without one.
+    """The cell whose bursts begin the cycles, among those of `found` (cell -> its bursts in each piece); None without
+    one.
 
     A circuit knows the types of its cells; otherwise a cell's label tells, "PD" or "PD 1".
     """
@@ -597,7 +601,8 @@ COARSE = 0.4  # ms, between samples that may miss the top of a spike
 
 # %%
 def low_peaks(t: np.ndarray, V: np.ndarray, spikes: np.ndarray, coarse: float, d: Detection) -> str:
-    """What to say of fast peaks that look like spikes and stay below the threshold, in a silent cell or where samples are too few.
+    """What to say of fast peaks that look like spikes and stay below the threshold, in a silent cell or where samples
+    are too few.
 
     coarse: ms, from one sample to the next.
     """
@@ -620,8 +625,10 @@ def low_peaks(t: np.ndarray, V: np.ndarray, spikes: np.ndarray, coarse: float, d
             if d.prominence is None
             else f"above {d.threshold:g} mV that stands out by {d.prominence:g} mV"
         )
-        return f"no spike {rule}, but {peaks} up to {found.height[like].max():.3g} mV; it counts as silent. If they are spikes, {cure}."
-    return f"{len(spikes)} spikes and {peaks} below {d.threshold:g} mV; samples {coarse:g} ms apart miss tops. Record more often, or {cure}."
+        highest = f"{found.height[like].max():.3g} mV"
+        return f"no spike {rule}, but {peaks} up to {highest}; it counts as silent. If they are spikes, {cure}."
+    missed = f"{len(spikes)} spikes and {peaks} below {d.threshold:g} mV; samples {coarse:g} ms apart miss tops"
+    return f"{missed}. Record more often, or {cure}."
 
 
 # %% [markdown]
@@ -640,7 +647,8 @@ def weak_peaks(t: np.ndarray, V: np.ndarray, spikes: np.ndarray, hidden: float, 
     if more < ALIKE * len(spikes):
         return ""
     return (
-        f"{len(spikes)} spikes and {more} peaks that are lower than {hidden:.2g} mV, to which its noise may rise; they are left out. If they are "
+        f"{len(spikes)} spikes and {more} peaks that are lower than {hidden:.2g} mV, to which its noise may rise; "
+        "they are left out. If they are "
         f"spikes, say detection=Detection(prominence={ALIKE * hidden:.2g}), or filter the recording."
     )
 
@@ -710,11 +718,11 @@ def describe(x: np.ndarray, pieces: np.ndarray, cycles: Sequence[np.ndarray], d:
 def summary(result: Any, window: Window | None = None, *, detection: Detection = STANDARD) -> pd.DataFrame:
     """What each cell does, one row per cell; NaN where undefined, as for all of a silent cell.
 
-    result: a result, a DataFrame of potentials, a file of one, or a mapping from cells to spike times, see `spike_trains`.
-    window: start and end of the recording in ms; by default the first and the last time, or else the
+    result: a result, a DataFrame of potentials, a file of one, or a mapping from cells to spike times, see
+    `spike_trains`. window: start and end of the recording in ms; by default the first and the last time, or else the
     first and the last spike of all. detection: what counts as a spike and as a burst. Duty cycle, and phase of the
-    burst's start in the pacemaker's cycle, run from 0 to 1. `.attrs` holds "pacemaker", the cell that sets the cycles,
-    "window", and "left out", if the recording has gaps there.
+    burst's start in the pacemaker's cycle, run from 0 to 1. `.attrs` holds "pacemaker", the cell that sets the
+    cycles, "window", and "left out", if the recording has gaps there.
     """
     seen = recorded(result, window, detection)
     d = seen.detection
@@ -784,7 +792,8 @@ FEATURES = tuple(c.name for c in CRITERIA)
 # %% tags=["active-ipynb", "remove-input"]
 # from .book import list_table
 #
-# list_table("The fifteen criteria, rendered from `CRITERIA`.", "tbl-criteria", ["feature", "unit", "lobsters", "accepted"],
+# columns = ["feature", "unit", "lobsters", "accepted"]
+# list_table("The fifteen criteria, rendered from `CRITERIA`.", "tbl-criteria", columns,
 #            [(f"`{c.name}`", c.unit, f"{c.mean:g} ± {c.sd:g}", f"{c.low:g} … {c.high:g}") for c in CRITERIA])
 
 # %% [markdown]
@@ -835,7 +844,8 @@ def of_each_cycle(c: Cycles) -> dict[str, Any]:
 
 
 def in_right_order(c: Cycles) -> Any:
-    """Whether each cycle, (cycle,), has one burst of each cell, and they are in the right order; NumPy or JAX arrays."""
+    """Whether each cycle, (cycle,), has one burst of each cell, and they are in the right order; NumPy or JAX
+    arrays."""
     return (c.LP_start > c.PD_end) & (c.LP_start < c.PY_start) & (c.LP_end < c.PY_end)
 
 
@@ -855,7 +865,8 @@ def cut_short(x: np.ndarray, window: Window, d: Detection = STANDARD) -> np.ndar
 
 
 def seen_cycles(found: Mapping[str, np.ndarray], cut: Mapping[str, np.ndarray]) -> Cycles:
-    """The seen cycles, from the bursts (burst, 3) of PD, LP and PY that begin in the window, and those of `cut_short`."""
+    """The seen cycles, from the bursts (burst, 3) of PD, LP and PY that begin in the window, and those of
+    `cut_short`."""
     rows = []
     for (start, end, _), (following, _, _) in zip(found["PD"], found["PD"][1:], strict=False):
         inside = [[b for b in found[x] if start <= b[0] < following] for x in ("LP", "PY")]
@@ -955,7 +966,8 @@ def variation(x: np.ndarray) -> float:
 
 # %%
 def measure(trains: Mapping[str, np.ndarray], window: ArrayLike, d: Detection = STANDARD) -> Measures:
-    """Features from the spike times (ms) of "PD", "LP" and "PY" within the window (2,), or its pieces (piece, 2), in ms."""
+    """Features from the spike times (ms) of "PD", "LP" and "PY" within the window (2,), or its pieces (piece, 2), in
+    ms."""
     shown = {x: parts(trains[x], window) for x in ROLES}
     found = {x: begun_bursts(trains[x], window, d) for x in ROLES}
     lie = {x: whole_bursts(b, window, d) for x, b in found.items()}
@@ -1034,7 +1046,8 @@ def demanded_order(order: Any) -> float | None:
         return None
     if isinstance(order, str):
         raise ValueError(
-            f"order is {order!r}; it must be {MEAN!r} or the share of the cycles that must be in order. Give 1.0 for all."
+            f"order is {order!r}; it must be {MEAN!r} or the share of the cycles that must be in order. Give 1.0 for "
+            "all."
         )
     share = checks.number("order", order, "shares of the cycles, such as 0.7")
     if not 0 < share <= 1:
@@ -1057,11 +1070,13 @@ def demanded_order(order: Any) -> float | None:
 def verdict(
     values: Any, cv: Any, max_cv: float = MAX_PERIOD_CV, order: Any = MEAN, ordered: Any = None
 ) -> tuple[Any, Any]:
-    """Whether rhythms are pyloric-like and pyloric; values (…, feature), cv and ordered (…), as in `Measures`. NumPy or JAX arrays."""
+    """Whether rhythms are pyloric-like and pyloric; values (…, feature), cv and ordered (…), as in `Measures`. NumPy
+    or JAX arrays."""
     share, max_cv = demanded_order(order), largest_cv(max_cv)
     if share is not None and ordered is None:
         raise ValueError(
-            f"order is {share:g}, and ordered is missing; it must hold the share of each rhythm. Give `Measures.ordered`."
+            f"order is {share:g}, and ordered is missing; it must hold the share of each rhythm. Give "
+            "`Measures.ordered`."
         )
     v = {name: values[..., i] for i, name in enumerate(FEATURES)}
     like = (v["gap_PDend_LPstart"] > 0) & (v["delay_PDstart_LPstart"] < v["delay_PDstart_PYstart"])
@@ -1139,10 +1154,10 @@ def features(
 ) -> pd.Series:
     """The fifteen features, in ms and 1; NaN where undefined, with the reasons in `.attrs["why"]`.
 
-    data: see `spike_trains`; window: start and end in ms, by default of the whole recording; cells: the labels that play
-    "PD", "LP" and "PY", by default the first cell of each type; detection: what counts as a spike and as a burst. `.attrs` also
-    holds "period CV", "cycles in order", a share, and "left out", if the recording has gaps. Raises ValueError if a cell is
-    missing. (P04 p. 1348)
+    data: see `spike_trains`; window: start and end in ms, by default of the whole recording; cells: the labels that
+    play "PD", "LP" and "PY", by default the first cell of each type; detection: what counts as a spike and as a
+    burst. `.attrs` also holds "period CV", "cycles in order", a share, and "left out", if the recording has gaps.
+    Raises ValueError if a cell is missing. (P04 p. 1348)
     """
     found, seen = measured(data, window, cells, detection)
     series = pd.Series(found.values, pd.Index(FEATURES, name="feature"), name="value")
@@ -1157,7 +1172,8 @@ def is_pyloric_like(
 ) -> bool:  # fmt: skip
     """Whether the rhythm is periodic, triphasic and in the right order (P04 p. 1348).
 
-    max_cv: a share of the period, 0.02 for 2%; np.inf asks for no period. order: "mean", or the share of the cycles that must be in order.
+    max_cv: a share of the period, 0.02 for 2%; np.inf asks for no period. order: "mean", or the share of the cycles
+    that must be in order.
     """
     found, _ = measured(data, window, cells, detection)
     return bool(verdict(found.values, found.cv, max_cv, order, found.ordered)[0])
@@ -1167,7 +1183,8 @@ def is_pyloric(
     data: Any, window: Window | None = None, *, cells: Mapping[str, Any] | None = None, max_cv: float = MAX_PERIOD_CV,
     order: Any = MEAN, detection: Detection = STANDARD,
 ) -> bool:  # fmt: skip
-    """Whether the rhythm is pyloric-like and meets the fifteen criteria (P04 p. 1348); arguments as for `is_pyloric_like`."""
+    """Whether the rhythm is pyloric-like and meets the fifteen criteria (P04 p. 1348); arguments as for
+    `is_pyloric_like`."""
     found, _ = measured(data, window, cells, detection)
     return bool(verdict(found.values, found.cv, max_cv, order, found.ordered)[1])
 
@@ -1184,8 +1201,8 @@ def report(
 ) -> pd.DataFrame:  # fmt: skip
     """One row for each criterion: value, accepted range, whether it passes, and why a value is missing.
 
-    Arguments as for `is_pyloric_like`. `.attrs` holds "period CV", "pyloric_like", "pyloric", "cycles in order", if a share of them was asked
-    for, and "left out", if the recording has gaps.
+    Arguments as for `is_pyloric_like`. `.attrs` holds "period CV", "pyloric_like", "pyloric", "cycles in order", if a
+    share of them was asked for, and "left out", if the recording has gaps.
     """
     found, seen = measured(data, window, cells, detection)
     table = pd.DataFrame(
@@ -1220,7 +1237,8 @@ def longest_above(t: np.ndarray, V: np.ndarray, level: float) -> float:
 
 
 def statistics(data: Any, window: Window | None = None, *, detection: Detection = STANDARD) -> pd.DataFrame:
-    """One row for each cell of a result, a DataFrame of potentials (index: times in ms) or a file of one; NaN where undefined.
+    """One row for each cell of a result, a DataFrame of potentials (index: times in ms) or a file of one; NaN where
+    undefined.
 
     Spikes are those of `detection`, in a window of the recording (ms).
     """
@@ -1242,7 +1260,8 @@ def moments(recorded: Sequence[tuple[np.ndarray, np.ndarray]], d: Detection) -> 
     z = (x - mean_V) / sd if sd else np.full_like(x, np.nan)
     heights = np.concatenate([tops(t, V, d).height for t, V in recorded])
     return {"spike height (mV)": mean(heights), "plateau (ms)": max(longest_above(t, V, PLATEAU) for t, V in recorded),
-            "mean V (mV)": mean_V, "sd V (mV)": sd, "skewness": (z**3).mean(), "kurtosis": (z**4).mean() - 3}  # fmt: skip
+            "mean V (mV)": mean_V, "sd V (mV)": sd, "skewness": (z**3).mean(),
+            "kurtosis": (z**4).mean() - 3}  # fmt: skip
 
 
 # %% tags=["active-ipynb"]
@@ -1265,7 +1284,8 @@ def moments(recorded: Sequence[tuple[np.ndarray, np.ndarray]], d: Detection) -> 
 # from .engine.detection import Detection
 #
 # ten_seconds = circuit(np.arange(2000, 12000, 0.2))
-# of_gap = {gap: summary(ten_seconds, detection=Detection(gap=gap))["bursts"].tolist() for gap in (20.0, 50.0, 100.0, 150.0, 300.0, 600.0)}
+# gaps = (20.0, 50.0, 100.0, 150.0, 300.0, 600.0)
+# of_gap = {gap: summary(ten_seconds, detection=Detection(gap=gap))["bursts"].tolist() for gap in gaps}
 # assert of_gap[100.0] == of_gap[150.0] == of_gap[300.0] != of_gap[20.0]
 # of_gap
 

@@ -62,7 +62,7 @@
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Steady states and time constants of the gates of Hodgkin and Huxley.", "name": "fig-hh-curves"}}
 # V = jnp.linspace(-100, 60, 321)
 # gates = [(c.name, x, g) for c in (HodgkinHuxley1952.Na, HodgkinHuxley1952.K) for x, g in (("m", c.m), ("h", c.h)) if g]
-# inf, tau = (hv.Overlay([hv.Curve((V, at(getattr(g, f), V, V)), "V (mV)", y, label=f"{name} {x}") for name, x, g in gates])
+# inf, tau = (hv.Overlay([hv.Curve((V, at(getattr(g, f), V, V)), "V (mV)", y, label=f"{c} {x}") for c, x, g in gates])
 #             for f, y in (("inf", "x∞"), ("tau", "τ (ms)")))
 # (inf.opts(show_legend=False) + tau.opts(legend_position="right")).opts(hv.opts.Curve(width=330, height=240)).cols(2)
 
@@ -81,7 +81,8 @@
 # %% tags=["active-ipynb"]
 # from .channels import rates
 #
-# own = Channel("K", -77, 4, rates(lambda V: 0.01 * (V + 55) / (1 - jnp.exp(-(V + 55) / 10)), lambda V: 0.125 * jnp.exp(-(V + 65) / 80)))
+# α, β = lambda V: 0.01 * (V + 55) / (1 - jnp.exp(-(V + 55) / 10)), lambda V: 0.125 * jnp.exp(-(V + 65) / 80)  # 1/ms
+# own = Channel("K", -77, 4, rates(α, β))
 # V = jnp.array([-80.0, -40.0, 0.0])
 # assert jnp.allclose(at(own.m.inf, V, V), at(HH.K.m.inf, V, V))
 # ready = own(36)  # mS/cm²
@@ -111,7 +112,8 @@
 # V, Ca = jnp.linspace(-100, 150, 501), jnp.full(501, 0.05)
 # curved, ohmic = (np.asarray(current_of(Channel("Ca", E), CONSTANTS, jnp.ones(501), V, Ca)) for E in (GHK(), Nernst()))
 # at_rest = int(np.argmin(abs(np.asarray(V) + 60)))
-# lines = [hv.Curve((V, x / abs(x[at_rest])), "V (mV)", "I / |I(−60 mV)|", label=name) for x, name in ((curved, "GHK"), (ohmic, "ohmic"))]
+# lines = [hv.Curve((V, x / abs(x[at_rest])), "V (mV)", "I / |I(−60 mV)|", label=name)
+#          for x, name in ((curved, "GHK"), (ohmic, "ohmic"))]
 # hv.Overlay(lines).opts(legend_position="right", height=220, toolbar=None)
 
 # %% [markdown]
@@ -224,7 +226,8 @@ class RateInf(RateTau):
 
 
 def rates(α: Function, β: Function) -> Gate:
-    """The gate that opens at the rate α and closes at the rate β, in 1/ms, {eq}`eq-rates`; equal rates give equal gates."""
+    """The gate that opens at the rate α and closes at the rate β, in 1/ms, {eq}`eq-rates`; equal rates give equal
+    gates."""
     return Gate(RateInf(α, β), RateTau(α, β))
 
 
@@ -344,10 +347,10 @@ class Calcium(NamedTuple):
 
 # %%
 USUAL = {  # mS/cm², from the smallest to the largest published density that is not 0
-    "Prinz et al. (2003)": {"Na": (100, 500), "CaT": (2.5, 12.5), "CaS": (2, 10), "A": (10, 50), "KCa": (5, 25), "Kd": (25, 125),
-                            "H": (0.01, 0.05), "leak": (0.01, 0.05)},
-    "Liu et al. (1998)": {"Na": (183, 700), "CaT": (2, 6.25), "CaS": (2.25, 4), "A": (25, 85), "KCa": (40, 98), "Kd": (61, 90),
-                          "H": (0.03, 1), "leak": (0.01, 0.1)},
+    "Prinz et al. (2003)": {"Na": (100, 500), "CaT": (2.5, 12.5), "CaS": (2, 10), "A": (10, 50), "KCa": (5, 25),
+                            "Kd": (25, 125), "H": (0.01, 0.05), "leak": (0.01, 0.05)},
+    "Liu et al. (1998)": {"Na": (183, 700), "CaT": (2, 6.25), "CaS": (2.25, 4), "A": (25, 85), "KCa": (40, 98),
+                          "Kd": (61, 90), "H": (0.03, 1), "leak": (0.01, 0.1)},
     "Hodgkin and Huxley (1952)": {"Na": (120, 120), "K": (36, 36), "leak": (0.3, 0.3)},
 }  # fmt: skip
 PRINZ, LIU, HODGKIN_HUXLEY = USUAL
@@ -452,8 +455,8 @@ class Linoid(Exponential):
 # %%
 HH_Q10 = Q10(rate=3.0)
 HodgkinHuxley1952 = library([
-    Channel("Na", 50, 3, rates(Linoid(1, 40, 10), Exponential(4, 65, -18)), rates(Exponential(0.07, 65, -20), B(35, -10)),
-            q10=HH_Q10, source=HODGKIN_HUXLEY),
+    Channel("Na", 50, 3, rates(Linoid(1, 40, 10), Exponential(4, 65, -18)),
+            rates(Exponential(0.07, 65, -20), B(35, -10)), q10=HH_Q10, source=HODGKIN_HUXLEY),
     Channel("K", -77, 4, rates(Linoid(0.1, 55, 10), Exponential(0.125, 65, -80)), q10=HH_Q10, source=HODGKIN_HUXLEY),
     Channel("leak", -54.387, q10=HH_Q10, source=HODGKIN_HUXLEY),
 ])  # fmt: skip
@@ -549,7 +552,10 @@ def check_values(what: str, x: np.ndarray, unit: str, good: np.ndarray, rule: st
 # as well.
 
 # %%
-WRITE_A_GATE = "Write it with jax.numpy, element by element, branching by jnp.where, such as lambda V: 1 / (1 + jnp.exp(-(V + 40) / 5))."
+WRITE_A_GATE = (
+    "Write it with jax.numpy, element by element, branching by jnp.where, such as lambda V: "
+    "1 / (1 + jnp.exp(-(V + 40) / 5))."
+)
 
 
 def callable_gate(what: str, f: Any) -> None:
@@ -559,7 +565,8 @@ def callable_gate(what: str, f: Any) -> None:
 
 
 def gate_function(what: str, f: Any, trace: Callable[[], Any], wanted: tuple[int, ...]) -> None:
-    """A function of V, or of V and Ca (a rate of a synapse: of s, V_pre and V_post), that JAX can trace and that keeps their shape."""
+    """A function of V, or of V and Ca (a rate of a synapse: of s, V_pre and V_post), that JAX can trace and that
+    keeps their shape."""
     callable_gate(what, f)
     try:
         found = trace()
@@ -607,7 +614,8 @@ def check_channel(channel: Channel) -> None:
     what = f"the channel {named('a channel', channel.name)!r}"
     if channel.name in TAKEN:
         raise ValueError(
-            f"a channel has the name {channel.name!r}, which is that of a column of `currents`; it must be another. Rename it."
+            f"a channel has the name {channel.name!r}, which is that of a column of `currents`; it must be another. "
+            "Rename it."
         )
     check_reversal(what, channel.E)
     for symbol, exponent in (("m", "p"), ("h", "q")):
@@ -636,12 +644,14 @@ def check_exponent(what: str, symbol: str, exponent: str, gate: Any, value: Any)
     n, unused = whole(f"{exponent} of {what}", value, least=0), Channel._field_defaults[exponent]
     if gate is None and n != unused:
         raise ValueError(
-            f"{exponent} of {what} is {n}, and there is no gate {symbol} for {exponent} = {n}; both must be there. Give {symbol}, or leave "
+            f"{exponent} of {what} is {n}, and there is no gate {symbol} for {exponent} = {n}; both must be there. "
+            f"Give {symbol}, or leave "
             f"{exponent} out."
         )
     if gate is not None and n == 0:
         raise ValueError(
-            f"{exponent} of {what} is 0, and with {exponent} = 0 its gate {symbol} does nothing; it must be at least 1. Say {exponent}=1."
+            f"{exponent} of {what} is 0, and with {exponent} = 0 its gate {symbol} does nothing; it must be at least "
+            f"1. Say {exponent}=1."
         )
 
 
@@ -666,7 +676,8 @@ def check_reversal(what: str, E: Any) -> None:
     """A reversal potential in mV, or the concentrations from which it follows."""
     if E is None or isinstance(E, str):
         raise TypeError(
-            f"E of {what} is {E!r}; it must be a number in mV, Nernst() or GHK(). That of the cell's calcium is Nernst(), or E=None in a `Prinz2004`."
+            f"E of {what} is {E!r}; it must be a number in mV, Nernst() or GHK(). That of the cell's calcium is "
+            "Nernst(), or E=None in a `Prinz2004`."
         )
     if not isinstance(E, (Nernst, GHK)):
         checks.quantity(f"E of {what}", E, REVERSAL)
@@ -680,7 +691,8 @@ def check_reversal(what: str, E: Any) -> None:
             checks.quantity(f"{side} of {kind}", x, scale if abs(z) == 2 else ION, above=0)
         elif z != 2:
             raise ValueError(
-                f"{side} of {kind} is None, which is calcium, and z is {z}; both concentrations must be given, in µM. Add {side}=."
+                f"{side} of {kind} is None, which is calcium, and z is {z}; both concentrations must be given, in µM. "
+                f"Add {side}=."
             )
 
 
@@ -722,13 +734,15 @@ def check_pool(calcium: Any) -> Calcium | None:
 
 
 def check_channels(channels: Sequence[Channel], g: Sequence[float] | np.ndarray, pool: bool) -> None:
-    """Refuse channels (mS/cm²) that cannot be used in a cell with or without a pool of calcium, and warn of what is in another unit."""
+    """Refuse channels (mS/cm²) that cannot be used in a cell with or without a pool of calcium, and warn of what is
+    in another unit."""
     for channel in channels:
         check_channel(channel)
     for c in channels:
         if not pool and (c.ion == "Ca" or senses_calcium(c.m) or senses_calcium(c.h)):
             raise ValueError(
-                f"the channel {c.name!r} lets calcium in or reads it, but the cell has no calcium; it must have a pool. Say "
+                f"the channel {c.name!r} lets calcium in or reads it, but the cell has no calcium; it must have a "
+                "pool. Say "
                 "calcium=Prinz2003.calcium, or one of your own: Calcium(f, τ)."
             )
     check_densities(channels, g)
@@ -761,21 +775,32 @@ def distance(g: float, name: str, source: str) -> float:
     return max(low / g, g / high, 1.0)
 
 
+# %% [markdown]
+# The factors are those that occur: ten between µS/mm² and mS/cm², a thousand between the prefixes, and a
+# thousand between mS and S. A density of 0.12 for the axon's sodium is explained by one of them, and the
+# warning says so. Channels of your own have no published range. Theirs is that of all membranes, wide
+# enough to catch the prefixes only.
+
+
+# %%
 def check_densities(channels: Sequence[Channel], g: Sequence[float] | np.ndarray) -> None:
-    """Warn of densities (mS/cm²) that fit another source than their own, are far from the published ones, or look like another unit."""
+    """Warn of densities (mS/cm²) that fit another source than their own, are far from the published ones, or look
+    like another unit."""
     given = [(c.name, c.source, float(x)) for c, x in zip(channels, g, strict=True) if x]
     known = [(name, source, x) for name, source, x in given if name in USUAL.get(source, {})]
     for channel, x in zip(channels, g, strict=True):
         if channel.name not in USUAL.get(channel.source, {}):
             scale = PERMEABILITY if isinstance(channel.E, GHK) else DENSITY
             checks.doubt(f"the density of {channel.name}", float(x), scale)
-    fits = lambda source: all(name in USUAL[source] and distance(x, name, source) == 1 for name, _, x in known)  # noqa: E731
+    within = lambda name, x, source: name in USUAL[source] and distance(x, name, source) == 1  # noqa: E731
+    fits = lambda source: all(within(name, x, source) for name, _, x in known)  # noqa: E731
     own = {source for _, source, _ in known}
     others = [source for source in USUAL if len(known) > 2 and source not in own and fits(source)]
     if len(own) == 1 and others and not fits(*own):
         name, source, x = max(known, key=lambda c: distance(c[2], c[0], c[1]))
         checks.warn(
-            f"the densities are in the range of {others[0]}, but the channels are those of {source}: {name}({x:g}) is off by a factor "
+            f"the densities are in the range of {others[0]}, but the channels are those of {source}: {name}({x:g}) is "
+            "off by a factor "
             f"of {distance(x, name, source):.3g} or more. Take densities of {source}, or channels of {others[0]}."
         )
         return
@@ -785,7 +810,8 @@ def check_densities(channels: Sequence[Channel], g: Sequence[float] | np.ndarray
             guess = f"perhaps {FACTORS[likely[0]]}" if likely else "perhaps it belongs to another model"
             low, high = USUAL[source][name]
             checks.warn(
-                f"{name}({x:g}) is far from the densities with which this channel was published, {low:g} to {high:g} mS/cm², by a factor "
+                f"{name}({x:g}) is far from the densities with which this channel was published, {low:g} to {high:g} "
+                "mS/cm², by a factor "
                 f"of {off:.3g} or more; {guess}."
             )
 

@@ -56,7 +56,8 @@
 # At a constant current the cell fires regularly, if it fires, at the rate
 #
 # $$
-# f = \left( t_\mathrm{ref} + τ \ln \frac{R I + V_\mathrm{rest} - V_\mathrm{reset}}{R I + V_\mathrm{rest} - V_\mathrm{th}} \right)^{-1}.
+# f = \left( t_\mathrm{ref} + τ \ln
+# \frac{R I + V_\mathrm{rest} - V_\mathrm{reset}}{R I + V_\mathrm{rest} - V_\mathrm{th}} \right)^{-1}.
 # $$ (eq-lif-rate)
 #
 # The potential heads for $V_∞ = V_\mathrm{rest} + R I$, its distance shrinks as $e^{-t/τ}$, and the
@@ -69,7 +70,8 @@
 # import jax.numpy as jnp
 #
 # from ..prinz2004 import precision
-# from .lif import CELL, descend, fast_sigmoid, heaviside, prediction_error, rate, simulate_lif, superspike, surrogate, van_rossum
+# from .lif import CELL, descend, prediction_error, rate, simulate_lif, van_rossum
+# from .lif import fast_sigmoid, heaviside, superspike, surrogate
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Rate and current: closed form (line) and simulation (dots).", "name": "fig-lif-rate"}}
 # I, t = np.linspace(1, 6, 51), np.arange(0, 2000.5, 0.5)
@@ -115,7 +117,8 @@
 #             path = np.asarray(descend(error, start, rate=0.03, steps=150))
 #         assert abs(path[-1] / 20 - 1) < 1e-3
 #         curves.append(hv.Curve(path, "step of descent", "τ (ms)", label=f"from the {name}").opts(color=color))
-# hv.Overlay([*curves, hv.HLine(20).opts(color="black", line_width=0.5)]).opts(legend_position="right", height=250, toolbar=None)
+# truth = hv.HLine(20).opts(color="black", line_width=0.5)
+# hv.Overlay([*curves, truth]).opts(legend_position="right", height=250, toolbar=None)
 
 # %% [markdown]
 # Both lead to 20 ms, from 10 as from 30 ms, with an error below 0.1%. What is minimized is derived at the
@@ -264,10 +267,12 @@ def flow(params: Params, y: State, I: Array, h: Any, G: Any = None) -> Array:
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The derivatives that JAX computes of the same step, the last of a Gaussian of one's own.", "name": "fig-surrogates"}}
 # v = jnp.linspace(-4, 4, 401)
-# steps = {"fast sigmoid, β = 1/mV": fast_sigmoid(1), "fast sigmoid, β = 2/mV": fast_sigmoid(2), "SuperSpike, β = 1/mV": superspike(1),
+# steps = {"fast sigmoid, β = 1/mV": fast_sigmoid(1), "fast sigmoid, β = 2/mV": fast_sigmoid(2),
+#          "SuperSpike, β = 1/mV": superspike(1),
 #          "Gaussian": surrogate(lambda v: jnp.exp(-(v**2) / 2) / np.sqrt(2 * np.pi))}
 # assert all((spike(v) == heaviside(v)).all() for spike in steps.values())
-# slopes = [hv.Curve((v, jax.vmap(jax.grad(spike))(v)), "V − V_th (mV)", "derivative of S", label=name) for name, spike in steps.items()]
+# slopes = [hv.Curve((v, jax.vmap(jax.grad(spike))(v)), "V − V_th (mV)", "derivative of S", label=name)
+#           for name, spike in steps.items()]
 # hv.Overlay(slopes).opts(legend_position="right", legend_opts={"title": ""}, height=220, toolbar=None)
 
 # %% [markdown]
@@ -290,7 +295,10 @@ def heaviside(v: Any) -> Array:
 
 def check_elementwise(what: str, f: Any) -> None:
     """A function of v = V − V_th that JAX can trace, and that keeps the shape of v."""
-    cure = "Take fast_sigmoid(1.0), superspike(1.0), or write one with jax.numpy, such as lambda v: 1 / (1 + jnp.abs(v)) ** 2."
+    cure = (
+        "Take fast_sigmoid(1.0), superspike(1.0), or write one with jax.numpy, such as lambda v: "
+        "1 / (1 + jnp.abs(v)) ** 2."
+    )
     if not callable(f):
         raise TypeError(f"{what} is {f!r}; it must be a function of v = V − V_th in mV. {cure}")
     try:
@@ -304,7 +312,8 @@ def check_elementwise(what: str, f: Any) -> None:
         raise ValueError(f"{what}(v) has shape {shape} for v of shape (3,); it must work on each element of v. {cure}")
     if found.dtype.kind != "f":
         raise TypeError(
-            f"{what}(v) is of type {found.dtype}; it must be a real number for each element of v, no truth value. {cure}"
+            f"{what}(v) is of type {found.dtype}; it must be a real number for each element of v, no truth value. "
+            f"{cure}"
         )
 
 
@@ -316,9 +325,11 @@ def check_elementwise(what: str, f: Any) -> None:
 
 # %%
 def surrogate(derivative: Callable[[Any], Any], forward: Spike = heaviside) -> Spike:
-    """A function with the values of `forward` and the derivative `derivative` (1/mV), both elementwise functions of v in mV.
+    """A function with the values of `forward` and the derivative `derivative` (1/mV), both elementwise functions of v
+    in mV.
 
-    Works in forward and in reverse mode. Raises TypeError or ValueError for what JAX cannot trace or is not elementwise.
+    Works in forward and in reverse mode. Raises TypeError or ValueError for what JAX cannot trace or is not
+    elementwise.
     """
     check_elementwise("derivative", derivative)
     check_elementwise("forward", forward)
@@ -367,7 +378,8 @@ def step(params: Params, y: State, I: Array, dt: float, spike: Spike, G: Any = N
 
 # %%
 def counts(spikes: Array, k: Array, fraction: Array) -> Array:
-    """Spikes (time, cell) since the time before, of those at the end of each step; the times are fractions after the steps k."""
+    """Spikes (time, cell) since the time before, of those at the end of each step; the times are fractions after the
+    steps k."""
     ends = jnp.arange(1, len(spikes) + 1)
     seen = jnp.where(fraction[0] > 0, ends > k[0], ends >= k[0])
     row = jnp.where(seen, jnp.searchsorted(k, ends), len(k))  # those before the first time go to a row that is dropped
@@ -385,7 +397,8 @@ def integrate(
     params: Params, state: State, I: Any, k: Any, fraction: Any, *, n: int, dt: float, t0: Any, spike: Spike,
     G: Any = None,
 ) -> tuple[State, Array]:  # fmt: skip
-    """States a fraction of a step after each of the steps k, both (time,), and the spikes of all n steps, (step, cell)."""
+    """States a fraction of a step after each of the steps k, both (time,), and the spikes of all n steps, (step,
+    cell)."""
     k, dtype = jnp.asarray(k), jnp.asarray(state.V).dtype
     params = Params(*(jnp.asarray(x, dtype) for x in params))
     start = State(*(jnp.asarray(x, dtype) for x in state))
@@ -423,7 +436,8 @@ SOLVER = "exact"  # the only one
 
 
 def simulate_lif(
-    params: Params, state: State, t: Any, I_ext: Any = None, *, dt: float = DEFAULT_DT, t0: float = 0.0, spike: Spike = SURROGATE
+    params: Params, state: State, t: Any, I_ext: Any = None, *, dt: float = DEFAULT_DT, t0: float = 0.0,
+    spike: Spike = SURROGATE,
 ) -> State:  # fmt: skip
     """States at the times t, shape (time, cell) in each field of `State`.
 
@@ -478,12 +492,14 @@ class LIFResult(Result):
         return self._table(self.states.refractory)
 
     def spike_times(self) -> dict[tuple[str, int], np.ndarray]:
-        """Times (ms) of the spikes of each cell between the first and the last recorded time, at the resolution of dt."""
+        """Times (ms) of the spikes of each cell between the first and the last recorded time, at the resolution of
+        dt."""
         first, last = self.t[[0, -1]]
         return {cell: x[(x >= first) & (x <= last)] for cell, x in zip(self.model.cells, self.trains, strict=True)}
 
     def plot(self) -> Any:
-        """Potentials and a stroke for each spike, one panel for each cell (HoloViews; load a backend with hv.extension)."""
+        """Potentials and a stroke for each spike, one panel for each cell (HoloViews; load a backend with
+        hv.extension)."""
         import holoviews as hv
 
         strokes = [
@@ -514,8 +530,8 @@ class Leaky(WithoutChannels):
     own_units, resets = False, True
 
     def __init__(
-        self, size: int, *, V_rest: Any = CELL.V_rest, V_reset: Any = CELL.V_reset, V_th: Any = CELL.V_th, R: Any = CELL.R,
-        τ: Any = CELL.τ, t_ref: Any = CELL.t_ref, dtype: str | None = None,
+        self, size: int, *, V_rest: Any = CELL.V_rest, V_reset: Any = CELL.V_reset, V_th: Any = CELL.V_th,
+        R: Any = CELL.R, τ: Any = CELL.τ, t_ref: Any = CELL.t_ref, dtype: str | None = None,
     ) -> None:  # fmt: skip
         self.size = checks.count("size", size, checks.MAX_STEPS)
         checks.memory(f"{self.size:,} cells", checks.BYTES_PER_CELL * self.size)
@@ -550,7 +566,8 @@ class Asked(Leaky):
     """What files, fits, clamps and noise ask of such cells."""
 
     def to_toml(self: Any, path: Any, title: str = "Integrate-and-fire cells") -> None:
-        """Write the numbers of the cells as TOML, so that `from_toml` gives them back. Raises OSError if the file cannot be written."""
+        """Write the numbers of the cells as TOML, so that `from_toml` gives them back. Raises OSError if the file
+        cannot be written."""
         from .network_files import write_lif  # a later module
 
         write_lif(self, path, title)
@@ -602,14 +619,16 @@ class LIF(Asked):
     """
 
     def __call__(
-        self, t: Any, I_ext: Any = None, state: State | None = None, *, solver: Any = SOLVER, dt: float = DEFAULT_DT, t0: float = 0.0,
+        self, t: Any, I_ext: Any = None, state: State | None = None, *,
+        solver: Any = SOLVER, dt: float = DEFAULT_DT, t0: float = 0.0,
     ) -> LIFResult:  # fmt: skip
         """Simulate and record at the times t.
 
-        t: (time,) ms, increasing, from t0, the time of the start. I_ext (nA, depolarizing): a number, one per cell, an
-        array (time,) or (time, cell) sampled at t, a DataFrame with its own times, or a JAX function of t; held through a
-        step of dt (ms). state: start; V_rest by default. solver: "exact", between spikes. Raises ValueError or TypeError before
-        anything is compiled, and FloatingPointError naming the cell and the time if the run turns non-finite.
+        t: (time,) ms, increasing, from t0, the time of the start. I_ext (nA, depolarizing): a number, one per cell,
+        an array (time,) or (time, cell) sampled at t, a DataFrame with its own times, or a JAX function of t; held
+        through a step of dt (ms). state: start; V_rest by default. solver: "exact", between spikes. Raises ValueError
+        or TypeError before anything is compiled, and FloatingPointError naming the cell and the time if the run turns
+        non-finite.
         """
         check_params(self.params, self.size)
         checks.choice("solver", solver, (SOLVER,))
@@ -665,7 +684,8 @@ POSITIVE = ("R", "τ")  # parameters
 
 
 def check_params(params: Any, size: int, *, infinite: Collection[str] = ("V_th",)) -> Params:
-    """Parameters, () or (cell,) each: finite, R and τ positive, V_reset below V_th; of what JAX traces only the shape is looked at.
+    """Parameters, () or (cell,) each: finite, R and τ positive, V_reset below V_th; of what JAX traces only the shape
+    is looked at.
 
     An infinite threshold is never reached.
     """
@@ -678,7 +698,8 @@ def check_params(params: Any, size: int, *, infinite: Collection[str] = ("V_th",
     for name, x in params._asdict().items():
         if np.shape(x) not in ((), (size,)):
             raise ValueError(
-                f"{name} has shape {np.shape(x)}; it must be a number or have one value for each cell, ({size},). Give one of these."
+                f"{name} has shape {np.shape(x)}; it must be a number or have one value for each cell, ({size},). "
+                "Give one of these."
             )
     for name, x in known.items():
         unit = getattr(PARAMETER_UNITS, name)
@@ -707,7 +728,8 @@ def check_reset(V_reset: np.ndarray, V_th: np.ndarray) -> None:
     if (wrong := np.flatnonzero(V_reset >= V_th)).size:
         i = wrong[0]
         raise ValueError(
-            f"cell {i} has V_reset = {V_reset[i]:g} mV and V_th = {V_th[i]:g} mV; a cell that is reset to its threshold "
+            f"cell {i} has V_reset = {V_reset[i]:g} mV and V_th = {V_th[i]:g} mV; a cell that is reset to its "
+            "threshold "
             "or above it fires at every step. Lower V_reset."
         )
 
@@ -732,10 +754,12 @@ def check_step(dt: Any, τ: Any) -> float:
 
 # %%
 def check_start(state: Any) -> State:
-    """A start, (cell,) in each field, in floating point, and (if that is no tracer) without a negative refractory time."""
+    """A start, (cell,) in each field, in floating point, and (if that is no tracer) without a negative refractory
+    time."""
     if getattr(state, "_fields", None) != State._fields:
         raise TypeError(
-            f"state is of type {type(state).__name__}; it must be a State, such as `LIF(size).rest`. Take that of a run."
+            f"state is of type {type(state).__name__}; it must be a State, such as `LIF(size).rest`. Take that of a "
+            "run."
         )
     state = State(*(defined(f"state.{name}", x) for name, x in state._asdict().items()))
     if (shape := np.shape(state.V)) != (len(state.V) if shape else 0,) or any(np.shape(x) != shape for x in state):
@@ -759,7 +783,8 @@ def check_start(state: Any) -> State:
 
 # %%
 def check_units(params: Params) -> None:
-    """Warn of parameters (cell,) each that look like another unit. A rest of 0 or above is in no unit at all, as in many a model."""
+    """Warn of parameters (cell,) each that look like another unit. A rest of 0 or above is in no unit at all, as in
+    many a model."""
     potentials = np.abs([params.V_rest, params.V_reset, params.V_th]).max()
     found = {name: (float(getattr(params, name).max()), scale) for name, scale in USUAL.items()}
     if (params.V_rest < 0).any():
@@ -834,7 +859,8 @@ def prediction_error(params: Params, recorded: State, I: Any, *, n: int, dt: flo
     dt = checks.positive("dt", dt, "ms")
     if len(recorded.V) <= n:
         raise ValueError(
-            f"the recording has {len(recorded.V)} steps, and n is {n}; there must be more than n. Predict for fewer steps."
+            f"the recording has {len(recorded.V)} steps, and n is {n}; there must be more than n. Predict for fewer "
+            "steps."
         )
     windows = np.arange(0, len(recorded.V) - n, n)[:, None] + np.arange(n + 1)
     silent, t = params._replace(V_th=np.inf), dt * np.arange(n + 1)
@@ -865,7 +891,8 @@ def van_rossum(a: Array, b: Array, *, τ_D: float, dt: float = DEFAULT_DT) -> Ar
     a, b = defined("a", a), defined("b", b)
     if jnp.ndim(a) != 2 or jnp.shape(a) != jnp.shape(b):
         raise ValueError(
-            f"a and b have the shapes {jnp.shape(a)} and {jnp.shape(b)}; both must be (step, cell). Give spikes of the same run."
+            f"a and b have the shapes {jnp.shape(a)} and {jnp.shape(b)}; both must be (step, cell). Give spikes of "
+            "the same run."
         )
     τ_D, dt = checks.positive("τ_D", τ_D, "ms"), checks.positive("dt", dt, "ms")
     decay = math.exp(-dt / τ_D)
@@ -882,7 +909,8 @@ def van_rossum(a: Array, b: Array, *, τ_D: float, dt: float = DEFAULT_DT) -> Ar
 
 # %%
 def descend(error: Callable[[Any], Array], start: float, *, rate: float, steps: int) -> Array:
-    """Values (step + 1,) of a positive parameter on its way from `start` down the gradient of an error, by Adam (needs optax)."""
+    """Values (step + 1,) of a positive parameter on its way from `start` down the gradient of an error, by Adam
+    (needs optax)."""
     optax = checks.package("optax", "fit", "Adam")
     start, rate = checks.positive("start", start, "its unit"), checks.positive("rate", rate, "1")
     steps = checks.count("steps", steps)
@@ -976,7 +1004,8 @@ def descend(error: Callable[[Any], Array], start: float, *, rate: float, steps: 
 #     closed = jax.grad(lambda τ: 0.5 * rate(CELL._replace(τ=τ), 2.0))(20.0)
 #     quotient = (number(22.0, heaviside) - number(18.0, heaviside)) / 4
 #     true, by_surrogate = (jax.grad(number)(20.0, spike) for spike in (heaviside, fast_sigmoid(1)))
-# found = {"closed form": float(closed), "quotient": float(quotient), "derivative": float(true), "surrogate": float(by_surrogate)}
+# values = {"closed form": closed, "quotient": quotient, "derivative": true, "surrogate": by_surrogate}
+# found = {name: float(x) for name, x in values.items()}
 # assert -0.8 < found["closed form"] < -0.6 and found["derivative"] == 0 and found["surrogate"] < -50
 # found
 

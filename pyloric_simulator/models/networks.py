@@ -92,12 +92,14 @@
 #     label: Cell([getattr(Prinz2003, name)(g) for name, g in neuron_models.loc[row].items()], calcium=Prinz2003.calcium)
 #     for label, row in chosen.items()
 # }
-# synapses = [Synapse("AB/PD", "LP", GLUTAMATE, 30), Synapse("AB/PD", "LP", ACETYLCHOLINE, 30), Synapse("AB/PD", "PY", GLUTAMATE, 10),
-#             Synapse("AB/PD", "PY", ACETYLCHOLINE, 3), Synapse("LP", "AB/PD", GLUTAMATE, 30), Synapse("LP", "PY", GLUTAMATE, 1),
+# synapses = [Synapse("AB/PD", "LP", GLUTAMATE, 30), Synapse("AB/PD", "LP", ACETYLCHOLINE, 30),
+#             Synapse("AB/PD", "PY", GLUTAMATE, 10), Synapse("AB/PD", "PY", ACETYLCHOLINE, 3),
+#             Synapse("LP", "AB/PD", GLUTAMATE, 30), Synapse("LP", "PY", GLUTAMATE, 1),
 #             Synapse("PY", "LP", GLUTAMATE, 30)]
 # paper = Prinz2004(
 #     {label: 1 for label in chosen}, g_ion=neuron_models.loc[list(chosen.values())],
-#     gs={("AB", "LP"): 30, ("PD", "LP"): 30, ("AB", "PY"): 10, ("PD", "PY"): 3, ("LP", "AB/PD"): 30, ("LP", "PY"): 1, ("PY", "LP"): 30},
+#     gs={("AB", "LP"): 30, ("PD", "LP"): 30, ("AB", "PY"): 10, ("PD", "PY"): 3,
+#         ("LP", "AB/PD"): 30, ("LP", "PY"): 1, ("PY", "LP"): 30},
 # )
 # t = np.arange(0, 1000, 0.5)
 # assert (Network(cells, synapses)(t).states.V == paper(t, state=paper.cold).states.V).all()
@@ -134,8 +136,8 @@
 #     y = solve_ivp(one.vector_field, (0, 200), one.flatten(one.cold), args=(current_nA,), **lsoda)
 #     expected.append(rate(y.t, y.y[0]))
 # assert np.allclose(found[some], expected, rtol=2e-3)
-# (hv.Curve((density, found), "current (µA/cm²)", "rate (Hz)") * hv.Scatter((density[some], expected)).opts(color="black", size=5)).opts(
-#     width=480, height=250, toolbar=None)
+# dots = hv.Scatter((density[some], expected)).opts(color="black", size=5)
+# (hv.Curve((density, found), "current (µA/cm²)", "rate (Hz)") * dots).opts(width=480, height=250, toolbar=None)
 
 # %% [markdown]
 # ## Two relatives
@@ -169,11 +171,13 @@
 # from ..prinz2004 import Gate
 # from .channels import rates
 #
-# Na = Channel("Na", 55, 3, rates(lambda V: 3.8 * linoid((V + 29.7) / 10), lambda V: 15.2 * jnp.exp(-0.0556 * (V + 54.7))),
+# Na = Channel("Na", 55, 3,
+#              rates(lambda V: 3.8 * linoid((V + 29.7) / 10), lambda V: 15.2 * jnp.exp(-0.0556 * (V + 54.7))),
 #              rates(lambda V: 0.266 * jnp.exp(-0.05 * (V + 48)), lambda V: 3.8 / (1 + jnp.exp(-0.1 * (V + 18)))))
 # K = Channel("K", -72, 4, rates(lambda V: 0.2 * linoid((V + 45.7) / 10), lambda V: 0.25 * jnp.exp(-0.0125 * (V + 55.7))))
 # A = Channel("A", -75, 3,
-#             Gate(lambda V: jnp.minimum(0.0761 * jnp.exp(0.0314 * (V + 94.22)) / (1 + jnp.exp(0.0346 * (V + 1.17))), 1) ** (1 / 3),
+#             Gate(lambda V: jnp.minimum(0.0761 * jnp.exp(0.0314 * (V + 94.22)) / (1 + jnp.exp(0.0346 * (V + 1.17))),
+#                                        1) ** (1 / 3),
 #                  lambda V: 0.3632 + 1.158 / (1 + jnp.exp(0.0497 * (V + 55.96)))),
 #             Gate(lambda V: 1 / (1 + jnp.exp(0.0688 * (V + 53.3))) ** 4,
 #                  lambda V: 1.24 + 2.678 / (1 + jnp.exp(0.0624 * (V + 50)))))
@@ -196,7 +200,8 @@
 # {term}`gap junction` ties a third cell to it.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "A burster drives an axon by a kinetic synapse; the axon drives a second one by a gap junction of 150 nS.", "name": "fig-kinetic"}}
-# slow = Kinetic("slow", 0, lambda s, V_pre, V_post: (1 - s) / (1 + jnp.exp(-(V_pre + 10) / 3)) - s * 0.02 / (1 + jnp.exp((V_post + 40) / 20)))
+# opens, closes = lambda V: 1 / (1 + jnp.exp(-(V + 10) / 3)), lambda V: 0.02 / (1 + jnp.exp((V + 40) / 20))  # 1/ms
+# slow = Kinetic("slow", 0, lambda s, V_pre, V_post: (1 - s) * opens(V_pre) - s * closes(V_post))
 # three = Network({"burster": burster, "axon": axon, "neighbour": axon},
 #                 [Synapse("burster", "axon", slow, 150), GapJunction("axon", "neighbour", 150)])
 # three(np.arange(1000, 2000, 0.2)).plot()
@@ -311,7 +316,8 @@ REFERENCE = 10.0  # °C, at which `CONSTANTS.γ` holds
 
 
 def constants_of(area: float, capacitance: float, temperature: float, calcium: Calcium | None) -> Constants:
-    """The constants of a membrane of an area (cm²), a capacitance (µF/cm²) and a temperature (°C), and of its calcium pool."""
+    """The constants of a membrane of an area (cm²), a capacitance (µF/cm²) and a temperature (°C), and of its calcium
+    pool."""
     pool = calcium or Prinz2003.calcium
     warmth = (temperature + CELSIUS) / (REFERENCE + CELSIUS)
     return CONSTANTS._replace(
@@ -336,14 +342,14 @@ def densities(placed: Sequence[Any], area: float) -> np.ndarray:
 class Cell(Portable):
     """Channels on a membrane: `Cell([Na(100), Kd(50), leak(0.01)])`; `cell(t, I_ext=…)` simulates it alone.
 
-    channels: with their densities. area: cm². capacitance: µF/cm². calcium: the pool, for channels of calcium. V: mV, at
-    the start. temperature: °C, at which the channels are as given. Raises ValueError or TypeError for channels that
-    cannot be used, and warns (UserWarning) where a unit looks mistaken.
+    channels: with their densities. area: cm². capacitance: µF/cm². calcium: the pool, for channels of calcium. V: mV,
+    at the start. temperature: °C, at which the channels are as given. Raises ValueError or TypeError for channels
+    that cannot be used, and warns (UserWarning) where a unit looks mistaken.
     """
 
     def __init__(
-        self, channels: Sequence[Placed], *, area: float = CONSTANTS.A, capacitance: float = 1.0, calcium: Calcium | None = None,
-        V: float = CONSTANTS.V_cold, temperature: float = REFERENCE,
+        self, channels: Sequence[Placed], *, area: float = CONSTANTS.A, capacitance: float = 1.0,
+        calcium: Calcium | None = None, V: float = CONSTANTS.V_cold, temperature: float = REFERENCE,
     ) -> None:  # fmt: skip
         self.area = checks.quantity("area", area, AREA, above=0)
         capacitance = checks.quantity("capacitance", capacitance, CAPACITANCE, above=0)
@@ -459,7 +465,8 @@ class Kinetic(NamedTuple):
 
 @dataclass(frozen=True)
 class Binding:
-    """The rate α T (1 − s) − β s of a `Kinetic` synapse, whose transmitter T rises with the presynaptic potential from 0 to 1 at `half`."""
+    """The rate α T (1 − s) − β s of a `Kinetic` synapse, whose transmitter T rises with the presynaptic potential
+    from 0 to 1 at `half`."""
 
     α: float  # 1/ms, of opening where T is 1
     β: float  # 1/ms, of closing
@@ -533,7 +540,8 @@ class GapJunction(NamedTuple):
 
 # %%
 class Described(Model):
-    """What a network says of itself, where it is read from, and how it changes with temperature; its numbers are those of `Network`."""
+    """What a network says of itself, where it is read from, and how it changes with temperature; its numbers are
+    those of `Network`."""
 
     made_of: dict[str, Cell]  # label -> cell
     sizes: dict[str, int]  # label -> number of cells
@@ -562,7 +570,8 @@ class Described(Model):
     def warmed(self, temperature: float, q10: Any = None) -> Network:
         """The network at another temperature (°C), from the present one of each cell; see `temperature.Q10s`.
 
-        q10: `Q10s` of channels and synapses that say none of their own; without them, those do not change with temperature.
+        q10: `Q10s` of channels and synapses that say none of their own; without them, those do not change with
+        temperature.
         """
         from ..lab.temperature import Q10s, at_temperature
 
@@ -577,17 +586,19 @@ class Described(Model):
 
 # %%
 class Network(Described):
-    """Cells and the synapses between them: `Network({"AB": cell, "LP": other}, [Synapse("AB", "LP", GLUTAMATE, 30)])(t)`.
+    """Cells and the synapses between them:
+    `Network({"AB": cell, "LP": other}, [Synapse("AB", "LP", GLUTAMATE, 30)])(t)`.
 
-    cells: label -> `Cell`. synapses: `Synapse`s and `GapJunction`s. sizes: label -> number of cells where that is not 1.
-    dtype: "float64" or "float32". Raises ValueError or TypeError on bad input, and warns (UserWarning) where a unit looks mistaken.
+    cells: label -> `Cell`. synapses: `Synapse`s and `GapJunction`s. sizes: label -> number of cells where that is not
+    1. dtype: "float64" or "float32". Raises ValueError or TypeError on bad input, and warns (UserWarning) where a
+    unit looks mistaken.
     """
 
     starts_thermalized = False
 
     def __init__(
-        self, cells: Mapping[str, Cell], synapses: Sequence[Synapse | GapJunction] = (), *, sizes: Mapping[str, int] | None = None,
-        dtype: str | None = None,
+        self, cells: Mapping[str, Cell], synapses: Sequence[Synapse | GapJunction] = (), *,
+        sizes: Mapping[str, int] | None = None, dtype: str | None = None,
     ) -> None:  # fmt: skip
         self.made_of = labelled_cells(cells)
         self.labels = tuple(self.made_of)
@@ -606,9 +617,11 @@ class Network(Described):
         return new
 
     def to_toml(self, path: Any, title: str = "A network") -> None:
-        """Write the network as TOML, so that `from_toml` gives it back; an older file is replaced when the new one is complete.
+        """Write the network as TOML, so that `from_toml` gives it back; an older file is replaced when the new one is
+        complete.
 
-        Raises ValueError for functions of one's own, which a file cannot hold, and OSError, with the reason, if it cannot be written.
+        Raises ValueError for functions of one's own, which a file cannot hold, and OSError, with the reason, if it
+        cannot be written.
         """
         from .network_files import write_network
 
@@ -637,13 +650,15 @@ def has_potential(model: Any) -> Any:
     """The same model, one of whose variables is the potential. Raises ValueError for others."""
     if "V" not in (names := model.cold._fields):
         raise ValueError(
-            f"{model!r} has the variables {checks.listing(names)}; one must be the potential, V. Rename it in the start and in the derivative."
+            f"{model!r} has the variables {checks.listing(names)}; one must be the potential, V. Rename it in the "
+            "start and in the derivative."
         )
     return model
 
 
 def start_of(model: Any, state: Any = None, **scheme: Any) -> Any:
-    """The start of a run: a state that was given, or else the one from which a model starts; scheme: of its thermalization."""
+    """The start of a run: a state that was given, or else the one from which a model starts; scheme: of its
+    thermalization."""
     return model.start(state, **scheme)[0]
 
 
@@ -675,7 +690,7 @@ def params_of(
     transmitters, kinds = (tuple(dict.fromkeys(s.kind for s in some)) for some in (slow, own))
     membranes = tuple(dict.fromkeys(map(membrane_of, cells.values())))
     circuit = Circuit(
-        tuple(Population(label, "", sizes[label], 1, membranes.index(membrane_of(cell))) for label, cell in cells.items()),
+        tuple(Population(x, "", sizes[x], 1, membranes.index(membrane_of(cell))) for x, cell in cells.items()),
         tuple(Connection(s.pre, order[s.pre], transmitters.index(s.kind), order[s.post]) for s in slow),
         membranes, transmitters, tuple((order[s.a], order[s.b]) for s in gaps),
         tuple((order[s.pre], order[s.post], kinds.index(s.kind)) for s in own), kinds,
@@ -800,7 +815,8 @@ def check_rate(what: str, rate: Any) -> None:
 
 # %%
 def checked_connections(synapses: Any, sizes: Mapping[str, int], kinds: Any) -> list[Any]:
-    """Synapses of some kinds between cells that are there, each once, with one plausible conductance. sizes: label -> number of cells."""
+    """Synapses of some kinds between cells that are there, each once, with one plausible conductance. sizes: label ->
+    number of cells."""
     found = checks.items("synapses", synapses, "Synapse(pre, post, kind, nS) and GapJunction(a, b, nS)", kinds)
     seen: list[Any] = []
     for s in found:
@@ -828,7 +844,8 @@ def check_connection(s: Synapse | GapJunction, sizes: Mapping[str, int]) -> None
     g = strength(s)
     if 0 < g < SMALLEST_SYNAPSE:
         checks.warn(
-            f"the synapse {s[:2]} has {g:g} nS, less than {SMALLEST_SYNAPSE:g}; if that is in µS, multiply it by 1000 or say uS={g:g}."
+            f"the synapse {s[:2]} has {g:g} nS, less than {SMALLEST_SYNAPSE:g}; if that is in µS, multiply it by 1000 "
+            f"or say uS={g:g}."
         )
     if g > LARGEST_SYNAPSE:
         checks.warn(
@@ -872,7 +889,8 @@ def placed_channels(channels: Any) -> list[Any]:
     for c in found:
         if isinstance(c, Channel):
             raise TypeError(
-                f"the channel {c.name!r} comes without a density; write {c.name}(100) for 100 mS/cm², or {c.name}(uS=60)."
+                f"the channel {c.name!r} comes without a density; write {c.name}(100) for 100 mS/cm², or "
+                f"{c.name}(uS=60)."
             )
     checks.once("channels", [p.channel.name for p in found])
     return found

@@ -45,7 +45,10 @@
 # from ..engine.kinetics import linoid
 # from .neurons import Neuron
 #
-# nagumo = Neuron(dict(V=-1, w=0), lambda y, I, p: dict(V=y.V - y.V**3 / 3 - y.w + I, w=(y.V + 0.7 - 0.8 * y.w) / p.τ), params=dict(τ=12.5))
+# nagumo = Neuron(
+#     dict(V=-1, w=0), lambda y, I, p: dict(V=y.V - y.V**3 / 3 - y.w + I, w=(y.V + 0.7 - 0.8 * y.w) / p.τ),
+#     params=dict(τ=12.5),
+# )
 # nagumo(np.arange(0, 200, 0.5), I_ext=0.5).plot()
 
 # %% [markdown]
@@ -64,15 +67,18 @@
 #     α_h, β_h = 0.07 * jnp.exp(-(V + 65) / 20), 1 / (1 + jnp.exp(-(V + 35) / 10))
 #     α_n, β_n = 0.1 * linoid((V + 55) / 10), 0.125 * jnp.exp(-(V + 65) / 80)
 #     I_ion = p.g_Na * y.m**3 * y.h * (V - 50) + p.g_K * y.n**4 * (V + 77) + p.g_L * (V + 54.387)
-#     return dict(V=I - I_ion, m=α_m * (1 - y.m) - β_m * y.m, h=α_h * (1 - y.h) - β_h * y.h, n=α_n * (1 - y.n) - β_n * y.n)
+#     gate = lambda x, α, β: α * (1 - x) - β * x
+#     return dict(V=I - I_ion, m=gate(y.m, α_m, β_m), h=gate(y.h, α_h, β_h), n=gate(y.n, α_n, β_n))
 #
 #
 # hh = Neuron(dict(V=-65, m=0.05, h=0.6, n=0.32), hodgkin_huxley, params=dict(g_Na=120, g_K=36, g_L=0.3))
 # assert hh.blocks == (("V",), ("m", "h", "n")) and hh.linear == ("V", "m", "h", "n")
-# run = hh(np.arange(0, 100, 0.05), I_ext=lambda t: jnp.where(t > 20, 10.0, 0.0), record={"I_Na": lambda y, p: p.g_Na * y.m**3 * y.h * (y.V - 50)})
+# sodium = {"I_Na": lambda y, p: p.g_Na * y.m**3 * y.h * (y.V - 50)}
+# run = hh(np.arange(0, 100, 0.05), I_ext=lambda t: jnp.where(t > 20, 10.0, 0.0), record=sodium)
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Potential (mV), and sodium current (µA/cm²), a monitor.", "name": "fig-own-hh"}}
-# current_panel = hv.Curve((run.t, run.monitors["I_Na"].to_numpy()[:, 0]), "time (ms)", "I_Na (µA/cm²)", label="sodium current")
+# I_Na = run.monitors["I_Na"].to_numpy()[:, 0]
+# current_panel = hv.Curve((run.t, I_Na), "time (ms)", "I_Na (µA/cm²)", label="sodium current")
 # (run.plot() + current_panel).cols(1)
 
 # %% [markdown]
@@ -84,7 +90,8 @@
 # %% tags=["active-ipynb"] mystnb={"figure": {"caption": "Three cells with weak, medium and strong adaptation.", "name": "fig-own-lif"}}
 # adapting = Neuron(
 #     dict(V=-65, w=0), lambda y, I, p: dict(V=(-65 - y.V + 10 * (I - y.w)) / p.τ, w=-y.w / 100), size=3,
-#     params=dict(τ=20, jump=[0, 0.1, 0.4]), threshold=lambda y, p: y.V + 50, reset=lambda y, p: dict(V=-70, w=y.w + p.jump),
+#     params=dict(τ=20, jump=[0, 0.1, 0.4]),
+#     threshold=lambda y, p: y.V + 50, reset=lambda y, p: dict(V=-70, w=y.w + p.jump),
 # )
 # run = adapting(np.arange(0, 300, 0.1), I_ext=2.5)
 # run.plot()
@@ -198,7 +205,8 @@ def reaches(f: Callable[..., tuple[Any, ...]], args: Sequence[Any]) -> list[set[
     """For each value that f returns, the arguments from which there is a way to it in the program that JAX traces."""
     program = jax.make_jaxpr(f)(*args).jaxpr
     found: dict[Any, set[int]] = {var: {i} for i, var in enumerate(program.invars)}
-    sources = lambda variables: set[int]().union(*(found.get(v, set()) for v in variables if not hasattr(v, "val")))  # noqa: E731
+    of = lambda v: set() if hasattr(v, "val") else found.get(v, set())  # noqa: E731
+    sources = lambda variables: set[int]().union(*map(of, variables))  # noqa: E731
     for equation in program.eqns:
         read = sources(equation.invars)
         found |= dict.fromkeys(equation.outvars, read)
@@ -247,7 +255,8 @@ class Equations(NamedTuple):
 # %%
 @cache
 def record_type(name: str, names: tuple[str, ...]) -> Any:
-    """A type of tuple with these fields; the same one for the same names, as JAX wants it. It is pickled by its names."""
+    """A type of tuple with these fields; the same one for the same names, as JAX wants it. It is pickled by its
+    names."""
     made: Any = namedtuple  # whose names are known only now
     kind = made(name, names)
     kind.__reduce__ = lambda values: (record, (name, names, tuple(values)))
@@ -402,7 +411,8 @@ def neuron_step(
     equations: Equations, blocks: tuple[tuple[str, ...], ...], y: Any, I: tuple[Any, Any], p: Any, dt: float,
     held: Callable[[Any], Any] = lambda y: y,
 ) -> Any:  # fmt: skip
-    """The state of one cell after a step dt (ms); I at its start and end; held: imposes a potential after each part of a step."""
+    """The state of one cell after a step dt (ms); I at its start and end; held: imposes a potential after each part
+    of a step."""
     y = held(y)
     for names in blocks[:-1]:
         y = held(advance_block(equations, names, y, I[0], p, dt / 2))
@@ -442,12 +452,16 @@ def fire(equations: Equations, y: Any, p: Any, spike: Callable[[Any], Any]) -> t
 
 # %% [markdown]
 # Inputs come as numbers, as samples at each step, or as functions of time. Here they become one function of
-# the number of the step.
+# the number of the step. A sample holds at its step's start; the middle of a step sees the mean of two
+# samples, so that the mean of a ramp over a step is right, and a pulse rises within one step. To begin a
+# pulse on a step's edge, choose times that are multiples of the step. A `Driven` input is two such
+# functions, one for its current and one for its conductance.
 
 
 # %%
 def currents_at(I: Any, dt: float, t0: Any, like: Array) -> Callable[[Any], Any]:
-    """The input of all cells at the start of step k, (cell,), or `Driven` with two of these; I: see `input_at`, or `Driven`."""
+    """The input of all cells at the start of step k, (cell,), or `Driven` with two of these; I: see `input_at`, or
+    `Driven`."""
     at = tuple(input_at(x, dt, t0, like.dtype) for x in (I if isinstance(I, Driven) else (I,)))
     each = lambda k: [jnp.broadcast_to(x(k), like.shape) for x in at]  # noqa: E731
     return (lambda k: Driven(*each(k))) if isinstance(I, Driven) else (lambda k: each(k)[0])
@@ -462,10 +476,11 @@ def currents_at(I: Any, dt: float, t0: Any, like: Array) -> Callable[[Any], Any]
 
 # %%
 def integrate_neuron(
-    equations: Equations, blocks: tuple[tuple[str, ...], ...], p: Any, start: Any, I: Any, slots: Slots | None, *, grid: Grid, dt: float,
-    t0: Any, spike: Callable[[Any], Any], V: Any = None,
+    equations: Equations, blocks: tuple[tuple[str, ...], ...], p: Any, start: Any, I: Any, slots: Slots | None, *,
+    grid: Grid, dt: float, t0: Any, spike: Callable[[Any], Any], V: Any = None,
 ) -> tuple[Any, Array]:  # fmt: skip
-    """States (time, cell) on the grid, and all spikes (step, cell); V: (half step, cell), imposed where it is not NaN."""
+    """States (time, cell) on the grid, and all spikes (step, cell); V: (half step, cell), imposed where it is not
+    NaN."""
     dtype = start[0].dtype
     current = currents_at(I, dt, t0, start[0])
     one = lambda y, I, p: fire(equations, neuron_step(equations, blocks, y, I, p, dt), p, spike)  # noqa: E731
@@ -510,14 +525,15 @@ compiled_neuron_with_function = jax.jit(integrate_neuron, static_argnames=(*STAT
 
 # %%
 def simulate_neuron(
-    neuron: Neuron, t: Any, I_ext: Any = None, *, params: Mapping[str, Any] | None = None, state: Any = None, solver: Any = "exponential",
-    dt: float = DEFAULT_DT, t0: float = 0.0, rtol: float = DEFAULT_RTOL, atol: float = DEFAULT_ATOL,
-    spike: Callable[[Any], Any] = heaviside, compiled: bool = False,
+    neuron: Neuron, t: Any, I_ext: Any = None, *, params: Mapping[str, Any] | None = None, state: Any = None,
+    solver: Any = "exponential", dt: float = DEFAULT_DT, t0: float = 0.0, rtol: float = DEFAULT_RTOL,
+    atol: float = DEFAULT_ATOL, spike: Callable[[Any], Any] = heaviside, compiled: bool = False,
 ) -> tuple[Any, Array]:  # fmt: skip
     """States (time, cell) at the times t, and spikes (step, cell); pure, for jit, vmap and grad.
 
-    params, state: in place of those of the neuron, () or (cell,) each. I_ext: None, () or (cell,) nA, (step, cell), or a function of
-    t, in the unit of the equations. spike: see `lif.surrogate`. solver: "exponential", or for cells without a threshold one of diffrax.
+    params, state: in place of those of the neuron, () or (cell,) each. I_ext: None, () or (cell,) nA, (step, cell),
+    or a function of t, in the unit of the equations. spike: see `lif.surrogate`. solver: "exponential", or for cells
+    without a threshold one of diffrax.
     """
     checks.of_type("neuron", neuron, Neuron, "a Neuron, such as Neuron(dict(V=-65), lambda y, I, p: dict(V=I - y.V))")
     t, dt = checks.times(t, t0), check_scheme(solver, dt, neuron.equations.threshold is not None)
@@ -574,7 +590,8 @@ class NeuronResult(Result):
         return self._table(getattr(self.states, name))
 
     def spike_times(self, threshold: float = SPIKE_THRESHOLD) -> dict[tuple[str, int], np.ndarray]:
-        """Times (ms) of the spikes of each cell: of its threshold, or else the local maxima of V above `threshold` (mV)."""
+        """Times (ms) of the spikes of each cell: of its threshold, or else the local maxima of V above `threshold`
+        (mV)."""
         first, last = self.t[[0, -1]]
         if self.model.equations.threshold:
             return {cell: x[(x >= first) & (x <= last)] for cell, x in zip(self.model.cells, self.trains, strict=True)}
@@ -613,7 +630,8 @@ def balanced(equations: Equations, y: Any, p: Any, slope: np.ndarray) -> np.ndar
         or 0 in reaches(lambda I: parts(I, one)[1:], (none,))[0]
     ):
         raise ValueError(
-            "the derivative of V does not contain the input I as a term a I; it must, for a clamp to be an input. Add I to it."
+            "the derivative of V does not contain the input I as a term a I; it must, for a clamp to be an input. Add "
+            "I to it."
         )
     rest, gain = jax.vmap(partial(parts, none))(y)
     return np.asarray((slope - rest) / gain)
@@ -659,7 +677,8 @@ class Asked(Written):
     def driven(
         self, start: Any, t: np.ndarray, I: Any, G: Any, *, dt: float, t0: float, run_is: Run, V: Any = None
     ) -> NeuronResult:
-        """A run under a current I − G V in the place of the input, (cell,) or at the steps (step, cell); V: as of `integrate_neuron`."""
+        """A run under a current I − G V in the place of the input, (cell,) or at the steps (step, cell); V: as of
+        `integrate_neuron`."""
         grid, slots = grid_of(t, t0, dt)
         p = jax.tree.map(lambda x: jnp.asarray(x, self.dtype), parameters_of(self.params))
         found = compiled_neuron(
@@ -682,23 +701,25 @@ def monitored(record: Mapping[str, Callable[[Any, Any], Any]], states: Any, p: A
 
 
 class Neuron(Asked):
-    """Cells with equations of one's own: `Neuron(dict(V=-65), derivative, params=dict(τ=20))(t, I_ext=…)` simulates them.
+    """Cells with equations of one's own: `Neuron(dict(V=-65), derivative, params=dict(τ=20))(t, I_ext=…)` simulates
+    them.
 
-    start: variable -> its start, a number or one for each of `size` cells; call the potential V. derivative: of y, I, p, for one
-    cell; returns a mapping from each variable to its derivative per ms. params: name -> number, or one for each cell. threshold: of
-    y, p; a number that is 0 or more where the cell fires, upon which reset, of y, p, returns the variables that it changes.
-    Raises ValueError or TypeError on bad input.
+    start: variable -> its start, a number or one for each of `size` cells; call the potential V. derivative: of y, I,
+    p, for one cell; returns a mapping from each variable to its derivative per ms. params: name -> number, or one for
+    each cell. threshold: of y, p; a number that is 0 or more where the cell fires, upon which reset, of y, p, returns
+    the variables that it changes. Raises ValueError or TypeError on bad input.
     """
 
     def __call__(
-        self, t: Any, I_ext: Any = None, state: Any = None, *, record: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+        self, t: Any, I_ext: Any = None, state: Any = None, *,
+        record: Mapping[str, Callable[[Any, Any], Any]] | None = None,
         solver: Any = "exponential", dt: float = DEFAULT_DT, t0: float = 0.0,
     ) -> NeuronResult:  # fmt: skip
         """Simulate and record at the times t.
 
-        I_ext: as in a call of `Prinz2004`, in the unit of the equations. state: start, as `result.final_state`. record: name -> function
-        of y and p, for one cell, recorded at t. Raises ValueError or TypeError before anything is compiled, and FloatingPointError
-        naming the cell and the time if the run turns non-finite.
+        I_ext: as in a call of `Prinz2004`, in the unit of the equations. state: start, as `result.final_state`.
+        record: name -> function of y and p, for one cell, recorded at t. Raises ValueError or TypeError before
+        anything is compiled, and FloatingPointError naming the cell and the time if the run turns non-finite.
         """
         t, dt = checks.times(t, t0), check_scheme(solver, dt, self.equations.threshold is not None)
         I = current(I_ext, self.labels, np.zeros(self.size, int), t, t0, scale=None)
@@ -739,7 +760,8 @@ def check_scheme(solver: Any, dt: Any, threshold: bool) -> float:
         checks.choice("solver", solver, ("exponential",))
     elif isinstance(solver, type) or not hasattr(solver, "step"):
         raise TypeError(
-            f"solver is {solver!r}; it must be 'exponential' or an instance of a diffrax solver, such as diffrax.Tsit5()."
+            f"solver is {solver!r}; it must be 'exponential' or an instance of a diffrax solver, such as "
+            "diffrax.Tsit5()."
         )
     return checks.positive("dt", dt, "ms")
 
@@ -781,7 +803,8 @@ def per_cell_numbers(what: str, values: Any, size: int) -> dict[str, np.ndarray]
 
 # %%
 def check_equations(equations: Equations, y: Any, p: Any) -> None:
-    """Equations of one cell that JAX can trace, with a number for each variable, and a reset where there is a threshold."""
+    """Equations of one cell that JAX can trace, with a number for each variable, and a reset where there is a
+    threshold."""
     derivative, threshold, reset = equations[1:]
     if (threshold is None) != (reset is None):
         raise ValueError(
@@ -805,7 +828,8 @@ def check_equations(equations: Equations, y: Any, p: Any) -> None:
 
 # %%
 def check_function(what: str, f: Any, made: Any, y: Any, p: Any, wanted: set[str] | None, cure: str) -> None:
-    """A function f of one cell; `made` gives what it returns by name: the names wanted, or some of the state's, each a real number."""
+    """A function f of one cell; `made` gives what it returns by name: the names wanted, or some of the state's, each
+    a real number."""
     if not callable(f):
         raise TypeError(f"the {what} is {f!r}; it must be a function. {cure}")
     returned: list[Any] = []
@@ -821,11 +845,13 @@ def check_function(what: str, f: Any, made: Any, y: Any, p: Any, wanted: set[str
         raise TypeError(f"the {what} cannot be evaluated by JAX: {checks.reason(error)}; {rule}. {cure}") from error
     if not isinstance(returned[0], Mapping):
         raise TypeError(
-            f"the {what} returns {reprlib.repr(returned[0])}; it must return a mapping from variables to numbers. {cure}"
+            f"the {what} returns {reprlib.repr(returned[0])}; it must return a mapping from variables to numbers. "
+            f"{cure}"
         )
     if (set(found) != wanted) if wanted else not set(found) <= set(y._fields):
         raise ValueError(
-            f"the {what} returns {checks.listing(found)}; it must be {checks.listing(y._fields)}, or some in a reset. {cure}"
+            f"the {what} returns {checks.listing(found)}; it must be {checks.listing(y._fields)}, or some in a reset. "
+            f"{cure}"
         )
     for name, x in found.items():
         if x.shape != ():
@@ -851,7 +877,8 @@ RETURN_A_DISTANCE = "Return what is 0 at the threshold and rises with V, such as
 
 
 def check_firing(equations: Equations, y: Any, p: Any) -> None:
-    """Refuse a threshold that a reset does not undo, and warn of one that the start or a reset may leave exceeded; y, p: (cell,) each."""
+    """Refuse a threshold that a reset does not undo, and warn of one that the start or a reset may leave exceeded; y,
+    p: (cell,) each."""
     read = read_by_threshold(equations, y, p)
     with jax.ensure_compile_time_eval():  # a cell may be made inside of a compiled function
         changed, v, v_reset = firing(equations, y, p)
@@ -862,18 +889,21 @@ def check_firing(equations: Equations, y: Any, p: Any) -> None:
     if (again := np.flatnonzero((v_reset >= 0) & np.isfinite(v_reset))).size:
         i = int(again[0])
         raise ValueError(
-            f"the threshold of cell {i} is {v_reset[i]:g} after a reset (and {v[i]:g} at the start); it must be below 0 then, or the cell "
+            f"the threshold of cell {i} is {v_reset[i]:g} after a reset (and {v[i]:g} at the start); it must be below "
+            "0 then, or the cell "
             f"fires at every step. {RETURN_A_DISTANCE}"
         )
     if not read & set(changed):
         checks.warn(
-            f"the reset changes {checks.listing(changed) or 'nothing'} and the threshold reads {checks.listing(sorted(read))}; a cell fires at "
+            f"the reset changes {checks.listing(changed) or 'nothing'} and the threshold reads "
+            f"{checks.listing(sorted(read))}; a cell fires at "
             "every step until it comes below its threshold by itself. Reset what the threshold reads."
         )
     if (early := np.flatnonzero(v >= 0)).size:
         i = int(early[0])
         checks.warn(
-            f"cell {i} starts {v[i]:g} above its threshold and fires in the first step; start it below, unless that is meant."
+            f"cell {i} starts {v[i]:g} above its threshold and fires in the first step; start it below, unless that "
+            "is meant."
         )
 
 
@@ -886,11 +916,15 @@ def check_firing(equations: Equations, y: Any, p: Any) -> None:
 def read_by_threshold(equations: Equations, y: Any, p: Any) -> set[str]:
     """The variables that the threshold depends on. Raises ValueError if there is none."""
     names, p = equations.names, jax.tree.map(lambda x: x[0], p)
-    made = lambda *values: (jnp.asarray(equations.threshold(record_type("State", names)(*values), p), float),)  # type: ignore[misc]  # noqa: E731
+
+    def made(*values: Any) -> tuple[Array]:
+        return (jnp.asarray(equations.threshold(record_type("State", names)(*values), p), float),)  # type: ignore[misc]
+
     read = {names[i] for i in reaches(made, tuple(jnp.asarray(x[0], float) for x in y))[0]}
     if not read:
         raise ValueError(
-            f"the threshold reads none of {checks.listing(names)}, so that it is reached always or never; it must. {RETURN_A_DISTANCE}"
+            f"the threshold reads none of {checks.listing(names)}, so that it is reached always or never; it must. "
+            f"{RETURN_A_DISTANCE}"
         )
     return read
 
@@ -898,7 +932,8 @@ def read_by_threshold(equations: Equations, y: Any, p: Any) -> set[str]:
 def firing(equations: Equations, y: Any, p: Any) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """What a reset changes, and the threshold of each cell at a state y (cell,) and after its reset."""
     made = jax.vmap(lambda y, p: jnp.asarray(equations.threshold(y, p), float))  # type: ignore[misc]
-    reset = jax.vmap(lambda y, p: {name: jnp.asarray(x, float) for name, x in equations.reset(y, p).items()})  # type: ignore[misc]
+    numbers = lambda found: {name: jnp.asarray(x, float) for name, x in found.items()}  # noqa: E731
+    reset = jax.vmap(lambda y, p: numbers(equations.reset(y, p)))  # type: ignore[misc]
     after = reset(y, p)
     return tuple(after), np.asarray(made(y, p)), np.asarray(made(y._replace(**after), p))
 
@@ -916,7 +951,8 @@ def fields_of(state: Any, like: Any) -> Mapping[str, Any]:
     """A state of the same equations by its variables."""
     if getattr(state, "_fields", None) != like._fields:
         raise TypeError(
-            f"state is {state!r}; it must be a state of the same equations, such as `result.final_state`. Take one of these."
+            f"state is {state!r}; it must be a state of the same equations, such as `result.final_state`. Take one of "
+            "these."
         )
     found: Mapping[str, Any] = state._asdict()
     return found
@@ -933,7 +969,8 @@ def other_numbers(what: str, values: Any, known: Mapping[str, Any], size: int) -
         x = x if isinstance(x, jax.core.Tracer) else checks.finite(f"{what}[{name!r}]", x)
         if np.shape(x) not in ((), (size,)):
             raise ValueError(
-                f"{what}[{name!r}] has shape {np.shape(x)}; it must be a number, or ({size},) for each cell. Give one of these."
+                f"{what}[{name!r}] has shape {np.shape(x)}; it must be a number, or ({size},) for each cell. Give one "
+                "of these."
             )
     return dict(values)
 
@@ -1068,7 +1105,8 @@ def bytes_of_run(neuron: Neuron, t: np.ndarray, t0: float, dt: float) -> float:
 
 # %% tags=["active-ipynb"]
 # simple = Neuron(
-#     dict(V=-65, u=-13), lambda y, I, p: dict(V=0.04 * y.V**2 + 5 * y.V + 140 - y.u + I, u=0.02 * (0.2 * y.V - y.u)), size=2,
+#     dict(V=-65, u=-13), size=2,
+#     derivative=lambda y, I, p: dict(V=0.04 * y.V**2 + 5 * y.V + 140 - y.u + I, u=0.02 * (0.2 * y.V - y.u)),
 #     params=dict(c=[-65, -50], d=[8, 2]), threshold=lambda y, p: y.V - 30, reset=lambda y, p: dict(V=p.c, u=y.u + p.d),
 # )
 # fired = simple(np.arange(0, 1000, 0.5), I_ext=10.0)
