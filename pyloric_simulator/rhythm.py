@@ -751,9 +751,9 @@ def gaps_in(seen: Seen) -> dict[Hashable, Any]:
 # these numbers were normally distributed, one lobster in twenty would fail any single criterion, so that
 # the fifteen together, which depend on each other, are a demand that not every lobster meets either.
 #
-# The negative signs have a meaning. A gap is the silence from the end of one burst to the start of the
-# next. In most lobsters PY starts before LP has ended, by 61 ms on average: their bursts overlap, and the
-# gap is negative.
+# {numref}`fig-p04-4` draws one cycle with all that is measured in it. The negative signs have a meaning. A
+# gap is the silence from the end of one burst to the start of the next. In most lobsters PY starts before
+# LP has ended, by 61 ms on average: their bursts overlap, and the gap is negative.
 
 
 # %%

@@ -770,7 +770,7 @@ COLDEST, HOTTEST = -5.0, 60.0  # °C
 # %% [markdown]
 # A kind of synapse has a reversal potential in mV, and the kinetics that its form asks for. The rate of a
 # kinetic one is evaluated at three values of $s$ and at all pairs of potentials from −100 to 60 mV, in
-# steps of 10, before the network runs. A division by zero at one potential is so found when the synapse is
+# steps of 10, before the network runs. A division by zero at one potential is so found when the network is
 # made, and not after ten minutes, when some cell passes it.
 
 
