@@ -39,6 +39,14 @@ def fields_of(cls: type) -> list[tuple[str, str]]:
     return [(line[1], line[2] or "") for line in lines if line and line[1] in names]
 
 
+def beyond_pieces(cls: type) -> str | None:
+    """The first base of a class that is not a piece of it; None if it has no pieces, bases of its module that are not public."""
+    public = getattr(importlib.import_module(cls.__module__), "__all__", ())
+    piece = [c.__module__ == cls.__module__ and c.__name__ not in public for c in cls.__mro__[1:]]
+    other = cls.__mro__[1 + piece.index(False)] if any(piece) else object
+    return other.__name__ if other.__module__.startswith(PACKAGE) else None
+
+
 def directive(name: str, module: str) -> list[str]:
     """How autodoc is told to document a name."""
     found = getattr(importlib.import_module(module), name)
@@ -46,6 +54,8 @@ def directive(name: str, module: str) -> list[str]:
     options = ["   :members:"] * (kind == "autoclass" and not hasattr(found, "_fields")) + ["   :no-value:"] * (
         kind == "autodata"
     )
+    if "   :members:" in options and (other := beyond_pieces(found)):
+        options.append(f"   :inherited-members: {other}")
     return [f".. {kind}:: {module}.{name}", *options, ""]
 
 
