@@ -261,7 +261,7 @@ CURRENT, START = "I ", "V0 "  # of a population, before its label
 def params_in_lanes(params: Params, values: Mapping[str, Array], n: int, dtype: Any) -> Params:
     """The parameters of n models, each field with the lanes behind its last axis.
 
-    Values: (lane,) of each number that varies.
+    values: (lane,) of each number that varies.
     """
     known, c = places(params), params.circuit
     g, gs, ge, gz = (spread(x, n, dtype) for x in (params.g, params.gs, params.ge, params.gz))
@@ -278,7 +278,7 @@ def params_in_lanes(params: Params, values: Mapping[str, Array], n: int, dtype: 
 # All rows start from one state, that of the model or one that was given. But a model whose cold start has
 # another potential, since $V_\mathrm{cold}$ is a number like others, starts from that. And columns `V0`
 # overwrite what was there: thermalized or not, the potential of a row is then the one that its table says.
-# The gates stay what they were and follow within milliseconds.
+# The gates stay what they were, and follow at their own pace.
 
 
 # %%
@@ -424,7 +424,7 @@ class Shaken(NamedTuple):
 def shaken(spec: Spec, out: Outside, at: Callable[[Any, Any], Flows]) -> Flows:
     """Flows under an Ornstein–Uhlenbeck current.
 
-    At: the flows under a given one at the start and at the end of a step, I(k) nA.
+    at: the flows under a given one at the start and at the end of a step, I(k) nA.
     """
     ou, quiet = spec.noise, current_of_lanes(spec, out, spec.dtype)
 
