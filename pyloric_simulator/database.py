@@ -81,8 +81,9 @@
 # arrive at an LP that begins some 250 ms after the end of the pacemaker's burst, and at a PY that follows
 # the end of LP by 15 ms. Different parts that do the same are called {term}`degeneracy`. It means that the
 # rhythm alone does not tell what an animal is made of, and that the mean of many animals, cell by cell and
-# synapse by synapse, need not be an animal. How such circuits are related, and whether a path of equal
-# rhythms leads from one to the other, is a question for [derivatives](fitting/curves.md).
+# synapse by synapse, need not be an animal {cite:p}`Golowasch2002`. How such circuits are related, and
+# whether a path of equal rhythms leads from one to the other, is a question for
+# [derivatives](fitting/curves.md).
 #
 # ### How many
 #
@@ -843,8 +844,8 @@ def planned(
 # %%
 def run(
     circuits: Any, path: str | os.PathLike[str] | None = None, *, duration: float = DURATION,
-    transient: float = TRANSIENT, solver: str = SOLVER, dt: float = DT, dtype: str = DTYPE, engine: Any = "local", batch_size: int | None = None,
-    progress: bool = True,
+    transient: float = TRANSIENT, solver: str = SOLVER, dt: float = DT, dtype: str = DTYPE, engine: Any = "local",
+    batch_size: int | None = None, progress: bool = True,
 ) -> pd.DataFrame:  # fmt: skip
     """Simulate circuits, measure and classify their rhythms: one row for each, in the order given.
 
