@@ -519,6 +519,22 @@ def torch_box(a: np.ndarray, b: np.ndarray, dtype: str) -> Any:
 
 
 # %% [markdown]
+# A single circuit may be one row or a vector of 31; more axes than two have no place in a table.
+
+
+# %%
+def frame_of(theta: Any, log: np.ndarray) -> pd.DataFrame:
+    """θ (n, 31) or (31,) as a table in natural units."""
+    g = np.atleast_2d(natural(np.asarray(coordinates(theta)), log))
+    if g.ndim > 2:
+        raise ValueError(
+            f"theta has shape {g.shape}; a table has one row for each circuit. Take theta.reshape(-1, "
+            f"{len(PARAMETERS)})."
+        )
+    return pd.DataFrame(g, columns=list(PARAMETERS))
+
+
+# %% [markdown]
 # The name `theta` stands for $θ$ in all methods, and that is no natural unit throughout; the docstrings say
 # it in every place, since it is the mistake that is made.
 
@@ -537,10 +553,7 @@ class Prior(Box):
 
         Raises ValueError for another shape, or if a conductance is not finite.
         """
-        g = np.atleast_2d(natural(np.asarray(coordinates(theta)), self.log))
-        if g.ndim > 2:
-            raise ValueError(one_row_each(g.shape))
-        return pd.DataFrame(g, columns=list(PARAMETERS))
+        return frame_of(theta, self.log)
 
     def theta(self, frame: pd.DataFrame) -> np.ndarray:
         """θ (n, 31), with ln(nS) for the synapses, of a table in mS/cm² and nS; the inverse of `frame`.
@@ -567,16 +580,6 @@ class Prior(Box):
         Raises ImportError without torch, ValueError for another dtype.
         """
         return torch_box(*self.box, dtype)
-
-
-# %% [markdown]
-# A single circuit may be one row or a vector of 31; more axes than two have no place in a table.
-
-
-# %%
-def one_row_each(shape: tuple[int, ...]) -> str:
-    """What is wrong with θ of more than two axes."""
-    return f"theta has shape {shape}; it has one row for each circuit. Take theta.reshape(-1, {len(PARAMETERS)})."
 
 
 # %% [markdown]
