@@ -456,9 +456,9 @@ def shaken(spec: Spec, out: Outside, at: Callable[[Any, Any], Flows]) -> Flows:
 # since they say where in the equations there is an array. Their values are not. Times and counts that the
 # loops depend on are fixed; the temperature is a column like others.
 #
-# A batch is computed in blocks of two milliseconds, in each of which a cell has one spike at most; cells
-# with a threshold may fire at each step, and there a block is one step. The blocks go in parts of half a
-# second of simulated time, between which the progress bar moves, and in which a run can be stopped.
+# A batch is computed in blocks of a millisecond, in each of which a cell has one spike at most; cells with
+# a threshold may fire at each step, and there a block is one step. The blocks go in parts of half a second
+# of simulated time, between which the progress bar moves, and in which a run can be stopped.
 
 
 # %%
