@@ -995,9 +995,9 @@ def in_parts(
 # [WHY[i] for i in np.asarray(with_broken.why)[[5, 6], 0]]
 
 # %% [markdown]
-# The first one has *no bursts*: so much sodium pins the pacemaker near sodium's {term}`reversal potential`.
-# It does not blow up, since the flow of the potential is exact at any conductance. The second is *not
-# finite*. All others are the same to the last bit.
+# The first one has *no bursts*: after one spike up to the {term}`reversal potential` of sodium so much of
+# it pins the pacemaker at 27 mV. It does not blow up, since the flow of the potential is exact at any
+# conductance. The second is *not finite*. All others are the same to the last bit.
 # ```{solution-end}
 # ```
 #
