@@ -66,9 +66,10 @@
 #
 # ### Similar activity from different circuits
 #
-# That is the title of {cite:t}`Prinz2004`, and Fig. 5 of the paper. The two circuits of {numref}`fig-pair`
-# have the same rhythm: all fifteen features differ by less than a quarter of what they vary among lobsters.
-# They have no cell in common, and three of their synapses differ thirty- to a hundredfold.
+# That is what the title of {cite:t}`Prinz2004` says and Fig. 5 of the paper shows. The two circuits of
+# {numref}`fig-pair` have the same rhythm: all fifteen features differ by less than a quarter of what they
+# vary among lobsters. They have no cell in common, and three of their synapses differ thirty- to a
+# hundredfold.
 
 # %% tags=["active-ipynb", "hide-input"]
 # rows = [(name, one[name], other[name]) for name in POPULATIONS]
@@ -198,8 +199,8 @@
 # and a period that is seen once cannot be called regular. The equations are those of the second order
 # scheme in single precision. A circuit takes 260,000 steps, and the two cores of `benchmarks/README.md` do
 # 52 million steps of a circuit per second in single precision, 18 million in double. So a thousand circuits
-# take five seconds, and all 20,250,000 take 28 hours. A circuit takes 65 bytes in a file, all of them 1.3
-# GB: that is a case for `fill`, which writes a folder and keeps nothing in memory.
+# take five seconds, and all 20,250,000 take 28 hours. A circuit takes some 80 bytes in a file, all of them
+# 1.7 GB: that is a case for `fill`, which writes a folder and keeps nothing in memory.
 #
 # The transient is no luxury either: a circuit starts from cells in their own rhythms, which have never met,
 # and it is their common rhythm that is asked for. The circuits have one cell of each population and the

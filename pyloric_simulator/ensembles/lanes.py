@@ -89,6 +89,10 @@
 # [inference](../fitting/inference.md).
 #
 # ## Mechanics
+#
+# First the layout of the numbers, then what is done with them in a step: exponentials, gates, potentials.
+# Then what is looked for after each step, spikes, and what is made of those at the end, features. The last
+# sections put it together.
 
 # %%
 from __future__ import annotations

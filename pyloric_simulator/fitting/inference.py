@@ -219,6 +219,9 @@
 # take its place.
 #
 # ## Mechanics
+#
+# Parameters have names and units; coordinates are what a density is over; the box is the density; and the
+# simulator leads from coordinates to features. The engine is that of the database.
 
 # %%
 from __future__ import annotations
