@@ -28,8 +28,10 @@
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
+# import panel as pn
 #
 # hv.extension("bokeh", logo=False)
+# pn.config.console_output = "disable"
 
 # %% tags=["active-ipynb"] mystnb={"figure": {"caption": "Rate of a leaky cell under constant currents, from a table of spike times in a folder.", "name": "fig-batches"}}
 # from dataclasses import dataclass

@@ -29,8 +29,10 @@
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
+# import panel as pn
 #
 # hv.extension("bokeh", logo=False)
+# pn.config.console_output = "disable"
 # hv.opts.defaults(hv.opts.Curve(width=560, height=230, line_width=1.2), hv.opts.Overlay(toolbar=None))
 
 # %% tags=["active-ipynb"]
