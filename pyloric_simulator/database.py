@@ -49,7 +49,7 @@
 #     for cell in POPULATIONS:
 #         V = run_of_pair.V[cell, 0]
 #         curve = hv.Curve((V.index, V), "time (ms)", "V (mV)", label=cell)
-#         panels.append(curve.opts(width=335, height=120, line_width=1))
+#         panels.append(curve.opts(width=335, height=120, line_width=1, yticks=[-60, -20, 20]))
 # hv.Layout([x for row in zip(panels[:3], panels[3:]) for x in row]).opts(shared_axes=False, toolbar=None).cols(2)
 
 # %% [markdown]

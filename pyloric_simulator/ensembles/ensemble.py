@@ -81,17 +81,17 @@
 # What comes back is the table that was given, row by row and with its labels, and behind its columns what
 # was asked for by `keep`:
 #
-# "spikes"
+# `"spikes"`
 # : for each cell a column of lists, the times of its spikes in ms since the start of the run.
 #
-# "rhythm"
+# `"rhythm"`
 # : for each cell the numbers of `rhythm.summary`: spikes, bursts, period, duty cycle, activity, and so on.
 #
-# "features"
+# `"features"`
 # : the fifteen {term}`criteria <criterion>` of a circuit with PD, LP and PY cells, and the variation of
 #   its period.
 #
-# "V"
+# `"V"`
 # : for each cell the potentials in mV at the times `t`.
 #
 # a function

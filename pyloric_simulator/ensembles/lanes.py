@@ -35,7 +35,7 @@
 # pn.config.console_output = "disable"
 # hv.opts.defaults(hv.opts.Curve(width=560, height=230, line_width=1.2), hv.opts.Overlay(toolbar=None))
 
-# %% tags=["active-ipynb"]
+# %% tags=["active-ipynb", "hide-input"]
 # import numpy as np
 # import pandas as pd
 #
