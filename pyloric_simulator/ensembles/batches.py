@@ -27,6 +27,8 @@
 # a run that lost a part of its results, and got them back.
 
 # %% tags=["active-ipynb", "remove-cell"]
+# import textwrap
+#
 # import holoviews as hv
 # import panel as pn
 #
@@ -1149,11 +1151,11 @@ def status(path: str | os.PathLike[str]) -> dict[str, int]:
 #     try:
 #         load(folder)
 #     except ValueError as error:
-#         print(error)
+#         print(textwrap.fill(str(error), 100))
 #     with warnings.catch_warnings(record=True) as said:
 #         warnings.simplefilter("always")
 #         mended = run(work, folder, batch_size=16, progress=False)
-# print(said[0].message)
+# print(textwrap.fill(str(said[0].message), 100))
 # pd.testing.assert_frame_equal(mended, first)
 
 # %% [markdown]
@@ -1179,7 +1181,7 @@ def status(path: str | os.PathLike[str]) -> dict[str, int]:
 #     try:
 #         run(Currents(work.table, τ=25.0), folder, batch_size=16, progress=False)
 #     except ValueError as error:
-#         print(error)
+#         print(textwrap.fill(str(error), 100))
 
 # %% [markdown]
 # It is refused, with the fact that differs. If it were allowed and the first run had been stopped in the
@@ -1215,7 +1217,7 @@ def status(path: str | os.PathLike[str]) -> dict[str, int]:
 # with warnings.catch_warnings(record=True) as said:
 #     warnings.simplefilter("always")
 #     found = run(Strict(with_one, τ=20.0), batch_size=16, progress=False)
-# print(str(said[0].message).splitlines()[0])
+# print(textwrap.fill(str(said[0].message).splitlines()[0], 100))
 # assert len(found) == len(with_one) - 16
 
 # %% [markdown]

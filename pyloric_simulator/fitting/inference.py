@@ -27,6 +27,7 @@
 # blue points are the strengths of two synapses that agree with it.
 
 # %% tags=["active-ipynb", "remove-cell"]
+# import textwrap
 # import warnings
 #
 # import holoviews as hv
@@ -865,7 +866,7 @@ def suspected_synapses(theta: np.ndarray, inside: Callable[[np.ndarray], bool]) 
 #     warnings.simplefilter("always")
 #     brief(theirs, seed=7)
 # assert "add 13.82" in str(said[-1].message)
-# print(str(said[-1].message))
+# print(textwrap.fill(str(said[-1].message), 100))
 
 # %% [markdown]
 # To the last seven, the synapses, $\ln 10^6 = 13.82$. The run is made nevertheless, since a prior is no
