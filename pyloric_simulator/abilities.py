@@ -13,12 +13,44 @@
 
 # %% tags=["active-ipynb", "remove-cell"]
 # from _notebook import __spec__
+
 # %% [markdown]
 # # What each model can do
 #
-# Six kinds of models, and what can be done with each of them. Behind every tick there is a test, which compares a computation with a value from
-# elsewhere: SciPy, a closed form, finite differences, or a single run. Where there is a dash, the call is refused in words, and the table says
-# why.
+# Can the cell with equations of my own be fitted to a recording? Can the integrate-and-fire cells be run by
+# the thousand, and the circuit with {term}`gap junctions <gap junction>` be cooled? There are six kinds of
+# models in this book, and some thirty things to be done with a model.
+
+# %% tags=["active-ipynb", "remove-input"]
+# from .abilities import ABILITIES, MODELS, cell_of_table
+# from .book import list_table
+#
+# rows = [(a.name, a.call, *(cell_of_table(a, model) for model in MODELS)) for a in ABILITIES]
+# list_table("What each model can do.", "tbl-abilities", ("", "by", *MODELS), rows)
+
+# %% [markdown]
+# Behind every tick there is a test, which compares a computation with a value from elsewhere: SciPy, a
+# closed form, finite differences, or a single run. Where there is a dash, the call is refused in words, and
+# the table says why. The tests go through this very table: a new row without a test fails, and so does a
+# dash where the call goes through.
+#
+# Most dashes are of four kinds. Cells without channels have no conductances, no temperature and no energy,
+# and nothing to {term}`thermalize <thermalization>` or to regulate. They have one scheme, that which their
+# equations or their threshold want. A cell that is reset at its threshold shows no {term}`spike` in its
+# potential, so that what looks for spikes in it finds none; its times are known all the same, and fits go
+# by these. And the fifteen {term}`criteria <criterion>` ask for three cells.
+#
+# ## Models
+#
+# The paper's circuit is that of the first chapter. In the second one AB and PD are apart and joined by gap
+# junctions, and populations have several cells. The own cell is one of {cite:t}`Liu1998`. The own network
+# has cells of two kinds, one of them an axon whose gates open and close at rates, with a {term}`graded
+# synapse`, a kinetic synapse, and a gap junction. The last two come from the chapters on
+# [equations](models/neurons.md) and on [integrate-and-fire cells](models/lif.md).
+#
+# The six stand for what a model can be made of, not for all models. Two more kinds of cells in a network,
+# or another channel, change nothing in their columns; a model made in another way would be a column of its
+# own.
 
 # %%
 from __future__ import annotations
@@ -26,21 +58,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = ["ABILITIES", "MODELS", "Ability"]
-
-# %% [markdown]
-# ## Models
-#
-# The paper's circuit is that of the first chapter. In the second one AB and PD are apart and joined by gap junctions, and populations have several
-# cells. The own cell is one of {cite:t}`Liu1998`. The own network has cells of two kinds, one of them an axon whose gates open and close at rates,
-# with a graded synapse, a kinetic synapse, and a gap junction. The last two come from the chapters on
-# [equations](models/neurons.md) and on [integrate-and-fire cells](models/lif.md).
-
-# %%
 MODELS = ("the paper's circuit", "gap junctions", "own cell", "own network", "own equations", "integrate and fire")
 CIRCUIT, COUPLED, CELL, NETWORK, EQUATIONS, LIF = MODELS
 
 # %% [markdown]
 # ## Abilities
+#
+# An ability is a row of the table: its name, how it is called, and the models that lack it, each with a
+# reason of a few words. Only what is missing is written down, so that a tick is the rule and a dash needs
+# an excuse.
 
 
 # %%
@@ -57,10 +83,19 @@ def lacking(why: str, *models: str) -> dict[str, str]:
     return dict.fromkeys(models or (EQUATIONS, LIF), why)
 
 
+# %% [markdown]
+# Some reasons hold for several rows, and stand here once.
+
+# %%
 NO_CHANNELS = "no channels"
 OWN_SCHEME = lacking("has one scheme, of its own")
 RESET = "the potential shows no spikes"
 
+# %% [markdown]
+# The rows go in the order of the book: runs and their inputs, files, experiments, derivatives and fits,
+# many at once.
+
+# %%
 ABILITIES = (
     Ability("run, by the default scheme", "`model(t)`"),
     Ability("run, by exponential Euler", "`model(t, solver=…)`", OWN_SCHEME),
@@ -89,7 +124,8 @@ ABILITIES = (
     Ability("loss: spike density", "`density_mismatch(model, data)`"),
     Ability("loss: calcium", "`calcium_mismatch(model, target, t)`", lacking("no variable is calcium")),
     Ability("loss: rhythm", "`rhythm_mismatch(model, t, …)`", lacking(RESET, LIF)),
-    Ability("loss: fifteen criteria", "`criteria_mismatch(model, t)`", lacking("asks for three cells", CELL, EQUATIONS) | lacking(RESET, LIF)),
+    Ability("loss: fifteen criteria", "`criteria_mismatch(model, t)`",
+            lacking("asks for three cells", CELL, EQUATIONS) | lacking(RESET, LIF)),
     Ability("fit", "`fit(model, loss, names)`"),
     Ability("minimally disruptive curves", "`minimally_disruptive_curve(loss, …)`"),
     Ability("torch module", "`CircuitModule`, `LIFModule`, `to_torch`"),
@@ -100,10 +136,3 @@ ABILITIES = (
 def cell_of_table(ability: Ability, model: str) -> str:
     """A tick, or a dash and why."""
     return f"– {ability.dashes[model]}" if model in ability.dashes else "✓"
-
-
-# %% tags=["active-ipynb", "remove-input"]
-# from .book import list_table
-#
-# rows = [(a.name, a.call, *(cell_of_table(a, model) for model in MODELS)) for a in ABILITIES]
-# list_table("What each model can do.", "tbl-abilities", ("", "by", *MODELS), rows)

@@ -20,11 +20,10 @@
 # %% [markdown]
 # # Ensembles: thousands of any model at once
 #
-# How does a rhythm depend on two conductances, on the temperature, on the strength of an input? Such questions want a table: a row for
-# each variant of a model, a column for each number that varies. `ensemble` runs all rows side by side, in the [lanes](lanes.md) of a chapter before,
-# on all cores, on GPUs or on a cluster, and gives the table back with results beside each row. The model may be any of this book:
-# a circuit of the first chapter with all its gap junctions and populations, a single cell, a network of one's own, and cells with equations of
-# their own or with a threshold.
+# How does a rhythm depend on two {term}`conductances <maximal conductance>`, on the temperature, on the
+# strength of an input? At the rig such a question takes a drug, a {term}`clamp` and an afternoon for each
+# value. Here it takes a table: a row for each variant of a model, a column for each number that varies.
+# `ensemble` runs all rows side by side, and gives the table back with results beside each row.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -41,10 +40,101 @@
 # from ..prinz2004 import Prinz2004
 #
 # cell = Prinz2004({"AB/PD 2": 1}, gs={}, ge=0)
-# grid = pd.MultiIndex.from_product([np.linspace(2, 10, 9), np.linspace(0, 10, 9)], names=["AB/PD 2 CaS", "AB/PD 2 KCa"]).to_frame(index=False)
+# axes = ["AB/PD 2 CaS", "AB/PD 2 KCa"]
+# grid = pd.MultiIndex.from_product([np.linspace(2, 10, 9), np.linspace(0, 10, 9)], names=axes).to_frame(index=False)
 # table = ensemble(cell, grid, duration=6000, transient=2000, keep="rhythm", progress=False)
 # look = dict(width=420, height=320, colorbar=True, toolbar=None, clipping_colors={"NaN": "lightgrey"})
-# hv.HeatMap(table, ["AB/PD 2 CaS", "AB/PD 2 KCa"], "AB/PD 2 period (ms)").opts(**look)
+# hv.HeatMap(table, axes, "AB/PD 2 period (ms)").opts(**look)
+
+# %% [markdown]
+# Each square is a cell of its own, run for six seconds. The published cell has 6 mS/cm² of CaS and 5 of
+# KCa; it {term}`bursts <burst>` every 1.5 s. Calcium current begins and carries a burst, and the current
+# that calcium opens ends it. So the more KCa, the earlier a burst ends and the shorter the cycle, down to
+# less than a second. With too little of it nothing ends the burst and the cell spikes without a pause: the
+# grey at the bottom. Just above it cycles are longest. The edge rises from left to right: a cell with more
+# calcium current needs more KCa to burst. And from 8 mS/cm² of CaS on no amount of KCa up to 10 makes the
+# cell regular.
+#
+# So neither conductance has a right value. There is a region in the plane where the cell bursts, and within
+# it lines of one period along which one conductance makes up for the other: a first, flat picture of
+# {term}`degeneracy`.
+#
+# ## What it does and what it costs
+#
+# The model may be any of this book: a circuit of the first chapter with all its {term}`gap junctions <gap
+# junction>` and {term}`populations <population>`, a single cell, a network of one's own, and cells with
+# equations of their own or with a threshold. What varies is named as in the chapter [on
+# parameters](../fitting/parameters.md), or is one of a few words, such as the temperature:
+
+# %% tags=["active-ipynb"]
+# degrees = {"temperature": [7, 10, 13, 16, 19, 22]}
+# warmer = ensemble(cell, degrees, duration=12000, transient=2000, keep="rhythm", progress=False)
+# shown = warmer[["temperature", "AB/PD 2 period (ms)", "AB/PD 2 burst (ms)", "AB/PD 2 duty cycle"]]
+# period = warmer["AB/PD 2 period (ms)"].to_numpy()
+# assert 1.9 < (period[0] / period[-1]) ** (10 / 15) < 2.1
+# shown.round(2)
+
+# %% [markdown]
+# Fifteen degrees make the cycle shorter by a factor of 2.9, which is 2.0 for ten degrees: that of all its
+# rates, see [the chapter on temperature](../lab/temperature.md). The {term}`duty cycle` falls on the way.
+#
+# What comes back is the table that was given, row by row and with its labels, and behind its columns what
+# was asked for by `keep`:
+#
+# `"spikes"`
+# : for each cell a column of lists, the times of its spikes in ms since the start of the run.
+#
+# `"rhythm"`
+# : for each cell the numbers of `rhythm.summary`: spikes, bursts, period, duty cycle, activity, and so on.
+#
+# `"features"`
+# : the fifteen {term}`criteria <criterion>` of a circuit with PD, LP and PY cells, and the variation of
+#   its period.
+#
+# `"V"`
+# : for each cell the potentials in mV at the times `t`.
+#
+# a function
+# : what a function of one's own makes of the recorded times and states of one run.
+#
+# Of the first three a column `finite` tells whether the run stayed within the numbers; a density a thousand
+# times too large may well blow it up, and spoils no other row. Only potentials that are asked for are kept.
+# A cell has room for about a hundred spikes a second; one that fires more has NaN in the place of its list.
+#
+# Rows are computed in [batches](batches.md) of 256, on all cores, on GPUs or on a cluster, in memory or
+# into a folder that survives interruptions. On the two cores of `benchmarks/README.md` three cells of
+# {cite:t}`Liu1998` with synapses, a gap junction and a sampled input take 176 million steps of a cell per
+# second in single precision: a second of one cell at 0.05 ms is 20,000 steps, so that thousand such
+# networks run for a second within a third of one. That is not counting the compilation, once for each shape
+# of table and not for its values: a hundred rows cost as much of it as a hundred thousand.
+#
+# A row equals the single run of the model that has these numbers, to rounding, and does not depend on its
+# neighbours, on the size of the batch or on how many cores there are. Rounding does grow: in double
+# precision the potentials of the cell above and of the same cell in an ensemble differ by $4·10^{-8}$ mV
+# after two seconds, and by $3·10^{-4}$ mV after six.
+#
+# Potentials are the dear thing to keep: ten thousand times of three cells are 240 kB a row in double
+# precision, 61 MB a batch, and a gigabyte for four thousand rows. A function of one's own that returns what
+# one wants to know of them, a mean or a maximum, makes 8 bytes of each.
+#
+# With `path="folder"` each batch is written when it is complete, and the same call goes on where it
+# stopped; a call with another model, table or input is refused there. `engine=dask.distributed.Client(…)`
+# sends the batches to a cluster, and the function of one's own and the model with it. `batch_size` is for
+# models so large, or so many potentials, that 256 of them do not fit.
+#
+# What cannot vary is the structure: who is joined to whom, how many cells a population has, which channels
+# there are. A synapse that some rows lack has 0 nS there. Adaptive solvers are left out, since each lane
+# would want steps of its own.
+#
+# ## Mechanics
+#
+# The table of a run becomes columns of numbers; the columns take their places in the model; a start is made
+# for each row; blocks of steps are run; and what was kept is put beside the rows. The sections follow this
+# way.
+#
+# The idea is that of the chapter [on lanes](lanes.md): the last axis of every array counts the rows of a
+# batch, and the equations of the first chapter do not notice. What this chapter adds is that *any* number
+# may have that axis, not only densities and synapses.
 
 # %%
 from __future__ import annotations
@@ -88,6 +178,13 @@ from ..prinz2004 import (
     precision,
 )
 from ..rhythm import FEATURES, ROLES, measure, roles, summary
+
+__all__ = ["ensemble"]
+
+# %% [markdown]
+# The second half of the imports are the chapters on batches and on lanes, on which this one stands.
+
+# %%
 from .batches import Compute, Work
 from .batches import run as run_in_batches
 from .lanes import (
@@ -120,36 +217,52 @@ from .plain_lanes import (
 )
 from .plain_lanes import start_in_lanes as plain_start
 
-__all__ = ["ensemble"]
-
 # %% [markdown]
-# ## What varies
+# ### What varies
 #
-# Any number that has a name varies by that name: a conductance, a synapse, a gap junction, a number of the kinetics. A few columns
-# mean something else:
+# Any number that has a name varies by that name: a conductance, a synapse, a gap junction, a number of the
+# kinetics. A few columns mean something else:
 #
 # temperature
 # : in °C, with the $Q_{10}$ of the chapter on temperature.
 #
 # input
-# : a factor of the external current. `I LABEL` is a constant current in nA, into all cells of a population.
+# : a factor of the external current. `I LABEL` is a constant current in nA, into all cells of a
+#   population.
 #
 # seed
 # : of the noise. Without this column, row $i$ has the seed $i$.
 #
 # V0 LABEL
-# : the potential in mV from which the cells of a population start. `w0 Neuron` is the start of the variable w of a `Neuron`.
-#
-# All of them are arrays whose last axis are the lanes, and the equations of the first chapter do not mind it: a number that varies takes
-# the place of one that does not.
+# : the potential in mV from which the cells of a population start. `w0 Neuron` is the start of the
+#   variable w of a `Neuron`.
 
 # %%
 TEMPERATURE, INPUT, SEED = "temperature", "input", "seed"
 CURRENT, START = "I ", "V0 "  # of a population, before its label
 
+# %% [markdown]
+# Names come from `parameters(model)`: `LP Na` is the density of sodium in the LP cells, `AB-LP` the synapse
+# from AB to LP. `E Na` is a reversal potential, and `τ_Ca` the time constant of the {term}`calcium pool`.
+#
+# A number that varies takes the place of one that does not. Take $I = \bar g A m^3 h (V - E)$ with a
+# density for each of $n$ rows: $\bar g$ becomes an array $(n,)$ where it was a number, $V$, $m$ and $h$ are
+# $(\text{cell}, n)$ already, and the product broadcasts. So all that is to be done is to find the place of
+# the number among the parameters, which the names know, and to put the column there. The same holds for a
+# number of the kinetics, such as the half-activation $V_\mathrm{th}$ of the synapses: it is a field of the
+# constants, or of a `Curve`, that happens to be an array.
+#
+# Densities and strengths are always spread over the lanes, whether they vary or not, so that there are not
+# many programs, one for each choice of columns, where one will do. All gap junctions share one number by
+# default; if one of them varies, each gets its own.
 
+
+# %%
 def params_in_lanes(params: Params, values: Mapping[str, Array], n: int, dtype: Any) -> Params:
-    """The parameters of n models, each field with the lanes behind its last axis; values: (lane,) of each number that varies."""
+    """The parameters of n models, each field with the lanes behind its last axis.
+
+    values: (lane,) of each number that varies.
+    """
     known, c = places(params), params.circuit
     g, gs, ge, gz = (spread(x, n, dtype) for x in (params.g, params.gs, params.ge, params.gz))
     many = Params(g, gs, ge, c, gz)
@@ -161,6 +274,14 @@ def params_in_lanes(params: Params, values: Mapping[str, Array], n: int, dtype: 
     return many
 
 
+# %% [markdown]
+# All rows start from one state, that of the model or one that was given. But a model whose cold start has
+# another potential, since $V_\mathrm{cold}$ is a number like others, starts from that. And columns `V0`
+# overwrite what was there: thermalized or not, the potential of a row is then the one that its table says.
+# The gates stay what they were, and follow at their own pace.
+
+
+# %%
 def start_in_lanes(circuit: Circuit, start: Any, n: int, dtype: Any) -> Working:
     """The starts of n models from one state; where the potential of the cold start varies, from that."""
     y = to_lanes(circuit, type(start)(*(jnp.repeat(jnp.asarray(x)[None], n, 0) for x in start)), dtype)
@@ -172,7 +293,10 @@ def start_in_lanes(circuit: Circuit, start: Any, n: int, dtype: Any) -> Working:
 
 
 def with_potentials(circuit: Any, y: Any, values: Mapping[str, Array]) -> Any:
-    """The starts with the potentials that columns give to whole populations, and without channels with other variables, too."""
+    """The starts with the potentials that columns give to populations.
+
+    Other variables, too, of cells without channels.
+    """
     if not isinstance(circuit, Circuit):
         return with_starts(y, circuit.label, values)
     V = y.V
@@ -183,11 +307,21 @@ def with_potentials(circuit: Any, y: Any, values: Mapping[str, Array]) -> Any:
 
 
 # %% [markdown]
-# ## Currents from outside
+# ### Currents from outside
 #
-# The external current of a lane is a multiple of the common one, with what its columns add, and with noise that depends on the seed of
-# the lane, the number of the cell and that of the step, as that of a single run does. Coloured noise has a memory, which travels with the
-# state.
+# An electrode gives all cells of a population the same current, and an experimenter repeats it at several
+# strengths: that is the column `input`. Or a holding current shifts the cells up or down, each row by
+# another one: that is a column `I LABEL`, and a range of values in it is a frequency-current curve in one
+# call. So the external current of a lane is a multiple of the common one, with what its columns add, and
+# with noise:
+#
+# $$
+# I_k^{(\mathrm{row})} = f^{(\mathrm{row})}\, I(t_k) \;+\; I^{(\mathrm{row})} \;+\; \frac{σ}{\sqrt{dt}}\, ξ_k^{(\mathrm{row})},
+# $$ (eq-lane-current)
+#
+# with the factor $f$ of the column `input` and the constant $I$ of the columns `I LABEL`. The common
+# current $I(t)$ may be a constant, samples or a function; only samples are carried along as numbers, one
+# for each step and cell, and not for each row.
 
 
 # %%
@@ -200,6 +334,14 @@ class Outside(NamedTuple):
     keys: Any  # (cell, lane) of the noise, or None
 
 
+# %% [markdown]
+# The noise is that of the chapter [on noise](../lab/noise.md), where $σ^2$ is in nA² ms. It depends on the
+# seed of the lane, the number of the cell and that of the step, as that of a single run does: a row with
+# the seed 7 has the noise of `noisy(…, seed=7)`, wherever it stands in the table. There is no generator
+# that is moved on from step to step, whose numbers would depend on who asked before.
+
+
+# %%
 def noise_keys(seeds: Array, n_cells: int) -> Array:
     """The key of each cell of each lane, (cell, lane): that which a single run with the seed of the lane has."""
     of = lambda seed, cell: jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), cell), 0)  # noqa: E731
@@ -212,6 +354,13 @@ def normal(keys: Array, k: Any) -> Array:
     return flat.reshape(keys.shape)
 
 
+# %% [markdown]
+# Where nothing comes from outside the current is None and not 0, so that the equations leave it out: an
+# addition for each cell in each step is little, and not nothing. White noise is part of the current, since
+# it has no memory.
+
+
+# %%
 def current_of_lanes(spec: Spec, out: Outside, dtype: Any) -> Callable[[Any], Any]:
     """The current at step k without coloured noise, (cell, lane) nA, or None if there is none."""
     given = input_at(out.base if spec.function is None else spec.function, spec.dt, 0.0, dtype)
@@ -233,6 +382,19 @@ def current_of_lanes(spec: Spec, out: Outside, dtype: Any) -> Callable[[Any], An
     return I
 
 
+# %% [markdown]
+# Coloured noise has a memory, which travels with the state. In standard deviations it goes from step to
+# step by
+#
+# $$
+# x_{k+1} = x_k\, e^{-dt/τ} + \sqrt{1 - e^{-2dt/τ}}\; ξ_{k+1}, \qquad I_k = μ + σ x_k,
+# $$ (eq-lane-ou)
+#
+# the exact solution of the process for steps of any length, and it starts from its stationary distribution:
+# $x_0$ is normal. A state with it is a pair, and acts as a state for those who look for spikes in it.
+
+
+# %%
 class Shaken(NamedTuple):
     """A state with coloured noise, in standard deviations."""
 
@@ -251,8 +413,19 @@ class Shaken(NamedTuple):
         return self.y.V
 
 
+# %% [markdown]
+# The flows of the pair are those of the state under the current of the moment; the noise moves on at the
+# end of each whole step, where the gates do. A cell without channels wants the current at the end of its
+# step as well, so `at` takes both. With `charge`, `relax`, `close` and `euler` these are all four flows
+# that the schemes of the first chapter are made of, and so both schemes hold with coloured noise.
+
+
+# %%
 def shaken(spec: Spec, out: Outside, at: Callable[[Any, Any], Flows]) -> Flows:
-    """Flows under an Ornstein–Uhlenbeck current; at: the flows under a given one at the start and at the end of a step, I(k) nA."""
+    """Flows under an Ornstein–Uhlenbeck current.
+
+    at: the flows under a given one at the start and at the end of a step, I(k) nA.
+    """
     ou, quiet = spec.noise, current_of_lanes(spec, out, spec.dtype)
 
     def current(x: Array, k: Any, dtype: Any) -> Array:
@@ -276,11 +449,16 @@ def shaken(spec: Spec, out: Outside, at: Callable[[Any, Any], Flows]) -> Flows:
 
 
 # %% [markdown]
-# ## A batch
+# ### A batch
 #
-# What is fixed when a batch is compiled is its `Spec`. A batch is computed in parts of half a second of simulated time, between which the
-# progress bar moves, and in which it can be stopped. A run without synapses comes first where cells have to be thermalized: where
-# what varies are numbers of the cells, and the model starts thermalized.
+# What is fixed when a batch is compiled is its `Spec`; what may change without compiling again is its
+# `Batch`. The line between the two is what decides how long one waits. The names of the columns are fixed,
+# since they say where in the equations there is an array. Their values are not. Times and counts that the
+# loops depend on are fixed; the temperature is a column like others.
+#
+# A batch is computed in blocks of a millisecond, in each of which a cell has one spike at most; cells with
+# a threshold may fire at each step, and there a block is one step. The blocks go in parts of half a second
+# of simulated time, between which the progress bar moves, and in which a run can be stopped.
 
 
 # %%
@@ -328,6 +506,11 @@ class Spec(NamedTuple):
         return ticks_for(self.blocks * self.n)
 
 
+# %% [markdown]
+# The `Batch` holds all that is numbers. JAX sees a tree of arrays, whose shapes it compiles for.
+
+
+# %%
 class Batch(NamedTuple):
     """The numbers of a batch, a pytree."""
 
@@ -337,6 +520,13 @@ class Batch(NamedTuple):
     out: Outside
 
 
+# %% [markdown]
+# Two functions make of it what the schemes want: the circuit with arrays among its constants, and the flows
+# of all lanes with what acts on them. The temperature comes last, since it multiplies what the columns have
+# set: a row with a density and a temperature has that density at 10 °C.
+
+
+# %%
 def model_in_lanes(spec: Spec, b: Batch) -> tuple[Circuit, Prepared]:
     """The circuit with the numbers that vary, and its conductances in µS."""
     n = len(next(iter(b.values.values())))
@@ -355,6 +545,13 @@ def acting(spec: Spec, b: Batch) -> Flows:
     return flows(circuit, p, current_of_lanes(spec, b.out, spec.dtype), spec.dt, LANES)
 
 
+# %% [markdown]
+# Cells without channels have no circuit. A `Neuron` and `LIF` cells are given by equations of their own,
+# which take their numbers from one tuple; the columns are put into that, and the whole step is one flow,
+# `euler`.
+
+
+# %%
 class PlainCells(NamedTuple):
     """What is fixed of cells without channels, in the place of a circuit."""
 
@@ -381,6 +578,17 @@ def acting_on_plain(spec: Spec, b: Batch) -> Flows:
     return at(I, lambda k: I(k + 1))
 
 
+# %% [markdown]
+# A run without synapses comes first where cells have to be {term}`thermalized <thermalization>`: where what
+# varies are numbers of the cells, and the model starts thermalized. A cell with another density has another
+# rhythm of its own, and a circuit that started from the old one would spend its first seconds forgetting
+# it. If only synapses vary, one thermalization is right for all rows and is not done again.
+#
+# To cut all synapses their strengths are multiplied by 0, which leaves the program what it is: the same
+# arrays, and the kernels of the run itself.
+
+
+# %%
 def started(spec: Spec, b: Batch) -> Any:
     """The starts of all lanes, before any thermalization."""
     n = len(next(iter(b.values.values())))
@@ -406,6 +614,13 @@ def ready(spec: Spec, b: Batch, y: Working) -> Any:
     return Shaken(y, normal(b.out.keys, 0)) if isinstance(spec.noise, OU) else y
 
 
+# %% [markdown]
+# With the start made, the run goes on in blocks. Step 0 of the recording of spikes is the end of the
+# transient, so blocks of the transient have negative numbers. The input counts from the start of the run.
+# `moved` shifts the one against the other.
+
+
+# %%
 def onward(spec: Spec, b: Batch, run: Run, k: Any, blocks: Any) -> Run:
     """Some blocks of a run, the first of which is step k of the recording of spikes."""
     f = acting(spec, b)
@@ -423,6 +638,14 @@ def moved(f: Flows, by: Any) -> Flows:
     )
 
 
+# %% [markdown]
+# Where states are recorded and not spikes, all of it is one program. A state is looked at on a grid of
+# steps and at times between two of them, as in a single run; the arrays have time first and lanes last, and
+# the user's function wants a single model, so it is mapped over the lanes. A function that keeps a maximum
+# thus never has all potentials of all rows as a result, only as something on the way.
+
+
+# %%
 def observed(spec: Spec, b: Batch, y: Any, t: Array, slots: Slots | None) -> Any:
     """Potentials (lane, time, cell), or what the user's function makes of each lane, with a leading axis of lanes."""
     assert spec.grid is not None
@@ -445,6 +668,13 @@ def states_in_lanes(spec: Spec, b: Batch) -> Callable[[Any], Any]:
     )
 
 
+# %% [markdown]
+# The order of events: start, thermalize, set what is given, run. Each stage is compiled once for a
+# specification. The telling of progress happens between parts and outside of what is compiled; whoever
+# hears it may raise, and so end the batch.
+
+
+# %%
 def blockwise(go: Callable[[Any, int, int], Any], run: Any, blocks: int, tell: Callable[[int], None]) -> Any:
     """A run in parts; go: (run, first block, number of blocks) -> run; tell hears of the blocks of each part."""
     for b in range(0, blocks, PART):
@@ -476,26 +706,53 @@ def simulate_batch(spec: Spec, b: Batch, t: Any, slots: Any, backend: str, tell:
 
 
 # %% [markdown]
-# ## Results of a batch
+# ### Results of a batch
 #
-# Of spikes there is the list of their times for each cell, or the rhythm that they make, or the fifteen features of a circuit with PD, LP and PY cells.
-# A function of one's own gets the recorded times and states of a single model, and returns numbers or arrays by name. It is
-# written with `jax.numpy`, and runs in all lanes.
+# Of spikes there is the list of their times for each cell, or the rhythm that they make, or the fifteen
+# features of a circuit with PD, LP and PY cells. A function of one's own gets the recorded times and states
+# of a single model, and returns numbers or arrays by name. It is written with `jax.numpy`, and runs in all
+# lanes.
+#
+# Spikes come back as whole numbers of ticks, some thousandths of a step, from the start of the recording.
+# Time in ms is
+#
+# $$
+# t = \left(\frac{\text{ticks}}{\text{ticks per step}} + o + \text{steps of the transient}\right) dt,
+# $$ (eq-ticks)
+#
+# with `ticks per step` a power of two, up to 1,024, so that a time is right to 0.05 µs at the default step.
+# A longer recording has fewer of them in a step, so that its ticks can be counted in 32 bits. Here $o$ is
+# the time of the first potential: half a step with the staggered scheme, whose potentials are half a step
+# ahead, and a whole step with exponential Euler.
 
 # %%
 KEPT = ("spikes", "rhythm", "features", "V")
 
 
 def trains_of(spec: Spec, run: Run) -> list[list[np.ndarray]]:
-    """Spike times (ms since the start of the run) of each cell of each lane; NaN alone where a cell has more than there is room for."""
+    """Spike times (ms since the start of the run) of each cell of each lane.
+
+    NaN alone where a cell has more than there is room for.
+    """
     ticks, number = np.asarray(run.spikes.ticks), np.asarray(run.spikes.number)
     times = (ticks / spec.ticks + OFFSET[spec.solver] + spec.before * spec.n) * spec.dt
     lost = np.array([np.nan])
-    kept = lambda cell, lane: times[: number[cell, lane], cell, lane] if number[cell, lane] <= len(times) else lost  # noqa: E731
+
+    def kept(cell: int, lane: int) -> np.ndarray:
+        n = number[cell, lane]
+        return times[:n, cell, lane] if n <= len(times) else lost
+
     inside = lambda x: x[~(x > spec.duration)]  # noqa: E731
     return [[inside(kept(cell, lane)) for cell in range(number.shape[0])] for lane in range(number.shape[1])]
 
 
+# %% [markdown]
+# Columns are named after cells, with a number where a population has several: `spikes PD 1`. Which columns
+# there are depends on the model and on `keep` alone, not on what a row does, so that all batches have the
+# same ones.
+
+
+# %%
 def named_cells(model: Any) -> dict[tuple[str, int], str]:
     """A name for each cell: its label, with a number where a population has several."""
     sizes = Counter(label for label, _ in model.cells)
@@ -524,6 +781,14 @@ def of_lanes(x: np.ndarray) -> list[Any]:
     return list(x) if x.ndim == 1 else [np.ravel(row) for row in x]
 
 
+# %% [markdown]
+# The rhythm of a row is taken by the functions of the chapter [on rhythm](../rhythm.md), the very ones that
+# look at a single run or at a recording. That happens outside of what is compiled, and is cheap beside the
+# run. Where spikes were lost for lack of room all of it is NaN: a rhythm with every second spike missing
+# would look like one.
+
+
+# %%
 def rhythm_of(
     trains: Mapping[Any, np.ndarray], names: Mapping[Any, str], window: tuple[float, float], keep: str, model: Any
 ) -> dict[str, Any]:
@@ -544,22 +809,77 @@ def roles_in(model: Any) -> dict[str, Any]:
     found = roles(SimpleNamespace(model=model), list(model.cells))
     if missing := [role for role in ROLES if role not in found]:
         raise ValueError(
-            f"keep is 'features', and the model {model!r} has no cell of type {missing[0]}; it must have PD, LP and PY cells. Keep 'rhythm', "
+            f"keep is 'features', and the model {model!r} has no cell of type {missing[0]}; it must have PD, LP and PY "
+            "cells. Keep 'rhythm', "
             "which any model has."
         )
     return found
 
 
 # %% [markdown]
-# ## The call
+# ### The call
 #
-# Rows are computed in batches. A row does not depend on its neighbours, and equals the single run: `model_with` of the chapter on parameters
-# makes the model of a row.
+# Rows are computed in batches. A row does not depend on its neighbours, and equals the single run:
+# `model_with` of the chapter on parameters makes the model of a row.
+#
+# A batch has 256 rows by default. All lanes of a batch advance together, and rows are added until there is
+# a multiple of 64, with copies of the last one, whose results are dropped.
 
 # %%
 ROWS = 256  # rows in a batch, by default
 
+# %% [markdown]
+# `Rows` is a work of the chapter [on batches](batches.md). Two things are asked of it besides the rows:
+# facts, by which a folder knows whether a run that comes back is the same one, and something that computes
+# a batch and can be sent to another machine. The facts hold the model in words and a checksum of its
+# numbers, and checksums of what is given: the input, the start, the times, a function of one's own.
 
+
+# %%
+def facts_of_run(model: Any, spec: Spec, keep: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the results besides the rows."""
+    text, numbers = described(model)
+    about = {
+        "model": text,
+        "numbers": hashlib.sha256(numbers.tobytes()).hexdigest(),
+        "noise": repr(spec.noise),
+        "q10": repr(spec.q10),
+        "keep": keep if isinstance(keep, str) else fingerprint_of(keep),
+    }
+    about |= {name: getattr(spec, name) for name in ("solver", "dt", "dtype", "duration", "transient")}
+    prints = {name: fingerprint_of(x) for name, x in given.items() if x is not None}
+    if not isinstance(spec.circuit, Circuit):  # equations of one's own are not in its numbers
+        prints["cells"] = digest(spec.circuit)
+    return about | prints
+
+
+# %% [markdown]
+# From rows to numbers: columns become arrays with a place for each lane, the constant currents of the
+# populations those of their cells, and seeds keys. The last row is repeated until the lanes are full.
+
+
+# %%
+def batch_of(model: Any, spec: Spec, given: Mapping[str, Any], rows: pd.DataFrame) -> Batch:
+    """The numbers of some rows, with the last one repeated until the lanes are full."""
+    filled = rows.iloc[np.minimum(np.arange(padded(len(rows))), len(rows) - 1)]
+    values = {
+        str(name): jnp.asarray(filled[name].to_numpy(float), spec.dtype) for name in filled.columns if name != SEED
+    }
+    lanes, added = len(filled), [values.get(CURRENT + model.labels[i]) for i in model.rows]
+    none = jnp.zeros(lanes, spec.dtype)
+    more = None if all(x is None for x in added) else jnp.stack([none if x is None else x for x in added])
+    seeds = jnp.asarray(filled[SEED].to_numpy(np.int64) if SEED in filled else np.zeros(lanes, int), jnp.uint32)
+    keys = None if spec.noise is None else noise_keys(seeds, len(model.rows))
+    out = Outside(given["base"], values.get(INPUT), more, keys)
+    return Batch(model.params, given["start"], values or {"": none}, out)
+
+
+# %% [markdown]
+# The work itself only holds them together. To other processes it goes without its rows, which follow batch
+# by batch; `Portable` makes the functions within it fit for the journey.
+
+
+# %%
 class Rows(Portable, Work):
     """The rows of an ensemble."""
 
@@ -576,45 +896,7 @@ class Rows(Portable, Work):
     @property
     def facts(self) -> dict[str, Any]:
         """What decides the results besides the rows."""
-        s = self.spec
-        text, numbers = described(self.model)
-        about = {
-            "model": text,
-            "numbers": hashlib.sha256(numbers.tobytes()).hexdigest(),
-            "noise": repr(s.noise),
-            "q10": repr(s.q10),
-        }
-        kept = self.keep if isinstance(self.keep, str) else fingerprint_of(self.keep)
-        about |= {
-            "keep": kept,
-            "solver": s.solver,
-            "dt": s.dt,
-            "dtype": s.dtype,
-            "duration": s.duration,
-            "transient": s.transient,
-        }
-        given = {name: fingerprint_of(x) for name, x in self.given.items() if x is not None}
-        if not isinstance(s.circuit, Circuit):  # equations of one's own are not in its numbers
-            given["cells"] = digest(s.circuit)
-        return about | given
-
-    def batch_of(self, rows: pd.DataFrame) -> Batch:
-        """The numbers of some rows, with the last one repeated until the lanes are full."""
-        n = len(self.model.rows)
-        filled = rows.iloc[np.minimum(np.arange(padded(len(rows))), len(rows) - 1)]
-        values = {
-            str(name): jnp.asarray(filled[name].to_numpy(float), self.spec.dtype)
-            for name in filled.columns
-            if name != SEED
-        }
-        lanes, added = len(filled), [values.get(CURRENT + self.model.labels[i]) for i in self.model.rows]
-        none = jnp.zeros(lanes, self.spec.dtype)
-        more = None if all(x is None for x in added) else jnp.stack([none if x is None else x for x in added])
-        seeds = jnp.asarray(filled[SEED].to_numpy(np.int64) if SEED in filled else np.zeros(lanes, int), jnp.uint32)
-        keys = None if self.spec.noise is None else noise_keys(seeds, n)
-        values = values or {"": none}
-        out = Outside(self.given["base"], values.get(INPUT), more, keys)
-        return Batch(self.model.params, self.given["start"], values, out)
+        return facts_of_run(self.model, self.spec, self.keep, self.given)
 
     def prepared(self) -> Compute:
         """What computes a batch, without the other rows."""
@@ -624,15 +906,24 @@ class Rows(Portable, Work):
         """Results beside the inputs."""
         backend = (device or jax.devices()[0]).platform
         with precision(), jax.default_device(device):
-            found = simulate_batch(self.spec, self.batch_of(rows), self.given["t"], self.given["slots"], backend, tell)
+            b = batch_of(self.model, self.spec, self.given, rows)
+            found = simulate_batch(self.spec, b, self.given["t"], self.given["slots"], backend, tell)
         columns = result_columns(self.keep, self.model, self.spec, found, len(rows))
         if taken := [name for name in columns if name in rows]:
             raise ValueError(
-                f"a result has the name {taken[0]!r}, which is that of a column of parameters; each needs its own. Rename the result."
+                f"a result has the name {taken[0]!r}, which is that of a column of parameters; each needs its own. "
+                "Rename the result."
             )
         return pd.concat([rows, pd.DataFrame(columns, rows.index)], axis=1)
 
 
+# %% [markdown]
+# A function has no numbers that could be hashed. It is told from others by its code and by what it refers
+# to, as it would be sent to another process: a function with another body is another run, a copy of it with
+# the same body is not.
+
+
+# %%
 def fingerprint_of(x: Any) -> str:
     """A short text that tells an array, a state or a function from others."""
     return digest(jax.tree.map(np.asarray, x) if not callable(x) else x)
@@ -643,21 +934,30 @@ def digest(x: Any) -> str:
     return hashlib.sha256(pickle.dumps(carried(x))).hexdigest()[:16]
 
 
+# %% [markdown]
+# The call itself refuses what is wrong before anything is compiled, makes the plan, and hands both to the
+# batches. Cells without channels have one scheme of their own, which takes whole steps, as exponential
+# Euler does.
+
+
+# %%
 def ensemble(
-    model: Any, parameters: Any, *, duration: float | None = None, transient: float = 0.0, keep: Any = "spikes", t: Any = None,
-    I_ext: Any = None, noise: White | OU | None = None, q10: Q10s = TYPICAL, state: Any = None, solver: str | None = None,
-    dt: float | None = None, dtype: str | None = None, path: Any = None, engine: Any = "local", batch_size: int | None = None,
-    progress: bool = True,
+    model: Any, parameters: Any, *, duration: float | None = None, transient: float = 0.0, keep: Any = "spikes",
+    t: Any = None, I_ext: Any = None, noise: White | OU | None = None, q10: Q10s = TYPICAL, state: Any = None,
+    solver: str | None = None, dt: float | None = None, dtype: str | None = None, path: Any = None,
+    engine: Any = "local", batch_size: int | None = None, progress: bool = True,
 ) -> pd.DataFrame:  # fmt: skip
     """Run a model once for each row of a table, and return the table with results beside each row.
 
-    parameters: a DataFrame, or a mapping from names to values (row,); names are those of `parameters(model)`, "temperature" (°C), "input"
-    (a factor of I_ext), "I LABEL" (nA), "V0 LABEL" (mV, at the start; "w0 Neuron" of another variable) and "seed". duration, transient: ms; spikes in the transient do not count.
-    keep: "spikes" (lists of ms), "rhythm" (columns of `rhythm.summary`), "features" (the fifteen), "V" at the times t, or a JAX
-    function f(t, states) -> mapping from names to arrays, of the states at the times t, (time,) ms. I_ext: as of a call of the model, nA. noise: of the
-    current, by the row's seed (by default its number). state: start of all rows; by default that of the model, thermalized anew where the rows change
-    numbers of cells. path: of a folder, from which a run that was stopped goes on; engine: "local" or a dask client; batch_size: rows at
-    once. The table has a column "finite" where spikes are looked for. Raises ValueError or TypeError before anything is compiled.
+    parameters: a DataFrame, or a mapping from names to values (row,); names are those of `parameters(model)`,
+    "temperature" (°C), "input" (a factor of I_ext), "I LABEL" (nA), "V0 LABEL" (mV, at the start; "w0 Neuron" of
+    another variable) and "seed". duration, transient: ms; spikes in the transient do not count. keep: "spikes" (lists
+    of ms), "rhythm" (columns of `rhythm.summary`), "features" (the fifteen), "V" at the times t, or a JAX function
+    f(t, states) -> mapping from names to arrays, of the states at the times t, (time,) ms. I_ext: as of a call of the
+    model, nA. noise: of the current, by the row's seed (by default its number). state: start of all rows; by default
+    that of the model, thermalized anew where the rows change numbers of cells. path: of a folder, from which a run
+    that was stopped goes on; engine: "local" or a dask client; batch_size: rows at once. The table has a column
+    "finite" where spikes are looked for. Raises ValueError or TypeError before anything is compiled.
     """
     model = any_model(model)
     table = table_of(parameters, model, noise)
@@ -675,11 +975,21 @@ def ensemble(
     return run_in_batches(work, path, engine=engine, batch_size=size, progress=progress)
 
 
+# %% [markdown]
+# The table is checked column by column: every name is known, every value finite and one that the number can
+# have. The least and the largest value of a column stand for all others, since what a number may be is a
+# range. Of cells without channels a whole model is made with each of the two, since their equations may
+# have rules of their own about numbers. Without noise a column of seeds would do nothing, and is refused:
+# it is more likely that the noise was forgotten.
+
+
+# %%
 def table_of(parameters: Any, model: Any, noise: Any) -> pd.DataFrame:
     """The rows, checked. Raises ValueError or TypeError."""
     if not isinstance(parameters, (pd.DataFrame, Mapping)):
         raise TypeError(
-            f"parameters is a {type(parameters).__name__}; it must be a DataFrame or a mapping from names to values. Write {{'LP Na': [100, 200]}}."
+            f"parameters is a {type(parameters).__name__}; it must be a DataFrame or a mapping from names to values. "
+            f"Write {{'LP Na': [100, 200]}}."
         )
     table = (
         pd.DataFrame({str(name): parameters[name] for name in parameters})
@@ -704,11 +1014,18 @@ def table_of(parameters: Any, model: Any, noise: Any) -> pd.DataFrame:
         table[SEED] = np.arange(len(table))
     if SEED in table and noise is None:
         raise ValueError(
-            "parameters has a column 'seed', and there is no noise; both must be there. Say noise=White(0.1), for example."
+            "parameters has a column 'seed', and there is no noise; both must be there. Say noise=White(0.1), for "
+            "example."
         )
     return table
 
 
+# %% [markdown]
+# A seed is a whole number of 32 bits; a temperature one at which an animal could live, in °C and not in K;
+# and a density cannot be negative.
+
+
+# %%
 def checked_column(name: str, column: pd.Series, known: Mapping[str, Any]) -> np.ndarray:
     """The values of a column, each of which the number can have."""
     x = checks.numbers(f"the column {name!r}", column)
@@ -716,7 +1033,8 @@ def checked_column(name: str, column: pd.Series, known: Mapping[str, Any]) -> np
         return np.array([checks.count("seed", int(v) if float(v).is_integer() else v, 2**32 - 1, least=0) for v in x])
     if (bad := ~np.isfinite(x)).any():
         raise ValueError(
-            f"the column {name!r} has {x[bad][0]} in row {column.index[int(np.argmax(bad))]!r}; it must be finite. Fill it, or drop the row."
+            f"the column {name!r} has {x[bad][0]} in row {column.index[int(np.argmax(bad))]!r}; it must be finite. "
+            "Fill it, or drop the row."
         )
     for value in np.unique(x)[[0, -1]]:
         if name in known:
@@ -726,6 +1044,13 @@ def checked_column(name: str, column: pd.Series, known: Mapping[str, Any]) -> np
     return x.astype(float)
 
 
+# %% [markdown]
+# States want times, and spikes want a duration; one of the two must be given, and the other not. A function
+# of one's own is tried before the run, on shapes alone: JAX follows it without computing anything, and
+# finds within milliseconds what would otherwise end a batch after a minute.
+
+
+# %%
 def check_kept(model: Any, keep: Any, t: Any, duration: Any) -> bool:
     """Whether states at the times t are kept, and not spikes. Raises ValueError."""
     states = callable(keep) or keep == "V"
@@ -735,13 +1060,17 @@ def check_kept(model: Any, keep: Any, t: Any, duration: Any) -> bool:
     if states == (t is None) or states != (duration is None):
         wants = "the times t at which states are recorded, and no duration" if states else "a duration, and no times t"
         raise ValueError(
-            f"keep is {keep!r}, t is {'' if t is None else 'given'} and duration is {duration}; it must come with {wants}."
+            f"keep is {keep!r}, t is {'' if t is None else 'given'} and duration is {duration}; it must come with "
+            f"{wants}."
         )
     return states
 
 
 def check_own_function(keep: Any, model: Any, t: np.ndarray, dtype: str) -> None:
-    """Refuse a function of times and states that does not take them, or returns no mapping to arrays; nothing is computed."""
+    """Refuse a function of times and states that does not take them, or returns no mapping to arrays.
+
+    Nothing is computed.
+    """
     cure = "Write lambda t, states: {'highest V': states.V.max()}, for example, with jax.numpy in the place of numpy."
     with precision(dtype):
         shaped = lambda *shape: jax.ShapeDtypeStruct(shape, dtype)  # noqa: E731
@@ -758,9 +1087,17 @@ def check_own_function(keep: Any, model: Any, t: np.ndarray, dtype: str) -> None
         raise TypeError(f"keep returns {kind}; it must return a mapping from names to arrays. {cure}")
 
 
+# %% [markdown]
+# What is left is to lay out the plan. The common input is sampled here once, at the steps of the run and a
+# few more, since the last block may go beyond the end. Whether lanes thermalize is decided here, too: only
+# if the start is that of the model, the model is one that starts thermalized, and a column changes its
+# cells.
+
+
+# %%
 def planned(
-    model: Any, table: pd.DataFrame, keep: Any, t: Any, duration: Any, transient: Any, I_ext: Any, noise: Any, q10: Any, state: Any,
-    solver: str, dt: float, dtype: str,
+    model: Any, table: pd.DataFrame, keep: Any, t: Any, duration: Any, transient: Any, I_ext: Any, noise: Any,
+    q10: Any, state: Any, solver: str, dt: float, dtype: str,
 ) -> tuple[Spec, dict[str, Any]]:  # fmt: skip
     """What is fixed, and what all batches share."""
     states = check_kept(model, keep, t, duration)
@@ -794,12 +1131,19 @@ def planned(
     start = model.cold if thermalize else start_of(model, state)
     varied = tuple(str(name) for name in table if name in places(model.params))
     circuit = model.circuit if isinstance(model, Model) else plain_cells(model, varied)
-    spec = Spec(circuit, varied, TEMPERATURE in table, thermalize, solver, dt, dtype, until, float(transient), noise, q10,
-                I if callable(I) else None, grid, keep if callable(keep) else None)  # fmt: skip
+    spec = Spec(circuit, varied, TEMPERATURE in table, thermalize, solver, dt, dtype, until, float(transient), noise,
+    q10, I if callable(I) else None, grid, keep if callable(keep) else None)  # fmt: skip
     with precision():
         return spec, {"t": None if times is None else jnp.asarray(times), "slots": slots, "base": base, "start": start}
 
 
+# %% [markdown]
+# Which numbers are those of the cells themselves? Densities and all numbers of membranes are. The numbers
+# of a transmitter are as well, since the release of a cell that is alone follows them; the exception is its
+# reversal potential, which only matters to the other side.
+
+
+# %%
 def changes_cells(model: Any, name: str) -> bool:
     """Whether a named number is one of the cells themselves, so that their thermalized states depend on it."""
     path = places(model.params)[name].paths[0]
@@ -815,7 +1159,8 @@ def changes_cells(model: Any, name: str) -> bool:
 #
 # ```{exercise}
 # :label: ex-grid
-# At which density of KCa does the pacemaker AB/PD 2 stop bursting? Run eleven densities from 0 to 10 mS/cm² at once.
+# At which density of KCa does the pacemaker AB/PD 2 stop bursting? Run eleven densities from 0 to 10 mS/cm²
+# at once.
 # ```
 #
 # ```{solution-start} ex-grid
@@ -823,16 +1168,61 @@ def changes_cells(model: Any, name: str) -> bool:
 # ```
 
 # %% tags=["active-ipynb"]
-# from ..prinz2004 import Prinz2004
-#
-# lonely = Prinz2004({"AB/PD 2": 1}, gs={})
-# of_KCa = ensemble(lonely, {"AB/PD 2 KCa": np.arange(0.0, 11.0)}, duration=6000, transient=2000, keep="rhythm", progress=False)
+# lonely, of_each = Prinz2004({"AB/PD 2": 1}, gs={}), {"AB/PD 2 KCa": np.arange(0.0, 11.0)}
+# of_KCa = ensemble(lonely, of_each, duration=6000, transient=2000, keep="rhythm", progress=False)
 # bursts_from = of_KCa.loc[of_KCa["AB/PD 2 activity"] == "bursting", "AB/PD 2 KCa"].min()
 # assert bursts_from == 5
 # of_KCa[["AB/PD 2 KCa", "AB/PD 2 activity", "AB/PD 2 period (ms)"]]
 
 # %% [markdown]
 # Between 4 and 5 mS/cm²: the published cell bursts, and one with a fifth less does not.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-compensation
+# The published cell has 6 mS/cm² of CaS and 5 of KCa, and bursts every 1.5 s. Take a third of its CaS away.
+# How much KCa restores the period? Predict whether it is more or less than 5, then run a column of it.
+# ```
+#
+# ```{solution-start} ex-compensation
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# with_less = {"AB/PD 2 CaS": np.full(9, 4.0), "AB/PD 2 KCa": np.linspace(3.5, 5.5, 9)}
+# restored = ensemble(lonely, with_less, duration=8000, transient=2000, keep="rhythm", progress=False)
+# period_of = restored.set_index("AB/PD 2 KCa")["AB/PD 2 period (ms)"]
+# assert abs(period_of[3.75] - 1498) < 20
+# period_of.round()
+
+# %% [markdown]
+# Less: 3.75 mS/cm². Less calcium enters, so bursts end of their own, and it takes less KCa to make them as
+# long as before. The two conductances go up and down together where the period is kept.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-f-I
+# How many spikes per second does LP 4 fire, alone, under constant currents from −1 to 3 nA? A column `I LP
+# 4` gives the whole curve in one call. Is it a line?
+# ```
+#
+# ```{solution-start} ex-f-I
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# LP = Prinz2004({"LP 4": 1}, gs={})
+# of_I = ensemble(LP, {"I LP 4": np.linspace(-1, 3, 9)}, duration=5000, transient=2000, progress=False)
+# rate = of_I["spikes LP 4"].map(len) / 3
+# assert (rate[:2] == 0).all() and (np.diff(rate[1:]) > 0).all() and rate[8] < 1.5 * rate[3]
+# pd.Series(rate.to_numpy(), of_I["I LP 4"], name="spikes per second").round(1).to_frame()
+
+# %% [markdown]
+# No. At −0.5 nA it is silent, without a current it fires 19 spikes a second, and with 3 nA 42: the first
+# half of a nanoampere adds ten, the last one two. The cell spikes without being driven, and its potassium
+# channels hold it back the more, the faster it fires.
 # ```{solution-end}
 # ```
 #
@@ -847,7 +1237,8 @@ def changes_cells(model: Any, name: str) -> bool:
 
 # %% tags=["active-ipynb"]
 # share_above = lambda t, states: {"share above −40 mV": (states.V[:, 0] > -40).mean()}
-# of_CaS = ensemble(lonely, {"AB/PD 2 CaS": [4.0, 5.0, 6.0, 7.0]}, t=np.arange(2000, 8000, 1.0), keep=share_above, progress=False)
+# some = {"AB/PD 2 CaS": [4.0, 5.0, 6.0, 7.0]}
+# of_CaS = ensemble(lonely, some, t=np.arange(2000, 8000, 1.0), keep=share_above, progress=False)
 # assert of_CaS["share above −40 mV"].between(0, 1).all()
 # of_CaS
 
@@ -858,7 +1249,8 @@ def changes_cells(model: Any, name: str) -> bool:
 #
 # ```{exercise}
 # :label: ex-seeds
-# Run the same cell eight times in a weak noise. How much do the numbers of spikes vary? What if all rows have the same seed?
+# Run the same cell eight times in a weak noise. How much do the numbers of spikes vary? What if all rows
+# have the same seed?
 # ```
 #
 # ```{solution-start} ex-seeds
@@ -874,6 +1266,7 @@ def changes_cells(model: Any, name: str) -> bool:
 # numbers.tolist()
 
 # %% [markdown]
+# They lie between 54 and 57: the noise moves spikes, and the slow wave under the bursts hardly notices.
 # Equal seeds are equal noise, to the last bit.
 # ```{solution-end}
 # ```

@@ -20,14 +20,81 @@
 # %% [markdown]
 # # Thousands of circuits at once
 #
-# A processor computes eight or sixteen numbers with one instruction if they lie side by side. This
-# chapter writes the circuit so that they do: the last axis of every array is the **lane**, one
-# circuit each, and no equation mixes lanes. Nothing else changes. Constants, channels, curves and the
-# two schemes are those of the chapter [on the circuit](../prinz2004.md), and spikes and bursts those of
-# the chapter [on rhythm](../rhythm.md); each part is checked against them.
+# How long does it take to simulate twenty million circuits, thirteen seconds each? A circuit of three cells
+# takes 260,000 {term}`time steps <time step>`, and in each of them 93 exponentials. A loop over cells and
+# channels that was compiled by numba does 3.0 million steps of a circuit per second on two cores: three
+# weeks for all. This chapter does 52 million: 28 hours (`benchmarks/README.md`, in single precision; 18
+# million in double). It computes the same equations. A circuit that runs in a **{term}`lane`** beside 63
+# copies of itself has the rhythm that it has alone:
+
+# %% tags=["active-ipynb", "remove-cell"]
+# import holoviews as hv
+# import panel as pn
 #
-# No voltage is kept. Spikes are found while the circuit runs and their times, a few thousand numbers,
-# are all that is left of a run.
+# hv.extension("bokeh", logo=False)
+# pn.config.console_output = "disable"
+# hv.opts.defaults(hv.opts.Curve(width=560, height=230, line_width=1.2), hv.opts.Overlay(toolbar=None))
+
+# %% tags=["active-ipynb", "hide-input"]
+# import numpy as np
+# import pandas as pd
+#
+# from .lanes import MULTIPLE, Plan, compiled
+# from ..config import find_circuit
+# from ..prinz2004 import Prinz2004, State, precision
+# from ..rhythm import features
+#
+# paper = Prinz2004.from_toml(find_circuit("paper"))
+# start = paper.get_thermalization()
+# plan = Plan(paper.circuit, "staggered", 0.05, 6000.0, 2000.0, "float64")
+# program = compiled("cpu")
+#
+#
+# def copies(x):
+#     """The same numbers in every lane."""
+#     return np.repeat(np.asarray(x)[None], MULTIPLE, 0)
+#
+#
+# with precision("float64"):
+#     lanes = program(plan, copies(paper.params.g), copies(paper.params.gs), State(*map(copies, start)))
+# by_itself = features(paper(np.arange(2000, 8000.05, 0.05), state=start), window=(2000, 8000))
+# np.testing.assert_allclose(np.asarray(lanes.values)[0], by_itself, rtol=1e-3)
+# pd.DataFrame({"in a lane": np.asarray(lanes.values)[0], "alone": by_itself}).round(3)
+
+# %% [markdown]
+# A processor computes eight or sixteen numbers with one instruction if they lie side by side. One circuit
+# has little that lies side by side: three cells with eight channels each, all different. So the circuits
+# do. The last axis of every array is the lane, one circuit each, and no equation mixes lanes. Constants,
+# channels, curves and the two schemes are those of the chapter [on the circuit](../prinz2004.md), and
+# {term}`spikes <spike>` and {term}`bursts <burst>` those of the chapter [on rhythm](../rhythm.md); each
+# part is checked against them.
+#
+# ## What it does and what it costs
+#
+# `simulate_and_measure` takes a plan, densities $g$ (circuit, cell, channel) in mS/cm², strengths $g_s$
+# (circuit, synapse) in nS, and perhaps states to start from. It returns `Measures`, the fifteen features of
+# each circuit with the reasons where one is not defined, the variation of the period, and the share of
+# cycles in order. A `Plan` holds what is fixed when a program is compiled: the circuit's wiring, scheme,
+# step, duration and precision. Compiling took from fifteen to twenty-five seconds on two busy cores, once
+# for each plan and number of lanes.
+#
+# No voltage is kept. Spikes are found while the circuit runs and their times, a few thousand numbers, are
+# all that is left of a run. Of a hundred thousand circuits over ten seconds the potentials would take 240
+# GB; a process that ran so many took one.
+#
+# Three things make the difference to an ordinary loop, each with a section below: exponentials that are
+# computed side by side and no more exactly than single precision can tell; divisions that were taken
+# together; and arrays that stay where they are while time goes on. What it cannot do: a circuit has one
+# cell of each population and no {term}`gap junctions <gap junction>`, all lanes have one wiring and one
+# step, and nothing comes from outside. [Ensembles](ensemble.md) lift most of that with the same lanes.
+# Users meet this chapter through these, through [the database](../database.md) and through
+# [inference](../fitting/inference.md).
+#
+# ## Mechanics
+#
+# First the layout of the numbers, then what is done with them in a step: exponentials, gates, potentials.
+# Then what is looked for after each step, spikes, and what is made of those at the end, features. The last
+# sections put it together.
 
 # %%
 from __future__ import annotations
@@ -73,10 +140,15 @@ from ..rhythm import FEATURES, ROLES, WHY, Cycles, Measures, in_right_order, of_
 __all__ = ["Plan", "feasible", "in_parts", "simulate_and_measure"]
 
 # %% [markdown]
-# ## Lanes
+# ### Lanes
 #
-# A state in lanes is a `Working` state of the first chapter, all of whose arrays have one more axis, the last one. Its gates are
-# separate arrays, since each is computed by itself.
+# A state in lanes is a `Working` state of the first chapter, all of whose arrays have one more axis, the
+# last one. In memory the lanes of one number are neighbours then: the potential of the LP cell in all
+# circuits, then that of the PY cell. That is the order in which they are needed, since the same is done to
+# all of them.
+#
+# Its gates are separate arrays, since each is computed by itself. XLA makes one loop of each of them, in
+# which all intermediate results stay in registers.
 
 
 # %%
@@ -99,6 +171,12 @@ def from_lanes(circuit: Circuit, y: Working) -> Any:
     return unpack(circuit, y._replace(s=jnp.stack(y.s) if y.s else jnp.zeros((0, *y.V.shape), y.V.dtype), x=x))
 
 
+# %% [markdown]
+# Conductances become µS, as in `prepare` of the first chapter. Their lanes come first when they are given,
+# as the rows of a table, and are moved to the end.
+
+
+# %%
 def prepared_in_lanes(params: Params, dtype: Any, dt: float) -> Prepared:
     """Conductances in µS; each field of the parameters has the lanes behind its last axis."""
     p = converted(params, dtype, dt)
@@ -112,24 +190,36 @@ def conductances_in_lanes(circuit: Circuit, g: Any, gs: Any, dtype: Any) -> Prep
 
 
 # %% [markdown]
-# ## Exponentials
+# ### Exponentials
 #
-# Exponentials are most of the work: a cell needs 31 in each step. In single precision
+# Exponentials are most of the work: a cell needs 31 in each step. The one of a mathematical library is
+# right to the last bit of any number, handles infinities, and takes its time. Here the precision is single,
+# and the numbers are known to be moderate. So
 #
 # $$
 # 2^t = 2^n\,(1 + r\,p(r)), \qquad n = \mathrm{round}(t), \qquad r = t - n,
 # $$ (eq-exp2)
 #
-# with a polynomial $p$ of degree 5 whose coefficients make the relative error least on $|r| \le 1/2$;
-# it is then $2·10^{-9}$, well below the rounding of $6·10^{-8}$. The factor $2^n$ is an addition to
-# the exponent, and the form $1 + r\,p(r)$ also gives $2^t - 1$ without cancellation.
+# with a polynomial $p$ of degree 5 whose coefficients make the relative error least on $|r| \le 1/2$; it is
+# then $2·10^{-9}$, well below the rounding of $6·10^{-8}$. The factor $2^n$ is an addition to the exponent,
+# and the form $1 + r\,p(r)$ also gives $2^t - 1$ without cancellation.
+#
+# That matters for the gates, which move by $1 - e^{-dt/τ}$ in a step. Take $dt/τ = 10^{-4}$, a slow gate:
+# in single precision $e^x$ is 1.0001000, and once 1 is subtracted $1.00017·10^{-4}$ remains, wrong in the
+# fourth digit. The polynomial gives $1.0000500·10^{-4}$, right to the eighth.
 
 # %%
 SHORT = (0.693147203, 0.240226479, 0.0555033247, 0.00961843736, 0.00133988744, 0.000153533619)
 MANTISSA = 23  # bits after which the exponent of a single-precision number begins
 LOG2_E = math.log2(math.e)
 
+# %% [markdown]
+# A number in single precision has 23 bits of mantissa and above them eight of exponent. Shifted to the left
+# by 23 a whole number $n$ stands where the exponent stands, and one addition of whole numbers multiplies by
+# $2^n$, as long as the result does not leave the range: $|t| < 126$.
 
+
+# %%
 def reduced(t: Array) -> tuple[Array, Array]:
     """r p(r), and n where it stands in the exponent, of {eq}`eq-exp2`."""
     n = jnp.round(t)
@@ -145,6 +235,12 @@ def raised(x: Array, n: Array) -> Array:
     return lax.bitcast_convert_type(lax.bitcast_convert_type(x, jnp.int32) + n, jnp.float32)
 
 
+# %% [markdown]
+# Double precision is left to the library: a polynomial would need twice the degree, and whoever asks for it
+# wants to be sure. With $e^x = 2^{x \log_2 e}$ the natural exponential is the same function.
+
+
+# %%
 def exp2(t: Array) -> Array:
     """2^t for |t| < 126."""
     if t.dtype != jnp.float32:
@@ -162,6 +258,31 @@ def expm1(x: Array) -> Array:
     return rp * scale + (scale - 1)
 
 
+# %% [markdown]
+# What is the best polynomial worth? That of Taylor with the same number of terms is exact at 0 and bad at
+# the ends, eighty times worse in its largest error, and above the rounding. The coefficients here spread
+# the error evenly, so that it goes up and down between equal bounds.
+
+# %% tags=["active-ipynb"] mystnb={"figure": {"caption": "Relative error of two polynomials for 2^r, in double precision: the one used, and that of Taylor.", "name": "fig-exp2"}}
+# r = np.linspace(-0.5, 0.5, 501)
+#
+#
+# def error_of(coefficients):
+#     """Relative error of 1 + r p(r)."""
+#     return (1 + r * np.polyval(coefficients[::-1], r)) / 2**r - 1
+#
+#
+# taylor = [math.log(2) ** k / math.factorial(k) for k in range(1, 7)]
+# best, worse = np.abs(error_of(SHORT)), np.abs(error_of(taylor))
+# assert best.max() < 2.2e-9 and worse.max() > 70 * best.max()
+# looks = dict(logy=True, ylim=(1e-12, 1e-6), legend_position="right")
+# curve = lambda e, name: hv.Curve((r, np.maximum(e, 1e-12)), "r", "relative error", label=name)
+# hv.Overlay([curve(best, "used"), curve(worse, "Taylor")]).opts(**looks)
+
+# %% [markdown]
+# As it is computed, in single precision, the error is that of the rounding, one unit in the last place at
+# most:
+
 # %% tags=["active-ipynb"]
 # t = np.linspace(-100, 100, 10_001, dtype=np.float32)
 # error = np.abs(np.asarray(exp2(t)) / 2.0 ** t.astype(float) - 1).max()
@@ -169,25 +290,37 @@ def expm1(x: Array) -> Array:
 # f"{error:.1e}"
 
 # %% [markdown]
-# ## Gates
+# ### Gates
 #
-# A `Curve` is a quotient, and so is the share of its way that a gate covers, $q/(1+q)$ with $q$
-# standing for $e^{r} - 1$, $r = dt/τ$. Written as quotients, all divisions of a gate become two:
+# A gate covers the share $1 - e^{-r}$ of the way to its steady state, $r = dt/τ$. With $q = e^{r} - 1$ that
+# share is $q/(1+q)$. A `Curve` is a quotient as well, $x_∞ = N_∞/D_∞$, and so is $τ$. Written as quotients,
+# all divisions of a gate become two:
 #
 # $$
 # x \leftarrow x + \frac{(N_∞ - x D_∞)\,q}{D_∞\,(1 + q)}, \qquad
 # x_∞ = \frac{N_∞}{D_∞}, \qquad r = \frac{dt\,D_τ}{N_τ}.
 # $$ (eq-lane-gate)
 #
-# Potentials beyond ±100 mV, where every gate is saturated, count as ±100 mV, so that no product
-# leaves the range of single precision.
+# The sodium gate of the first chapter, for instance, jumps from −50 to −20 mV, where $m_∞ = 0.74$ and $τ =
+# 0.17$ ms. In a step of 0.05 ms $r = 0.29$, $q = 0.34$, and so $m$ goes from 0.01 to $0.01 + 0.73 ·
+# 0.34/1.34 = 0.20$. A circuit of three cells has 156 divisions in a step, which take 7 of its 57 ns by the
+# tables of `benchmarks/README.md`; its 93 exponentials take 13.
+#
+# Potentials beyond ±100 mV, where every gate is saturated, count as ±100 mV, so that no product leaves the
+# range of single precision. For the same reason $r$ is 60 at most: the share is 1 to the last bit long
+# before.
 
 # %%
 SATURATED = 100.0  # mV
 LARGEST = 60.0  # of r; the share is then 1 to the last bit
 TINY = 1e-4  # (1 - e^(-z))/z is 1 - z/2 to rounding below
 
+# %% [markdown]
+# A number of a curve may be fixed, or vary from lane to lane. What is fixed is known to the compiler, and
+# what is 1, 0 or infinite can be left out; of what varies nothing can be known.
 
+
+# %%
 def fixed(x: Any) -> bool:
     """Whether a number is the same in all lanes, and known when a run is compiled."""
     return not isinstance(x, Array)
@@ -201,6 +334,13 @@ def exponential(V: Array, a: Any, k: Any) -> Any:
     return exp2(V * jnp.asarray(slope, V.dtype) + jnp.asarray(offset, V.dtype))
 
 
+# %% [markdown]
+# A `Curve` is $(c_0 + c_1/D)(κ + λ/D_3)$, {eq}`eq-curve`, with $D$ a sum of one or two exponentials. Its
+# numerator is $(c_0 D + c_1)(κ D_3 + λ)$, its denominator $D D_3$: no division at all. Any other function
+# of $V$ is its own numerator.
+
+
+# %%
 def quotient(f: Any, V: Array, Ca: Array) -> tuple[Any, Any]:
     """Numerator and denominator of a function of V in mV, and perhaps Ca in µM."""
     if not isinstance(f, Curve):
@@ -213,6 +353,13 @@ def quotient(f: Any, V: Array, Ca: Array) -> tuple[Any, Any]:
     return N * (f.κ * D3 + f.λ), D * D3
 
 
+# %% [markdown]
+# Two quotients, and calcium for the gates that it opens, make a step of a gate. The staggered scheme takes
+# $q = e^r - 1$ to fourth order in $r$, which is enough for its order and costs no exponential; exponential
+# Euler, as in the paper, takes all of it. `grow` says which.
+
+
+# %%
 def gate_step(gate: Gate, V: Array, Ca: Array, x: Array, *, dt: float, τ_min: Any, grow: Any) -> Array:
     """x after a time dt (ms), {eq}`eq-lane-gate`; grow: r -> q."""
     (N, D), (N_τ, D_τ) = quotient(gate.inf, V, Ca), quotient(gate.tau, V, Ca)
@@ -238,7 +385,17 @@ def gates_in_lanes(
 
 
 # %% [markdown]
-# ## Potentials
+# ### Potentials
+#
+# With the gates frozen the potential follows $C \dot V = J - G V$, whose exact solution over a time $h$ is
+#
+# $$
+# V(h) = V + (J - G V)\,\frac{h}{C}\;\frac{1 - e^{-z}}{z}, \qquad z = \frac{G h}{C}.
+# $$ (eq-lane-flow)
+#
+# The last factor is 1 for small $z$, where the quotient would be one of two zeros; below $10^{-4}$ it is $1
+# - z/2$, which is right to rounding there. Both are computed in all lanes, and the right one is taken: side
+# by side nothing can be skipped.
 
 
 # %%
@@ -252,16 +409,18 @@ def flow_in_lanes(V: Array, G: Array, J: Array, C: Any, h: Any) -> Array:
 LANES = Arithmetic(flow_in_lanes, gates_in_lanes)
 
 # %% [markdown]
-# ## Spikes
+# ### Spikes
 #
-# A spike is a local maximum of $V$ above the threshold, at least a refractory time after the last
-# one, and its time is that of the top of the parabola through three samples. That it stands out, too, is a rule for
-# recordings: there is no noise here. A cell has at most one
-# spike in a block no longer than the refractory time. It is put into a buffer at the end of the
-# block, as a whole number of ticks; sums of them are exact in any order. A spike for which the buffer
-# has no room is counted and not stored, so that the count tells of it. Blocks before step 0, where the
-# recording begins, leave no spikes. Ticks are counted in 32 bits, so a run of more than two million steps
-# has fewer of them in a step.
+# A spike is a local maximum of $V$ above the threshold of −10 mV, at least a refractory time of a
+# millisecond after the last one. Its time is that of the top of the parabola through three samples $a$,
+# $b$, $c$, of which $b$ is the largest:
+#
+# $$
+# t = t_b + \frac{a - c}{2\,(a - 2b + c)}\, dt.
+# $$ (eq-parabola)
+#
+# With 10, 20 and 18 mV it lies a third of a step after $b$. That it stands out, too, is a rule for
+# recordings: there is no noise here.
 
 # %%
 TICKS = 1024  # in a time step, at most
@@ -277,19 +436,28 @@ class Watch(NamedTuple):
     found: Array  # (cell, lane) whether that spike is in this block
 
 
-class Spikes(NamedTuple):
-    """Spikes of all cells."""
-
-    ticks: Array  # (spike, cell, lane) times in ticks
-    number: Array  # (cell, lane) of spikes; those above the length of `ticks` are not stored
-
-
 def look(watch: Watch, V: Array, i: Array, dt: float) -> Watch:
     """Look for a spike one step ago, now that V at step i of the block is known."""
     a, b = watch.before, watch.last
     steps = i - 1 + (a - V) / (2 * (a - 2 * b + V))
     top = (b > SPIKE_THRESHOLD) & (b > a) & (b >= V) & (steps - watch.spike >= REFRACTORY / dt)
     return Watch(b, V, jnp.where(top, steps, watch.spike), top | watch.found)
+
+
+# %% [markdown]
+# A cell has at most one spike in a block no longer than the refractory time. It is put into a buffer at the
+# end of the block, as a whole number of ticks; sums of them are exact in any order. To write at each step
+# would be to write nothing almost always. A spike for which the buffer has no room is counted and not
+# stored, so that the count tells of it. Blocks before step 0, where the recording begins, leave no spikes.
+# Ticks are counted in 32 bits, so a run of more than two million steps has fewer of them in a step.
+
+
+# %%
+class Spikes(NamedTuple):
+    """Spikes of all cells."""
+
+    ticks: Array  # (spike, cell, lane) times in ticks
+    number: Array  # (cell, lane) of spikes; those above the length of `ticks` are not stored
 
 
 def store(spikes: Spikes, watch: Watch, k: Array, ticks_per_step: int) -> Spikes:
@@ -301,6 +469,13 @@ def store(spikes: Spikes, watch: Watch, k: Array, ticks_per_step: int) -> Spikes
     return Spikes(spikes.ticks.at[slot, cell, lane].set(ticks, mode="drop"), spikes.number + found.astype(jnp.int32))
 
 
+# %% [markdown]
+# The search is a wrapper around the flows of the model: after each flow that ends a step it has a look. So
+# the schemes need not know of it, and the search not of the model. Cells without channels say by themselves
+# when they reach their threshold.
+
+
+# %%
 class Watched(NamedTuple):
     """A state, and what the search for spikes remembers."""
 
@@ -325,9 +500,22 @@ def watched(f: Flows, dt: float) -> Flows:
     )
 
 
+# %% [markdown]
+# The staggered scheme has its potentials half a step ahead; exponential Euler has them at the end of its
+# steps.
+
+# %%
 OFFSET = {"staggered": 0.5, "exponential_euler": 1.0}  # time of V after step 0, in steps
 
+# %% [markdown]
+# ### Blocks
+#
+# All that a run carries along is a state, what the search remembers, and the buffer. The buffer is large,
+# and changed at the end of a block only; in between it is not touched, and four steps at a time are written
+# out one after another, between which no array is copied.
 
+
+# %%
 class Run(NamedTuple):
     """All that a run carries along."""
 
@@ -343,10 +531,19 @@ def begin(y: Working, buffer: int) -> Run:
     return Run(y, never, Spikes(jnp.zeros((buffer, *shape), jnp.int32), jnp.zeros(shape, jnp.int32)))
 
 
+# %% [markdown]
+# The number of blocks is hidden from the compiler. Where it knows the number, it makes another program with
+# other roundings, and the last bits of a run would depend on how it was cut into parts.
+
+
+# %%
 def advance_flows(
     at: Callable[[Any], Flows], run: Run, k: Any, blocks: Any, *, solver: str, dt: float, n: int, ticks: int = TICKS
 ) -> Run:  # fmt: skip
-    """`blocks` blocks of n steps of dt (ms), the first of which is step k of the recording; at: the flows of a block that begins with a step."""
+    """`blocks` blocks of n steps of dt (ms), the first of which is step k of the recording.
+
+    at: the flows of a block that begins with a step.
+    """
 
     def block(b: Array, run: Run) -> Run:
         none = jnp.zeros_like(run.watch.found)
@@ -370,11 +567,12 @@ def advance(
 
 
 # %% [markdown]
-# ## Features
+# ### Bursts
 #
-# The same steps as in the chapter on rhythm, with arrays of fixed size. There is room for all bursts
-# that a recording can hold, since 150 ms lie between two of them. The functions are for one circuit
-# and are mapped over lanes.
+# The same steps as in the chapter on rhythm, with arrays of fixed size: a compiled program cannot have a
+# list that grows. There is room for all bursts that a recording can hold, since 150 ms lie between two of
+# them: 68 in ten seconds. What is not used is filled with infinity, which is later than any time. The
+# functions are for one circuit and are mapped over lanes.
 
 
 # %%
@@ -392,6 +590,13 @@ def room(window: tuple[float, float]) -> int:
     return int((window[1] - window[0]) / GAP) + 2
 
 
+# %% [markdown]
+# A spike begins a burst if the pause before it is longer than 150 ms, and ends one if the pause after it
+# is. Both have the same number, and so the $k$-th beginning and the $k$-th end belong together. A burst
+# that began before the window, or may go on after it, is no whole one.
+
+
+# %%
 def bursts(t: Array, count: Array, window: tuple[float, float]) -> Bursts:
     """Bursts among the first `count` of the spike times t (spike,) ms."""
     size, i = room(window), jnp.arange(len(t), dtype=count.dtype)
@@ -408,6 +613,13 @@ def bursts(t: Array, count: Array, window: tuple[float, float]) -> Bursts:
     return Bursts(start, end, window[1] - end > GAP, cut)
 
 
+# %% [markdown]
+# Sums go from the first to the last, one by one, as they do for a single run. A sum in another order would
+# be as right, and differ in the last bit; then a table from a batch and the features of its circuits could
+# not be compared exactly, and a mistake in one of them would hide behind the tolerance.
+
+
+# %%
 def total(x: Array, used: Array) -> Array:
     """Sum from first to last of those x (n,) that are used."""
     return lax.scan(lambda sum_, y: (sum_ + y, None), jnp.zeros((), x.dtype), jnp.where(used, x, 0))[0]
@@ -418,6 +630,14 @@ def average(x: Array, used: Array) -> Array:
     return total(x, used) / used.sum().astype(x.dtype)
 
 
+# %% [markdown]
+# ### Features
+#
+# In each cycle of the pacemaker LP and PY must have one burst each. Bursts are in order, so a binary search
+# finds how many begin between two times, and which.
+
+
+# %%
 def only_burst(found: Bursts, start: Array, end: Array) -> tuple[Array, Array, Array]:
     """Start and end of the only burst in each cycle (NaN if none or several), and whether one is cut."""
     begin, beyond = (jnp.searchsorted(found.start, x) for x in (start, end))
@@ -426,8 +646,16 @@ def only_burst(found: Bursts, start: Array, end: Array) -> tuple[Array, Array, A
     return first, last, (found.cut >= start) & (found.cut < end)
 
 
+# %% [markdown]
+# With the cycles found, the features are the functions of the chapter on rhythm, `of_each_cycle`, averaged
+# over the cycles that were seen to the end. Where something is missing its reason is looked up there as
+# well. A cell with more spikes than there was room for has no features: with spikes missing, they would be
+# those of another rhythm.
+
+
+# %%
 def measure(t: Array, count: Array, window: tuple[float, float]) -> Measures:
-    """Features from the spike times t (spike, cell) in ms, cells PD, LP and PY, of which the first `count` (cell,) count."""
+    """Features from the spike times t (spike, cell) in ms of PD, LP and PY, of which the first `count` (cell,) count."""
     PD, LP, PY = found = [bursts(t[:, i], count[i], window) for i in range(len(ROLES))]
     following = jnp.append(PD.start[1:], jnp.inf)
     (*lp, cut_LP), (*py, cut_PY) = (only_burst(x, PD.start, following) for x in (LP, PY))
@@ -446,6 +674,12 @@ def measure(t: Array, count: Array, window: tuple[float, float]) -> Measures:
     return Measures(jnp.where(why == 0, numbers, jnp.nan), why, lost(cv), lost(ordered))
 
 
+# %% [markdown]
+# The variation of the period is the root of the mean square of $P_i/\bar P - 1$. These deviations are
+# rounded to single precision, here as for a single run.
+
+
+# %%
 def variation(x: Array, used: Array) -> Array:
     """Standard deviation over mean of those x (n,) that are used; NaN of fewer than two."""
     mean = average(x, used)
@@ -454,13 +688,12 @@ def variation(x: Array, used: Array) -> Array:
 
 
 # %% [markdown]
-# ## From conductances to features
+# ### Plans
 #
-# A run without synapses, from the cold start, thermalizes cells that are not in the paper's table.
-# Where a seed is given, every cell is taken out of that run at a random moment of its last part.
-# Nothing in a lane depends on the other lanes: not the moment, which is drawn from the lane's own
-# key, and not the arithmetic, since the number of lanes is a multiple of what the processor takes at
-# a time.
+# A batch has its numbers, which stand here once. A block is a millisecond; a buffer has room for 1,024
+# spikes of each cell in ten seconds, a hundred a second. The number of lanes is a multiple of 64, since a
+# processor that takes sixteen numbers at once computes what is left over in another way, with other
+# roundings.
 
 # %%
 BLOCK = REFRACTORY  # ms, of simulated time between two looks into the buffer
@@ -487,6 +720,12 @@ def ticks_for(steps: int) -> int:
     return min(TICKS, 1 << max((checks.MAX_STEPS // (steps + 1)).bit_length() - 1, 0))
 
 
+# %% [markdown]
+# All of it together is the plan. It is a tuple of plain values, so that equal plans are equal, and the
+# program of one is found again.
+
+
+# %%
 class Plan(NamedTuple):
     """What is fixed when a batch is compiled."""
 
@@ -529,8 +768,9 @@ class Plan(NamedTuple):
 
 
 # %% [markdown]
-# Lanes hold circuits of single cells without gap junctions, and the spikes of a recording as long as ticks can be counted.
-
+# Lanes hold circuits of single cells without gap junctions, and the spikes of a recording as long as ticks
+# can be counted. What goes beyond is refused before it is compiled, with the largest batch that would fit,
+# or the longest run.
 
 # %%
 BYTES_OF_SPIKE = 48  # of memory, while features are computed
@@ -553,22 +793,31 @@ def feasible(plan: Plan, lanes: int = MULTIPLE) -> Plan:
         fewer = MOST_BYTES // bytes_of(plan, 1) // MULTIPLE * MULTIPLE
         cure = f"Take batches of {fewer}: batch_size={fewer}." if fewer else "Take a shorter one."
         raise ValueError(
-            f"{lanes} circuits with spikes of {plan.duration:g} ms would take {size / 1e9:.3g} GB; a batch may take {MOST_BYTES / 1e9:g}. {cure}"
+            f"{lanes} circuits with spikes of {plan.duration:g} ms would take {size / 1e9:.3g} GB; a batch may take "
+            f"{MOST_BYTES / 1e9:g}. {cure}"
         )
     return plan
 
 
+# %% [markdown]
+# Why no gap junctions and larger populations? The tables of the database have no columns for them, and a
+# circuit that had some would be run without, in silence. Ensembles have them, with the same flows.
+
+
+# %%
 def single_cells(circuit: Circuit) -> None:
     """Every population is one cell, and no gap junction couples two."""
     if large := [p for p in circuit.populations if p.size * p.copies != 1]:
         p = large[0]
         raise ValueError(
-            f"the population {p.label!r} has {p.size * p.copies} cells; circuits in batches have one of each. Simulate such circuits one by "
+            f"the population {p.label!r} has {p.size * p.copies} cells; circuits in batches have one of each. Simulate "
+            "such circuits one by "
             "one, with `Prinz2004` or `simulate`."
         )
     if circuit.junctions:
         raise ValueError(
-            f"the circuit has the populations {checks.listing(p.label for p in circuit.populations)}, two of which are pacemakers, joined by gap "
+            f"the circuit has the populations {checks.listing(p.label for p in circuit.populations)}, two of which are "
+            "pacemakers, joined by gap "
             "junctions; batches have none. Simulate such circuits one by one, with `Prinz2004` or `simulate`."
         )
 
@@ -581,13 +830,28 @@ def countable(plan: Plan) -> None:
     ):
         if time / plan.dt > most - plan.n:
             raise ValueError(
-                f"the {what} is {time:g} ms, {time / plan.dt:.3g} steps of {plan.dt:g} ms; spikes can be counted through "
+                f"the {what} is {time:g} ms, {time / plan.dt:.3g} steps of {plan.dt:g} ms; spikes can be counted "
+                "through "
                 f"{most * plan.dt:.3g} ms. Take a shorter one, or a larger step."
             )
 
 
+# %% [markdown]
+# ### From conductances to features
+#
+# A run without synapses, from the cold start, {term}`thermalizes <thermalization>` cells that are not in
+# the paper's table. Where a seed is given, every cell is taken out of that run at a random moment of its
+# last two seconds: a pacemaker with a period of one and a half is then anywhere in its cycle. Nothing in a
+# lane depends on the other lanes: not the moment, which is drawn from the lane's own key, and not the
+# arithmetic.
+
+
+# %%
 def ready(plan: Plan, g: Any, gs: Any, start: State | None) -> tuple[Prepared, Working]:
-    """Parameters and starts in lanes; the cold start for None. Raises ValueError for a plan that cannot be carried out."""
+    """Parameters and starts in lanes.
+
+    The cold start for None. Raises ValueError for a plan that cannot be carried out.
+    """
     feasible(plan, len(g))
     cold = State(*(np.broadcast_to(x, (len(g), *np.shape(x))) for x in cold_start(plan.circuit)))
     return conductances_in_lanes(plan.circuit, g, gs, plan.dtype), to_lanes(
@@ -616,6 +880,13 @@ def thermalized(plan: Plan, p: Prepared, start: Working, key: Array | None) -> W
     return lax.fori_loop(0, last, block, (begin(start, 0), start))[1]
 
 
+# %% [markdown]
+# At the end ticks become milliseconds, in double precision if it is there: $10^4$ ms in single precision
+# are right to 0.001 ms only, and gaps are differences of such times. A lane whose potentials are no numbers
+# any more is marked as *not finite*; what its spikes said before that counts for nothing.
+
+
+# %%
 def measured(plan: Plan, run: Run) -> Measures:
     """`Measures` of a run at its end, each field with a leading axis of circuits."""
     wide = jnp.result_type(float)  # double precision where JAX has it
@@ -628,6 +899,12 @@ def measured(plan: Plan, run: Run) -> Measures:
     )
 
 
+# %% [markdown]
+# From start to features it is one function without side effects, which JAX can compile, map and send to a
+# GPU.
+
+
+# %%
 def simulate_and_measure(plan: Plan, g: Any, gs: Any, start: State | None, key: Any = None) -> Measures:
     """Features of many circuits, each field of `Measures` with a leading axis of circuits.
 
@@ -642,6 +919,11 @@ def simulate_and_measure(plan: Plan, g: Any, gs: Any, start: State | None, key: 
     return measured(plan, run)
 
 
+# %% [markdown]
+# On a processor it is compiled for one core, and for instructions of 512 bits where there are any. XLA
+# takes 256 by default; with 512 this work is 1.6 times as fast, with the same bits.
+
+# %%
 ONE_CORE = {
     "xla_cpu_multi_thread_eigen": False,
     "xla_cpu_prefer_vector_width": 512,
@@ -652,8 +934,8 @@ ONE_CORE = {
 def compiled(backend: str, function: Any = simulate_and_measure, static: int = 1) -> Any:
     """A function of a plan, compiled once for each value of its first `static` arguments and each number of circuits.
 
-    On a processor one call uses one core, so that calls from several threads use all and none depends on their number. XLA takes
-    half as many numbers at once by default; the results are the same to the last bit.
+    On a processor one call uses one core, so that calls from several threads use all and none depends on their
+    number. XLA takes half as many numbers at once by default; the results are the same to the last bit.
     """
     options = ONE_CORE if backend == "cpu" else None
     return jax.jit(function, static_argnums=tuple(range(static)), compiler_options=options)
@@ -665,8 +947,11 @@ def padded(n: int) -> int:
 
 
 # %% [markdown]
-# A large batch takes a minute. `in_parts` computes the same in parts of half a second of simulated
-# time, between which it can tell how far it is, or be stopped. All parts are one compiled function.
+# ### In parts
+#
+# A large batch takes a minute. `in_parts` computes the same in parts of half a second of simulated time,
+# between which it can tell how far it is, or be stopped. All parts are one compiled function, whatever
+# their number, and the run goes through them as it is.
 
 # %%
 PART = 500  # blocks
@@ -693,21 +978,102 @@ def in_parts(
 
 
 # %% [markdown]
-# The circuit of Fig. 3e in a lane has the rhythm that it has alone:
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-broken-lane
+# Give one of the 64 lanes above 10⁹ mS/cm² of sodium in its pacemaker, and another one a density that is no
+# number. What becomes of their features, and what of those of the other lanes?
+# ```
+#
+# ```{solution-start} ex-broken-lane
+# :class: dropdown
+# ```
 
 # %% tags=["active-ipynb"]
-# import pandas as pd
-#
-# from ..config import find_circuit
-# from ..prinz2004 import Prinz2004, precision
-# from ..rhythm import features
-#
-# paper = Prinz2004.from_toml(find_circuit("paper"))
-# start = paper.get_thermalization()
-# plan = Plan(paper.circuit, "staggered", 0.05, 6000.0, 2000.0, "float64")
+# g = copies(paper.params.g)
+# g[5, 0, 0], g[6, 0, 0] = 1e9, np.nan
 # with precision("float64"):
-#     copies = lambda x: np.repeat(np.asarray(x)[None], MULTIPLE, 0)
-#     lanes = compiled("cpu")(plan, copies(paper.params.g), copies(paper.params.gs), State(*map(copies, start)))
-# alone = features(paper(np.arange(2000, 8000.05, 0.05), state=start), window=(2000, 8000))
-# np.testing.assert_allclose(np.asarray(lanes.values)[0], alone, rtol=1e-3)
-# pd.DataFrame({"in a lane": np.asarray(lanes.values)[0], "alone": alone}).round(3)
+#     with_broken = program(plan, g, copies(paper.params.gs), State(*map(copies, start)))
+# others = ~np.isin(np.arange(MULTIPLE), [5, 6])
+# np.testing.assert_array_equal(np.asarray(with_broken.values)[others], np.asarray(lanes.values)[others])
+# assert np.isnan(np.asarray(with_broken.values)[[5, 6], 0]).all()
+# [WHY[i] for i in np.asarray(with_broken.why)[[5, 6], 0]]
+
+# %% [markdown]
+# The first one has *no bursts*: after one spike up to the {term}`reversal potential` of sodium so much of
+# it pins the pacemaker at 27 mV. It does not blow up, since the flow of the potential is exact at any
+# conductance. The second is *not finite*. All others are the same to the last bit.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-spike-times
+# How much does the parabola gain? Sample a spike of the form $e^{-t^2/2w^2}$ with $w$ = 0.4 ms every 0.05
+# ms, at many offsets, and compare the error of the time by {eq}`eq-parabola` with that of the largest
+# sample.
+# ```
+#
+# ```{solution-start} ex-spike-times
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# offset = np.linspace(-0.5, 0.5, 1001)  # of the top from the largest sample, in steps
+# a, b, c = (np.exp(-(((k - offset) * 0.05) ** 2) / (2 * 0.4**2)) for k in (-1, 0, 1))
+# top = (a - c) / (2 * (a - 2 * b + c))
+# by_parabola, by_sample = 0.05 * np.abs(top - offset).max(), 0.05 * np.abs(offset).max()
+# assert by_parabola < by_sample / 100
+# f"{1e3 * by_sample:.0f} µs and {1e3 * by_parabola:.2f} µs"
+
+# %% [markdown]
+# Six hundred times: the largest sample may be half a step away from the top, and a parabola is a good
+# picture of a top that is many steps wide. So spike times need no finer step than the equations do.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-full-buffer
+# A cell fires 120 times a second for ten seconds. How many of its spikes have room, what do its features
+# say, and why is it not enough to use the first 1,024?
+# ```
+#
+# ```{solution-start} ex-full-buffer
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# spikes = np.full((room_for(10_000.0), 3), np.inf)
+# spikes[:, :] = (np.arange(room_for(10_000.0)) * 1e4 / 1200)[:, None]
+# with precision("float64"):
+#     found = measure(jnp.asarray(spikes), jnp.array([1200, 1200, 1200]), (0.0, 10_000.0))
+# assert np.isnan(found.values).all()
+# len(spikes), WHY[int(found.why[0])]
+
+# %% [markdown]
+# 1,024 of 1,200. All features are undefined, for *overflow*. The first 1,024 would end after 8.5 s: the
+# cell would seem to fall silent there, and a burst or a cycle would seem to end.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-longest-run
+# For how long can a circuit be recorded with steps of 0.05 ms until the ticks become coarser, and how exact
+# are spike times in a run of an hour?
+# ```
+#
+# ```{solution-start} ex-longest-run
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# lengths = {"100 s": 100, "108 s": 108, "10 min": 600, "1 h": 3600}  # s
+# ticks = {name: ticks_for(round(s * 1000 / 0.05)) for name, s in lengths.items()}
+# assert ticks["100 s"] == TICKS and ticks["108 s"] < TICKS
+# pd.DataFrame({"ticks in a step": ticks, "µs in a tick": {name: 50 / n for name, n in ticks.items()}}).round(3)
+
+# %% [markdown]
+# For 105 s, $2^{31}$ ticks. Spikes of an hour are still right to 3 µs, far less than the scheme's own
+# error.
+# ```{solution-end}
+# ```
