@@ -59,15 +59,8 @@
 # true = np.array([parameters(cell)[n] for n in names])
 # wrong = model_with(cell, dict(zip(names, true * [1.5, 0.5, 1.5], strict=True)))
 # loss = prediction_error(wrong, truth[:800], state=cell.get_thermalization())
-# found = fit(
-#     wrong,
-#     loss,
-#     names,
-#     optimizer=optax.adam(optax.cosine_decay_schedule(0.1, 40)),
-#     steps=40,
-#     patience=None,
-#     progress=False,
-# )
+# decay = optax.adam(optax.cosine_decay_schedule(0.1, 40))
+# found = fit(wrong, loss, names, optimizer=decay, steps=40, patience=None, progress=False)
 # assert np.allclose(found.values, true, rtol=0.02)
 # pd.DataFrame({"true": true, "start": [parameters(wrong)[n] for n in names], "found": found.values}).round(2)
 
@@ -125,15 +118,8 @@
 # own = Cell([getattr(Liu, name)(g) for name, g in densities.items()], calcium=Liu.calcium)
 # too_strong = model_with(own, {"cell KCa": 60})
 # loss = prediction_error(too_strong, own(np.arange(0, 200, 0.1)))
-# refound = fit(
-#     too_strong,
-#     loss,
-#     ["cell KCa"],
-#     optimizer=optax.adam(optax.cosine_decay_schedule(0.1, 30)),
-#     steps=30,
-#     patience=None,
-#     progress=False,
-# )
+# decay = optax.adam(optax.cosine_decay_schedule(0.1, 30))
+# refound = fit(too_strong, loss, ["cell KCa"], optimizer=decay, steps=30, patience=None, progress=False)
 # assert abs(refound.values["cell KCa"] / 40 - 1) < 0.02
 # refound.values
 
@@ -142,12 +128,13 @@
 #
 # The target may also be a rhythm that nobody has recorded. With 2 mS/cm² of KCa in place of 5, AB/PD 2
 # fires tonically: too little potassium current is left to end a {term}`burst`. We want bursts every 1.2 s
-# with a {term}`duty cycle` of a quarter. At a rig this is the task of an animal, or of a modulator,
-# rather than of an experimenter, who would add the missing current by {term}`dynamic clamp <clamp>`.
+# with a {term}`duty cycle` of a quarter. At a rig one would add the missing current from outside, by
+# {term}`dynamic clamp <clamp>`; here the cell's own channels are to do it.
 #
 # There is no period to begin with, so the first fit only has to find bursts, and follows the derivative
 # of the longest silence. The second one follows the trend {eq}`eq-trend`, through bursts with more spikes
-# and with fewer: from 1.2 s the period may be off by a spike more or less, each of which shifts it.
+# and with fewer. Each spike more or less shifts the period, and a fit that follows the derivative alone
+# would stop between two such jumps.
 
 # %% tags=["active-ipynb"]
 # from ..rhythm import summary
@@ -156,17 +143,8 @@
 # names, wanted = [f"AB/PD 2 {x}" for x in ("KCa", "A", "CaS", "H")], dict(period=1200, duty_cycle=0.25)
 # mismatch = rhythm_mismatch(tonic, t, **wanted)
 # bursting = fit(tonic, mismatch, names, steps=20, goal=1.0, progress=False)
-# burster = fit(
-#     bursting.model,
-#     mismatch,
-#     names,
-#     optimizer=optax.adam(0.01),
-#     width=0.02,
-#     steps=60,
-#     patience=None,
-#     goal=1e-3,
-#     progress=False,
-# )
+# slowly = dict(optimizer=optax.adam(0.01), width=0.02, steps=60, patience=None, goal=1e-3)
+# burster = fit(bursting.model, mismatch, names, **slowly, progress=False)
 # rows = {"tonic": tonic, "first fit": bursting.model, "second fit": burster.model}
 # found = pd.concat({name: summary(x(np.arange(2000, 12000, 0.25))).iloc[0] for name, x in rows.items()}, axis=1).T
 # assert found.activity.tolist() == ["tonic", "bursting", "bursting"]
@@ -192,21 +170,11 @@
 # almost = circuit(5_356_279)
 # names = [n for n in conductance_names(almost) if "-" in n] + ["PY A", "PY Kd", "LP A", "LP Kd"]
 # criteria = criteria_mismatch(almost, np.arange(2000, 7000, SAMPLING), margin=0.5)
-# pyloric = fit(
-#     almost,
-#     criteria,
-#     names,
-#     optimizer=optax.adam(0.02),
-#     width=0.03,
-#     steps=40,
-#     patience=None,
-#     goal=0.006,
-#     progress=False,
-# )
+# options = dict(optimizer=optax.adam(0.02), width=0.03, steps=40, patience=None, goal=0.006)
+# pyloric = fit(almost, criteria, names, **options, progress=False)
 # before, after = (report(x(np.arange(3000, 13000, 0.25))) for x in (almost, pyloric.model))
-# assert (
-#     not before["passes"].all() and after["passes"].all() and is_pyloric(pyloric.model(np.arange(3000, 13000, 0.25)))
-# )
+# assert not before["passes"].all() and after["passes"].all()
+# assert is_pyloric(pyloric.model(np.arange(3000, 13000, 0.25)))
 # pd.concat({"before": before[["value", "passes"]], "after": after[["value", "passes"]]}, axis=1).round(3)
 
 # %% tags=["active-ipynb"]
@@ -396,9 +364,9 @@ class Search(NamedTuple):
 # %% [markdown]
 # A step of one start does five things. It takes value and gradient. It notes whether both are finite; a
 # start that once was not stays where it is, since an infinite loss has no way down, and the others go on.
-# It clips the gradient: near a jump the derivative of a run can be a thousand times too large, and one
-# such step would throw the parameters across the box. The *direction* is kept, and the length $|∇|$ is at
-# most `clip`,
+# It clips the gradient: near a jump the derivative of a run can be many times too large, and one such
+# step would throw the parameters across the box. The *direction* is kept, and the length $|∇|$ is at most
+# `clip`,
 #
 # $$
 # ∇ \leftarrow ∇ \cdot \min\!\left(1, \frac{\mathrm{clip}}{|∇|}\right).
@@ -913,11 +881,11 @@ def check_finite(loss: np.ndarray) -> None:
 #     return u**2 + 0.3 * (1 - jnp.cos(12 * u))
 #
 #
-# options = dict(starts=16, steps=100, patience=None, progress=False)
+# many = dict(starts=16, steps=100, patience=None, progress=False)
 # half_a_wave = 2 * np.pi / 12 / 2 / np.log(16)  # in shares of the box
 # def ends_of(width):
 #     """Where the starts end, mS/cm²."""
-#     return fit(cell, wavy, ["AB/PD 2 Na"], width=width, **options).history.xs(99, level="step")["AB/PD 2 Na"].round(0)
+#     return fit(cell, wavy, ["AB/PD 2 Na"], width=width, **many).history.xs(99, level="step")["AB/PD 2 Na"].round(0)
 #
 #
 # by_derivative, by_trend = ends_of(None), ends_of(half_a_wave)
@@ -947,10 +915,8 @@ def check_finite(loss: np.ndarray) -> None:
 #     start = model_with(cell, {name: 1.5 * parameters(cell)[name]})
 #     error = prediction_error(start, truth[:150], state=cell.get_thermalization())
 #     decay = optax.adam(optax.cosine_decay_schedule(0.1, 30))
-#     return float(
-#         fit(start, error, [name], optimizer=decay, steps=30, patience=None, progress=False).values[name]
-#         / parameters(cell)[name]
-#     )
+#     end = fit(start, error, [name], optimizer=decay, steps=30, patience=None, progress=False).values[name]
+#     return float(end / parameters(cell)[name])
 #
 #
 # factors = {name: from_silence(f"AB/PD 2 {name}") for name in ("Na", "H")}

@@ -354,8 +354,8 @@ def no_resets(model: Any, why: str, cure: str) -> None:
 # ## The features
 #
 # By default these are the smooth features of the [chapter on soft features](soft_features.md) for every
-# cell, by the cell's name. Their burst and spike times are defined by potentials that rise through a top;
-# cells that are reset have none, and are refused.
+# cell, by the cell's name. A spike is a top of the potential there. Cells that are reset where they spike
+# have none, and are refused.
 
 
 # %%
