@@ -188,7 +188,7 @@ def numbers_in(node: Any, path: Path_) -> dict[str, Path_]:
 
 
 # %% [markdown]
-# Gates need one more look. If both functions of a gate hold the same rates, as those made by `Rates` do,
+# Gates need one more look. If both functions of a gate hold the same rates, as those made by `rates` do,
 # each number is found twice, once below `inf` and once below `tau`. It is told once, without either word,
 # and with both paths. A gate that was made faster, as by temperature, has its time constant one level
 # deeper, in a field `f`.
