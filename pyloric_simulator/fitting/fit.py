@@ -307,7 +307,7 @@ class Fit:
 #
 # Where spikes come and go, a feature jumps, and its derivative knows nothing of the jumps: in
 # {numref}`fig-elasticity` more CaS shortens the period, at a given number of spikes per burst, and yet a
-# tenth more of it lengthens the period by 8%, since it adds spikes. A fit that follows such derivatives
+# tenth more of it lengthens the period by 7%, since it adds spikes. A fit that follows such derivatives
 # goes astray. So `fit` can follow the **trend**: the derivative, averaged over $x_i ± w$, is the
 # difference of the two ends,
 #
