@@ -20,23 +20,24 @@
 # %% [markdown]
 # # Derivatives of a simulation
 #
-# How does the rhythm change with a conductance? `simulate` answers in both of the ways in which JAX
-# differentiates. **Forward mode** (`jax.jvp`, `jax.jacfwd`) carries the derivative along with the state.
-# It costs a few simulations, more with each parameter, and no memory. **Reverse mode** (`jax.grad`)
-# goes back from the result to the parameters, and costs a few simulations for *all* of them; but it has
-# to know the states that it goes back through. Left to itself, JAX stores everything that each step has
-# computed and then walks back through some sixty small operations per step.
+# How does the rhythm change with each of thirty conductances? One could change them one after the other
+# and run again, thirty times, and guess how large a change should be. Or one run can tell all of it: go
+# back from the result to the parameters, step by step, by the chain rule. The way back is called the
+# {term}`adjoint`, and in other fields backpropagation.
 #
-# This chapter writes down the way back, the **adjoint** of the staggered scheme, which takes about as long as two more runs. It gives the derivative
-# of the very numbers that the scheme computes, to rounding, not an approximation of the derivative of
-# the equations. The function `simulate_with_adjoint` takes and returns what `simulate` does.
+# Here are the derivatives of the mean potential of the circuit of Fig. 3e over 200 ms with respect to its
+# seven synapses, in mV per nS. All are negative, since the {term}`synapses <graded synapse>` inhibit; the
+# one from LP onto PY, which has 1 nS only and a postsynaptic cell close to its first spike, has the
+# largest. The plain way of JAX gives the same to nine digits.
 
 # %% tags=["active-ipynb"]
 # import jax
+# import jax.numpy as jnp
 # import numpy as np
 #
 # from .adjoint import simulate_with_adjoint
 # from ..config import find_circuit
+# from .parameters import conductance_names
 # from ..prinz2004 import Prinz2004, precision, simulate
 #
 # model = Prinz2004.from_toml(find_circuit("paper"))
@@ -51,11 +52,28 @@
 #     plain = jax.jit(jax.grad(mean_potential), static_argnums=1)(model.params.gs, simulate)
 #     adjoint = jax.jit(jax.grad(mean_potential), static_argnums=1)(model.params.gs, simulate_with_adjoint)
 # assert np.allclose(adjoint, plain, rtol=1e-9, atol=1e-15)
+# synapses = [name for name in conductance_names(model) if "-" in name]
+# {name: round(float(slope), 4) for name, slope in zip(synapses, adjoint, strict=True)}
 
 # %% [markdown]
-# Which one? {numref}`tbl-modes` has the time of 100 ms of the circuit of Fig. 3e with derivatives of the mean potential, on the machine that made
-# this page. Forward mode is the better one for one or two parameters, or for many results of few parameters, such as a trace;
-# reverse mode for more, or for a loss.
+# ## Which way, and what it costs
+#
+# `simulate` answers in both of the ways in which JAX differentiates. **Forward mode** (`jax.jvp`,
+# `jax.jacfwd`) carries the derivative along with the state. It costs a few simulations, more with each
+# parameter, and no memory. **Reverse mode** (`jax.grad`) goes back from the result to the parameters, and
+# costs a few simulations for *all* of them; but it has to know the states that it goes back through. Left
+# to itself, JAX stores everything that each step has computed and then walks back through some sixty
+# small operations per step.
+#
+# This chapter writes down the way back for the staggered scheme, which takes about as long as two more
+# runs. It gives the derivative of the very numbers that the scheme computes, to rounding, not an
+# approximation of the derivative of the equations. The function `simulate_with_adjoint` takes and returns
+# what `simulate` does.
+#
+# {numref}`tbl-modes` has the time of 100 ms of the circuit of Fig. 3e with derivatives of the mean
+# potential, on the machine that made this page. Forward mode is the better one for many results of one or
+# two parameters, such as a trace, and where derivatives of derivatives are wanted; reverse mode for a
+# loss, and for many parameters.
 
 # %% tags=["active-ipynb", "hide-input"]
 # from time import perf_counter
@@ -67,7 +85,9 @@
 #
 # def scaled(run):
 #     """The mean potential as a function of factors (31,) of all conductances."""
-#     return lambda x: run(p.replace(g=p.g * x[: p.g.size].reshape(p.g.shape), gs=p.gs * x[p.g.size :]), start, short).V.mean()
+#     return lambda x: run(
+#         p.replace(g=p.g * x[: p.g.size].reshape(p.g.shape), gs=p.gs * x[p.g.size :]), start, short
+#     ).V.mean()
 #
 #
 # def seconds(function, x):
@@ -88,8 +108,21 @@
 #     rows = {"no derivative": seconds(scaled(simulate), x)}
 #     rows |= {f"forward mode, parameters: {n}": seconds(along(n), x) for n in (1, 3, 10, 31)}
 #     rows |= {"reverse mode, parameters: 31": seconds(jax.grad(scaled(simulate_with_adjoint)), x)}
-# list_table("Time of 100 ms of the circuit with derivatives.", "tbl-modes", ["", "ms", "relative"],
-#            [(name, f"{s * 1e3:.1f}", f"{s / rows['no derivative']:.1f}") for name, s in rows.items()])
+# list_table(
+#     "Time of 100 ms of the circuit with derivatives.",
+#     "tbl-modes",
+#     ["", "ms", "relative"],
+#     [(name, f"{s * 1e3:.1f}", f"{s / rows['no derivative']:.1f}") for name, s in rows.items()],
+# )
+
+# %% [markdown]
+# Three limits. Reverse mode of reverse mode is refused; a Hessian comes from forward mode of this
+# gradient (`jax.hessian` does it so). Derivatives with respect to the numbers of the *circuit*, its
+# kinetics and {term}`reversal potentials <reversal potential>`, take the slower way of JAX, and so do
+# those of circuits with synapses that have an equation of their own, and those of exponential Euler. And
+# times have to be equally spaced, at whole steps.
+#
+# What the chapter takes from elsewhere, first the model and its parts,
 
 # %%
 from __future__ import annotations
@@ -131,6 +164,14 @@ from ..prinz2004 import (
     state_of,
     unpack,
 )
+
+__all__ = ["many_at_once", "simulate_with_adjoint"]
+
+# %% [markdown]
+# then two modules with mechanics: `partials` has the partial derivatives of the parts of a step and the
+# order of the gates, `windows` the arithmetic of how a run is cut into pieces.
+
+# %%
 from .partials import (
     Blocks,
     Kind,
@@ -160,12 +201,11 @@ from .partials import (
 )
 from .windows import LENGTH, Cut, below_each, cut_of, flat, in_windows, input_derivative, lanes_last, last_but
 
-__all__ = ["many_at_once", "simulate_with_adjoint"]
-
 # %% [markdown]
 # ## What one step does
 #
-# With the gap junctions' changes $K$ in half a step and $K_2$ in a whole one, a step of the staggered scheme is the chain
+# With the {term}`gap junctions <gap junction>`' changes $K$ in half a step and $K_2$ in a whole one, a
+# step of the staggered scheme is the chain
 #
 # $$
 # \begin{aligned}
@@ -177,24 +217,38 @@ __all__ = ["many_at_once", "simulate_with_adjoint"]
 # \end{aligned}
 # $$ (eq-chain)
 #
-# The gates and the conductances come in through the sums $G$ and $J$ of all conductances and driving currents,
-# and through the conductances $g_{Ca}$ of the calcium channels. So $A$ and $B$ are functions of a few numbers
-# each, and a gate's step is one of two or three, whose partial derivatives can be written down. Cells meet only in the
-# synapses' part of $G$ and $J$, which is linear in $s$, and in $K$ and $K_2$, which are linear, too. Once the states along the run are known, all
-# partial derivatives of all steps can therefore be taken **side by side**; what remains to be done one step after
-# the other is a small linear recursion.
+# The gates and the conductances come in through the sums $G$ and $J$ of all conductances and driving
+# currents, and through the conductances $g_{Ca}$ of the calcium channels. So $A$ and $B$ are functions of
+# a few numbers each, and a {term}`gate`'s step is one of two or three, whose partial derivatives can be
+# written down. For the potential, with $G$ and $J$ divided by the capacitance and a step of length $h$,
 #
-# All arrays have names first, cells next, and lanes last: potentials have the shape (cell, lane), gates (gate,
-# cell, lane). A lane is a piece of the run, as below, or one of many circuits, or both. The conductances are those of
-# `prinz2004.Prepared`, with the graded synapses in a list, (synapse, …). The partial derivatives of $A$, of $B$ and of the gates, and the
-# order of the gates, are in `partials.py`.
-
-# %% [markdown]
+# $$
+# A = V + \left(\frac{J}{G} - V\right)\left(1 - e^{-Gh}\right), \qquad
+# \frac{\partial A}{\partial V} = e^{-Gh}, \qquad \frac{\partial A}{\partial J} = \frac{1 - e^{-Gh}}{G}.
+# $$ (eq-flow-slopes)
+#
+# The first of these slopes says how a derivative fades on its way back: by $e^{-Gh}$ at each step,
+# quickly during a spike, when $G$ is large, and slowly at rest. Cells meet only in the synapses' part of
+# $G$ and $J$, which is linear in $s$, and in $K$ and $K_2$, which are linear, too.
+#
+# Once the states along the run are known, all partial derivatives of all steps can therefore be taken **side
+# by side**; what remains to be done one step after the other is a small linear recursion. This is the
+# idea of the chapter. A processor evaluates several exponentials side by side in little more than the
+# time of one, but only if it need not wait for the step before.
+#
+# All arrays have names first, cells next, and {term}`lanes <lane>` last: potentials have the shape (cell,
+# lane), gates (gate, cell, lane). A lane is a piece of the run, as below, or one of many circuits, or
+# both. The conductances are those of `prinz2004.Prepared`, with the graded synapses in a list, (synapse,
+# …).
+#
 # ## A step with its slopes
 #
 # Write $λ = (λ_V, λ_{Ca}, λ_z)$ for the derivative of the result with respect to the state of a cell
-# after a step. Following {eq}`eq-chain` backward, the derivatives with respect to $[Ca]_1$, $V_c$ and
-# $V_1$ are
+# after a step. It is followed through {eq}`eq-chain` backward, from the last line to the first. Let $d_j$
+# be the derivative of $[Ca]'$ by gate $j$ after the step, through $g_{Ca}'$. Then what arrives at $z'_j$
+# is $λ_j + d_j λ_{Ca}$, directly and through calcium. Every variable in the middle of the chain collects
+# what arrives from all lines below in which it stands. So the derivatives with respect to $[Ca]_1$, $V_c$
+# and $V_1$ are
 #
 # $$
 # \begin{aligned}
@@ -209,10 +263,15 @@ __all__ = ["many_at_once", "simulate_with_adjoint"]
 # λ_j \leftarrow a_j (λ_j + d_j λ_{Ca}) + q_j μ + r_j u + \text{(synapses)},
 # $$ (eq-recursion)
 #
-# with coefficients that follow from the partial derivatives of $A$, of $B$ (twice) and of the gates. Variables have the
-# order $V$, $[Ca]$, $x$, $s$. Of the gates, only those that read calcium have an $S$, and only those and the ones of calcium
-# channels a $d$ and a $q$. Cells of several membranes stand side by side in the recursion; those with fewer gates have zeros in the places of
-# the others.
+# with coefficients that follow from the partial derivatives of $A$, of $B$ (twice) and of the gates. Here
+# $a_j$ is $1 - c$, what is left of a gate's old value after a step; $q_j$ goes through the first half
+# step of calcium, $r_j$ through the potential. Three numbers, $μ$, $v$ and $u$, are the bottleneck
+# through which all variables of a cell talk to each other. That is why a step back takes some tens of
+# multiplications, and no exponential.
+#
+# Variables have the order $V$, $[Ca]$, $x$, $s$. Of the gates, only those that read calcium have an $S$,
+# and only those and the ones of calcium channels a $d$ and a $q$. Cells of several membranes stand side
+# by side in the recursion; those with fewer gates have zeros in the places of the others.
 
 
 # %%
@@ -240,6 +299,13 @@ class Coefficients(NamedTuple):
     s: Any  # activations of the synapses before the step
 
 
+# %% [markdown]
+# The coefficients of a step come as blocks of rows, some with a row for each gate and some with a single
+# one. To write them into one array at once would copy them twice; so they stay apart, as `Rows`, until
+# they are noted in their places.
+
+
+# %%
 class Rows(NamedTuple):
     """Blocks (row, cell, …) of the rows of an array."""
 
@@ -256,6 +322,13 @@ def rows(V: Array, *found: Any) -> Rows:
     return Rows(tuple(x if x.ndim > V.ndim else jnp.broadcast_to(x, V.shape)[None] for x in map(jnp.asarray, found)))
 
 
+# %% [markdown]
+# The notes of all steps of a lane are allocated once, before the loop that fills them. `eval_shape` tells
+# how many rows each coefficient has without computing any; then each turn of the loop writes its own rows
+# in place. Cells of different membranes have their own columns.
+
+
+# %%
 def blank(circuit: Circuit, p: Prepared, V: Array, turns: int) -> Any:
     """Notes (turn, row, cell, …) of the coefficients of so many steps, to be written."""
     y = jax.eval_shape(lambda: in_blocks(circuit, of_rows(circuit, jnp.zeros((variables(circuit), *V.shape), V.dtype))))
@@ -285,7 +358,11 @@ def noted(circuit: Circuit, notes: Any, found: list[Coefficients], turn: Array) 
 
 
 # %% [markdown]
-# The cells of a piece have the same membrane, so that their equations stand side by side.
+# ### The potential
+#
+# The cells of a *piece* have the same membrane and are neighbours, so that their equations stand side by
+# side. Before a step a piece has its state, the open share $m^p h^q$ of each channel, and the derivative
+# of that by each gate, such as $p\, m^{p-1} h^q$.
 
 
 # %%
@@ -312,6 +389,22 @@ def parts_of(circuit: Circuit, p: Prepared, y: Blocks) -> list[Part]:
     return parts
 
 
+# %% [markdown]
+# `charged_part` is the first line of {eq}`eq-chain` with its slopes. The driving force $E$ of a channel
+# is a constant for most of them; for calcium it depends on $[Ca]$, and for the law of Goldman, Hodgkin
+# and Katz on $V$ as well, so that $A$ has two more derivatives there. Channels with the same law share
+# it: its slopes are taken once, with the sum of their conductances. By the chain rule a gate acts as
+#
+# $$
+# r_j = \left(\frac{\partial A}{\partial G} E_G + \frac{\partial A}{\partial J} E_J\right)
+# \bar g\, \frac{\partial (m^p h^q)}{\partial z_j},
+# $$ (eq-gate-slope)
+#
+# where $E_G$ and $E_J$ are what an open µS adds to $G$ and to $J$: 1 and the reversal potential, in the
+# simplest case. The slope by a conductance is the same without $\bar g$ and with the share itself.
+
+
+# %%
 def charged_part(part: Part, G: Array, J: Array, h: Any) -> tuple[Array, Charge]:
     """V₁ (cell, …) of a piece after a time h (ms), and what it depends on. G, J: of all that comes from outside the cells."""
     c, channels, V = part.membrane.constants, part.membrane.channels, part.V
@@ -339,6 +432,13 @@ def through(V_G: Array, V_J: Array, by: tuple[Any, Any]) -> Array:
     return V_J * by[1] if fixed(by[0]) else V_G * by[0] + V_J * by[1]
 
 
+# %% [markdown]
+# For all cells of the circuit the synapses come in first, then each piece does its part. `kept` asks the
+# compiler to compute a number once and keep it. Left to itself, it likes to compute the same exponential
+# again for each place in which it is used, which here are many.
+
+
+# %%
 def charged(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any) -> tuple[Array, list[Charge], list[Part]]:
     """V₁ (cell, …) after a time h (ms)."""
     found, parts = layout(circuit), parts_of(circuit, p, y)
@@ -348,6 +448,15 @@ def charged(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any) -> tuple
     return joined([V for V, _ in each]), [k for _, k in each], parts
 
 
+# %% [markdown]
+# ### Calcium and the gates
+#
+# The second half of the chain. Half a step of calcium is linear in $[Ca]$ but for the driving force, and
+# depends on $V$ through it; it is taken twice, before and after the gates, each time with the shares of
+# that moment.
+
+
+# %%
 class Relaxed(NamedTuple):
     """Calcium and the gates after a step, and the coefficients they give, each as in `Coefficients`."""
 
@@ -369,6 +478,24 @@ def calcium_part(
     return value, by_V, by_Ca, {i: by[channels[i].E] for i in part.kind.carrying}
 
 
+# %% [markdown]
+# With the slopes $B_V, B_{Ca}$ of the first half step and $D_V, D_{Ca}$ of the second, and the gates'
+# slopes $\partial_V z'_j$ and $\partial_{Ca} z'_j$, collecting what arrives at $[Ca]_1$ and then at $V_c$
+# gives
+#
+# $$
+# \begin{aligned}
+# S_j &= \partial_{Ca} z'_j, & S_{Ca} &= D_{Ca} + \textstyle\sum_j S_j d_j, \\
+# R_j &= \partial_V z'_j + S_j B_V, & R_{Ca} &= D_V + \textstyle\sum_j \partial_V z'_j\, d_j + S_{Ca} B_V .
+# \end{aligned}
+# $$ (eq-collected)
+#
+# These are the four lines in the middle of the next function. Of the gates of the paper only that of
+# $I_{KCa}$ reads calcium; the sums run over the few that have a $d$ or an $S$, which stand first in the
+# order of the gates for that reason.
+
+
+# %%
 def relaxed_part(part: Part, V: Array, dt: float, found: Layout) -> Relaxed:
     """Calcium and the gates of a piece after a step at the potential V."""
     order, n, blocks = part.kind.order, part.kind.carriers, part.kind.blocks
@@ -407,6 +534,13 @@ def above(part: Part, blocks: list[Array], found: Layout) -> list[Array]:
     return [*blocks[: part.kind.own], *zeros, *blocks[part.kind.own :]]
 
 
+# %% [markdown]
+# A whole step returns the state after it, the potential $V_1$ before the junctions, and the coefficients.
+# Where only the state is wanted, as in the run forward of many circuits, the compiler drops the rest as
+# dead code.
+
+
+# %%
 class Step(NamedTuple):
     """What a step leads to."""
 
@@ -431,6 +565,11 @@ def step(circuit: Circuit, p: Prepared, y: Blocks, I: Array, h: Any, dt: float) 
 
 # %% [markdown]
 # ## The recursion
+#
+# Now back. A derivative $u$ with respect to $V_1$ is spread over all on which $V_1$ depends: the state of
+# the own cell by the coefficients $r$, and the activations of the presynaptic cells by the transpose of
+# the synapses. A step back is {eq}`eq-bottleneck` and {eq}`eq-recursion`, word by word. What it has seen,
+# $μ$, $u$ and $λ_{Ca}$, is kept for the derivatives by the conductances.
 
 
 # %%
@@ -455,7 +594,12 @@ def step_back(circuit: Circuit, p: Prepared, k: Coefficients, λ: Array) -> tupl
 
 
 # %% [markdown]
-# With all $λ$ known, the derivatives with respect to the conductances are sums over the steps.
+# With all $λ$ known, the derivatives with respect to the conductances are sums over the steps, as
+# conductances do not change during a run: of $u\, \partial V_1/\partial g$ for every channel, of
+# $μ\, \partial [Ca]_1/\partial g + λ_{Ca}\, \partial [Ca]'/\partial g$ for those of calcium in addition,
+# and of the same through $G$ and $J$ for the synapses. For these the transpose of a linear function is
+# asked of JAX, which is exact and saves writing the bookkeeping of who inhibits whom a second time,
+# backward.
 
 
 # %%
@@ -486,18 +630,22 @@ def gap_sums(gap: Any, V: Array, by: tuple[Array, Array]) -> Any:
 # %% [markdown]
 # ## A run in lanes
 #
-# The forward run keeps a state about every sixteen steps. On the way back the pieces between them, the **lanes**, are
-# run again side by side, with their coefficients; then the recursion goes through them one after the other. This takes place
-# in **windows** of some hundred lanes, so that what is known of all their steps, some ten megabytes, is never known of
-# more. A record lies half a step of $V$ after the state before it, and the step after it begins with the other half. The first half
-# is a turn of its own in its lane, like a step of which only the potential counts.
+# The forward run keeps a state about every sixteen steps. On the way back the pieces between them, the **lanes**,
+# are run again side by side, with their coefficients; then the recursion goes through them one after the
+# other. This takes place in **windows** of some hundred lanes, so that what is known of all their steps,
+# some ten megabytes, is never known of more. A record lies half a step of $V$ after the state before it,
+# and the step after it begins with the other half. The first half is a turn of its own in its lane, like
+# a step of which only the potential counts.
 #
-# The states kept are the records themselves where these are close. Where they are
-# far apart several lanes lie between them, and the last of them may be shorter; where they are very close a lane
-# holds several of them. (`windows.py` has the arithmetic of that.)
+# Sixteen is a compromise. Shorter lanes mean more states to keep; longer ones mean fewer lanes in a run,
+# and less that can go side by side. With 16 steps of 0.05 ms, 200 ms of run are 250 lanes.
 #
-# The way forward is that of `prinz2004`, to the last bit, for one circuit. Many circuits at once, as `jax.vmap` asks
-# for them, are lanes: they take the same steps as the way back.
+# The states kept are the records themselves where these are close. Where they are far apart several lanes
+# lie between them, and the last of them may be shorter; where they are very close a lane holds several of
+# them. (`windows.py` has the arithmetic of that.)
+#
+# The way forward is that of `prinz2004`, to the last bit, for one circuit. Many circuits at once, as
+# `jax.vmap` asks for them, are lanes: they take the same steps as the way back.
 
 
 # %%
@@ -522,6 +670,13 @@ def many(circuit: Circuit, p: Prepared, I: Callable[[Any], Any], dt: float) -> M
     )
 
 
+# %% [markdown]
+# `advance` runs a segment of `cut.m` records that are `cut.n` steps apart. Before the first step of each
+# record $V$ takes half a step, and after the last one `complete` brings it up to the others. It returns
+# the last state, the records, and the states from which the way back will start its lanes.
+
+
+# %%
 def advance(
     circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: Array
 ) -> tuple[Working, Working, Working]:
@@ -551,7 +706,11 @@ def advance(
 
 
 # %% [markdown]
-# The way back.
+# ### The way back
+#
+# A window knows the numbers of its lanes, the states at their starts, and what the result's derivative is
+# by each record. What all windows share, the circuit, the conductances and the input, stands apart from
+# it. An input that is constant is not repeated for all steps.
 
 
 # %%
@@ -585,6 +744,14 @@ class Way(NamedTuple):
         return jnp.moveaxis(self.I[k], 0, 1)
 
 
+# %% [markdown]
+# `back` does both halves for one window. First all lanes run again side by side, turn by turn; where some
+# have fewer steps than others, their state stays where it is and their coefficients are not used. Then
+# comes the recursion, with the sums. The coefficients of the window before are overwritten, so that the
+# memory is taken once.
+
+
+# %%
 def back(way: Way, λ: Array, k: Coefficients, w: Window) -> tuple[Array, Coefficients, Prepared, Array]:
     """λ before a window from that after it, and derivatives with respect to the conductances and to the input of each turn.
 
@@ -613,6 +780,14 @@ def back(way: Way, λ: Array, k: Coefficients, w: Window) -> tuple[Array, Coeffi
     return λ, k, step_sums(circuit, way.p, k, seen), seen[:, 1] * k.charge.J[:, 0]
 
 
+# %% [markdown]
+# The recursion walks through the turns of the window from the last to the first: records, and between
+# them steps. At a record the derivative of the result by that record is added. It has the form of two
+# loops, one in the other, since a record and a step do different things. Indices are unsigned, because
+# JAX lets signed ones count from the end, and would test at each access whether they do.
+
+
+# %%
 def recursion(way: Way, λ: Array, k: Coefficients, pulled: Array, lanes: Array) -> tuple[Array, Array]:
     """λ before the lanes of a window, and what `step_back` has seen in each turn, (turn, row, cell, lane, …)."""
     circuit, cut, extra = way.circuit, way.cut, λ.ndim - 2
@@ -655,6 +830,13 @@ def recursion(way: Way, λ: Array, k: Coefficients, pulled: Array, lanes: Array)
     return λ, jnp.moveaxis(seen, 0, 3)
 
 
+# %% [markdown]
+# `run_back` lays the windows out, pads the last one, and lets a scan go through them in reverse. It
+# carries $λ$ from window to window, adds up the derivatives by the conductances, and collects those by
+# the input: for each step where the input changes, or their sum where it is constant.
+
+
+# %%
 def run_back(
     circuit: Circuit, cut: Cut, dt: float, p: Prepared, y: Working, I: Array, found: Working, λ: tuple[Working, Working]
 ) -> Any:
@@ -693,7 +875,12 @@ def run_back(
 
 
 # %% [markdown]
-# Under `jax.vmap` the mapped axis becomes the last one.
+# ### As a function with a derivative of its own
+#
+# To JAX all this is one function, `segment`, with a rule for its way back (`custom_vjp`). The way forward
+# returns, besides the result, what the way back starts from. In a long run that would be too much, and
+# then `keep` is false, and the way back first runs forward again. Under `jax.vmap` the mapped axis
+# becomes the last one.
 
 
 # %%
@@ -728,7 +915,9 @@ segment.defvjp(segment_forward, segment_backward)
 
 # %% [markdown]
 # Derivatives with respect to the numbers of the *circuit* itself (kinetics, reversal potentials, the
-# membrane), those of synapses with an equation of their own, and those of exponential Euler take JAX's own way back, with checkpoints.
+# membrane), those of synapses with an equation of their own, and those of exponential Euler take JAX's
+# own way back, with checkpoints: states are kept at the records, and what lies between two of them is run
+# again when it is needed.
 
 
 # %%
@@ -748,9 +937,13 @@ def checkpointed(
 # %% [markdown]
 # ## A whole run
 #
-# A state of the circuit takes 360 bytes, so that ten seconds of run keep 4 MB. A run that would keep more than `memory` is
-# cut into segments, of which only the first states are kept; the way back runs each of them forward again
-# {cite:p}`Griewank1992`.
+# A state of the circuit takes 360 bytes, so that ten seconds of run keep 4 MB: 200,000 steps, a state for
+# each sixteen. A run that would keep more than `memory` is cut into segments, of which only the first
+# states are kept; the way back runs each of them forward again {cite:p}`Griewank1992`. That costs one
+# more run, and memory that grows with the number of segments only.
+#
+# Each length of a segment is a function of its own to be compiled. So the length is chosen among the
+# divisors of the whole, if there is one that is about right.
 
 
 # %%
@@ -771,6 +964,12 @@ def share(n: int, most: int) -> int:
     return min(fitting, key=lambda d: abs(d - most), default=max(1, most))
 
 
+# %% [markdown]
+# A run without records between its ends is a chain of segments; one with records a chain of chains, or a
+# few segments with many records in each, whichever is longer.
+
+
+# %%
 def unrecorded(run: Run, y: Working, k: Any, n: int) -> Working:
     """The state n steps after step k."""
     length = share(n, run.length)
@@ -798,6 +997,14 @@ def recorded(run: Run, y: Working, k: int, n: int, blocks: int) -> Working:
     return ys
 
 
+# %% [markdown]
+# Which function runs a segment depends on the circuit. This chapter's applies if nothing in the circuit
+# is traced, since it writes derivatives by the conductances only and takes the kinetics as given. JAX's
+# way back keeps states at about the square root of the number of steps, which balances what is kept
+# between and within segments.
+
+
+# %%
 def has_a_fast_way_back(circuit: Circuit, solver: str) -> bool:
     """Whether this chapter applies."""
     return solver == DEFAULT_SOLVER and not circuit.kinetic and is_hashable(circuit) and not is_traced(circuit)
@@ -819,6 +1026,12 @@ def conductances_of(params: Params, dtype: Any, dt: float, solver: str) -> Prepa
     return p._replace(w=jnp.asarray(params.gs, dtype) * NS_TO_US) if has_a_fast_way_back(params.circuit, solver) else p
 
 
+# %% [markdown]
+# Last, the function that a user calls. It checks, builds the grid of steps, takes the steps before the
+# first time, records, and puts the start before the record.
+
+
+# %%
 def simulate_with_adjoint(
     params: Params, state: State, t: Any, I_ext: Any = None, *, solver: str = DEFAULT_SOLVER, dt: float = DEFAULT_DT, t0: float = 0.0,
     memory: float = 100.0,
@@ -862,9 +1075,12 @@ def for_cells(I: Array, ndim: int) -> Array:
 # %% [markdown]
 # ## Many circuits
 #
-# Gradients of many circuits at once, as a search from many starts or a population of models asks for them, cost less each: the run forward and
-# the recursion have circuits side by side, too. `jax.vmap` of any function of a run does it. `many_at_once` does the same on all cores of the
-# processor, each of which takes a few dozen circuits at a time, about what its cache holds.
+# Gradients of many circuits at once, as a search from many starts or a population of models asks for
+# them, cost less each: the run forward and the recursion have circuits side by side, too. `jax.vmap` of
+# any function of a run does it. `many_at_once` does the same on all cores of the processor, each of which
+# takes a few dozen circuits at a time, about what its cache holds. The last part is filled up with copies
+# of the last circuit, so that all parts have one shape and one compiled function; the copies are dropped
+# at the end.
 
 # %%
 TOGETHER = 64  # circuits that a core takes at a time
@@ -899,6 +1115,12 @@ def many_at_once(f: Callable[..., Any]) -> Callable[..., Any]:
     return many
 
 
+# %% [markdown]
+# What is the same for all circuits, such as a recording, is closed over and not passed. Arguments of
+# different lengths are refused, since the circuits could not be told apart.
+
+
+# %%
 def circuits_in(x: Any) -> int:
     """The length of the leading axis that all arrays have. Raises ValueError if they have none, or several."""
     found = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(x)}
@@ -908,3 +1130,122 @@ def circuits_in(x: Any) -> int:
             "what is the same for all, or close over it."
         )
     return int(found.pop()[0])
+
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-passive-adjoint
+# A passive cell takes steps $V' = V + (J/G - V)(1 - e^{-Gh/C})$. Write its way back by hand: a recursion
+# for $λ$, the derivative of the last potential by that after step $k$, and the sum that gives the
+# derivative by $G$. Compare with forward mode.
+# ```
+#
+# ```{solution-start} ex-passive-adjoint
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# G, C, J, h, n = 0.02, 0.628, -0.9, 0.05, 400  # µS, nF, nA, ms, steps
+# fade, V = np.exp(-G * h / C), [-50.0]
+# for _ in range(n):
+#     V.append(V[-1] + (J / G - V[-1]) * (1 - fade))
+# λ, by_G = 1.0, 0.0
+# for k in reversed(range(n)):
+#     by_G += λ * (-J / G**2 * (1 - fade) + (J / G - V[k]) * h / C * fade)
+#     λ *= fade
+#
+#
+# def last(G):
+#     return jax.lax.fori_loop(0, n, lambda _, V: V + (J / G - V) * (1 - jnp.exp(-G * h / C)), jnp.asarray(-50.0))
+#
+#
+# with precision():
+#     forward = float(jax.jvp(last, (G,), (1.0,))[1])
+# assert np.isclose(by_G, forward, rtol=1e-10) and np.isclose(λ, np.exp(-n * G * h / C))
+# float(by_G), forward, float(λ)
+
+# %% [markdown]
+# $λ$ shrinks by $e^{-Gh/C}$ with each step, and is 0.53 after 20 ms, as the time constant is 31 ms: the
+# last potential remembers about half of the first. The sum goes over all steps, each with the $λ$ of its
+# end.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-differences
+# Take the derivative by AB-LP as a central difference, with changes of 1, 0.1, 0.01 … nS down to
+# $10^{-12}$. Which one is closest to the adjoint, and why does it get worse on both sides?
+# ```
+#
+# ```{solution-start} ex-differences
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# with precision():
+#     of_first = jax.jit(lambda g: mean_potential(jnp.asarray(model.params.gs).at[0].set(g), simulate))
+#     g = float(model.params.gs[0])
+#     central = {h: float(of_first(g + h) - of_first(g - h)) / (2 * h) for h in 10.0 ** -np.arange(13)}
+# off = {h: abs(x / float(adjoint[0]) - 1) for h, x in central.items()}
+# assert off[0.01] < 1e-6 < off[1.0] and off[1e-12] > 0.1
+# {f"{h:.0e}": f"{x:.0e}" for h, x in off.items()}
+
+# %% [markdown]
+# Changes of 0.1 and 0.01 nS are right to seven digits. A larger one sees the curvature, an error that
+# falls with the square of the change. A smaller one divides the rounding of the mean potential, some
+# $10^{-14}$ mV, by ever less, until at $10^{-12}$ nothing is left. The adjoint has neither error and
+# needs no choice, which is most of its worth, beside the speed.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-lambda
+# What is $λ_V$ at the start of a run? Ask for the derivative of the mean potential by the potentials of
+# the three cells at time 0. In which cell would a small pulse of current have the largest effect?
+# ```
+#
+# ```{solution-start} ex-lambda
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# with precision():
+#     of_start = lambda V, run: run(model.params, start._replace(V=V), t).V.mean()
+#     λ_start = np.asarray(jax.jit(jax.grad(of_start), static_argnums=1)(jnp.asarray(start.V), simulate_with_adjoint))
+#     run_again = jax.jit(lambda V: of_start(V, simulate))
+#     pulses = 1e-6 * np.eye(3)
+#     by_pulse = [float(run_again(start.V + x) - run_again(start.V - x)) / 2e-6 for x in pulses]
+# assert np.allclose(by_pulse, λ_start, rtol=1e-3)
+# dict(zip(model.labels, λ_start.round(3).tolist(), strict=True))
+
+# %% [markdown]
+# In PY, five times as large as in the others: it is at −47 mV, near its threshold, while the others are
+# deep below. A charge of $q$ (pC) on a cell moves its potential by $q/C$, and so the mean by $λ_V q/C$.
+# All that comes later fades or grows from there; this is how the phase response of a rhythm can be
+# computed, too.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-memory
+# How long a run of the circuit fits into the default `memory` of 100 MB, with a state of 360 bytes for
+# each sixteen steps of 0.05 ms? What happens to a longer one?
+# ```
+#
+# ```{solution-start} ex-memory
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# state_bytes = 8 * sum(np.size(x) for x in start)
+# kept_states = int(100e6 / state_bytes)
+# assert state_bytes == 360
+# kept_states * 16 * 0.05 / 1000  # s
+
+# %% [markdown]
+# 222 s. A longer run is cut into segments, and each is run forward once more before its way back, which
+# takes one more run in all. The derivative is the same.
+# ```{solution-end}
+# ```

@@ -20,16 +20,16 @@
 # %% [markdown]
 # # Minimally disruptive curves
 #
-# Different conductances can make the same cell. From one solution, where are the others? Let a *loss*
-# say how much some trait of the cell has changed. Around a solution there are directions in which it
-# hardly rises, and they go on as valleys, which bend. The **minimally disruptive curve** of
-# {cite:t}`Raman2017` leaves the solution in such a direction and goes far while the loss stays low.
-# This chapter derives its equations, integrates them, and follows a curve along which the A current of
-# an AB/PD cell doubles, or halves, and its mean calcium stays what it is. A loss is any function of
-# named numbers, so that with `with_values` of the chapter on names all models have such curves.
+# Different conductances can make the same cell, which is called {term}`degeneracy`. From one solution,
+# where are the others? Let a *loss* say how much some trait of the cell has changed. Around a solution
+# there are directions in which it hardly rises, and they go on as valleys, which bend. The **minimally
+# disruptive curve** of {cite:t}`Raman2017` leaves the solution in such a direction and goes far while the
+# loss stays low.
 #
-# The simplest case has two conductances in parallel, of which only the sum matters. Either can take
-# over from the other.
+# The simplest case has two conductances in parallel, of which only the sum matters. Either can take over
+# from the other: in {numref}`fig-parallel` one of them grows to almost twice its value, and the other one
+# falls to a twentieth, in a straight line at first, in a bend later, since a conductance cannot fall
+# below 0.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -56,6 +56,117 @@
 # parallel = minimally_disruptive_curve(change_of_sum, {"a": 1, "b": 1}, {"a": 1, "b": -1}, length=3, momentum=0.005)
 # assert abs(parallel.table["a"] + parallel.table["b"] - 2).max() < 0.02
 # parallel.plot()
+
+# %% [markdown]
+# ## What it does and what it costs
+#
+# `minimally_disruptive_curve(loss, start, direction, length, momentum=H)` returns a table: parameters and
+# loss by the position along the curve, in both directions from the start. The *momentum* $H$ is the
+# highest loss that one would put up with. Lengths are in natural logarithms, so that a length of 0.7 is a
+# factor of two in one parameter. `flattest` proposes directions, those in which the loss is flattest. A
+# loss is any function of named numbers, so that with `with_values` of the
+# [chapter on names](parameters.md) all models have such curves.
+#
+# The price is two gradients of the loss for each parameter at the start, and one for each step. A step
+# takes the whole of whatever the loss simulates; the curve of a cell below takes 41 steps to each side,
+# and each of them two runs of 7.5 s for each of four parameters.
+#
+# ## An AB/PD cell with the same mean calcium
+#
+# Here is a curve along which the A current of an AB/PD cell doubles, or halves, and its mean calcium
+# stays what it is. Mean calcium is what such a cell may hold on to in its life, and so it is a trait
+# worth keeping in a model. It is averaged over 6 s, three to four bursts, with the weights of a Blackman
+# window, so that it hardly matters where in a {term}`burst` the average begins and ends.
+
+# %% tags=["active-ipynb"]
+# from .parameters import with_values
+# from ..prinz2004 import Prinz2004, neuron_models, precision, simulate
+#
+# name = "AB/PD 4"
+# cell = Prinz2004({name: 1}, gs={}, ge=0)
+# settled, t = cell.get_thermalization(), np.arange(1500, 7501.0)
+# window = np.blackman(len(t)) / np.blackman(len(t)).sum()
+#
+#
+# def log_calcium(g, dt=0.1):
+#     """Logarithm of the mean calcium (µM), from conductances by name (mS/cm²)."""
+#     Ca = simulate(with_values(cell.params, g), settled, t, dt=dt).Ca[:, 0]
+#     return jnp.log(window @ Ca)
+
+# %% [markdown]
+# The loss is half the squared change of the logarithm, so that a change of mean calcium by 1% is a loss
+# of $5 \cdot 10^{-5}$. The calcium is averaged over neighbouring conductances as well (`smoothed`); why,
+# is the matter of a [later section](sec-teeth). Four conductances may change: those of both calcium
+# currents, of A and of KCa. The valley is where one number, calcium, stays the same, so three of the four
+# directions are flat. The steep one has the signs that one expects: calcium currents raise calcium,
+# potassium currents lower it.
+
+# %% tags=["active-ipynb"]
+# start = {f"{name} {channel}": neuron_models.loc[name, channel] for channel in ("CaT", "CaS", "A", "KCa")}
+# log_mean = smoothed(log_calcium, 0.05)
+# with precision():
+#     target = float(jax.jit(log_mean)(start))
+#
+#
+# def change(g):
+#     return (log_mean(g) - target) ** 2 / 2
+#
+#
+# directions = flattest(change, start)
+# steep = directions.vectors.iloc[-1]
+# assert (np.sign(steep) == [1, 1, -1, -1]).all()
+# directions.vectors.round(2).assign(curvature=directions.curvatures.round(2))
+
+# %% [markdown]
+# Of all curves in the valley we choose the one that leaves in the direction nearest to that of the A
+# conductance. With $H = 0.005$ the loss may rise to that of a change by 10%. It stays below that of a change by
+# 1%, since the valley is almost straight {eq}`eq-bend`. A smaller $H$ would cost more steps, and
+# follow what is left of the teeth.
+
+# %% tags=["active-ipynb"] mystnb={"figure": {"caption": "Conductances of an AB/PD cell along a curve of equal mean calcium.", "name": "fig-calcium-curve"}}
+# A = (steep.index == f"{name} A").astype(float)
+# curve = minimally_disruptive_curve(change, start, A - (A @ steep) * steep, length=0.85, momentum=0.005)
+# ends = curve.folds.iloc[[0, -1]][f"{name} A"]
+# assert ends.iloc[0] < 0.5 and ends.iloc[1] > 2
+# assert np.sqrt(2 * curve.table["loss"].max()) < 0.01
+# curve.plot()
+
+# %% [markdown]
+# The A conductance halves, or doubles, and the calcium conductances make up for it. Do the ends hold?
+# Each is built once more as a cell of its own, settles, and runs for 20 s with a quarter of the step.
+# Its calcium, averaged over whole cycles, is that of the start to within 1%.
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The cell at both ends of the curve, and at its start.", "name": "fig-calcium-ends"}}
+# from ..rhythm import bursts
+#
+#
+# def independently(values):
+#     """A run of a new cell with these conductances, and its mean calcium (µM) over whole cycles."""
+#     g_ion = neuron_models.loc[[name]].copy()
+#     g_ion.loc[name, [key.removeprefix(f"{name} ") for key in start]] = values[list(start)].to_numpy()
+#     run = Prinz2004({name: 1}, gs={}, ge=0, g_ion=g_ion)(np.arange(4000, 24000, 0.5), dt=0.025)
+#     onsets = bursts(run.spike_times()[name, 0])[1:, 0]
+#     return run, run.Ca[name, 0].loc[onsets[0] : onsets[-1]].mean()
+#
+#
+# rows = {
+#     f"A × {fold:.2f}": independently(curve.table.loc[s]) for s, fold in curve.folds[f"{name} A"].iloc[[0, -1]].items()
+# }
+# rows["start"] = independently(curve.table.loc[0])
+# panels = []
+# for label, (run, Ca) in rows.items():
+#     assert abs(Ca / rows["start"][1] - 1) < 0.01
+#     V = run.V[name, 0].loc[:8000]
+#     title = f"{label}: mean calcium {Ca:.1f} µM"
+#     panels.append(
+#         hv.Curve((V.index, V), "time (ms)", "V (mV)").opts(
+#             title=title, width=680, height=150, line_width=0.8, toolbar=None
+#         )
+#     )
+# hv.Layout(panels).cols(1)
+
+# %% [markdown]
+# What the chapter takes from elsewhere, and what others take from it:
 
 # %%
 from __future__ import annotations
@@ -138,6 +249,10 @@ __all__ = [
 # is kept is checked after the run. The sum of $h\, C$, the integral that is to be small, comes along;
 # its increments are the losses.
 
+# %% [markdown]
+# A loss is asked at the parameters' own values and differentiated by their logarithms,
+# $\partial C/\partial θ_i = g_i\, \partial C/\partial g_i$, which the chain rule of JAX does.
+
 # %%
 Loss = Callable[[dict[str, Any]], Any]  # of values by name, in the parameters' own units
 
@@ -156,6 +271,14 @@ class Ray(NamedTuple):
     J: Array  # (step,) sum of h C so far
 
 
+# %% [markdown]
+# `diffrax` has the scheme, which for this form of equations is called semi-implicit Euler: the velocity
+# reads $λ$, the force reads $θ$. The length $s$ goes along with $θ$ and the sum $J$ with $λ$, so that
+# both come out at every step. A curve that begins to come back, $λ \cdot (θ - θ_0) < 0$, ends; so does
+# one that meets a loss that is not finite, for which the comparison is false.
+
+
+# %%
 def shoot(C: Callable[[Array], Array], θ0: Array, λ0: Array, length: float, n: int) -> Ray:
     """n steps {eq}`eq-leapfrog` over a length (log units) from θ0 with the costate λ0, (parameter,) each."""
     diffrax = checks.package("diffrax", "solvers", "a curve")
@@ -211,6 +334,15 @@ def surroundings(C: Callable[[Array], Array], θ: np.ndarray) -> Surroundings:
     return Surroundings(float(values[0]), slopes[0], (hessian + hessian.T) / 2)
 
 
+# %% [markdown]
+# The eigenvectors of the Hessian are directions that do not mix: along each of them the loss is
+# $κ\, x^2/2$ with its own curvature $κ$. They come flattest first. At a solution that the loss does not
+# determine, several have a curvature close to 0, and then any mixture of these is as flat: which one to
+# follow is a choice. The sign of an eigenvector is arbitrary, too, and so its largest component is made
+# positive.
+
+
+# %%
 class Directions(NamedTuple):
     """Directions in the space of the logarithms."""
 
@@ -246,8 +378,9 @@ def flattest(loss: Loss, start: Mapping[str, Any], n: int | None = None) -> Dire
 # %% [markdown]
 # ## A curve
 #
-# By default a step is half a radian of the fastest swing at the start. Two rays leave the start, in
-# opposite directions.
+# By default a step is half a radian of the fastest swing at the start, $\frac{1}{2}\sqrt{H/k}$ with the
+# largest curvature $k$. Two rays leave the start, in opposite directions. The result has the folds, by
+# which factor each parameter has changed, and a plot.
 
 # %%
 RADIANS_PER_STEP = 0.5
@@ -280,6 +413,13 @@ class MinimallyDisruptiveCurve(NamedTuple):
         return hv.Layout([change.opts(width=680, height=250), loss.opts(width=680, height=130)]).cols(1)
 
 
+# %% [markdown]
+# A ray is cut where it ends: where it has turned back, or where the loss has reached $H$. The loss at
+# each point is the increment of $J$ by the step. As $λ$ lives at half steps, the Hamiltonian at a point
+# takes the mean of $|λ|$ before and after it.
+
+
+# %%
 def walked(ray: Ray, C0: float, H: float, names: tuple[str, ...]) -> pd.DataFrame:
     """Parameters and loss (columns) by position (index) along a ray from a start with the loss C0, up to its end."""
     n = int(np.isfinite(ray.J).sum())
@@ -291,6 +431,12 @@ def walked(ray: Ray, C0: float, H: float, names: tuple[str, ...]) -> pd.DataFram
     return pd.DataFrame(np.exp(θ[:n]), columns=list(names), index=pd.Index(s[:n], name="position")).assign(loss=C[:n])
 
 
+# %% [markdown]
+# The function checks, looks around the start, and shoots both rays side by side. The number of steps is a
+# whole one, so that the step that is taken may be a little shorter than asked for.
+
+
+# %%
 def minimally_disruptive_curve(
     loss: Loss, start: Mapping[str, Any], direction: Any, length: float, *, momentum: float, both: bool = True, step: float | None = None
 ) -> MinimallyDisruptiveCurve:  # fmt: skip
@@ -370,6 +516,13 @@ def logarithms(start: Any) -> tuple[tuple[str, ...], np.ndarray]:
     return tuple(start), np.log([float(value) for value in start.values()])
 
 
+# %% [markdown]
+# A minimum is asked for twice: loss and gradients have to exist around the start, and the gradient has to
+# be small against $H$. The message names the parameter along which the loss falls most, which is the one
+# to fit first.
+
+
+# %%
 def finite(values: np.ndarray, slopes: np.ndarray) -> None:
     """The loss (point,) and its gradients (point, parameter) exist at the start, which comes first, and around it."""
     if not (np.isfinite(values).all() and np.isfinite(slopes).all()):
@@ -393,6 +546,12 @@ def minimum(around: Surroundings, H: float, names: tuple[str, ...]) -> None:
         )
 
 
+# %% [markdown]
+# A direction may be given in many ways. Whatever it is, its components are steps in logarithms, and its
+# length is made 1.
+
+
+# %%
 def unit_vector(direction: Any, names: tuple[str, ...], around: Surroundings) -> np.ndarray:
     """A direction (parameter,) of length 1."""
     if isinstance(direction, (bool, int, np.integer)):
@@ -420,6 +579,12 @@ def unit_vector(direction: Any, names: tuple[str, ...], around: Surroundings) ->
     return v / np.linalg.norm(v)
 
 
+# %% [markdown]
+# What is conserved is checked last. A drift of more than a tenth of $H$ means that the curve is no
+# solution of {eq}`eq-mdc`, and no curve is better than a wrong one.
+
+
+# %%
 def kept(energy: np.ndarray, H: float) -> None:
     """The Hamiltonian (step,) along a curve is H."""
     drift = abs(energy / H - 1).max() if len(energy) else np.inf
@@ -431,43 +596,26 @@ def kept(energy: np.ndarray, H: float) -> None:
 
 
 # %% [markdown]
+# (sec-teeth)=
 # ## Where spikes come and go
 #
-# The trait that we want to keep is the mean calcium of a bursting cell. It is averaged over 6 s, three
-# to four bursts, with the weights of a Blackman window, so that it hardly matters where in a burst
-# the average begins and ends.
-
-# %% tags=["active-ipynb"]
-# from .parameters import with_values
-# from ..prinz2004 import Prinz2004, neuron_models, precision, simulate
+# A burst has a whole number of {term}`spikes <spike>`. As a conductance changes, a spike is added now and
+# then, or lost, and around that point the trace changes abruptly. The mean calcium in {numref}`fig-teeth`
+# has a clear trend, with jumps by a few tenths of a percent. Its *derivative* is exact, and where a spike
+# comes or goes it says nothing about the trend: it has the wrong sign, or is many times too large. (With
+# the step of 0.1 ms, taken above because it is quick, this is so nearly everywhere.) A curve that follows
+# such a derivative is thrown out of its valley.
 #
-# name = "AB/PD 4"
-# cell = Prinz2004({name: 1}, gs={}, ge=0)
-# settled, t = cell.get_thermalization(), np.arange(1500, 7501.0)
-# window = np.blackman(len(t)) / np.blackman(len(t)).sum()
-#
-#
-# def log_calcium(g, dt=0.1):
-#     """Logarithm of the mean calcium (µM), from conductances by name (mS/cm²)."""
-#     Ca = simulate(with_values(cell.params, g), settled, t, dt=dt).Ca[:, 0]
-#     return jnp.log(window @ Ca)
-
-# %% [markdown]
-# A burst has a whole number of spikes. As a conductance changes, a spike is added now and then, or
-# lost, and around that point the trace changes abruptly. The mean calcium in {numref}`fig-teeth` has a
-# clear trend, with jumps by a few tenths of a percent. Its *derivative* is exact, and where a spike
-# comes or goes it says nothing about the trend: it has the wrong sign, or is many times too large.
-# (With the step of 0.1 ms, taken below because it is quick, this is so nearly everywhere.) A curve
-# that follows such a derivative is thrown out of its valley.
-#
-# What a curve should follow is the trend, so we average over the teeth. Let $\bar f(θ)$ be the mean of $f$
-# over $θ ± w e_i$ along all axes $i$. Its derivative is taken as the difference between the two sides,
+# What a curve should follow is the trend, so we average over the teeth. Let $\bar f(θ)$ be the mean of
+# $f$ over $θ ± w e_i$ along all axes $i$. Its derivative is taken as the difference between the two
+# sides,
 #
 # $$
 # \partial_i \bar f = \frac{f(θ + w e_i) - f(θ - w e_i)}{2 w},
 # $$ (eq-smoothed)
 #
-# which is the mean of $\partial_i f$ over a width of $2 w$. It needs no derivative of $f$.
+# which is the mean of $\partial_i f$ over a width of $2 w$. It needs no derivative of $f$. The same idea,
+# for losses in a box, is {eq}`eq-trend` of the [chapter on fits](fit.md).
 
 
 # %%
@@ -518,73 +666,116 @@ def smoothed(f: Loss, width: float) -> Callable[[Mapping[str, Any]], Array]:
 # with precision():
 #     exact, averaged = along_A(lambda f: f), along_A(lambda f: smoothed(f, 0.05))
 # look = dict(width=680, height=180, toolbar=None)
-# calcium, slope = (hv.Scatter((factors, x)).opts(color="black", size=3, xlabel="A conductance (factor)") for x in exact)
+# calcium, slope = (
+#     hv.Scatter((factors, x)).opts(color="black", size=3, xlabel="A conductance (factor)") for x in exact
+# )
 # slope = slope * hv.Curve((factors, averaged[1]))
 # hv.Layout([calcium.opts(ylabel="mean calcium (µM)", **look), slope.opts(ylabel="d ln Ca / d ln g", **look)]).cols(1)
 
 # %% [markdown]
-# ## An AB/PD cell with the same mean calcium
+# ## Exercises
 #
-# The loss is half the squared change of the logarithm, so that a change of mean calcium by 1% is a
-# loss of $5 \cdot 10^{-5}$. Four conductances may change: those of both calcium currents, of A and of
-# KCa. The valley is where one number, calcium, stays the same, so three of the four directions are
-# flat. The steep one has the signs that one expects: calcium currents raise calcium, potassium
-# currents lower it.
+# ```{exercise}
+# :label: ex-far-end
+# In which direction, in logarithms, does the curve of {numref}`fig-parallel` leave the start, and in
+# which does it end? What would become of it, were it longer?
+# ```
+#
+# ```{solution-start} ex-far-end
+# :class: dropdown
+# ```
 
 # %% tags=["active-ipynb"]
-# start = {f"{name} {channel}": neuron_models.loc[name, channel] for channel in ("CaT", "CaS", "A", "KCa")}
-# log_mean = smoothed(log_calcium, 0.05)
-# with precision():
-#     target = float(jax.jit(log_mean)(start))
-#
-#
-# def change(g):
-#     return (log_mean(g) - target) ** 2 / 2
-#
-#
-# directions = flattest(change, start)
-# steep = directions.vectors.iloc[-1]
-# assert (np.sign(steep) == [1, 1, -1, -1]).all()
-# directions.vectors.round(2).assign(curvature=directions.curvatures.round(2))
+# logs = np.log(parallel.table[["a", "b"]])
+# direction_along = {x: np.gradient(logs[x], logs.index).round(3) for x in logs}
+# middle = int(np.flatnonzero(logs.index == 0)[0])
+# assert np.allclose([direction_along["a"][middle], direction_along["b"][middle]], [0.5**0.5, -(0.5**0.5)], atol=1e-3)
+# {when: [float(direction_along[x][i]) for x in "ab"] for when, i in {"start": middle, "end": -2}.items()}
 
 # %% [markdown]
-# Of all curves in the valley we choose the one that leaves in the direction nearest to that of the A
-# conductance. With $H = 0.005$ the loss may rise to that of a change by 10%. It stays below that of a change by
-# 1%, since the valley is almost straight {eq}`eq-bend`. A smaller $H$ would cost more steps, and
-# follow what is left of the teeth.
+# In the direction of $(1, -1)/\sqrt 2$, as asked for. In the end it is close to $(0, -1)$, up to a small
+# swing across the valley: $a$ comes to 2 and stays there, and $b$ falls by a factor of $e$ with each unit
+# of length, for ever. The valley is straight in the conductances and not in their logarithms.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-product
+# A trait depends on $ab/c$ alone, with the loss $\frac{1}{2} \ln^2 (ab/c)$. Predict the steep direction
+# and its curvature.
+# ```
+#
+# ```{solution-start} ex-product
+# :class: dropdown
+# ```
 
-# %% tags=["active-ipynb"] mystnb={"figure": {"caption": "Conductances of an AB/PD cell along a curve of equal mean calcium.", "name": "fig-calcium-curve"}}
-# A = (steep.index == f"{name} A").astype(float)
-# curve = minimally_disruptive_curve(change, start, A - (A @ steep) * steep, length=0.85, momentum=0.005)
-# ends = curve.folds.iloc[[0, -1]][f"{name} A"]
-# assert ends.iloc[0] < 0.5 and ends.iloc[1] > 2
-# assert np.sqrt(2 * curve.table["loss"].max()) < 0.01
-# curve.plot()
+# %% tags=["active-ipynb"]
+# of_product = flattest(lambda g: jnp.log(g["a"] * g["b"] / g["c"]) ** 2 / 2, {"a": 1, "b": 2, "c": 2})
+# assert np.allclose(of_product.curvatures, [0, 0, 3], atol=1e-9)
+# of_product.vectors.round(3).assign(curvature=of_product.curvatures.round(3))
 
 # %% [markdown]
-# The A conductance halves, or doubles, and the calcium conductances make up for it. Do the ends hold?
-# Each is built once more as a cell of its own, settles, and runs for 20 s with a quarter of the step.
-# Its calcium, averaged over whole cycles, is that of the start to within 1%.
+# In logarithms the trait is $θ_a + θ_b - θ_c$, so that the loss is half the square of $\sqrt 3$ times the
+# component along $(1, 1, -1)/\sqrt 3$, up to the sign: a curvature of 3. The two flat directions are any
+# two across. A valley of a product is straight, and a curve can follow it as far as one likes.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-bend
+# The floor of a valley is a circle of radius 1.5 in the plane of two logarithms, with a curvature of 10
+# across. By {eq}`eq-bend`, what is the loss outside of the floor in which a curve could run for $H$ =
+# 0.05 and for 0.005? Does it run there?
+# ```
+#
+# ```{solution-start} ex-bend
+# :class: dropdown
+# ```
 
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The cell at both ends of the curve, and at its start.", "name": "fig-calcium-ends"}}
-# from ..rhythm import bursts
+# %% tags=["active-ipynb"]
+# R, k = 1.5, 10.0
 #
 #
-# def independently(values):
-#     """A run of a new cell with these conductances, and its mean calcium (µM) over whole cycles."""
-#     g_ion = neuron_models.loc[[name]].copy()
-#     g_ion.loc[name, [key.removeprefix(f"{name} ") for key in start]] = values[list(start)].to_numpy()
-#     run = Prinz2004({name: 1}, gs={}, ge=0, g_ion=g_ion)(np.arange(4000, 24000, 0.5), dt=0.025)
-#     onsets = bursts(run.spike_times()[name, 0])[1:, 0]
-#     return run, run.Ca[name, 0].loc[onsets[0] : onsets[-1]].mean()
+# def ring(g):
+#     x, y = jnp.log(g["a"]), jnp.log(g["b"])
+#     return k * (jnp.sqrt(x**2 + (y + R) ** 2) - R) ** 2 / 2
 #
 #
-# rows = {f"A × {fold:.2f}": independently(curve.table.loc[s]) for s, fold in curve.folds[f"{name} A"].iloc[[0, -1]].items()}
-# rows["start"] = independently(curve.table.loc[0])
-# panels = []
-# for label, (run, Ca) in rows.items():
-#     assert abs(Ca / rows["start"][1] - 1) < 0.01
-#     V = run.V[name, 0].loc[:8000]
-#     title = f"{label}: mean calcium {Ca:.1f} µM"
-#     panels.append(hv.Curve((V.index, V), "time (ms)", "V (mV)").opts(title=title, width=680, height=150, line_width=0.8, toolbar=None))
-# hv.Layout(panels).cols(1)
+# rounds = {
+#     H: minimally_disruptive_curve(ring, {"a": 1, "b": 1}, {"a": 1}, 2.5, momentum=H, both=False)
+#     for H in (0.05, 0.005)
+# }
+# losses = {
+#     H: np.array([x.table["loss"].max(), x.table["loss"].mean()]) / (H**2 / (2 * k * R**2)) for H, x in rounds.items()
+# }
+# assert np.allclose(list(losses.values()), [4, 1.5], rtol=0.05)
+# losses, [len(x.table) for x in rounds.values()]
+
+# %% [markdown]
+# It starts on the floor and not outside of it. So it swings about the course of {eq}`eq-bend`, from 0 to
+# twice its distance: the largest loss is four times that of the equation, and the mean one 1.5 times. A
+# tenth of $H$ makes both a hundred times smaller, and takes three times as many steps.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-momentum
+# Which momentum bounds the change of mean calcium by 3% instead of 10%? How many steps would the curve of
+# {numref}`fig-calcium-curve` take, with its length of 0.85 and a largest curvature of 2.89?
+# ```
+#
+# ```{solution-start} ex-momentum
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# bounds = {percent: float(np.log(1 + percent / 100) ** 2 / 2) for percent in (3, 10)}
+# steps = {percent: int(np.ceil(0.85 / (0.5 * np.sqrt(H / 2.89)))) for percent, H in bounds.items()}
+# assert abs(bounds[3] - 4.4e-4) < 1e-5 and steps == {3: 139, 10: 43}
+# bounds, steps
+
+# %% [markdown]
+# $H = \frac{1}{2} \ln^2 1.03 = 4.4 \cdot 10^{-4}$. The step is proportional to $\sqrt H$, and so it takes
+# 139 steps instead of 43, each with its runs: a tighter bound costs in proportion to how tight it is.
+# ```{solution-end}
+# ```

@@ -20,24 +20,86 @@
 # %% [markdown]
 # # What resembles a recording
 #
-# A **loss** is a function of `Params` that is small where the model does what is wanted. The functions below
-# build such losses; so may any function of your own that calls `simulate_with_adjoint`. A recording is a result, a table with times and a
-# column for each cell, told by its label, the file of one, or times and potentials. Every model has losses; a `Cell` counts as a network of one. A run starts where it was told to, or else where the model starts by itself: a `Prinz2004` with
-# thermalized cells, a `Network` cold.
-
-# %% tags=["active-ipynb"]
-# import holoviews as hv
-# import jax
-# import numpy as np
-# import panel as pn
+# How far is a model from a recording? A fit needs one number for that, the **loss**: small where the
+# model does what is wanted, and with a derivative that leads there. The obvious choice, the mean squared
+# difference of the potentials, is a bad one for cells that fire.
 #
-# from .losses import prediction_error, trace_mismatch
-# from .parameters import with_values
-# from ..prinz2004 import Prinz2004, precision
+# {numref}`fig-landscape` shows why. An isolated {term}`pacemaker` was simulated with 50 mS/cm² of A
+# current, and is compared with itself at other values. By the trace mismatch there are 22 false minima,
+# in each of which a fit would end: a model whose {term}`spikes <spike>` come two milliseconds late is no
+# better than one without spikes. The prediction error, which lets the recording steer the model, has
+# none.
+
+# %% tags=["active-ipynb", "remove-cell"]
+# import holoviews as hv
+# import panel as pn
 #
 # hv.extension("bokeh", logo=False)
 # pn.config.console_output = "disable"
+# hv.opts.defaults(
+#     hv.opts.Curve(width=680, height=170, line_width=1.2), hv.opts.Layout(shared_axes=False, toolbar=None)
+# )
+
+# %% tags=["active-ipynb"]
+# import jax
+# import numpy as np
+#
+# from .losses import CRITERIA, calcium_mismatch, outside, prediction_error, spike_density, trace_mismatch
+# from .parameters import with_values
+# from ..prinz2004 import Prinz2004, precision
+#
 # cell = Prinz2004({"AB/PD 2": 1}, gs={}, ge=0)
+# truth = cell(np.arange(0, 1500, 0.25))
+# values = np.linspace(20, 100, 81)
+#
+#
+# def along_A(loss):
+#     """A loss at each value of the conductance of A."""
+#     with precision():
+#         return np.asarray(jax.jit(jax.vmap(lambda g: loss(with_values(cell.params, {"AB/PD 2 A": g}))))(values))
+#
+#
+# landscapes = {
+#     "trace": along_A(trace_mismatch(cell, truth)),
+#     "prediction error": along_A(prediction_error(cell, truth)),
+# }
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Two losses along one conductance (mS/cm²), each relative to its largest value; the true value is 50.", "name": "fig-landscape"}}
+# minima = {name: int(((y[1:-1] < y[:-2]) & (y[1:-1] < y[2:])).sum()) for name, y in landscapes.items()}
+# assert minima["prediction error"] == 1 < minima["trace"]
+# curves = [
+#     hv.Curve((values, y / y.max()), "conductance of A (mS/cm²)", "relative loss", label=name)
+#     for name, y in landscapes.items()
+# ]
+# hv.Overlay(curves).opts(width=560, height=260, toolbar=None, legend_position="right")
+
+# %% [markdown]
+# ## Which loss
+#
+# There are six, and any function of `model.params` to a number may be another. All are made before a fit
+# from what is wanted, and called many times in it.
+#
+# | loss | compares | unit | when |
+# |:--|:--|:--|:--|
+# | `trace_mismatch` | potentials | mV² | no spikes, or the last step of a fit |
+# | `prediction_error` | currents, in effect | mV² | a recording of the very cell |
+# | `density_mismatch` | smoothed spike trains | (1/s)² | spike times only, or cells with a threshold |
+# | `calcium_mismatch` | mean calcium | 1 | a cell that regulates itself |
+# | `rhythm_mismatch` | period and {term}`duty cycle` | 1 | a rhythm that is wanted |
+# | `criteria_mismatch` | the fifteen {term}`criteria <criterion>` | 1 | a {term}`pyloric` circuit |
+#
+# A recording is a result, a table with times and a column for each cell, told by its label, the file of
+# one, or times and potentials. Every model has losses; a `Cell` counts as a network of one. A run starts
+# where it was told to, or else where the model starts by itself: a `Prinz2004` with
+# {term}`thermalized <thermalization>` cells, a `Network` cold. Where the recorded cell was at time 0 is
+# often not known; then the start is one more thing that a fit gets wrong, and the first part of a
+# recording should not count (`skip`).
+#
+# One evaluation costs a run over the times of the recording, and its derivative a few of them. A loss
+# that is read from a rhythm, and not from the first potential on, first goes through a transient from
+# time 0 without a derivative.
+#
+# What the chapter takes from elsewhere, and what others take from it:
 
 # %%
 from __future__ import annotations
@@ -72,9 +134,19 @@ __all__ = [
 # %% [markdown]
 # ## Potentials
 #
-# The **trace mismatch** is the mean squared difference of potentials. It has many false minima: a model whose spikes come
-# two milliseconds late is no better than one without spikes.
-
+# The **trace mismatch** of recorded potentials $\hat V_i(t_k)$ of the cells $i$ is the mean of squares
+#
+# $$
+# L = \frac{1}{n\,N} \sum_{k=1}^{n} \sum_{i=1}^{N} \left(V_i(t_k) - \hat V_i(t_k)\right)^2.
+# $$ (eq-trace)
+#
+# A spike lasts a few milliseconds. As soon as two trains are apart by more than that, the loss is twice
+# that of no spikes at all, and does not say in which direction to shift them. Where cells do not fire, as
+# in a {term}`voltage-clamp <clamp>` experiment or between bursts, it is a good loss, and near a solution
+# the best one: it counts everything.
+#
+# A recording has equally spaced times, and its columns are put in the order of the model's cells. A loss
+# is a closure: a function that remembers the recording.
 
 # %%
 Loss = Callable[[Any], Array]  # of `model.params`
@@ -114,10 +186,26 @@ def trace_mismatch(model: Any, data: Any, *, state: Any = None, dt: float | None
 
 
 # %% [markdown]
-# The **prediction-error method** {cite:p}`Ljung1999` steers the model by the recording: each cell gets the extra current $K\,(V_\mathrm{data} -
-# V)$, which holds its potential near the recorded one, so that a spike is never late for long. What is left of the difference says
-# which current is wrong. This extra current is a leak with the conductance $K$ and the reversal potential $V_\mathrm{data}(t)$,
-# so it needs no new equation: add $K$ to the leak conductance, and inject $K\,(V_\mathrm{data} - E_\mathrm{leak})$.
+# ## The prediction error
+#
+# The **prediction-error method** {cite:p}`Ljung1999` steers the model by the recording: each cell gets
+# the extra current $K\,(V_\mathrm{data} - V)$, which holds its potential near the recorded one, so that a
+# spike is never late for long. What is left of the difference says which current is wrong. If the model's
+# current is off by $ΔI$, then for slow changes the potential is off by about $ΔI/K$: the loss has the
+# shape of the squared error of *currents*, and these are smooth functions of the conductances, even
+# linear ones as long as the gates follow the recorded potential.
+#
+# This extra current is a leak with the conductance $K$ and the {term}`reversal potential`
+# $V_\mathrm{data}(t)$, so it needs no new equation: with
+#
+# $$
+# g_\mathrm{leak}(V - E_\mathrm{leak}) + K\,(V - V_\mathrm{data})
+# = (g_\mathrm{leak} + K)(V - E_\mathrm{leak}) - K\,(V_\mathrm{data} - E_\mathrm{leak}),
+# $$ (eq-steering)
+#
+# add $K$ to the leak conductance, and inject $K\,(V_\mathrm{data} - E_\mathrm{leak})$. First the place of
+# the leak has to be found: a channel without gates that passes a current $g\,(V - E)$. Which one does not
+# matter, since its own $E$ cancels.
 
 
 # %%
@@ -136,6 +224,14 @@ def leaks(circuit: Circuit) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(len(populations)), np.array([found[p.membrane] for p in populations])
 
 
+# %% [markdown]
+# `Steering` does the two changes. Densities are in mS/cm² and currents in nA, hence the area of each cell
+# in between. A `Neuron`, whose equations are the user's own, has no leak that the program would know;
+# there the current is added to the input, and the scheme is told its slope $K$, so that a strong steering
+# stays stable.
+
+
+# %%
 class Steering(NamedTuple):
     """What holds cells near a recording."""
 
@@ -161,6 +257,14 @@ class Steering(NamedTuple):
         return params.replace(g=jnp.asarray(params.g).at[self.at].add(self.K)), G * (self.target - E) + self.I
 
 
+# %% [markdown]
+# How strong? With 1 mS/cm² of steering there would be seven false minima; with much more than 5 little is
+# left of the error. The default is 5 mS/cm², more than a hundred times the largest leak of the paper's
+# cells, 0.03. The recording is needed at every step of the scheme, not only where it was sampled. A cubic
+# spline gives these values: of a spike that was sampled every 0.25 ms straight lines would cut off the
+# top.
+
+# %%
 DEFAULT_STEERING = 5.0  # mS/cm²
 
 
@@ -206,27 +310,13 @@ def prediction_error(
 
 
 # %% [markdown]
-# Both losses along one conductance, of an isolated pacemaker that was simulated with 50 mS/cm² of A current: the trace
-# mismatch has 22 false minima, the prediction error none. (With 1 mS/cm² of steering it would have seven; with much more than 5 little
-# is left of the error.)
-
-# %% tags=["active-ipynb"]
-# truth = cell(np.arange(0, 1500, 0.25))
-# losses = {"trace": trace_mismatch(cell, truth), "prediction error": prediction_error(cell, truth)}
-# values = np.linspace(20, 100, 81)
-# with precision():
-#     landscapes = {name: np.asarray(jax.jit(jax.vmap(lambda g, loss=loss: loss(with_values(cell.params, {"AB/PD 2 A": g}))))(values))
-#                   for name, loss in losses.items()}
-
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Two losses along one conductance (mS/cm²), each relative to its largest value; the true value is 50.", "name": "fig-landscape"}}
-# minima = {name: int(((y[1:-1] < y[:-2]) & (y[1:-1] < y[2:])).sum()) for name, y in landscapes.items()}
-# assert minima["prediction error"] == 1 < minima["trace"]
-# curves = [hv.Curve((values, y / y.max()), "conductance of A (mS/cm²)", "relative loss", label=name) for name, y in landscapes.items()]
-# hv.Overlay(curves).opts(width=560, height=260, toolbar=None, legend_position="right")
-
-# %% [markdown]
-# **Mean calcium** is what a cell could know of its own activity. **Spike density** forgives small shifts: every upstroke through
-# the threshold counts one, smoothed by a Gaussian of a given width.
+# ## Calcium
+#
+# **Mean calcium** is what a cell could know of its own activity. Models of homeostasis have a cell
+# compare it with a target and change its channels accordingly; the
+# [chapter on regulation](../lab/regulation.md) is about these. The loss is $\ln^2$ of the ratio: twice
+# too much is as bad as half, and 0.48, whatever the target. Concentrations are in µM, and a target of
+# which the unit looks mistaken is remarked upon.
 
 
 # %%
@@ -263,6 +353,27 @@ def calcium_mismatch(
     return lambda params: jnp.mean(jnp.log(s.states(params, t, 0.0).Ca.mean(0) / target) ** 2)
 
 
+# %% [markdown]
+# ## Spike density
+#
+# **Spike density** forgives small shifts: every upstroke through the threshold counts one, smoothed by a
+# Gaussian of a given width $σ$. Of two spikes at a distance $d$ the squared difference of densities,
+# integrated over time, is
+#
+# $$
+# \frac{1}{\sqrt{π}\,σ} \left(1 - e^{-d^2/4σ^2}\right),
+# $$ (eq-density)
+#
+# a parabola for small $d$ and flat beyond $4σ$ or so. So the width says from how far apart spikes still
+# attract each other, and how exactly they will be placed.
+#
+# To count an upstroke in a differentiable way, the potential goes through a sigmoid of a width of 5 mV
+# around the threshold, and only its rises count: one spike is a rise from 0 to 1, whatever its height
+# above. The derivative then is felt where the potential is within some 10 mV of the threshold. Cells with
+# a reset have spikes of their own; these come from the model, with the derivative of a
+# {term}`surrogate gradient`.
+
+# %%
 UPSTROKE = 5.0  # mV, over which a spike counts softly as it rises through the threshold
 
 
@@ -280,6 +391,14 @@ def smoothed(t: Any, spikes: Array, width: float) -> Array:
     return jax.vmap(smooth, in_axes=1, out_axes=1)(spikes) / step * MS_PER_S
 
 
+# %% [markdown]
+# Of recorded cells with a threshold the spikes are known as times, and need not be sought in a potential.
+# A spike at a sampled time belongs to the interval that it ends, since that is where the model's step
+# counts it. The rest is as above: the density of both, and the mean squared difference, in squared spikes
+# per second.
+
+
+# %%
 def spikes_in(data: Any, t: np.ndarray, cells: Iterable[Any]) -> np.ndarray | None:
     """Spikes (time − 1, cell) between the times t (ms) of a result of cells with a threshold, None of other data."""
     if not getattr(getattr(data, "model", None), "resets", False):
@@ -326,8 +445,24 @@ def density_mismatch(
 
 
 # %% [markdown]
-# **Features**: the distance from a wanted period and duty cycle. Where no period is defined, as in a tonic cell, the
-# longest silence (softly, over all silences of a run) still is; the loss then asks for one as long as in the wanted rhythm.
+# ## A rhythm
+#
+# **Features**: the distance from a wanted period $P^*$ and duty cycle $δ^*$, in logarithms so that both
+# count alike,
+#
+# $$
+# L = \ln^2 \frac{P}{P^*} + \ln^2 \frac{δ}{δ^*}.
+# $$ (eq-rhythm-loss)
+#
+# A period that is 5% off costs 0.0024. Where no period is defined, as in a tonic cell, the longest
+# silence (softly, over all silences of a run) still is; the loss then asks for one as long as in the
+# wanted rhythm, $(1 - δ^*) P^*$, and adds 4 so that no tonic cell is better than a bursting one. The
+# softly longest of silences $d_i$ is $T \ln \sum_i e^{d_i/T}$: the longest one, and where several are
+# about equal, all of them have a share in the derivative. A tonic cell so is led, by its longest
+# interval, to a first pause.
+#
+# In `log_ratio` stands the usual precaution: where a number is not known, something harmless is put in
+# its place *before* the logarithm is taken, so that no NaN gets into the derivative.
 
 
 # %%
@@ -346,6 +481,13 @@ def longest_silence(spikes: Train, window: tuple[Any, Any], T: Any) -> Array:
     return jnp.where(both.any(), longest, window[1] - window[0])
 
 
+# %% [markdown]
+# The run has a transient, from time 0 to the first time that is given, through which no derivative goes.
+# A wanted period has to be possible: {term}`bursts <burst>` of at least 40 ms that are 150 ms apart, and
+# shorter than the run.
+
+
+# %%
 def rhythm_mismatch(
     model: Any, t: Any, *, period: float, duty_cycle: float, cell: Any = 0, temperature: float = DEFAULT_TEMPERATURE,
     state: Any = None, dt: float | None = None, detection: Detection = STANDARD, I_ext: Any = None,
@@ -392,9 +534,12 @@ RHYTHM = "a rhythm is read from spikes in the potential", "Compare spikes with `
 UNDEFINED = 4.0  # loss of a rhythm that has no period, more than that of a wrong one
 
 # %% [markdown]
-# The **fifteen criteria** as one loss: how far each feature lies outside its accepted range, in standard deviations of the lobsters',
-# squared. With the mean period $P$, durations and phases of a circuit, delays and gaps follow, such as $φ_{LP} P$ for the delay
-# of LP.
+# ## Fifteen criteria
+#
+# The **fifteen criteria** as one loss: how far each feature lies outside its accepted range, in standard
+# deviations of the lobsters', squared. With the mean period $P$, durations and {term}`phases <phase>` of
+# a circuit, delays and gaps follow, such as $φ_{LP} P$ for the delay of LP. So fifteen numbers come from
+# six: one period, three durations, two phases, all of them soft features.
 
 
 # %%
@@ -414,6 +559,21 @@ def fifteen(f: Features, roles: Sequence[int]) -> dict[str, Array]:
     }  # fmt: skip
 
 
+# %% [markdown]
+# For a feature $x$ with the range from $a$ to $b$ and the standard deviation $s$, and with a margin $m$,
+# the term is
+#
+# $$
+# \left(\frac{\max(a + m s - x,\, 0) + \max(x - b + m s,\, 0)}{s}\right)^2,
+# $$ (eq-outside)
+#
+# at most one of the two being positive. It is 0 inside of the shrunken range and $m^2$ on the edge of the
+# true one. The loss is the mean of fifteen such terms. So wherever it is below $m^2/15$, no feature can
+# be out of its range: with the default margin of 0.25, below 0.0042. (Terms add up, so that it may also
+# be above with all features inside.) The widest margin is that at which the narrowest range is gone,
+# 1.98.
+
+# %%
 WIDEST = min(
     (c.high - c.low) / (2 * c.sd) for c in CRITERIA
 )  # standard deviations; a wider margin leaves nothing of some range
@@ -442,6 +602,14 @@ def outside(x: Array, c: Criterion, margin: float) -> Array:
     return ((jax.nn.relu(c.low + inner - x) + jax.nn.relu(x - c.high + inner)) / c.sd) ** 2
 
 
+# %% [markdown]
+# Two more things are wanted of a pyloric circuit. A feature that is not defined, such as the phase of a
+# silent LP, costs 4, as two standard deviations out would, and has no derivative: the fit must find its
+# way by the others. And LP and PY are to burst as often as PD, give or take one burst at the ends of the
+# run; that the features are means would hide a cell that bursts every other cycle.
+
+
+# %%
 def criteria_mismatch(
     model: Any, t: Any, *, roles: Sequence[Any] = (0, 1, 2), margin: float = 0.25, temperature: float = DEFAULT_TEMPERATURE,
     state: Any = None, dt: float | None = None, detection: Detection = STANDARD, I_ext: Any = None,
@@ -471,3 +639,119 @@ def criteria_mismatch(
         return (sum(terms) + extra.sum()) / len(terms)
 
     return loss
+
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-steering
+# With a stronger steering the model follows the recording more closely. What becomes of the largest loss
+# in {numref}`fig-landscape` with $K$ = 1, 5 and 20 mS/cm², and of the number of minima?
+# ```
+#
+# ```{solution-start} ex-steering
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# def minima_and_height(K):
+#     """How many minima a landscape has, and its largest value, mV²."""
+#     y = along_A(prediction_error(cell, truth, K=K))
+#     return int(((y[1:-1] < y[:-2]) & (y[1:-1] < y[2:])).sum()), round(float(y.max()), 2)
+#
+#
+# steered = {K: minima_and_height(K) for K in (1, 5, 20)}
+# assert steered[1][0] == 8 and steered[5][0] == steered[20][0] == 1
+# steered
+
+# %% [markdown]
+# From 1 to 5 it falls by a factor of 26, since spikes that are not in the recording vanish, and with them
+# the false minima. From 5 to 20 it falls by 32; four times the steering would make it $4^2 = 16$, were
+# the currents the same. What is left at 20 is less than half a millivolt at the most, which is hard to
+# tell from the noise of a real recording.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-density
+# Two spikes are 20 ms apart. For which of the widths 5, 20, 50 and 200 ms does the density mismatch tell
+# that they should come closer? Compare {eq}`eq-density` with `spike_density`.
+# ```
+#
+# ```{solution-start} ex-density
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# times, apart = np.arange(0, 1000, 0.1), 20.0
+# spike_at = lambda x: -60 + 100 * np.exp(-((times - x) ** 2))[:, None]
+#
+#
+# def squared_difference(width):
+#     """Of the densities of two spikes, integrated over time, spikes² per second."""
+#     with precision():
+#         a, b = (
+#             np.asarray(spike_density(times, jax.numpy.asarray(spike_at(x)), width)) for x in (500.0, 500.0 + apart)
+#         )
+#     return ((a - b) ** 2).sum() * 0.1 / 1000
+#
+#
+# σ = np.array([5.0, 20.0, 50.0, 200.0])
+# measured = np.array([squared_difference(width) for width in σ])
+# expected = 1000 / (np.sqrt(np.pi) * σ) * (1 - np.exp(-(apart**2) / (4 * σ**2)))
+# assert np.allclose(measured, expected, rtol=0.01)
+# measured.round(3)
+
+# %% [markdown]
+# With 5 ms the exponential is $e^{-4}$: the spikes hardly see each other, and the loss is that of two
+# strangers. With 20 ms and more they do. With 200 ms the loss is a parabola, but so flat that 20 ms
+# hardly count.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-margin
+# A feature lies on the very edge of its range. What does it cost with a margin of 0.25, and what if it
+# lies a standard deviation further out? Above which total can a circuit fail a criterion?
+# ```
+#
+# ```{solution-start} ex-margin
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# period = CRITERIA[0]
+# edge, further = (float(outside(np.float64(x), period, 0.25)) for x in (period.low, period.low - period.sd))
+# assert np.allclose([edge, further], [0.25**2, 1.25**2])
+# edge / 15, further / 15
+
+# %% [markdown]
+# $0.25^2 = 0.0625$ and $1.25^2 = 1.5625$, each divided by fifteen. If all other features are well inside,
+# a circuit may fail with any loss above 0.0042, and not below.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-calcium-ratio
+# The mean calcium of the pacemaker is 116 µM over 3 s. Which target costs it more: half of that, or
+# twice?
+# ```
+#
+# ```{solution-start} ex-calcium-ratio
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# three_seconds = np.arange(0, 3000, 0.5)
+# mean_calcium = float(cell(three_seconds).Ca.to_numpy().mean())
+# with precision():
+#     costs = [float(calcium_mismatch(cell, x * mean_calcium, three_seconds)(cell.params)) for x in (0.5, 1, 2)]
+# assert np.allclose(costs, [np.log(2) ** 2, 0, np.log(2) ** 2])
+# costs
+
+# %% [markdown]
+# Both cost $\ln^2 2 = 0.48$. Had the loss the squared difference of concentrations instead, the target of
+# twice as much would cost four times what that of half costs.
+# ```{solution-end}
+# ```

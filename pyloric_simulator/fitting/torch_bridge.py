@@ -20,25 +20,34 @@
 # %% [markdown]
 # # Inside PyTorch
 #
-# A model that is trained in [PyTorch](https://pytorch.org) can contain a circuit. The function `to_torch` makes a
-# differentiable function of torch tensors from any function of JAX arrays: forward it runs what JAX has
-# compiled, and `loss.backward()` asks JAX for the derivatives. `CircuitModule` and `LIFModule` are the
-# simulators of this package as modules of torch, whose parameters any optimizer of torch can fit. This
-# chapter needs torch: `pip install "pyloric-simulator[torch]"`.
+# Can a circuit be a part of a network that is trained in [PyTorch](https://pytorch.org)? Much of machine
+# learning is written there: networks that map images to movements, or recordings to conductances. A
+# simulation is a function with derivatives, and can stand between two layers like any other. The function
+# `to_torch` makes a differentiable function of torch tensors from any function of JAX arrays: forward it
+# runs what JAX has compiled, and `loss.backward()` asks JAX for the derivatives.
+#
+# Here an integrate-and-fire cell gets a current, and torch asks by how much its potential after 15 ms
+# changes with the time constant and with the current. The answer is that of JAX, digit for digit, and
+# passes torch's own test, which compares derivatives with finite differences.
+
+# %% tags=["active-ipynb", "remove-cell"]
+# import holoviews as hv
+# import panel as pn
+#
+# hv.extension("bokeh", logo=False)
+# pn.config.console_output = "disable"
+# hv.opts.defaults(
+#     hv.opts.Curve(width=680, height=170, line_width=1.2), hv.opts.Layout(shared_axes=False, toolbar=None)
+# )
 
 # %% tags=["active-ipynb"]
-# import holoviews as hv
 # import jax
 # import numpy as np
-# import panel as pn
 # import torch
 #
 # from ..models.lif import CELL, LIF, simulate_lif
 # from ..prinz2004 import Prinz2004, precision
 # from .torch_bridge import CircuitModule, LIFModule, to_jax, to_torch
-#
-# hv.extension("bokeh", logo=False)
-# pn.config.console_output = "disable"
 #
 #
 # def potential(τ, I):
@@ -52,7 +61,86 @@
 # with precision():
 #     expected = jax.jit(jax.grad(potential, argnums=(0, 1)))(20.0, 1.2)
 # assert np.allclose([τ.grad, I.grad], expected, rtol=1e-14, atol=0)
+# assert torch.autograd.gradcheck(to_torch(potential), (τ, I))
 # f"V = {V.item():.2f} mV, dV/dτ = {τ.grad:.3f} mV/ms, dV/dI = {I.grad:.2f} mV/nA"
+
+# %% [markdown]
+# ## What it does and what it costs
+#
+# `to_torch(f)` is for a function of one's own. `CircuitModule` and `LIFModule` are the simulators of this
+# package as modules of torch, whose parameters any optimizer of torch can fit; they have a `state_dict`,
+# go from one precision to the other by `module.float()`, and can be parts of other modules. This chapter
+# needs torch: `pip install "pyloric-simulator[torch]"`.
+#
+# A call costs what the simulation costs, and about a tenth of a millisecond each way for the crossing.
+# Numbers are not copied but lent, both ways. The first call with new shapes compiles, which takes
+# seconds. There are first derivatives only; for a second one, one of the two has to be taken in JAX.
+# Where a model is fitted by itself, without a network of torch around it, [fit](fit.md) is the shorter
+# way.
+#
+# ## Two fits
+#
+# ### A conductance
+#
+# A recorded potential between two {term}`bursts <burst>` tells how strong the current $I_H$ is, which
+# depolarizes the cell until the next one begins. Adam finds its conductance from starts of half and of
+# twice its value, both of them in one batch.
+
+# %% tags=["active-ipynb"]
+# H, t = "AB/PD 2 H", np.arange(0, 150.5, 0.5)
+# cell = Prinz2004({"AB/PD 2": 1}, gs={})
+# recorded = torch.tensor(cell(t).states.V)
+# fitted = CircuitModule(cell, {H: [0.005, 0.02]}, t)
+# adam, found = torch.optim.Adam(fitted.parameters(), lr=0.1), []
+# for _ in range(100):
+#     adam.zero_grad()
+#     ((fitted() - recorded) ** 2).mean((1, 2)).sum().backward()
+#     adam.step()
+#     found.append(fitted.values()[H].tolist())
+# assert np.allclose(found[-1], 0.01, rtol=0.01)
+
+# %% [markdown]
+# ### A time constant
+#
+# Two integrate-and-fire cells see the current of a third one and learn to fire when it does. The loss is
+# the distance {eq}`eq-van-rossum` of their {term}`spikes <spike>`, a function of JAX, which `to_torch`
+# brings to torch. A spike has no derivative, and a {term}`surrogate gradient` stands in for it; the
+# derivatives that follow are at times large, so that they are clipped. With that, plain gradient descent
+# is enough. One cell starts too fast, the other too slow, and both arrive at the 20 ms of the third.
+
+# %% tags=["active-ipynb"]
+# from functools import partial
+#
+# from ..models.lif import van_rossum
+#
+# distance = to_torch(partial(van_rossum, τ_D=20.0))
+# times = np.arange(5001) * 0.1
+# noise = np.interp(times, np.arange(0, 501, 5), np.random.default_rng(0).normal(size=101))
+# I = torch.tensor(1.5 + noise)[:, None].expand(-1, 2)
+# with torch.no_grad():
+#     _, target = LIFModule(2, τ=20)(times, I)
+# cells = LIFModule(2, τ=[10, 30])
+# sgd, path = torch.optim.SGD(cells.parameters(), lr=0.002), []
+# for _ in range(60):
+#     sgd.zero_grad()
+#     _, spikes = cells(times, I)
+#     distance(spikes, target).sum().backward()
+#     torch.nn.utils.clip_grad_value_(cells.parameters(), 10.0)
+#     sgd.step()
+#     path.append(cells.values()["τ"].tolist())
+# assert np.allclose(path[-1], 20, rtol=0.01)
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Conductance of H by Adam, and τ by gradient descent, on their way to the true values (black).", "name": "fig-torch"}}
+# def panel(curves, truth, what):
+#     """The values at each step, and the true one."""
+#     lines = [hv.Curve(x, "step", what) for x in np.array(curves).T]
+#     return hv.Overlay([*lines, hv.HLine(truth).opts(color="black", line_width=0.5)]).opts(width=340, height=250)
+#
+#
+# (panel(found, 0.01, "g of H (mS/cm²)") + panel(path, 20, "τ (ms)")).opts(toolbar=None, shared_axes=False)
+
+# %% [markdown]
+# What the chapter takes from elsewhere, and what others take from it:
 
 # %%
 from __future__ import annotations
@@ -83,7 +171,9 @@ __all__ = [
 ]  # fmt: skip
 
 # %% [markdown]
-# Without torch, the module can be imported all the same, and says what is missing when it is used.
+# Without torch, the module can be imported all the same, and says what is missing when it is used. Torch
+# is an extra of more than a hundred megabytes that most users of the package never need, so nothing at
+# the top level may ask for it.
 
 # %%
 Tensor = Any  # a torch.Tensor
@@ -97,10 +187,12 @@ def load_torch() -> Any:
 # %% [markdown]
 # ## Two views of one memory
 #
-# Torch and JAX both speak [DLPack](https://dmlc.github.io/dlpack/latest/), by which one package lends an array to another without a copy.
-# JAX lends all of its arrays. It borrows a tensor whose numbers follow each other in memory and, on a CPU,
-# begin at a multiple of 64 bytes, as those of every tensor that torch has made do. Others it copies, such as a slice from the
-# second number on, or a transposed matrix.
+# Torch and JAX both speak [DLPack](https://dmlc.github.io/dlpack/latest/), by which one package lends an
+# array to another without a copy: what crosses is an address, a shape, a type and the promise to keep the
+# memory for as long as the other needs it. JAX lends all of its arrays. It borrows a tensor whose numbers
+# follow each other in memory and, on a CPU, begin at a multiple of 64 bytes, as those of every tensor
+# that torch has made do. Others it copies, such as a slice from the second number on, or a transposed
+# matrix.
 
 
 # %%
@@ -120,6 +212,13 @@ def from_jax(x: Array) -> Tensor:
     return load_torch().from_dlpack(x)
 
 
+# %% [markdown]
+# Only dense tensors with numbers can be lent. A tensor may also be sparse, or live on the device "meta",
+# where it has a shape and no memory. A JAX array that is being traced has none either, and is refused on
+# its way to torch.
+
+
+# %%
 def lendable(x: Any) -> None:
     """Refuse what is no tensor, or one whose numbers do not lie in memory one after the other in some order."""
     tensor("x", x)
@@ -140,7 +239,9 @@ def tensor(name: str, x: Any) -> None:
 # %% tags=["active-ipynb"]
 # x = torch.rand(1000, dtype=torch.float64)
 # with precision():
-#     shared = {name: to_jax(y).unsafe_buffer_pointer() == y.data_ptr() for name, y in {"whole": x, "slice": x[1:]}.items()}
+#     shared = {
+#         name: to_jax(y).unsafe_buffer_pointer() == y.data_ptr() for name, y in {"whole": x, "slice": x[1:]}.items()
+#     }
 # assert shared == {"whole": True, "slice": False}
 # shared
 
@@ -149,18 +250,18 @@ def tensor(name: str, x: Any) -> None:
 # change parameters in place. Three rules follow.
 #
 # - A call waits until JAX has read its inputs.
-# - JAX may keep an input for the way back. If it is changed before, torch raises its usual error,
-#   because the inputs are registered with it.
-# - Only results of compiled functions are lent to torch. Each of them has memory of its own, which neither an
-#   argument nor another result shares.
-
-# %% [markdown]
+# - JAX may keep an input for the way back. If it is changed before, torch raises its usual error, because
+#   the inputs are registered with it.
+# - Only results of compiled functions are lent to torch. Each of them has memory of its own, which
+#   neither an argument nor another result shares.
+#
 # ## What may cross
 #
 # Arguments are tensors in tuples, lists, dictionaries or other containers that JAX knows. Their
 # floating-point type says in which precision JAX computes, and only there: no setting changes. Whole
-# numbers and truth values cross too, without a derivative.
-
+# numbers and truth values cross too, without a derivative. A message should say *which* tensor is wrong,
+# in the words of the user's own function. So the names of its parameters are put before the places in the
+# containers, as in "weights['first']".
 
 # %%
 FLOATS = ("float32", "float64")
@@ -182,6 +283,12 @@ def named_leaves(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[dict[str
     return {first(path[0].idx) + jax.tree_util.keystr(path[1:]): x for path, x in paths}, tree
 
 
+# %% [markdown]
+# Half precision is refused. A run of a second has 20,000 steps, and numbers with three digits would lose
+# in each of them what the step adds.
+
+
+# %%
 def all_tensors(named: Mapping[str, Any]) -> None:
     """Refuse what is no tensor, and types in which JAX does not compute here."""
     torch = load_torch()
@@ -195,6 +302,13 @@ def all_tensors(named: Mapping[str, Any]) -> None:
             )
 
 
+# %% [markdown]
+# A call computes in one precision. Torch would convert silently to the larger of two; a circuit of which
+# half is rounded to seven digits is a mistake that one wants to hear of. And a call computes in one
+# place: the tensors have to be on one device, which JAX has as well.
+
+
+# %%
 def one_precision(named: Mapping[str, Tensor]) -> str:
     """The floating-point type that all tensors share which have one."""
     found = {kind(x): name for name, x in named.items() if x.is_floating_point()}
@@ -231,11 +345,21 @@ def one_device(named: Mapping[str, Tensor]) -> None:
 # %% [markdown]
 # ## Forward and backward, compiled
 #
-# The way forward returns the results, and with them the *pullback*: a function that takes the
-# derivatives of the loss with respect to the results, and returns those with respect to the arguments. It
-# holds what it needs of the way forward, for a circuit the checkpoints of its adjoint. Both ways are compiled
-# once for each arrangement and shape of the arguments, each choice of those to be differentiated (`wanted`), and
-# each precision.
+# The way forward returns the results $y = f(x)$, and with them the *pullback*: a function that takes the
+# derivatives of the loss with respect to the results, and returns those with respect to the arguments,
+#
+# $$
+# \frac{\partial L}{\partial y} \mapsto
+# \left(\frac{\partial y}{\partial x}\right)^T \frac{\partial L}{\partial y} = \frac{\partial L}{\partial x} .
+# $$ (eq-pullback)
+#
+# It holds what it needs of the way forward, for a circuit the checkpoints of its {term}`adjoint`. A
+# pullback is a pytree, that is, arrays and a description of what to do with them; so one compiled
+# function can return it and another one take it. Both ways are compiled once for each arrangement and
+# shape of the arguments, each choice of those to be differentiated (`wanted`), and each precision.
+#
+# Only floating-point results have a derivative. The others pass beside the differentiated part
+# (`has_aux`), since JAX would ask for derivatives of a special type for them.
 
 
 # %%
@@ -275,8 +399,9 @@ def compiled(f: Callable[..., Any]) -> Compiled:
 
 
 # %% [markdown]
-# A call goes to JAX with tensors and comes back with tensors. Backward it may run in another thread, so
-# that it sets the precision again.
+# A call goes to JAX with tensors and comes back with tensors. Backward it may run in another thread,
+# which torch chooses, so that it sets the precision again. `block_until_ready` is the first of the three
+# rules: JAX computes in the background, and would still read an input that torch is already changing.
 
 
 # %%
@@ -311,7 +436,8 @@ class Call:
 # ## As a function of torch
 #
 # Torch wants a class derived from one of its own, with these two directions. It is made when it is first
-# needed.
+# needed. `save_for_backward` is the second rule: what is registered there is watched, and a change in
+# place before the way back is an error. Results of whole numbers are marked as having no derivative.
 
 
 # %%
@@ -339,9 +465,11 @@ def crossing() -> Any:
 
 
 # %% [markdown]
-# What JAX returns on the way back, torch cannot differentiate again. Where torch keeps track of the way back
-# (`create_graph=True`), the derivatives are therefore tied to everything on which they depend, by a function
-# that raises an error if someone asks for a second derivative; without it, torch would take them for constants.
+# What JAX returns on the way back, torch cannot differentiate again. Where torch keeps track of the way
+# back (`create_graph=True`), the derivatives are therefore tied to everything on which they depend, by a
+# function that raises an error if someone asks for a second derivative; without it, torch would take them
+# for constants, and a loss with a penalty on its gradient would be minimized as if that penalty were not
+# there.
 
 
 # %%
@@ -371,6 +499,12 @@ def once(name: str, found: Sequence[Tensor | None], origin: Sequence[Tensor]) ->
     some = [x for x in found if x is not None]
     tied = iter(refusal().apply(name, len(some), *some, *origin))
     return [None if x is None else next(tied) for x in found]
+
+
+# %% [markdown]
+# `to_torch` puts it together: names and checks, precision, then the crossing, and at the end the results
+# in the containers that the function gave them. With `torch.no_grad()` nothing is wanted, and the way
+# back is not even prepared.
 
 
 # %%
@@ -405,17 +539,18 @@ def to_torch(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # %% [markdown]
-# Torch's own test compares the derivatives with finite differences.
-
-# %% tags=["active-ipynb"]
-# assert torch.autograd.gradcheck(to_torch(potential), (τ, I))
-
-# %% [markdown]
 # ## Modules
 #
-# In a module of torch, the numbers to be fitted are *parameters*. Conductances, resistances and time constants
-# are positive and differ by orders of magnitude; the optimizer moves their natural logarithms, unless told not to. All other numbers
-# are their own coordinates.
+# In a module of torch, the numbers to be fitted are *parameters*. Conductances, resistances and time
+# constants are positive and differ by orders of magnitude; the optimizer moves their natural logarithms,
+# unless told not to,
+#
+# $$
+# θ = \ln g, \qquad \frac{\partial L}{\partial θ} = g\, \frac{\partial L}{\partial g} .
+# $$ (eq-log-parameter)
+#
+# So they stay positive whatever the optimizer does, and one learning rate fits all: a step of 0.1 is a
+# factor of 1.1. All other numbers are their own coordinates.
 
 
 # %%
@@ -431,6 +566,13 @@ def coordinate(name: str, x: np.ndarray, log: bool) -> np.ndarray:
     return np.asarray(np.log(x) if log else x)
 
 
+# %% [markdown]
+# An input is in nA and depolarizes. It may have up to three axes, of a batch, of steps, and of cells, and
+# comes from outside, where it may be the output of a layer that has gone wrong; so it is looked at in
+# each call.
+
+
+# %%
 def input_tensor(I_ext: Any) -> Any:
     """An input of cells, as it is: a finite tensor of at most three axes, or none."""
     if I_ext is None:
@@ -457,6 +599,13 @@ def all_finite(named: Mapping[str, Tensor], cure: str) -> None:
             )
 
 
+# %% [markdown]
+# `Numbers` is the half that both modules share. Coordinates are what torch sees, under the numbers' own
+# names; `values` is what the simulation gets, and what one looks at. Torch refuses dots in names, since
+# it joins the names of nested modules by them.
+
+
+# %%
 class Numbers:
     """Named numbers as the parameters of a module."""
 
@@ -488,6 +637,9 @@ class Numbers:
 
 # %% [markdown]
 # A number with a leading axis, or an input with one, is a batch: the simulation is vectorized over it.
+# What has no such axis is shared by all, and its derivative is the sum over the batch. `rank` is the
+# number of axes that a value has without a batch: none for the number of a circuit, one for those of a
+# layer of cells.
 
 
 # %%
@@ -512,8 +664,10 @@ def in_batches(f: Callable[[dict[str, Any], Any], Any], rank: int) -> Callable[[
 # %% [markdown]
 # ### A circuit
 #
-# The parameters of a `CircuitModule` are numbers of a model by the names of the chapter on names, and its
-# result is what the model does: a `Prinz2004`, a `Network`, or a `Cell`, which counts as a network of one. All else stays as it is in the model, the start included.
+# The parameters of a `CircuitModule` are numbers of a model by the names of the
+# [chapter on names](parameters.md), and its result is what the model does: a `Prinz2004`, a `Network`, or
+# a `Cell`, which counts as a network of one. All else stays as it is in the model, the start included. A
+# batch may have a different start of the search in each of its places, as in the first fit above.
 
 
 # %%
@@ -538,6 +692,14 @@ def circuit_starts(model: Any, names: Any) -> dict[str, np.ndarray]:
     return starts
 
 
+# %% [markdown]
+# The module compiles nothing when it is made. What it closes over, the model's other numbers and the
+# start, is written as NumPy arrays in the precision of the call, since JAX may remember an array in the
+# precision in which it saw it first. An `output` of the potentials, such as soft features, is computed by
+# JAX inside of the same compiled function, so that the trajectory need not cross.
+
+
+# %%
 class CircuitForm(Numbers):
     """A circuit as a module of torch: `module()` simulates it, `module.values()` has its numbers.
 
@@ -584,8 +746,9 @@ class CircuitForm(Numbers):
 # %% [markdown]
 # ### Integrate-and-fire cells
 #
-# A `LIFModule` returns potentials and spikes; the derivative of the spikes is the surrogate's. A layer of a
-# network that spikes is this module behind a linear one.
+# A `LIFModule` returns potentials and spikes; the derivative of the spikes is the surrogate's. A layer of
+# a network that spikes is this module behind a linear one. Runs at the same times share one compiled
+# function, whichever module asks for it: the cells' parameters are arguments.
 
 
 # %%
@@ -602,6 +765,13 @@ def lif_run(size: int, times: tuple[float, ...], dt: float, spike: Spike) -> Cal
     return to_torch(in_batches(run, rank=1))
 
 
+# %% [markdown]
+# All six parameters are checked as those of a `LIF` are, by making one. Those that are not learned become
+# buffers of the module: they are saved with it, and follow it to another precision, but no optimizer
+# moves them.
+
+
+# %%
 def lif_starts(size: int, cells: Mapping[str, Any], dtype: str | None) -> tuple[dict[str, np.ndarray], str]:
     """All parameters, (), (size,) or (batch, size) each, after the checks of `LIF`; and the precision."""
     for name in cells:
@@ -617,6 +787,12 @@ def lif_starts(size: int, cells: Mapping[str, Any], dtype: str | None) -> tuple[
     return values, LIF(every["τ"].size, **{n: x.ravel() for n, x in every.items()}, dtype=dtype).dtype
 
 
+# %% [markdown]
+# The times are given with each call, since a layer may be run for as long as its input lasts; each new
+# set of times compiles.
+
+
+# %%
 class LIFForm(Numbers):
     """Integrate-and-fire cells as a module of torch: `V, spikes = module(t, I_ext)`.
 
@@ -658,6 +834,7 @@ class LIFForm(Numbers):
 
 # %% [markdown]
 # The modules derive from `torch.nn.Module`, and are therefore made when their names are first looked up.
+# A function `__getattr__` of a module of Python is called for names that it does not have yet.
 
 # %%
 FORMS = {"CircuitModule": CircuitForm, "LIFModule": LIFForm}
@@ -673,60 +850,100 @@ def __getattr__(name: str) -> Any:
 
 
 # %% [markdown]
-# ## Examples
+# ## Exercises
 #
-# ### A conductance
+# ```{exercise}
+# :label: ex-torch-by-hand
+# The cell at the top relaxes from −65 mV to $V_\mathrm{rest} + R I$ with $R$ = 10 MΩ. Find both of its
+# derivatives by hand. For which currents do they hold?
+# ```
 #
-# A recorded potential between two bursts tells how strong the current $I_H$ is, which depolarizes the cell until
-# the next one begins. Adam finds its conductance from starts of half and of twice its value, both of them in one batch.
+# ```{solution-start} ex-torch-by-hand
+# :class: dropdown
+# ```
 
 # %% tags=["active-ipynb"]
-# H, t = "AB/PD 2 H", np.arange(0, 150.5, 0.5)
-# cell = Prinz2004({"AB/PD 2": 1}, gs={})
-# recorded = torch.tensor(cell(t).states.V)
-# fitted = CircuitModule(cell, {H: [0.005, 0.02]}, t)
-# adam, found = torch.optim.Adam(fitted.parameters(), lr=0.1), []
-# for _ in range(100):
-#     adam.zero_grad()
-#     ((fitted() - recorded) ** 2).mean((1, 2)).sum().backward()
-#     adam.step()
-#     found.append(fitted.values()[H].tolist())
-# assert np.allclose(found[-1], 0.01, rtol=0.01)
+# time, fade = 15.0, np.exp(-15.0 / 20.0)
+# by_hand = -10 * 1.2 * time / 20.0**2 * fade, 10 * (1 - fade)
+# assert np.allclose(by_hand, expected, rtol=1e-9)
+# [round(float(x), 4) for x in by_hand]
 
 # %% [markdown]
-# ### A time constant
+# $V = V_\mathrm{rest} + R I (1 - e^{-t/τ})$, so that $\partial V/\partial I = R (1 - e^{-t/τ})$ and
+# $\partial V/\partial τ = -R I\, (t/τ^2)\, e^{-t/τ}$. They hold as long as the cell has not fired. With
+# 1.2 nA it is at −58.7 mV after 15 ms, below its threshold.
+# ```{solution-end}
+# ```
 #
-# Two integrate-and-fire cells see the current of a third one and learn to fire when it does. The loss is the
-# distance {eq}`eq-van-rossum` of their spikes, a function of JAX, which `to_torch` brings to torch. The surrogate's
-# derivatives are at times large, so that they are clipped; with that, plain gradient descent is enough.
+# ```{exercise}
+# :label: ex-torch-log
+# In the first fit the conductance starts at 0.005 and 0.02 mS/cm², and Adam has the learning rate 0.1.
+# Where is each after the first step?
+# ```
+#
+# ```{solution-start} ex-torch-log
+# :class: dropdown
+# ```
 
 # %% tags=["active-ipynb"]
-# from functools import partial
-#
-# from ..models.lif import van_rossum
-#
-# distance = to_torch(partial(van_rossum, τ_D=20.0))
-# times = np.arange(5001) * 0.1
-# noise = np.interp(times, np.arange(0, 501, 5), np.random.default_rng(0).normal(size=101))
-# I = torch.tensor(1.5 + noise)[:, None].expand(-1, 2)
-# with torch.no_grad():
-#     _, target = LIFModule(2, τ=20)(times, I)
-# cells = LIFModule(2, τ=[10, 30])
-# sgd, path = torch.optim.SGD(cells.parameters(), lr=0.002), []
-# for _ in range(60):
-#     sgd.zero_grad()
-#     _, spikes = cells(times, I)
-#     distance(spikes, target).sum().backward()
-#     torch.nn.utils.clip_grad_value_(cells.parameters(), 10.0)
-#     sgd.step()
-#     path.append(cells.values()["τ"].tolist())
-# assert np.allclose(path[-1], 20, rtol=0.01)
+# first_step = np.array(found[0]) / [0.005, 0.02]
+# assert np.allclose(np.log(first_step), [0.1, -0.1], atol=1e-4)
+# first_step.round(3)
 
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Conductance of H by Adam, and τ by gradient descent, on their way to the true values (black).", "name": "fig-torch"}}
-# def panel(curves, truth, what):
-#     """The values at each step, and the true one."""
-#     lines = [hv.Curve(x, "step", what) for x in np.array(curves).T]
-#     return hv.Overlay([*lines, hv.HLine(truth).opts(color="black", line_width=0.5)]).opts(width=340, height=250)
+# %% [markdown]
+# The first step of Adam has the length of the learning rate in each coordinate, whatever the gradient,
+# and here the coordinate is the logarithm: factors of $e^{0.1}$ and $e^{-0.1}$. Without the logarithm a
+# step of 0.1 would be ten times the conductance itself.
+# ```{solution-end}
+# ```
 #
+# ```{exercise}
+# :label: ex-torch-memory
+# A tensor is lent to JAX by `to_jax`, and afterwards changed in place. What does JAX see? Which of the
+# three rules is there to prevent it?
+# ```
 #
-# (panel(found, 0.01, "g of H (mS/cm²)") + panel(path, 20, "τ (ms)")).opts(toolbar=None, shared_axes=False)
+# ```{solution-start} ex-torch-memory
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# ours = torch.zeros(4, dtype=torch.float64)
+# with precision():
+#     theirs = to_jax(ours)
+#     ours += 1
+#     seen = np.array(theirs)
+# assert (seen == 1).all()
+# seen
+
+# %% [markdown]
+# The change: there is one memory only. JAX takes its arrays for constants and would go on with other
+# numbers than it started with. Within a call the first rule prevents it, and between the way forward and
+# the way back the second; a bare `to_jax` leaves it to its user.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-torch-twice
+# Torch is asked for the second derivative of the potential by $τ$. Find a way around the refusal, and
+# compare with the formula of the first exercise.
+# ```
+#
+# ```{solution-start} ex-torch-twice
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# by_τ = to_torch(jax.grad(potential))
+# again = torch.tensor(20.0, dtype=torch.float64, requires_grad=True)
+# by_τ(again, torch.tensor(1.2, dtype=torch.float64)).backward()
+# second = 10 * 1.2 * fade * time / 20.0**3 * (2 - time / 20.0)
+# assert np.isclose(again.grad.item(), second, rtol=1e-9)
+# again.grad.item()
+
+# %% [markdown]
+# Once in JAX and once in torch. Differentiating $-R I\, t\, τ^{-2} e^{-t/τ}$ gives
+# $R I\, t\, τ^{-3} (2 - t/τ)\, e^{-t/τ}$, positive here: a slower cell is lower, and the slower it is the
+# less does a millisecond matter.
+# ```{solution-end}
+# ```
