@@ -20,10 +20,11 @@
 # %% [markdown]
 # # Dynamic clamp
 #
-# What would this cell do if it had one more channel, or that neighbour? A dynamic clamp {cite:p}`Sharp1993`
-# asks a living cell. It reads the potential, computes the current of a conductance that is not there, and
-# injects it, thousands of times per second. The cell cannot tell the difference. The method was invented
-# for the {term}`stomatogastric ganglion`, to put artificial synapses between its neurons.
+# What would this cell do if it had one more channel, or that neighbour? A dynamic {term}`clamp`
+# {cite:p}`Sharp1993` asks a living cell. It reads the potential, computes the current of a conductance that
+# is not there, and injects it, thousands of times per second. The cell cannot tell the difference. The
+# method was invented for the {term}`stomatogastric ganglion`, to put artificial synapses between its
+# neurons.
 #
 # In the figure an isolated LP cell first fires alone. Then it gets 20 mS/cm² of A current more than it has,
 # and fires more slowly. Then, instead, it gets the synapse of a {term}`pacemaker` that was recorded on

@@ -21,9 +21,9 @@
 # # Voltage clamp
 #
 # Which currents does a membrane pass, and through which channels? While a cell fires, its potential and its
-# currents chase each other, and neither can be told from the other. The voltage clamp cuts the loop: an
-# electrode holds the potential where it is wanted, and measures the current that this takes. All that is
-# known of {term}`gates <gate>` goes back to this experiment. Other cells of the circuit run free.
+# currents chase each other, and neither can be told from the other. The voltage {term}`clamp` cuts the
+# loop: an electrode holds the potential where it is wanted, and measures the current that this takes. All
+# that is known of {term}`gates <gate>` goes back to this experiment. Other cells of the circuit run free.
 #
 # Below, the {term}`pacemaker` of the circuit is held at the potential that it had in an earlier run, and at
 # −60 mV from 1.5 s on. As long as it moves as it did, its followers do not notice. When it stands still, LP
