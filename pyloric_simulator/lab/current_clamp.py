@@ -20,11 +20,13 @@
 # %% [markdown]
 # # Current clamp
 #
-# The electrode injects a current into a cell of any model, and the potential is recorded. Two numbers sum up how a cell answers: its rheobase, the
-# least current at which it fires, and its input resistance at rest; its f–I curve says more.
+# What does a cell do with a current, and what does a circuit do with a cell that is driven? The oldest of
+# all experiments with an electrode inside a cell injects a known current and records the potential.
 #
-# Below, the pacemaker of the circuit gets a weak current that oscillates faster and faster. The circuit follows for six seconds, until a burst comes
-# too early. Then LP, no longer inhibited, fires on and silences the others: the second rhythm of this circuit, from the chapter on rhythms.
+# Below, the {term}`pacemaker` of the circuit gets a weak current that oscillates faster and faster. The
+# circuit follows for six seconds, until a {term}`burst` comes too early. Then LP, no longer inhibited,
+# fires on and silences the others: the second rhythm of this circuit, which the [chapter on
+# rhythms](../rhythm.md) describes.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -45,6 +47,71 @@
 # circuit = Prinz2004.from_toml(find_circuit("paper"))
 # zapped = current_clamp(circuit, np.arange(0, 12000, 0.5), {"AB/PD": Zap(0.1, (0.2, 2), (1000, 12000))})
 # zapped.plot()
+
+# %% [markdown]
+# ## What it does
+#
+# `current_clamp(model, t, I_ext)` injects a current of any shape, in nA, into any cells of any model, and
+# returns a result like that of a call of the model: potentials in mV at the times `t` in ms, spike times,
+# plots. A positive current depolarizes. What `I_ext` may be stands in the chapter on
+# [protocols](protocols.md): a number, a step, a ramp, a zap, a function, a recording, or a mapping that
+# says which {term}`population` gets which. With `state=` the experiment goes on from where another one
+# ended.
+#
+# Here is an LP cell that the rest of the circuit leaves alone. It fires by itself, five times per second. A
+# negative step silences it, and when the step is over, the cell does not simply go on: it answers with nine
+# spikes within 60 ms, and then pauses for 600 ms. This is called *rebound*; in the circuit it lets LP burst
+# just after the pacemaker has inhibited it. A slow ramp makes the cell fire faster and faster.
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "A single LP cell: a step of −0.5 nA and a ramp to 4 nA.", "name": "fig-current-clamp"}}
+# lp, t = Prinz2004({"LP 2": 1}, gs={}, ge=0), np.arange(0, 3000, 0.5)
+# shapes = step(-0.5, 1000, 2000), Ramp((0, 4), (500, 2500))
+# hv.Layout([current_clamp(lp, t, shape).plot() for shape in shapes]).cols(1)
+
+# %% [markdown]
+# Three numbers sum up how a cell answers to a constant current.
+#
+# | function | result | unit |
+# |---|---|---|
+# | `fi_curve(model, currents)` | firing rate at each current, a table | Hz |
+# | `rheobase(model, high)` | least current that makes the cell fire within a given time | nA |
+# | `input_resistance(model)` | how far a small current moves the potential at rest | MΩ, which is mV/nA |
+#
+# A cell may be silent *or* fire at the same current, depending on its past. So `fi_curve` can go up and
+# down a *staircase* of currents without a new start, and tells both rates. The axon of
+# {cite:t}`HodgkinHuxley1952` has such a range. On the way up it stays silent to 6 nA; on the way down it
+# fires to 4 nA, and never slower than 50 Hz.
+
+# %% tags=["active-ipynb"]
+# from ..models.channels import HodgkinHuxley1952 as HH
+# from ..models.networks import Cell
+# from .current_clamp import fi_curve, input_resistance, rheobase
+#
+# axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
+# rest = current_clamp(axon, [500.0], 0).final_state
+# rates = fi_curve(axon, np.arange(2.0, 8.1, 0.25), staircase=True, state=rest, duration=500)
+# both = (rates["down"] > 0) & (rates["up"] == 0)
+# assert both.sum() > 3
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Rate of the axon while the current rises (up) and falls (down).", "name": "fig-fi"}}
+# curves = [hv.Curve((rates.index, rates[name]), "current (nA)", "rate (Hz)", label=name) for name in rates]
+# hv.Overlay(curves).opts(width=480, height=250, toolbar=None, legend_position="right")
+
+# %% [markdown]
+# Its rheobase is lower than either end of that range: from rest, a *jump* to 1.41 nA elicits one spike,
+# though no second one. A staircase of small steps elicits none at all up to 6 nA, since the cell has time
+# to adapt to each. The input resistance is what Ohm's law says of the cell at rest, 1.37 MΩ. A cell of the
+# paper with nothing but its leak of 0.02 mS/cm² has 80 MΩ; the axon has fifteen times that leak, and some
+# of its many potassium channels are open at rest.
+
+# %% tags=["active-ipynb"]
+# threshold, R = rheobase(axon, 10, state=rest), input_resistance(axon, state=rest)
+# print(f"rheobase {threshold:.3f} nA, input resistance {R:.3f} MΩ")
+
+# %% [markdown]
+# An f–I curve of twenty-five currents takes one run of the batch. The staircase takes them in turn, so that
+# it is slower. All currents are those into the *whole* cell: on the 0.628·10⁻³ cm² of the standard area 1
+# nA is 1.6 µA/cm², the unit in which the axon is usually described.
 
 # %%
 from __future__ import annotations
@@ -81,6 +148,11 @@ __all__ = ["current_clamp", "fi_curve", "input_resistance", "rheobase"]
 
 # %% [markdown]
 # ## A current of any shape
+#
+# The experiment itself is short, as the chapter on protocols has all that it needs. `set_up` refuses what
+# cannot run, `injected` turns the current into an array with a value for each step and cell, and `run`
+# integrates it. `precision` says with how many digits JAX computes, those of the model; the array has to be
+# made with the same.
 
 
 # %%
@@ -89,24 +161,26 @@ def current_clamp(
 ) -> Any:
     """Inject currents (nA) and record at the times t (ms): a result of the model.
 
-    I_ext: a protocol for all cells, a mapping label -> protocol, or as in a call of a model. state: start. Raises ValueError or
-    TypeError before anything is compiled, for protocols with times outside the run, too.
+    I_ext: a protocol for all cells, a mapping label -> protocol, or as in a call of a model. state: start. Raises
+    ValueError or TypeError before anything is compiled, for protocols with times outside the run, too.
     """
     s = set_up(model, t, state, dt, t0, any_model)
     with precision(s.model.dtype):
         return run(s, Drive(injected(s, I_ext)))
 
 
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "A single LP cell: a step of −0.5 nA and a ramp to 4 nA.", "name": "fig-current-clamp"}}
-# lp, t = Prinz2004({"LP 2": 1}, gs={}, ge=0), np.arange(0, 3000, 0.5)
-# hv.Layout([current_clamp(lp, t, p).plot() for p in (step(-0.5, 1000, 2000), Ramp((0, 4), (500, 2500)))]).cols(1)
-
 # %% [markdown]
-# ## Firing rate and current
+# ## Many currents at once
 #
-# The f–I curve takes one run for all currents: a batch of cells that start alike. Where a cell can be silent *or*
-# fire at the same current, the answer depends on the past. A *staircase* goes up and comes down again
-# without a new start, and tells both rates. The axon of {cite:t}`HodgkinHuxley1952` has such a range.
+# An f–I curve asks for the spikes of one cell at many constant currents, and nothing else. To store all
+# variables of all runs would be a waste: `integrate` records the potential alone, and of the others only
+# the last. Spikes are looked for every 0.1 ms, twice the step. They are told by the maxima of the
+# potential, so that a coarser grid would lose some of the shortest ones.
+#
+# The two ways to take the currents are two operators of JAX. With `vmap`, each current starts from the same
+# state, and all run side by side, as lanes of one program. With `scan`, each starts from the state in which
+# the one before ended: that is the staircase. The compiled program is the same for all currents, and is
+# made anew only for another cell, another duration or another step.
 
 # %%
 SAMPLING = 0.1  # ms, at which spikes are looked for
@@ -116,13 +190,27 @@ SAMPLING = 0.1  # ms, at which spikes are looked for
 def potentials(
     params: Params, start: State, I: Array, *, cell: int, grid: Grid, dt: float, in_turn: bool = False
 ) -> Array:
-    """Potential of a cell (current, time) at constant currents I (current, cell) nA, each from the start, or in turn."""
+    """Potential of a cell (current, time) at constant currents I (current, cell) nA, from the start, or in turn."""
 
     def run(y: State, I: Array) -> tuple[State, Array]:
         ys = integrate(params, y, I, None, grid=grid, solver=DEFAULT_SOLVER, dt=dt, t0=0.0, record=("V",))
         return jax.tree.map(lambda x: x[-1], ys), ys.V[:, cell]
 
     return lax.scan(run, start, I)[1] if in_turn else jax.vmap(lambda I: run(start, I)[1])(I)
+
+
+# %% [markdown]
+# A run of a model with channels gives its spikes by the rule of the chapter on rhythms, a maximum above −10
+# mV. Equations of one's own say themselves what a spike is; integrate-and-fire cells, for example, have no
+# maximum to look for. They run one current after another.
+
+
+# %%
+def set_up_for_spikes(model: Any, duration: float, state: Any, dt: float | None) -> Setup:
+    """An experiment in which spikes are looked for, during `duration` (ms)."""
+    s = set_up(model, np.arange(0, duration, SAMPLING), state, dt, 0.0, any_model)
+    checks.on_steps(s.t, 0.0, s.dt, s.slots is None)
+    return s
 
 
 def trains(s: Setup, cell: int, levels: np.ndarray, in_turn: bool = False) -> list[np.ndarray]:
@@ -140,13 +228,19 @@ def trains(s: Setup, cell: int, levels: np.ndarray, in_turn: bool = False) -> li
     return found
 
 
-def set_up_for_spikes(model: Any, duration: float, state: Any, dt: float | None) -> Setup:
-    """An experiment in which spikes are looked for, during `duration` (ms)."""
-    s = set_up(model, np.arange(0, duration, SAMPLING), state, dt, 0.0, any_model)
-    checks.on_steps(s.t, 0.0, s.dt, s.slots is None)
-    return s
+# %% [markdown]
+# ## Firing rate and current
+#
+# The rate is the inverse of the mean interval between spikes, after a transient. Counting spikes instead
+# would be coarse: in half a second a count is a multiple of 2 Hz. With fewer than two spikes there is no
+# interval, and the rate is 0, so that a cell with less than one spike per duration counts as silent. The
+# transient does not count, since a cell that adapts fires faster at first.
+#
+# How many numbers the curve needs is known beforehand: for each current, the potential at each tenth of a
+# millisecond, and twice that for a staircase. What does not fit is refused.
 
 
+# %%
 def rate_of(times: np.ndarray, transient: float) -> float:
     """Rate (Hz) of spikes (ms) after a transient (ms), from the mean interval; 0 with fewer than two."""
     times = times[times >= transient]
@@ -154,10 +248,11 @@ def rate_of(times: np.ndarray, transient: float) -> float:
 
 
 def fi_curve(
-    model: Any, currents: Any, *, cell: Any = None, staircase: bool = False, duration: float = 1000.0, transient: float = 200.0,
+    model: Any, currents: Any, *, cell: Any = None, staircase: bool = False, duration: float = 1000.0,
+    transient: float = 200.0,
     state: Any = None, dt: float | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Rate (Hz) of a cell at constant currents (nA); index: the currents, column: "rate", with staircase "up" and "down".
+    """Rate (Hz) of a cell at constant currents (nA), the index; column: "rate", with staircase "up" and "down".
 
     duration, transient: ms at each current; the transient does not count. Raises ValueError or TypeError on bad input.
     """
@@ -177,38 +272,52 @@ def fi_curve(
     return pd.DataFrame(table, pd.Index(levels, name="current"))
 
 
-# %% tags=["active-ipynb"]
-# from ..models.networks import Cell
-# from ..models.channels import HodgkinHuxley1952 as HH
-#
-# axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
-# rest = current_clamp(axon, [500.0], 0).final_state
-# rates = fi_curve(axon, np.arange(2.0, 8.1, 0.25), staircase=True, state=rest, duration=500)
-# both = (rates["down"] > 0) & (rates["up"] == 0)
-# assert both.sum() > 3
-
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Rate of the axon while the current rises (up) and falls (down).", "name": "fig-fi"}}
-# curves = [hv.Curve((rates.index, rates[name]), "current (nA)", "rate (Hz)", label=name) for name in rates]
-# hv.Overlay(curves).opts(width=480, height=250, toolbar=None, legend_position="right")
-
 # %% [markdown]
-# ## Rheobase and input resistance
+# ## Rheobase
 #
-# The *rheobase* is the least current that brings a spike within a given time. A grid of currents is run at once, and
-# the interval in which the first of them fires is divided again. The input resistance $R = ΔV/ΔI$ is taken at
-# rest, from the potential to which a small negative step leads.
+# The *rheobase* is the least current that brings a spike within a given time, as long as one likes to wait.
+# (Physiologists also ask for the least *charge* that does so within a very short time; an exercise below
+# does.) A cell that fires at a current is taken to fire at all higher ones.
+#
+# A bisection would halve the interval with each run. Here a grid of 16 currents is run at once, and the
+# interval in which the first of them fires becomes the next grid: that is 15 times narrower each time, and
+# costs one batch. From 10 nA to 0.001 nA this takes four batches, where a bisection takes fourteen runs one
+# after another. What is returned is the upper end of the last interval, a current at which the cell was
+# seen to fire.
+#
+# Two numbers that lie closer together than the precision resolves would be the same current. In single
+# precision 10 nA is resolved to about 10⁻⁶ nA, and sixteen currents have to fit into the last interval. A
+# finer tolerance would never be reached, and is refused.
 
 # %%
 GRID = 16  # currents that are tried at once
 
 
+def resolved(tolerance: float, largest: float, dtype: str) -> None:
+    """A tolerance (nA) for currents up to a size (nA) that numbers of a precision resolve."""
+    finest = GRID * largest * float(np.finfo(dtype).eps)
+    if tolerance < finest:
+        raise ValueError(
+            f"tolerance is {tolerance:g} nA; up to {largest:g} nA the precision {dtype} resolves {finest:.2g} nA. "
+            "Take 0.001, or more digits than an electrode has."
+        )
+
+
+# %% [markdown]
+# Each round runs the grid. The first one also shows whether the interval was chosen well: at its lower end
+# the cell must be silent, and at its upper end it must fire.
+
+
+# %%
 def rheobase(
-    model: Any, high: float, *, low: float = 0.0, cell: Any = None, duration: float = 500.0, tolerance: float = 1e-3, state: Any = None,
+    model: Any, high: float, *, low: float = 0.0, cell: Any = None, duration: float = 500.0, tolerance: float = 1e-3,
+    state: Any = None,
     dt: float | None = None,
 ) -> float:  # fmt: skip
-    """Least constant current (nA) between low and high that makes a cell fire within `duration` (ms), to a tolerance (nA).
+    """Least constant current (nA), low to high, that makes a cell fire within `duration` (ms), to a tolerance (nA).
 
-    Raises ValueError if the cell fires at `low`, or does not at `high`, and for a tolerance that the precision does not resolve.
+    Raises ValueError if the cell fires at `low`, or does not at `high`, and for a tolerance that the precision does
+    not resolve.
     """
     low, high = ordered("current", low, high, "nA")
     tolerance = checks.positive("tolerance", tolerance, "nA")
@@ -222,7 +331,8 @@ def rheobase(
         fires = np.array([len(times) > 0 for times in trains(s, number, I)])
         if fires[0]:
             raise ValueError(
-                f"the cell fires at {low:g} nA already; the lower end must be below its threshold. Lower it, or start from rest."
+                f"the cell fires at {low:g} nA already; the lower end must be below its threshold. Lower it, or "
+                "start from rest."
             )
         if not fires[-1]:
             raise ValueError(
@@ -234,14 +344,21 @@ def rheobase(
             return high
 
 
-def resolved(tolerance: float, largest: float, dtype: str) -> None:
-    """A tolerance (nA) for currents up to a size (nA) that numbers of a precision resolve."""
-    finest = GRID * largest * float(np.finfo(dtype).eps)
-    if tolerance < finest:
-        raise ValueError(
-            f"tolerance is {tolerance:g} nA; up to {largest:g} nA the precision {dtype} resolves {finest:.2g} nA. Take 0.001, or more digits than "
-            "an electrode has."
-        )
+# %% [markdown]
+# ## Input resistance
+#
+# At rest, and for small currents, a cell is a resistor and a capacitor side by side. After a small step has
+# settled, Ohm's law $R = ΔV/ΔI$ gives the resistance. The step is negative by default, as experimenters
+# prefer it: hyperpolarized, a cell opens fewer channels.
+#
+# The model first rests as long as the step lasts, 2 s each by default. The potential is read at three
+# times: at the end of the rest, at 95% of the run, and at its end. If the last two differ by more than a
+# microvolt, the cell has not settled; perhaps it fires. And if the step moves the potential by more than 30
+# mV, it is no small step, and its current was probably meant in pA.
+
+# %%
+FAR = 30.0  # mV; a longer way from rest is not linear
+SETTLED = 1e-3  # mV, by which a potential at rest may move
 
 
 def input_resistance(
@@ -268,29 +385,23 @@ def input_resistance(
         rest, late, last = run(s, Drive(s.into(number, current))).states.V[:, number]
     if abs(last - late) > SETTLED:
         raise ValueError(
-            f"the potential goes from {late:g} to {last:g} mV at the end of the step; it must have settled. Give the cell more time, or "
-            "make it silent first."
+            f"the potential goes from {late:g} to {last:g} mV at the end of the step; it must have settled. Give the "
+            "cell more time, or make it silent first."
         )
     if abs(last - rest) > FAR:
-        checks.warn(f"I is {I:g} nA and moves the potential by {last - rest:.3g} mV, far from rest; a small step is meant. If it is in pA, "
+        checks.warn(f"I is {I:g} nA and moves the potential by {last - rest:.3g} mV, far from rest; a small step is "
+                    "meant. If it is in pA, "
                     "multiply it by 0.001.")  # fmt: skip
     return float((last - rest) / I)
 
-
-FAR = 30.0  # mV; a longer way from rest is not linear
-SETTLED = 1e-3  # mV, by which a potential at rest may move
-
-
-# %% tags=["active-ipynb"]
-# threshold, R = rheobase(axon, 10, state=rest), input_resistance(axon, state=rest)
-# print(f"rheobase {threshold:.3f} nA, input resistance {R:.3f} MΩ")
 
 # %% [markdown]
 # ## Exercises
 #
 # ```{exercise}
 # :label: ex-ohm
-# At rest and for small currents a cell is a resistance. How far does that hold for the axon? Compare the potential reached with 0.5, 1 and 2 nA to Ohm's law.
+# At rest and for small currents a cell is a resistance. How far does that hold for the axon? Compare the
+# potential reached with 0.5, 1 and 2 nA to Ohm's law.
 # ```
 #
 # ```{solution-start} ex-ohm
@@ -298,7 +409,9 @@ SETTLED = 1e-3  # mV, by which a potential at rest may move
 # ```
 
 # %% tags=["active-ipynb"]
-# settled = {I: float(axon(np.arange(0, 200, 0.1), I_ext=I).V.iloc[-1, 0] - axon(np.arange(0, 200, 0.1)).V.iloc[-1, 0]) for I in (0.1, 0.5, 1.0, 2.0)}
+# t_ohm = np.arange(0, 200, 0.1)
+# at_rest = float(axon(t_ohm).V.iloc[-1, 0])
+# settled = {I: float(axon(t_ohm, I_ext=I).V.iloc[-1, 0]) - at_rest for I in (0.1, 0.5, 1.0, 2.0)}
 # ratio = {I: V / (I * R) for I, V in settled.items()}
 # assert abs(ratio[0.1] - 1) < 0.05 and ratio[2.0] < 0.9
 # ratio
@@ -310,7 +423,8 @@ SETTLED = 1e-3  # mV, by which a potential at rest may move
 #
 # ```{exercise}
 # :label: ex-jump
-# Is there a current at which the axon fires at 20 Hz for as long as the current lasts? Draw its f–I curve around the threshold.
+# Is there a current at which the axon fires at 20 Hz for as long as the current lasts? Draw its f–I curve
+# around the threshold.
 # ```
 #
 # ```{solution-start} ex-jump
@@ -323,6 +437,64 @@ SETTLED = 1e-3  # mV, by which a potential at rest may move
 # hv.Scatter((rates.index, rates), "I (nA)", "rate (Hz)").opts(width=400, height=220, toolbar=None, size=7)
 
 # %% [markdown]
-# No: the rate jumps from 0 to more than 40 Hz. {cite:t}`HodgkinHuxley1952` describe an axon that fires fast or not at all.
+# No: the rate jumps from 0 to more than 40 Hz. {cite:t}`HodgkinHuxley1952` describe an axon that fires fast
+# or not at all.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-accommodation
+# The current rises from 0 to 6 nA, far above the rheobase, and stays there. Does it matter how fast it
+# rises? Let it take 5, 10, 20, 40 and 80 ms. Explain what you see by the two slow gates of the axon.
+# ```
+#
+# ```{solution-start} ex-accommodation
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# rise_times, t_rise = [5, 10, 20, 40, 80], np.arange(0, 200, 0.1)
+# risen = {T: current_clamp(axon, t_rise, Ramp((0, 6), (20, 20 + T)), state=rest) for T in rise_times}
+# fired = {T: len(run.spike_times()["cell", 0]) for T, run in risen.items()}
+# assert fired[5] > 3 and fired[40] == fired[80] == 0
+# fired
+
+# %% [markdown]
+# It decides everything: with 20 ms the axon fires for as long as one looks, with 40 ms it never does, at
+# the very same current. While the potential creeps up, sodium channels inactivate and potassium channels
+# open, both within a few milliseconds, and when it has arrived, too few sodium channels are left. This is
+# called *accommodation*. It is the other side of the staircase: at 6 nA the axon has two stable ways to be.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-strength-duration
+# Find the least current that makes the axon fire when it lasts 0.25, 0.5, 1, 5 and 10 ms. For which of
+# these is the *charge* what counts, and for which the current?
+# ```
+#
+# ```{solution-start} ex-strength-duration
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# def least(duration, low=0.0, high=50.0):
+#     """Least current (nA) of a step of a duration (ms) that brings a spike, by bisection."""
+#     while high - low > 0.01:
+#         I = (low + high) / 2
+#         pulse = current_clamp(axon, np.arange(0, 60, 0.1), step(I, 5, 5 + duration), state=rest)
+#         low, high = (low, I) if len(pulse.spike_times()["cell", 0]) else (I, high)
+#     return high
+#
+#
+# strength = {T: least(T) for T in (0.25, 0.5, 1.0, 5.0, 10.0)}
+# charges = {T: I * T for T, I in strength.items()}
+# assert charges[0.5] / charges[0.25] < 1.05 and strength[5.0] / strength[10.0] < 1.1
+# strength, charges
+
+# %% [markdown]
+# Up to a millisecond it is the charge, about 4.2 pC: it charges the 0.628 nF of the membrane by 6.6 mV
+# before much of it can leak out. From 5 ms on it is the current, which nears the rheobase. In between lies
+# the time constant of the membrane, $RC$ = 1.37 MΩ · 0.628 nF = 0.86 ms.
 # ```{solution-end}
 # ```

@@ -20,7 +20,10 @@
 # %% [markdown]
 # # Noise
 #
-# Cells are noisy: their inputs come from many synapses, and their channels are few and open at random. Both are added here to the cells of any model.
+# Why does the same cell never do the same thing twice? Its inputs come from many synapses that nobody
+# controls, and its channels are few and open at random. Both are added here to the cells of any model.
+# Below, an axon gets a current at which it fires just once when there is no noise. A small patch of it,
+# with a few thousand channels, fires again and again; a tiny one hardly rests at all.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -33,12 +36,56 @@
 # %% tags=["active-ipynb"]
 # import numpy as np
 #
-# from ..models.networks import Cell
 # from ..models.channels import HodgkinHuxley1952 as HH
+# from ..models.networks import Cell
 # from .current_clamp import current_clamp
+# from .noise import EXCITATION, INHIBITION, noisy
 #
 # axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
 # rest = current_clamp(axon, [500.0], 0).final_state
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "4.8 µA/cm², at which the axon fires once: without noise; patches of 100 and of 2 µm², with 6000 and 1800, and with 120 and 36 channels; and the axon with the synaptic conductances of a cortical cell.", "name": "fig-noise"}}
+# times, density = np.arange(0, 400, 0.1), 4.8
+# patch = lambda area: Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3, area=area)
+# noises = {
+#     "no noise": (axon, {}),
+#     "100 µm²": (patch(1e-6), dict(channels={"Na": 6000, "K": 1800})),
+#     "2 µm²": (patch(2e-8), dict(channels={"Na": 120, "K": 36})),
+#     "synaptic conductances": (axon, dict(conductances=[EXCITATION, INHIBITION])),
+# }
+# runs = {name: noisy(cell, times, state=rest, I_ext=density * cell.area * 1000, seed=1, **noise)
+#         for name, (cell, noise) in noises.items()}
+# hv.Layout([hv.Curve((times, run.V["cell", 0]), "time (ms)", "V (mV)", label=name).opts(height=130)
+#            for name, run in runs.items()]).cols(1)
+
+# %% [markdown]
+# The axon of {cite:t}`HodgkinHuxley1952` has 60 sodium and 18 potassium channels of 20 pS on each µm². So
+# 6,000 and 1,800 channels are those of a patch of 100 µm², or $10^{-6}$ cm², which gets a current in
+# proportion. By itself, without any current, it fires about 10 times per second, and a patch of 10 µm²
+# about 39 times, as do as many channels of which every gate is simulated by itself. At rest only 1 in
+# 11,000 sodium channels is open: in the patch of 100 µm² that is half a channel on average, and it makes a
+# difference whether it is none or two. On the whole axon, of 62,800 µm², it is 333 ± 18 channels, and the
+# noise is too weak to make it fire.
+#
+# ## What it does
+#
+# `noisy(model, t, ...)` is a run of a model with noise in every cell, and returns what a run returns. It
+# knows three kinds, which may be combined:
+#
+# | argument | what it is | example |
+# |---|---|---|
+# | `current` | a noisy current into each cell, nA | `White(0.1)`, `OU(0, 0.2, 5)` |
+# | `conductances` | inputs of many synapses, nS | `[EXCITATION, INHIBITION]` |
+# | `channels` | how many channels of a kind a cell has | `{"Na": 6000, "K": 1800}` |
+#
+# `seed` makes it repeatable. The noise of a cell depends on the seed, on the number of the cell and on the
+# time, and on nothing else: a cell has the same noise whatever cells or trials run beside it, and a run
+# that is continued goes on with the noise that it would have had. Two runs with one seed differ in the
+# model alone, which makes small effects visible that other noise would hide.
+#
+# Noise in current costs next to nothing. Counted channels cost more, since each kind in each cell needs
+# random numbers for every way in which its gates can move; several seconds of compilation come before them.
+# Derivatives of a noisy run exist, and are those with the noise as it came.
 
 # %%
 from __future__ import annotations
@@ -77,25 +124,44 @@ from .protocols import EDGE, Drive, Setup, allocated, injected, millivolts, plau
 __all__ = ["EXCITATION", "INHIBITION", "OU", "Bombardment", "White", "noisy"]
 
 # %% [markdown]
-# ## Currents and conductances
+# ## Noisy currents
 #
-# White noise of a current is known by its integral, whose variance grows like $σ^2 t$. A step of length $dt$ gets the mean over the step,
+# White noise of a current is known by its integral, whose variance grows like $σ^2 t$. A step of length
+# $dt$ gets the mean over the step,
 #
 # $$
 # I_k = \frac{σ}{\sqrt{dt}}\, ξ_k, \qquad ξ_k \sim N(0, 1),
 # $$ (eq-white)
 #
-# so that its power does not depend on $dt$: a passive membrane of conductance $g$ has the variance $σ^2/(2gC)$. The
-# Ornstein–Uhlenbeck process has a memory of $τ$, a mean $μ$ and a standard deviation $σ$, and is known from step to step:
+# so that its power does not depend on $dt$: half as long a step gets a noise larger by $\sqrt 2$, two of
+# which average to the old one. That is why $σ$ has the odd unit nA √ms. Who draws numbers of a fixed size
+# at each step has noise that vanishes as the step gets small.
+#
+# What does it do to a passive membrane of conductance $g$? $C\, dV/dt = -gV + I$ forgets with the rate
+# $g/C$, and in the steady state as much variance is lost, $2 (g/C) \operatorname{var} V$ per ms, as comes
+# in, $σ^2/C^2$ per ms. So
+#
+# $$
+# \operatorname{var} V = \frac{σ^2}{2 g C}.
+# $$ (eq-passive-variance)
+#
+# With 20 µS/cm², $g$ = 0.01256 µS and $C$ = 0.628 nF, $σ$ = 0.1 nA √ms moves the potential by 0.80 mV; a
+# run of 20 s has 0.79 mV.
+#
+# Real inputs are not white. The Ornstein–Uhlenbeck process has a memory of $τ$, a mean $μ$ and a standard
+# deviation $σ$, and is known from step to step:
 #
 # $$
 # x_{k+1} = μ + (x_k - μ)\, e^{-dt/τ} + σ \sqrt{1 - e^{-2dt/τ}}\; ξ_k.
 # $$ (eq-ou)
 #
-# As a current or as a conductance, cut off at 0, it stands for the input of many synapses {cite:p}`Destexhe2001`. A `Neuron` has no
-# conductances of its own: there $g\,(E - V)$ is added to its input, in its units, and an integrate-and-fire cell stays exact in each step. Each cell has its own
-# key, made of the seed and its number, and each step its own, made of that and of the number of the step since time 0. A cell has the same noise
-# whatever cells or trials run beside it, and a run that is continued goes on with the noise that it would have had.
+# This is exact for any step, and stationary: if $x_k$ has the variance $σ^2$, then $x_{k+1}$ has
+# $σ^2 e^{-2dt/τ} + σ^2 (1 - e^{-2dt/τ}) = σ^2$ again.
+#
+# Random numbers in JAX come from *keys*, not from a hidden state: the same key gives the same number, on
+# any machine and in any order. Each cell has its own key, made of the seed and its number, and each step
+# its own, made of that and of the number of the step since time 0. A process with memory has to be computed
+# from time 0 on, even where a run starts later, or it would not go on as it should.
 
 
 # %%
@@ -133,6 +199,24 @@ class OU(NamedTuple):
         return self.μ + self.σ * lax.scan(step, ξ[0], jnp.append(ξ[1:], 0.0))[1][first:]
 
 
+# %% [markdown]
+# ## Noisy conductances
+#
+# A cell in a living brain gets thousands of synaptic events per second. {cite:t}`Destexhe2001` found that
+# two fluctuating conductances, one excitatory and one inhibitory, each an Ornstein–Uhlenbeck process cut
+# off at 0, do to a cell what they do together. The values here are theirs. The excitation forgets within
+# 2.7 ms, as the channels of AMPA do, and the inhibition within 10.5 ms.
+#
+# A conductance is not a current. It pulls the potential toward its {term}`reversal potential`, and the more
+# it is open, the less all other currents can do. The axon at the top gets 57 nS of inhibition and 12 nS of
+# excitation, and stays where it was, 0.3 mV above rest: both are small against its own 730 nS. On a cell
+# with a leak of a few nS they would decide everything.
+#
+# A `Neuron`, a model of equations of one's own, has no conductances: there $g\,(E - V)$ is added to its
+# input, in its units, and an integrate-and-fire cell stays exact in each step.
+
+
+# %%
 class Bombardment(NamedTuple):
     """A noisy conductance, as of many synapses."""
 
@@ -143,12 +227,20 @@ class Bombardment(NamedTuple):
 EXCITATION = Bombardment(OU(12.1, 3.0, 2.728), 0.0)  # of a cortical cell, Destexhe et al. (2001)
 INHIBITION = Bombardment(OU(57.3, 6.6, 10.49), -75.0)
 
+# %% [markdown]
+# Noise with a number in the wrong unit looks like noise, only too strong or too weak. So its size is judged
+# like that of any other current, conductance or potential. A memory shorter than a step warns: either $τ$
+# is in seconds, or white noise is meant. A conductance with a negative mean is refused, since what inhibits
+# is the reversal potential.
 
+
+# %%
 def check_noise(current: Any, conductances: Any, s: Setup) -> None:
     """Refuse what is no noise, and warn where its unit looks mistaken."""
     if isinstance(conductances, (Bombardment, str)) or not isinstance(conductances, Sequence):
         raise TypeError(
-            f"conductances is {conductances!r}; it must be a list of Bombardments. Write conductances=[EXCITATION], for example."
+            f"conductances is {conductances!r}; it must be a list of Bombardments. Write conductances=[EXCITATION], "
+            "for example."
         )
     for x in conductances:
         checks.of_type(
@@ -182,8 +274,22 @@ def check_process(noise: Any, dt: float) -> None:
     checks.number("σ", noise.σ, "its unit", least=0)
     if isinstance(noise, OU) and checks.positive("τ", noise.τ, "ms") < dt:
         checks.warn(
-            f"τ is {noise.τ:g} ms, shorter than a step of {dt:g} ms; noise without memory is White(σ). If τ is in s, multiply it by 1000."
+            f"τ is {noise.τ:g} ms, shorter than a step of {dt:g} ms; noise without memory is White(σ). If τ is in s, "
+            "multiply it by 1000."
         )
+
+
+# %% [markdown]
+# The values at all steps are drawn before the run, and reach the cell as any other current or conductance
+# does, by the `Drive` of the chapter on [protocols](protocols.md). Each kind of noise of an experiment has
+# a number, which goes into the key too: otherwise the excitation and the inhibition of a cell would be the
+# same noise.
+
+
+# %%
+def first_step(s: Setup) -> int:
+    """Number of the first step of a run since time 0."""
+    return round(s.steps[0] / s.dt)
 
 
 def noise_of_cells(noise: White | OU, key: Array, s: Setup, number: int) -> Array:
@@ -194,33 +300,36 @@ def noise_of_cells(noise: White | OU, key: Array, s: Setup, number: int) -> Arra
     return jax.vmap(lambda key: noise.samples(key, first_step(s), len(s.steps), s.dt))(keys).T
 
 
-def first_step(s: Setup) -> int:
-    """Number of the first step of a run since time 0."""
-    return round(s.steps[0] / s.dt)
-
-
 # %% [markdown]
-# ## Channels
+# ## Channels that open at random
 #
-# A membrane has a finite number $N$ of channels of a kind, and each of them opens and closes at random. Its $p$ gates of activation and $q$ of
-# inactivation do so one by one: a closed gate opens within a step with the probability $x_∞ (1 - e^{-dt/τ})$, and an open
-# one closes with $(1 - x_∞)(1 - e^{-dt/τ})$. A channel conducts while all of its gates are open.
+# A membrane has a finite number $N$ of channels of a kind, and each of them opens and closes at random. Its
+# $p$ gates of {term}`activation` and $q$ of inactivation do so one by one: a closed gate opens within a
+# step with the probability $x_∞ (1 - e^{-dt/τ})$, and an open one closes with $(1 - x_∞)(1 - e^{-dt/τ})$. A
+# channel conducts while all of its gates are open.
 #
-# So the state of a membrane is how many channels have $i$ open gates of activation and $j$ of inactivation. These
-# numbers form a Markov chain, and here they are just that: binomial random numbers say at each step how many channels go where. (They are drawn
-# exactly where few go, and from a rounded normal distribution with the same first three moments where many do.) At constant potential the
-# chain is right for steps of any length, and the share of open channels has in the end the mean and the variance
+# Together many gates follow equation {eq}`eq-gate`: if the share $x$ is open, within a step $x_∞ (1 - x)$
+# of them open and $(1 - x_∞)\, x$ close, each times $1 - e^{-dt/τ}$, and the difference is
+# $(x_∞ - x)(1 - e^{-dt/τ})$. So the equations of all other chapters are what remains for $N \to ∞$.
+#
+# The state of a membrane is how many channels have $i$ open gates of activation and $j$ of inactivation.
+# For sodium, with $m^3 h$, these are $4 · 2 = 8$ numbers. They form a Markov chain, and here they are just
+# that: binomial random numbers say at each step how many channels go where. At constant potential the chain
+# is right for steps of any length, and the share of open channels has in the end the mean and the variance
 #
 # $$
 # \bar o = m_∞^p h_∞^q, \qquad σ^2 = \frac{\bar o\, (1 - \bar o)}{N}.
 # $$ (eq-open)
 #
-# Noise of the *gates*, of one $m$ and one $h$ for all channels, would be simpler, and does not give what the channels do
-# {cite:p}`Goldwyn2011`. Noise of their states, with one random number for each transition {cite:p}`FoxLu1994`, is an
-# approximation for many channels. The chain holds for few, too.
+# Noise of the *gates*, of one $m$ and one $h$ for all channels, would be simpler, and does not give what
+# the channels do {cite:p}`Goldwyn2011`: the three gates $m$ of one channel flicker independently of each
+# other, but those of a single noisy $m$ would flicker together. Noise of their states, with one random
+# number for each transition {cite:p}`FoxLu1994`, is an approximation for many channels. The chain holds for
+# few, too.
 #
-# Recorded are the $h$ of all channels together, and an $m$ with which $m^p h^q$ is the share of open channels, so that currents and energies
-# follow from them as ever. The numbers themselves are in the state, as `n`, for a run that goes on. Derivatives take the numbers as they came.
+# Recorded are the $h$ of all channels together, and an $m$ with which $m^p h^q$ is the share of open
+# channels, so that currents and energies follow from them as ever. The numbers themselves are in the state,
+# as `n`, for a run that goes on.
 
 
 # %%
@@ -246,6 +355,14 @@ def noisy_state(y: Any, n: Any) -> NoisyState:
     return NoisyState(y.V, y.Ca, y.s, y.m, y.h, y.z if isinstance(y, KineticState) else y.s[..., :0], n)
 
 
+# %% [markdown]
+# A `Kind` is a kind of channel whose channels are counted: which membrane has it, how many gates of each
+# sort, which rows of the membrane's gates are its own, and which columns of `n` hold its numbers. Of the
+# kinds of one membrane the columns stand side by side. Kinds that are not named stay without noise, so that
+# one can ask which kind matters.
+
+
+# %%
 class Kind(NamedTuple):
     """A kind of channel that is counted."""
 
@@ -258,7 +375,7 @@ class Kind(NamedTuple):
     end: int  # the column behind it
 
     def of(self, x: Sequence[Array]) -> list[Array]:
-        """Its m and h from those of all channels, for each membrane (gate, cell); 1 for a gate that it does not have."""
+        """Its m and h from those of all channels, for each membrane (gate, cell); 1 for a gate that is not there."""
         gates = x[self.membrane]
         return [jnp.ones_like(gates[0]) if i is None else gates[i] for i in self.rows]
 
@@ -285,10 +402,31 @@ def kinds_of(circuit: Circuit, N: Any) -> list[Kind]:
     return found
 
 
+# %% [markdown]
+# Of $g$ gates $i$ are open before a step. How probable is it that $j$ are open after it? Say $l$ of the $i$
+# stay open, so that $i - l$ close, $j - l$ of the others open, and the rest stay closed. With the
+# probabilities $a$ of opening and $b$ of closing
+#
+# $$
+# P(j \mid i) = \sum_l \binom{i}{l} (1 - b)^l\, b^{i - l} \binom{g - i}{j - l} a^{j - l} (1 - a)^{g - i - j + l}.
+# $$ (eq-moves)
+#
+# For up to a few gates these sums are short. The binomials and the exponents depend on $g$ only, and are
+# made once for all.
+
+
+# %%
+def comb(n: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Binomial coefficients."""
+    return np.vectorize(math.comb)(n, np.minimum(k, n))
+
+
 @cache
 def ways(gates: int) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-    """In how many ways of some gates i are open before a step, j after it and l both times, (i, j, l); and how many stay open, close, open
-    and stay closed then."""
+    """In how many ways of some gates i are open before a step, j after it and l both times, (i, j, l).
+
+    And how many stay open, close, open and stay closed then.
+    """
     i, j, both = np.indices((gates + 1,) * 3)
     some = both, i - both, j - both, gates - i - j + both
     possible = np.all([x >= 0 for x in some], 0)
@@ -305,14 +443,24 @@ def moves(gates: int, inf: Array, τ: Array, dt: float) -> Array:
     return (jnp.asarray(number, inf.dtype) * math.prod(x[n] for x, n in zip(chances, fates, strict=True))).sum(-1)
 
 
+# %% [markdown]
+# How many of $n$ channels go, if each does with the probability $p$? A binomial random number, for millions
+# of channels at each step. Where few go, the probabilities of 0, 1, 2, … are added up until they exceed a
+# uniform random number: exact, and up to 20 terms suffice for a mean below 4. Where many do, a normal
+# distribution takes its place, with the same mean, variance and *skewness*. It is bent by the term
+# $z^2 - 1$ to one side, as the binomial is, and rounded to whole numbers, which adds a variance of 1/12
+# that is taken away beforehand. (JAX has a binomial generator of its own. It rejects candidates in a loop,
+# and side by side all lanes wait for the slowest.)
+
+# %%
 FEW, TERMS = 4.0, 20  # up to that mean the probabilities of 0 to 20 are added up: those of more than 20 are below 1e-8
 
 
 def binomial(u: Array, n: Array, p: Array) -> Array:
     """How many of n go, each with the chance p, from a uniform number u; all have one shape.
 
-    Where less than `FEW` of them go or stay on average, by the inverse of the distribution function, else from a normal distribution
-    with the same mean, variance and skewness, rounded.
+    Where less than `FEW` of them go or stay on average, by the inverse of the distribution function, else from a
+    normal distribution with the same mean, variance and skewness, rounded.
     """
     q = jnp.minimum(p, 1 - p)
 
@@ -330,6 +478,17 @@ def binomial(u: Array, n: Array, p: Array) -> Array:
     return jnp.where(p > 0.5, n - found, found)
 
 
+# %% [markdown]
+# From one state channels go to several. The first binomial number says how many go to state 0, the next how
+# many of the *rest* go to state 1, with a chance that is larger by as much as the rest is smaller, and so
+# on: together that is a multinomial number, and no channel is lost. Gates of activation and of inactivation
+# move independently, so that a step moves the rows first, and then the columns. For a channel with one sort
+# of gates the other has a single state, and nothing is to be done.
+
+# %%
+TINY = 1e-30
+
+
 def scattered(key: Array, n: Array, chances: Array) -> Array:
     """How many channels are in each state after a step, (other, j); n: (other, i) before it, chances: (i, j)."""
     if n.shape[1] == 1:
@@ -345,9 +504,6 @@ def scattered(key: Array, n: Array, chances: Array) -> Array:
     return jnp.concatenate([found, left.sum(1)[None]]).T
 
 
-TINY = 1e-30
-
-
 def random_step(key: Array, n: Array, m: Sequence[Array], h: Sequence[Array], dt: float) -> Array:
     """The channels of a cell after a step of length dt (ms), (open m, open h); m, h: x∞ and τ (ms) of a gate."""
     first, second = jax.random.split(key)
@@ -355,19 +511,19 @@ def random_step(key: Array, n: Array, m: Sequence[Array], h: Sequence[Array], dt
     return scattered(second, n, moves(n.shape[1] - 1, h[0], h[1], dt))
 
 
-def comb(n: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Binomial coefficients."""
-    return np.vectorize(math.comb)(n, np.minimum(k, n))
+# %% [markdown]
+# Around the flows of a circuit, all this is one more flow. The potential moves as it did, with the gates
+# that channels have together; then all else moves, the channels as well. Where the scheme of the first
+# chapter would move their gates, the result is replaced by that of the channels. They see the potential in
+# the middle of their step, as gates do, so that the mean behaviour keeps its second order.
 
 
+# %%
 class Counted(NamedTuple):
     """The state of a run in which channels are counted."""
 
     y: Working
     n: tuple[Array, ...]  # of each kind, as `Kind.counts`
-
-
-START = 2**32 - 1  # in the place of a cell's number, for the keys with which channels are drawn at the start
 
 
 class RandomChannels(NamedTuple):
@@ -385,13 +541,14 @@ class RandomChannels(NamedTuple):
             len(a) != len(b) or not {*a} <= {None, *b} for a, b in zip(found, wanted, strict=True)
         ):
             raise ValueError(
-                f"N has the shapes {found}; it must be {wanted}, or None for channels without noise. See numbers_of_channels."
+                f"N has the shapes {found}; it must be {wanted}, or None for channels without noise. See "
+                "numbers_of_channels."
             )
 
     def joined(
         self, circuit: Circuit, p: Prepared, f: Flows, y: Working, n: Any, dt: float
     ) -> tuple[Flows, Counted, Callable[[Counted], Any]]:
-        """Flows with random channels around those of a circuit, their start, and what is recorded; n: of an earlier run, or None."""
+        """Flows with random channels around those of a circuit, the start, and what is recorded; n: of a run before."""
         kinds = kinds_of(circuit, self.N)
         stepped = lambda now, y, V, k: with_random_steps(circuit, kinds, self, Counted(y, now.n), V, k, dt)  # noqa: E731
         around = Flows(
@@ -409,12 +566,32 @@ class RandomChannels(NamedTuple):
         return jax.vmap(lambda cell: jax.random.fold_in(of_cell(cell), kind.channel))(jnp.asarray(kind.cells))
 
 
+# %% [markdown]
+# A step computes the targets $x_∞$ and time constants $τ$ once for all gates of a membrane, and moves the
+# channels of each kind toward them. The gates that others read follow from the numbers: $h$ is the share
+# with all gates of inactivation open, and $m^p$ the share of *these* that conduct. Derivatives stop at the
+# numbers of channels, which cannot change a little.
+
+
+# %%
 def as_array(cells: int, kinds: Sequence[Kind], counts: Sequence[Array]) -> Array:
     """The channels of all kinds as in `NoisyState.n`."""
     n = jnp.zeros((cells, max(kind.end for kind in kinds)), counts[0].dtype)
     for kind, x in zip(kinds, counts, strict=True):
         n = n.at[kind.place].set(x.reshape(len(x), -1))
     return n
+
+
+def with_gates(kinds: Sequence[Kind], now: Counted) -> Counted:
+    """The gates that channels have together, with m such that m^p h^q of them are open."""
+    x = list(now.y.x)
+    for kind, n in zip(kinds, now.n, strict=True):
+        opened, available, all_ = n[:, -1, -1], n[:, :, -1].sum(1), n.sum((1, 2))
+        shares = opened / jnp.maximum(available, 1), available / all_
+        for i, gates, share in zip(kind.rows, kind.gates, shares, strict=True):
+            if i is not None:
+                x[kind.membrane] = x[kind.membrane].at[i].set(share ** (1 / gates))
+    return Counted(now.y._replace(x=tuple(x)), now.n)
 
 
 def with_random_steps(
@@ -430,16 +607,14 @@ def with_random_steps(
     return with_gates(kinds, Counted(now.y, tuple(after)))
 
 
-def with_gates(kinds: Sequence[Kind], now: Counted) -> Counted:
-    """The gates that channels have together, with m such that m^p h^q of them are open."""
-    x = list(now.y.x)
-    for kind, n in zip(kinds, now.n, strict=True):
-        opened, available, all_ = n[:, -1, -1], n[:, :, -1].sum(1), n.sum((1, 2))
-        shares = opened / jnp.maximum(available, 1), available / all_
-        for i, gates, share in zip(kind.rows, kind.gates, shares, strict=True):
-            if i is not None:
-                x[kind.membrane] = x[kind.membrane].at[i].set(share ** (1 / gates))
-    return Counted(now.y._replace(x=tuple(x)), now.n)
+# %% [markdown]
+# At the start channels are drawn from the gates of the state: each gate is open with the probability $x$,
+# which is a step of infinite length toward it. If the state comes from an earlier noisy run, its own
+# channels go on, provided that the state has not been changed: the gates must be theirs, and the numbers
+# those that are asked for.
+
+# %%
+START = 2**32 - 1  # in the place of a cell's number, for the keys with which channels are drawn at the start
 
 
 def drawn(kinds: Sequence[Kind], c: RandomChannels, y: Working, old: Any) -> Counted:
@@ -457,7 +632,7 @@ def drawn(kinds: Sequence[Kind], c: RandomChannels, y: Working, old: Any) -> Cou
 
 
 def gone_on(kinds: Sequence[Kind], y: Working, fresh: Sequence[Array], old: Sequence[Array]) -> list[Array]:
-    """The old channels of the cells in which they are as many as asked for and have the gates of the state, else the fresh ones."""
+    """The old channels of cells that have as many as asked for, with the gates of the state, else fresh ones."""
     theirs, found = with_gates(kinds, Counted(y, tuple(old))).y.x, []
     for kind, a, b in zip(kinds, old, fresh, strict=True):
         same = a.sum((1, 2)) == b.sum((1, 2))
@@ -467,8 +642,15 @@ def gone_on(kinds: Sequence[Kind], y: Working, fresh: Sequence[Array], old: Sequ
     return found
 
 
+# %% [markdown]
+# Who counts channels says so by name. A number must be whole, and one that the precision can count with
+# room to spare: $2^{23}$ at most in single precision, and $2^{52}$ in double. So many channels make no
+# noise that one could see.
+
+
+# %%
 def numbers_of_channels(model: Model, channels: Mapping[str, float]) -> tuple[tuple[np.ndarray | None, ...], ...]:
-    """`RandomChannels.N`: for each membrane, for each of its channels, (cell,) the number in a cell, or None where none is given."""
+    """`RandomChannels.N`: for each membrane, for each of its channels, (cell,) the number in a cell, or None."""
     circuit, gated = model.circuit, lambda c: c.m or c.h
     most, rule = 2.0 ** np.finfo(model.dtype).nmant, "a mapping from names to numbers, such as {'Na': 6000, 'K': 1800}"
     checks.of_type("channels", channels, Mapping, rule)
@@ -477,9 +659,11 @@ def numbers_of_channels(model: Model, channels: Mapping[str, float]) -> tuple[tu
         n = whole(f"the number of {name!r} channels", n, least=1)
         if n > most:
             raise ValueError(
-                f"the number of {name!r} channels is {n:g}; at most {most:g} can be counted. Leave it out: there is no noise."
+                f"the number of {name!r} channels is {n:g}; at most {most:g} can be counted. Leave it out: there is "
+                "no noise."
             )
-    given = lambda c, cells: np.full(len(cells), float(channels[c.name])) if c.name in channels and gated(c) else None  # noqa: E731
+    counted = lambda c: c.name in channels and gated(c)  # noqa: E731
+    given = lambda c, cells: np.full(len(cells), float(channels[c.name])) if counted(c) else None  # noqa: E731
     return tuple(
         tuple(given(c, cells) for c in m.channels) for m, cells in zip(circuit.membranes, circuit.groups, strict=True)
     )
@@ -487,18 +671,24 @@ def numbers_of_channels(model: Model, channels: Mapping[str, float]) -> tuple[tu
 
 # %% [markdown]
 # ## A noisy run
+#
+# All of it in one function. The current of the noise is added to that of the experiment; a conductance is
+# converted from nS to µS and cut off at 0, and brings the current $g E$ along. Without counted channels the
+# run is that of any other experiment. With them the state becomes a `NoisyState`, and the key for the
+# channels is one that no other noise uses.
 
 
 # %%
 def noisy(
     model: Any, t: Any, *, current: White | OU | None = None, conductances: Sequence[Bombardment] = (),
-    channels: Mapping[str, float] | None = None, seed: int = 0, I_ext: Any = None, state: Any = None, dt: float | None = None, t0: float = 0.0,
+    channels: Mapping[str, float] | None = None, seed: int = 0, I_ext: Any = None, state: Any = None,
+    dt: float | None = None, t0: float = 0.0,
 ) -> Any:  # fmt: skip
     """A result of a model with noise in every cell.
 
-    current: into each cell. conductances: fluctuating inputs, in nS, or for a `Neuron` in its units. channels: name -> number in a cell,
-    for channels that open at random; states are then `NoisyState`s. seed: a whole number; the noise of a cell depends on it, on the cell's number and on the time only.
-    Raises ValueError or TypeError.
+    current: into each cell. conductances: fluctuating inputs, in nS, or for a `Neuron` in its units. channels:
+    name -> number in a cell, for channels that open at random; states are then `NoisyState`s. seed: a whole number;
+    the noise of a cell depends on it, on the cell's number and on the time only. Raises ValueError or TypeError.
     """
     s = set_up(model, t, state, dt, t0, any_model)
     seed = checks.count("seed", seed, 2**32 - 1, least=0)
@@ -519,25 +709,12 @@ def noisy(
 
 
 # %% [markdown]
-# The axon of {cite:t}`HodgkinHuxley1952` has 60 sodium and 18 potassium channels of 20 pS on each µm². So 6,000 and 1,800 channels are those of
-# a patch of 100 µm², or $10^{-6}$ cm², which gets a current in proportion. By itself it fires about 10 times per second, a patch of
-# 10 µm² about 39 times, as do as many channels of which every gate is simulated by itself. On the whole axon, of 62,800 µm², the noise is too
-# weak for that.
-
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "4.8 µA/cm², at which the axon fires once: without noise; patches of 100 and of 2 µm², with 6000 and 1800, and with 120 and 36 channels; and the axon with the synaptic conductances of a cortical cell.", "name": "fig-noise"}}
-# times, density = np.arange(0, 400, 0.1), 4.8
-# patch = lambda area: Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3, area=area)
-# noises = {"no noise": (axon, {}), "100 µm²": (patch(1e-6), dict(channels={"Na": 6000, "K": 1800})), "2 µm²": (patch(2e-8), dict(channels={"Na": 120, "K": 36})),
-#           "synaptic conductances": (axon, dict(conductances=[EXCITATION, INHIBITION]))}
-# hv.Layout([hv.Curve((times, noisy(cell, times, state=rest, I_ext=density * cell.area * 1000, seed=1, **n).V["cell", 0]), "time (ms)", "V (mV)",
-#                     label=name).opts(height=130) for name, (cell, n) in noises.items()]).cols(1)
-
-# %% [markdown]
 # ## Exercises
 #
 # ```{exercise}
 # :label: ex-passive-noise
-# White noise of what strength moves the potential of a passive cell by a millivolt? Its variance is proportional to the square of the strength.
+# White noise of what strength moves the potential of a passive cell by a millivolt? Its variance is
+# proportional to the square of the strength.
 # ```
 #
 # ```{solution-start} ex-passive-noise
@@ -547,8 +724,8 @@ def noisy(
 # %% tags=["active-ipynb"]
 # from ..models.channels import Prinz2003
 #
-# passive = Cell([Prinz2003.leak(0.02)], V=-50)
-# deviation = lambda σ: float(noisy(passive, np.arange(0, 20000, 0.5), current=White(σ), seed=1).V.iloc[400:, 0].std())
+# passive, t_long = Cell([Prinz2003.leak(0.02)], V=-50), np.arange(0, 20000, 0.5)
+# deviation = lambda σ: float(noisy(passive, t_long, current=White(σ), seed=1).V.iloc[400:, 0].std())
 # one, two = deviation(0.1), deviation(0.2)
 # assert abs(two / one - 2) < 1e-3
 # 0.1 / one  # nA √ms
@@ -560,7 +737,8 @@ def noisy(
 #
 # ```{exercise}
 # :label: ex-mean-input
-# Noise with a mean is noise and a current. Compare `OU(μ, σ, τ)` with `OU(0, σ, τ)` and a constant current of μ.
+# Noise with a mean is noise and a current. Compare `OU(μ, σ, τ)` with `OU(0, σ, τ)` and a constant current
+# of μ.
 # ```
 #
 # ```{solution-start} ex-mean-input
@@ -575,5 +753,70 @@ def noisy(
 
 # %% [markdown]
 # They are the same.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-slow-noise
+# Two noisy currents have the same standard deviation of 20 pA, but one forgets within 5 ms, the other
+# within 200 ms. Which of them moves a passive cell with a time constant of $τ_m$ = 50 ms more, and by what
+# factor? The theory is $\frac{σ}{g} \sqrt{τ / (τ + τ_m)}$.
+# ```
+#
+# ```{solution-start} ex-slow-noise
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# t_slow, g, τ_m = np.arange(0, 40000, 0.5), 0.02 * 0.628, 50.0
+# with_memory = lambda τ: noisy(passive, t_slow, current=OU(0.0, 0.02, τ), seed=1).V.iloc[2000:, 0]
+# moved = {τ: float(with_memory(τ).std()) for τ in (5.0, 200.0)}
+# theory = {τ: 0.02 / g * np.sqrt(τ / (τ + τ_m)) for τ in moved}
+# assert all(abs(moved[τ] / theory[τ] - 1) < 0.1 for τ in moved)
+# moved, theory
+
+# %% [markdown]
+# The slow one, by a factor of three. A membrane averages over its time constant: of fast noise many
+# independent values cancel, while slow noise is followed all the way, to $σ/g$ = 1.6 mV.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-count-channels
+# How can one count channels without seeing them? Step the potassium channels of the axon from −65 to 0 mV
+# four hundred times. At each time after the step some mean number $M$ is open, and the number varies from
+# one repetition to the next with a variance of $M - M^2/N$, by {eq}`eq-open`. Estimate $N$ from the two,
+# for 1000 channels.
+# ```
+#
+# ```{solution-start} ex-count-channels
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from ..engine.kinetics import at
+#
+# with precision("float64"):
+#     gate, one_, potential = HH.K.m, jnp.ones(()), jnp.array([-65.0, 0.0])
+#     (before, after), (_, τ_after) = at(gate.inf, potential, 0.05), at(gate.tau, potential, 0.05)
+#
+#     def repetition(key):
+#         """Open channels at 100 steps of 0.1 ms after the step of the potential."""
+#         first, *others = jax.random.split(key, 101)
+#         closed = jnp.zeros((5, 1)).at[0, 0].set(1000)  # by open gates n, of which there are four
+#         start = random_step(first, closed, (before, one_), (one_, one_), jnp.inf)
+#         moved = lambda n, key: (random_step(key, n, (after, τ_after), (one_, one_), 0.1),) * 2
+#         return lax.scan(moved, start, jnp.stack(others))[1][:, -1, -1]
+#
+#     opened = np.asarray(jax.jit(jax.vmap(repetition))(jax.random.split(jax.random.key(0), 400)))
+# M, variance = opened.mean(0), opened.var(0)
+# counted = (M**4).sum() / (M**2 * (M - variance)).sum()  # least squares of variance = M − M²/N
+# assert 900 < counted < 1100
+# counted
+
+# %% [markdown]
+# It finds 986. At the rig the numbers are currents, $i M$ with the current $i$ of one channel, and the
+# variance is $i^2 (M - M^2/N)$: a parabola, whose slope at the origin gives $i$ and whose curvature gives
+# $N$. This *fluctuation analysis* told the conductance of single channels before anyone saw one open.
 # ```{solution-end}
 # ```

@@ -20,10 +20,14 @@
 # %% [markdown]
 # # Voltage clamp
 #
-# The electrode holds the potential of a cell where it is wanted, and measures the current that this takes. Other cells of the circuit run free.
+# Which currents does a membrane pass, and through which channels? While a cell fires, its potential and its
+# currents chase each other, and neither can be told from the other. The voltage {term}`clamp` cuts the
+# loop: an electrode holds the potential where it is wanted, and measures the current that this takes. All
+# that is known of {term}`gates <gate>` goes back to this experiment. Other cells of the circuit run free.
 #
-# Below, the pacemaker of the circuit is held at the potential that it had in an earlier run, and at −60 mV from 1.5 s on. LP and PY
-# lose their rhythm.
+# Below, the {term}`pacemaker` of the circuit is held at the potential that it had in an earlier run, and at
+# −60 mV from 1.5 s on. As long as it moves as it did, its followers do not notice. When it stands still, LP
+# and PY lose their rhythm.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -46,6 +50,65 @@
 # own = circuit(t).V["AB/PD", 0]
 # clamped = voltage_clamp(circuit, t, own.where(own.index < 1500, -60), cell="AB/PD")
 # (clamped.plot() + hv.Curve((t, clamped.clamp), "time (ms)", "clamp current (nA)").opts(ylim=(-20, 20))).cols(1)
+
+# %% [markdown]
+# In the first part the electrode has next to nothing to do: half of the time it passes less than 0.0005 nA,
+# because the cell goes where it would have gone anyway. What sticks out are spikes. They were recorded
+# every half millisecond, and a straight line from sample to sample is not what the membrane does by itself.
+#
+# ## What it does
+#
+# `voltage_clamp(model, t, command, cell=...)` holds a cell at a command in mV: a number, a `Steps` or
+# `Ramp`, a function of time, or a recording, as the chapter on [protocols](protocols.md) says. It returns
+# what a run returns, and in addition `clamp`, a Series with the current of the electrode in nA. `currents`
+# has the share of each channel, which no experimenter sees without poisoning all others. `clamp_family`
+# gives one result for each of several commands, all of them run at once.
+#
+# Here is the classic of {cite:t}`HodgkinHuxley1952`: the axon steps from −65 mV to four potentials. The
+# current is first inward, then outward. Its two parts were found by replacing the sodium outside; here they
+# are simply read. Sodium comes and goes within a few milliseconds, and changes its direction where the step
+# passes its {term}`reversal potential` of 50 mV. Potassium comes late and stays.
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The axon at −65 mV, stepped to −35, −5, 25 and 55 mV at 5 ms: the clamp current, and the shares of sodium and potassium.", "name": "fig-clamp-family"}}
+# from ..models.channels import HodgkinHuxley1952 as HH
+# from ..models.networks import Cell
+# from .current_clamp import current_clamp
+# from .voltage_clamp import clamp_family
+#
+# axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
+# rest = current_clamp(axon, [500.0], 0).final_state
+# times, levels = np.arange(0, 20, 0.05), [-35, -5, 25, 55]
+# family = clamp_family(axon, times, [Steps((-65, V), (5,)) for V in levels], state=rest)
+# shares = {"clamp": [r.clamp for r in family]}
+# shares |= {c: [r.currents["cell", 0, c] for r in family] for c in ("Na", "K")}
+# steps_of = lambda xs: [hv.Curve((times, x), "time (ms)", "nA", label=f"{V} mV") for V, x in zip(levels, xs)]
+# panels = [hv.Overlay(steps_of(xs), label=name) for name, xs in shares.items()]
+# panels = [p.opts(show_legend=p is panels[-1], legend_position="right") for p in panels]
+# hv.Layout(panels).opts(hv.opts.Curve(width=240, height=220))
+
+# %% [markdown]
+# The other use is to find the curves of a channel. `activation` and `inactivation` measure $m_∞$ and $h_∞$
+# of one channel of a cell at given potentials, as one would at the rig. That the clamp finds the very
+# functions of which the channels were made, to a millionth, is a test of the whole package: of the
+# channels, of the scheme, and of the clamp.
+
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Activation and inactivation of a pacemaker's channels as the clamp finds them (dots), and the functions they were made of (lines).", "name": "fig-own-curves"}}
+# from .voltage_clamp import activation, inactivation
+#
+# V, pacemaker, panels = np.arange(-90.0, 31.0, 7.5), Prinz2004({"AB/PD 2": 1}, gs={}, ge=0), []
+# line = lambda f: hv.Curve((V, np.asarray(f(V))), "V (mV)", "x∞")
+# for c in pacemaker.circuit.channels:
+#     if c.h:
+#         found = {"m": activation(pacemaker, c.name, V), "h": inactivation(pacemaker, c.name, V)}
+#         assert all(np.allclose(x, getattr(c, g).inf(V), atol=1e-6) for g, x in found.items())
+#         both = [line(getattr(c, g).inf) * hv.Scatter((V, x)).opts(color="black") for g, x in found.items()]
+#         panels.append(hv.Overlay(both, label=c.name).opts(width=225, height=200, show_legend=False))
+# hv.Layout(panels).opts(hv.opts.Curve(width=225, height=200)).cols(3)
+
+# %% [markdown]
+# Some things are better here than at a rig: the cell has no distant branches whose potential escapes the
+# electrode, the electrode has no resistance in series, and it needs no time. Their effects are not
+# simulated.
 
 # %%
 from __future__ import annotations
@@ -91,15 +154,23 @@ __all__ = ["ClampResult", "activation", "clamp_family", "inactivation", "voltage
 # %% [markdown]
 # ## Command and current
 #
-# The clamp holds the potential at a command $V_c(t)$. The current that this takes is that which would have charged the membrane
-# otherwise,
+# The clamp holds the potential at a command $V_c(t)$. The current that this takes is that which would have
+# charged the membrane otherwise,
 #
 # $$
 # I_\mathrm{clamp} = \sum_i I_i + \sum I_s + \sum I_e + C \frac{dV_c}{dt}.
 # $$ (eq-clamp)
 #
-# At a jump of the command the last term is infinite for no time at all; it is left out there. The other cells of a network run
-# free. Gates move exactly as their equations say at constant potential, to fourth order in $dt/τ$.
+# Its sign is that of a current from an electrode: where channels pass current outward, the electrode has to
+# bring it in. The last term charges the membrane while the command moves. With 0.628 nF and a command that
+# falls by 100 mV within a millisecond, as a spike does, it is −63 nA. At a jump of the command the term is
+# infinite for no time at all; it is left out there. (An experimenter sees a *capacitive transient*, and
+# subtracts it.)
+#
+# A result of the clamp remembers which cell it held and how the command rose; the current follows from
+# these and from the states. For equations of one's own, without channels, there is no list of currents to
+# add: what holds the cell is that input which would make its equation for $dV/dt$ give the slope of the
+# command.
 
 
 # %%
@@ -132,8 +203,16 @@ class ClampResult(SimResult):
         )
 
 
+# %% [markdown]
+# The slope of a command that is a function is its derivative, which JAX takes. Steps have the slope 0
+# everywhere. For a recording, straight between its samples, the slope is a difference over half a step; at
+# a corner it is that of the line which begins there, since the current that is asked for is the one that
+# comes next. Only at its very end it is that of the line before.
+
+
+# %%
 def slope_of(command: Any, V: Array, s: Setup) -> np.ndarray:
-    """dV/dt (mV/ms) of a command at the recorded times, from the right where it has a corner, at its end from the left; V: at the half steps."""
+    """dV/dt (mV/ms) of a command at the recorded times, from the right at corners; V: at the half steps."""
     if callable(command):
         return np.asarray(jax.vmap(jax.grad(lambda t: jnp.asarray(command(t), t.dtype)))(jnp.asarray(s.t)))
     change = np.diff(np.asarray(V)) / (s.dt / 2)
@@ -142,7 +221,13 @@ def slope_of(command: Any, V: Array, s: Setup) -> np.ndarray:
 
 
 # %% [markdown]
-# A family of commands is a batch, and one command a family of one. The program is compiled once for all of them.
+# ## A family of commands
+#
+# A family is a batch, and one command a family of one. `vmap` runs the very same program with another
+# command in each lane; all else, the start, the currents into other cells, the conductances, is shared. The
+# program is compiled once for all families of the same size and length. The gates move exactly as their
+# equations say at constant potential, to fourth order in $dt/τ$, so that a clamp to a constant needs no
+# fine steps.
 
 
 # %%
@@ -152,6 +237,12 @@ def compiled_family(params: Params, start: Any, drive: Drive, slots: Slots | Non
     return jax.vmap(lambda V: integrate_driven(params, start, drive._replace(V=V), slots, **run))(drive.V)
 
 
+# %% [markdown]
+# What a lane gives becomes a result of its own. Equations of one's own take another way: they run one
+# command after another, with NaN in the places of the variables that run free.
+
+
+# %%
 def clamped_neurons(s: Setup, commands: Sequence[Any], number: int, I: Any) -> list[NeuronClamp]:
     """`clamped_runs` of equations of one's own."""
     results = []
@@ -182,24 +273,35 @@ def clamped_runs(s: Setup, commands: Sequence[Any], cell: Any, I_ext: Any) -> li
     return results
 
 
-def voltage_clamp(
-    model: Any, t: Any, command: Any, *, cell: Any = None, I_ext: Any = None, state: Any = None, dt: float | None = None, t0: float = 0.0
-) -> Any:  # fmt: skip
-    """Hold a cell at a command potential (mV) and record at the times t (ms): a `ClampResult`, or a `NeuronClamp` of a `Neuron`.
+# %% [markdown]
+# Before anything is compiled, the commands are checked all at once: their times, their units, and whether
+# they look like potentials of a cell at all. A clamp of an integrate-and-fire cell is refused. Its spike *is*
+# a reset of the potential, and a potential that is held cannot be reset.
 
-    command: a number, a function of t such as `Steps`, or a recording, a Series or (times, values). cell: a label, (label, number),
-    or None if there is only one. Raises ValueError or TypeError before anything is compiled, for commands outside the run, too.
+
+# %%
+def voltage_clamp(
+    model: Any, t: Any, command: Any, *, cell: Any = None, I_ext: Any = None, state: Any = None,
+    dt: float | None = None, t0: float = 0.0
+) -> Any:  # fmt: skip
+    """Hold a cell at a command (mV), recorded at t (ms): a `ClampResult`, or a `NeuronClamp` of a `Neuron`.
+
+    command: a number, a function of t such as `Steps`, or a recording, a Series or (times, values). cell: a label,
+    (label, number), or None if there is only one. Raises ValueError or TypeError before anything is compiled, for
+    commands outside the run, too.
     """
     return clamp_family(model, t, [command], cell=cell, I_ext=I_ext, state=state, dt=dt, t0=t0)[0]
 
 
 def clamp_family(
-    model: Any, t: Any, commands: Sequence[Any], *, cell: Any = None, I_ext: Any = None, state: Any = None, dt: float | None = None, t0: float = 0.0
+    model: Any, t: Any, commands: Sequence[Any], *, cell: Any = None, I_ext: Any = None, state: Any = None,
+    dt: float | None = None, t0: float = 0.0
 ) -> list[Any]:  # fmt: skip
     """`voltage_clamp` with each of several commands, from the same start, in one batch; arguments as there."""
     if not isinstance(commands, list) or not commands:
         raise TypeError(
-            f"commands is {commands!r}; it must be a list with one command at least. Write [Steps((-70, 0), (10,))], for example."
+            f"commands is {commands!r}; it must be a list with one command at least. Write [Steps((-70, 0), (10,))], "
+            "for example."
         )
     if not isinstance(model, WithoutChannels):
         check_commands("the command" if len(commands) == 1 else "the commands", commands)
@@ -208,37 +310,42 @@ def clamp_family(
     return clamped_runs(set_up(model, t, state, dt, t0, any_model), commands, cell, I_ext)
 
 
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The axon at −65 mV, stepped to −35, −5, 25 and 55 mV at 5 ms: the clamp current, and the shares of sodium and potassium.", "name": "fig-clamp-family"}}
-# from ..models.networks import Cell
-# from ..models.channels import HodgkinHuxley1952 as HH
-# from .current_clamp import current_clamp
-#
-# axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
-# rest = current_clamp(axon, [500.0], 0).final_state
-# times, levels = np.arange(0, 20, 0.05), [-35, -5, 25, 55]
-# family = clamp_family(axon, times, [Steps((-65, V), (5,)) for V in levels], state=rest)
-# shares = {"clamp": [r.clamp for r in family]} | {c: [r.currents["cell", 0, c] for r in family] for c in ("Na", "K")}
-# panels = [hv.Overlay([hv.Curve((times, x), "time (ms)", "nA", label=f"{V} mV") for V, x in zip(levels, xs)], label=name)
-#           for name, xs in shares.items()]
-# hv.Layout([p.opts(hv.opts.Curve(width=240, height=220), hv.opts.Overlay(show_legend=p is panels[-1], legend_position="right")) for p in panels])
-
 # %% [markdown]
 # ## The channel's own curves
 #
-# Held long enough at one potential, a cell with a single kind of channel shows its steady state. Two protocols tell
-# its two gates apart.
+# Held long enough at one potential, a cell with a single kind of channel shows its steady state: of all its
+# channels the share $m_∞^p h_∞^q$ is open. Two protocols tell the two gates apart.
 #
 # Activation
-# : The inactivation gate is taken away, as an enzyme does from inside the axon {cite:p}`Armstrong1973`. What is then open of
-#   all channels in the steady state is $m_∞^p$.
+# : The inactivation gate is taken away, as an enzyme does from inside the axon {cite:p}`Armstrong1973`.
+#   What is then open of all channels in the steady state is $m_∞^p$, and its $p$-th root is $m_∞$.
 #
 # Inactivation
-# : A long prepulse to $V$ is followed by a test pulse, always to the same potential. When activation has settled during the
-#   test pulse, it is the same after all prepulses, and $h$ is still an affine function of the $h_∞(V)$ that it began with. Two
-#   prepulses at which all and no channels are available give the scale.
+# : A long prepulse to $V$ is followed by a test pulse, always to the same potential. When activation has
+#   settled during the test pulse, it is the same after all prepulses, and $h$ is still an affine function
+#   of the $h_∞(V)$ that it began with. Two prepulses at which all and no channels are available give the
+#   scale.
 #
-# At constant potential a gate follows an exponential, so a few thousand steps of any length lead to the steady state.
-
+# Why affine? During the test pulse, at constant potential, $h$ relaxes to the value $h_t$ that belongs to
+# it,
+#
+# $$
+# h(t) = h_t + (h_∞(V) - h_t)\, e^{-t/τ_h},
+# $$ (eq-test-pulse)
+#
+# and at the time of reading $e^{-t/τ_h}$ and $h_t$ are the same numbers for all $V$. With $o$ the $q$-th
+# root of what is open, after prepulses to $V$, to −150 mV ($h_∞ = 1$) and to 100 mV ($h_∞ = 0$), so
+#
+# $$
+# h_∞(V) = \frac{o(V) - o(100)}{o(-150) - o(100)},
+# $$ (eq-inactivation)
+#
+# whatever the activation and the time of reading are. An experimenter reads the peak of the current
+# instead, and hopes that $h$ has not moved until then.
+#
+# At constant potential a gate follows an exponential, so that a few thousand steps of any length lead to
+# the steady state. Here 2000 steps cover 25 of the longest time constants, after which $e^{-25}$ is 10⁻¹¹;
+# the test pulse lasts 20 time constants of $m$.
 
 # %%
 HELD = 2000  # steps, in which a potential is held
@@ -254,6 +361,14 @@ def with_one_channel(model: Model, cell: int, channel: Channel) -> Params:
     return params.replace(circuit=circuit, g=np.ones((1, 1)))
 
 
+# %% [markdown]
+# The cell for this is made from the one that was named: it keeps its constants, loses its synapses and all
+# other channels, and its calcium stays at rest, since a calcium channel that carries its own ion would
+# change the very concentration that its current depends on. An activation is measured on the channel
+# without its $h$.
+
+
+# %%
 def alone(model: Model, channel: str, cell: Any, symbol: str) -> tuple[Params, Channel]:
     """A channel of a cell without all others, for a measurement of one of its gates."""
     number = cell_number(model, cell)
@@ -271,6 +386,13 @@ def slowest(params: Params, gate: Any, V: Any) -> float:
     return float(at(gate.tau, V, jnp.full_like(V, params.circuit.constants.Ca_rest)).max())
 
 
+# %% [markdown]
+# A pulse is a clamp to a constant. The state at its end is where the next pulse begins, and only that last
+# state is recorded. What is open follows from the gates of the state by the same function that every
+# simulation uses, with a conductance of 1.
+
+
+# %%
 def open_share(params: Params, y: Any) -> Array:
     """Share of the channels of `with_one_channel` that are open, from states (…, cell, gate) of the cell: (…)."""
     gates = jnp.moveaxis(jnp.concatenate([y.m, y.h], -1), -1, 0)
@@ -287,6 +409,13 @@ def open_after(params: Params, pulses: Sequence[tuple[Any, float]]) -> Array:
     return open_share(params, y)
 
 
+# %% [markdown]
+# With these the two measurements are as above. All potentials are a batch. The prepulses last 25 of the
+# longest time constants of *both* gates at all potentials that occur: the slowest of CaT takes 210 ms and
+# that of CaS 350 ms, so that a prepulse may last nine seconds.
+
+
+# %%
 def potentials(levels: Any) -> np.ndarray:
     """Potentials (mV) to be held, (level,)."""
     V = checks.levels("levels", levels, "mV")
@@ -295,7 +424,7 @@ def potentials(levels: Any) -> np.ndarray:
 
 
 def activation(model: Any, channel: str, levels: Any, *, cell: Any = None) -> pd.Series:
-    """m∞ of a channel at potentials (mV), from voltage clamp without inactivation. Raises ValueError if it has no such gate."""
+    """m∞ of a channel at potentials (mV), clamped without inactivation. Raises ValueError if it has no such gate."""
     V, model = potentials(levels), model_of(model)
     with precision(model.dtype):
         params, only = alone(model, channel, cell, "m")
@@ -305,7 +434,7 @@ def activation(model: Any, channel: str, levels: Any, *, cell: Any = None) -> pd
 
 
 def inactivation(model: Any, channel: str, levels: Any, *, cell: Any = None, test: float = 0.0) -> pd.Series:
-    """h∞ of a channel at potentials (mV), from prepulses to them and a test pulse (mV). Raises ValueError if it has no such gate."""
+    """h∞ of a channel at potentials (mV), by prepulses and a test pulse (mV). Raises ValueError without such a gate."""
     V, model = np.concatenate([[AVAILABLE, INACTIVATED], potentials(levels)]), model_of(model)
     test = millivolts("test", test)
     with precision(model.dtype):
@@ -317,22 +446,13 @@ def inactivation(model: Any, channel: str, levels: Any, *, cell: Any = None, tes
     return pd.Series((np.array(found) - least) / (most - least), pd.Index(V[2:], name="V"), name=f"h of {channel}")
 
 
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Activation and inactivation of a pacemaker's channels as the clamp finds them (dots), and the functions they were made of (lines).", "name": "fig-own-curves"}}
-# V, pacemaker, panels = np.arange(-90.0, 31.0, 7.5), Prinz2004({"AB/PD 2": 1}, gs={}, ge=0), []
-# for c in pacemaker.circuit.channels:
-#     if c.h:
-#         found = {"m": activation(pacemaker, c.name, V), "h": inactivation(pacemaker, c.name, V)}
-#         assert all(np.allclose(x, getattr(c, g).inf(V), atol=1e-6) for g, x in found.items())
-#         lines = [hv.Curve((V, np.asarray(getattr(c, g).inf(V))), "V (mV)", "x∞") * hv.Scatter((V, x)).opts(color="black") for g, x in found.items()]
-#         panels.append(hv.Overlay(lines, label=c.name).opts(width=225, height=200, show_legend=False))
-# hv.Layout(panels).opts(hv.opts.Curve(width=225, height=200)).cols(3)
-
 # %% [markdown]
 # ## Exercises
 #
 # ```{exercise}
 # :label: ex-reversal
-# Read the reversal potential of A from the clamp: hold the pacemaker at some potentials, and look where the current of A changes its sign.
+# Read the reversal potential of A from the clamp: hold the pacemaker at some potentials, and look where the
+# current of A changes its sign.
 # ```
 #
 # ```{solution-start} ex-reversal
@@ -341,7 +461,8 @@ def inactivation(model: Any, channel: str, levels: Any, *, cell: Any = None, tes
 
 # %% tags=["active-ipynb"]
 # levels = np.array([-95.0, -85.0, -75.0, -65.0])
-# of_A = [float(voltage_clamp(pacemaker, np.arange(0, 20, 0.1), V).currents["AB/PD 2", 0]["A"].iloc[-1]) for V in levels]
+# held_at = lambda V: voltage_clamp(pacemaker, np.arange(0, 20, 0.1), V).currents["AB/PD 2", 0]
+# of_A = [float(held_at(V)["A"].iloc[-1]) for V in levels]
 # assert of_A[0] < 0 and of_A[1] < 0 < of_A[2] < of_A[3]
 # of_A
 
@@ -352,7 +473,8 @@ def inactivation(model: Any, channel: str, levels: Any, *, cell: Any = None, tes
 #
 # ```{exercise}
 # :label: ex-space
-# What does the clamp measure that the channels do not pass? Add up all currents of a held cell, and compare the sum with what the electrode injects.
+# What does the clamp measure that the channels do not pass? Add up all currents of a held cell, and compare
+# the sum with what the electrode injects.
 # ```
 #
 # ```{solution-start} ex-space
@@ -365,6 +487,59 @@ def inactivation(model: Any, channel: str, levels: Any, *, cell: Any = None, tes
 # assert np.allclose(total.iloc[1:], held.clamp.to_numpy().ravel()[1:], rtol=1e-6, atol=1e-9)
 
 # %% [markdown]
-# Nothing, once the potential stands still: the electrode then passes what the channels pass, with the other sign.
+# Nothing, once the potential stands still: the electrode then brings in what the channels pass outward, and
+# no more.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-sodium-iv
+# At which step is the sodium current of the axon largest? It should be where most channels open, or where
+# the driving force $V - E$ is largest; predict which of the two wins. Then draw the peak of the sodium
+# current against the potential of the step, from −50 to 70 mV.
+# ```
+#
+# ```{solution-start} ex-sodium-iv
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# steps_to = np.arange(-50.0, 71.0, 10.0)
+# jumps = [Steps((-65, V), (2,)) for V in steps_to]
+# runs = clamp_family(axon, np.arange(2.1, 12, 0.05), jumps, state=rest)
+# sodium = [r.currents["cell", 0, "Na"].to_numpy() for r in runs]
+# peaks = np.array([x[np.abs(x).argmax()] for x in sodium])
+# assert steps_to[peaks.argmin()] == 0 and abs(peaks[steps_to == 50][0]) < 1e-6
+# hv.Curve((steps_to, peaks), "V (mV)", "peak sodium current (nA)").opts(width=400, height=240, toolbar=None)
+
+# %% [markdown]
+# Neither alone: the peak is largest at 0 mV. Up to there more and more channels open, and this wins; above
+# it nearly all that can do open, and the driving force falls in a straight line, to nothing at 50 mV. From
+# that line one reads $E_{Na}$, and from its slope the {term}`maximal conductance`.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-steady-iv
+# Hold the isolated pacemaker for six seconds at potentials from −80 to −20 mV, and draw the clamp current
+# at the end. Where would the cell rest? Why does it not do so?
+# ```
+#
+# ```{solution-start} ex-steady-iv
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# at_hold = np.arange(-80.0, -19.0, 5.0)
+# steady = np.array([float(r.clamp.iloc[0]) for r in clamp_family(pacemaker, [6000.0], list(at_hold))])
+# assert (steady[at_hold < -36] < 0).all() and (steady[at_hold > -34] > 0).all()
+# hv.Curve((at_hold, steady), "V (mV)", "steady current (nA)").opts(width=400, height=240, toolbar=None, ylim=(-1, 3))
+
+# %% [markdown]
+# Where no current is needed, near −35 mV. Below that all steady currents are inward, and nothing holds the
+# cell down: that makes it a pacemaker. At −35 mV it could stand still like a pencil on its tip: released
+# there, it is at −52 mV after 50 ms, and bursts 0.9 s later. The potential and the fast gates run away from
+# the balance before the slow ones can restore it. The clamp shows where the balance is; whether it is
+# stable, only a free cell shows.
 # ```{solution-end}
 # ```
