@@ -60,6 +60,7 @@ from jax.extend.core import Literal
 from ..engine.inputs import current as current_of_user
 from ..engine.junctions import inlets_of, used
 from ..engine.kinetics import at, exprel
+from ..engine.layout import activating, inactivating
 from ..models.networks import model_of, start_of
 from ..prinz2004 import (
     NS_TO_US,
@@ -68,10 +69,8 @@ from ..prinz2004 import (
     Gate,
     Membrane,
     Model,
-    activating,
     current_of,
     gates_of,
-    inactivating,
     linear,
     precision,
     prepare,
@@ -189,29 +188,7 @@ def neutral(op: str, args: tuple[Term, ...], numbers: Sequence[float | None]) ->
         return number(0)
     if op == "sub" and x == 0:
         return simpler("neg", b)
-    return rewritten(op, a, b)
-
-
-def rewritten(op: str, a: Term, b: Term) -> Term:
-    """An operation on two formulas as one would write it by hand: a + (−b) as a − b, and a (1/b) as a/b."""
-    if op in ("add", "sub") and is_negative(b):
-        return Term("sub" if op == "add" else "add", (a, negated(b)))
-    if op == "mul" and b.op == "div" and value_of(b.args[0]) == 1:
-        return Term("div", (a, b.args[1]))
-    return Term(op, (a, b))
-
-
-def is_negative(x: Term) -> bool:
-    """Whether a formula is a negative number, a product or a quotient that begins with one, or has a minus before it."""
-    first = x.args[0] if x.op in ("mul", "div") else x
-    return first.op == "neg" or (value_of(first) or 0) < 0
-
-
-def negated(x: Term) -> Term:
-    """−x of a formula that `is_negative`."""
-    if x.op in ("mul", "div"):
-        return simpler(x.op, negated(x.args[0]), x.args[1])
-    return x.args[0] if x.op == "neg" else number(-x.args[0])
+    return Term(op, args)
 
 
 # %% [markdown]
@@ -351,13 +328,47 @@ TIGHT = (
 def text(x: Term, words: Mapping[str, str] = ARITHMETIC, names: Mapping[str, str] | None = None) -> str:
     """A formula in a language, in which an operation that `words` does not have is a function of the same name."""
     if x.op == "number":
-        return repr(x.args[0])
+        return written_number(x.args[0])
     if x.op == "name":
         return (names or {}).get(x.args[0], x.args[0])
+    x = rewritten(x.op, *x.args) if len(x.args) == 2 else x
     args = [text(a, words, names) for a in x.args]
     if x.op in TIGHT and words.get(x.op, "").count("(") == 0:
         args = [bracketed(x, i, a, s) for i, (a, s) in enumerate(zip(x.args, args, strict=True))]
     return words[x.op].format(*args) if x.op in words else f"{x.op}({', '.join(args)})"
+
+
+# %% [markdown]
+# What a function computes is not always written as one would write it by hand: a sum with a negative number is a difference, and a
+# product with 1/x a quotient. This is looked after last, so that the trees stay as they were read.
+
+
+# %%
+def rewritten(op: str, a: Term, b: Term) -> Term:
+    """An operation on two formulas as one would write it by hand: a + (−b) as a − b, and a (1/b) as a/b."""
+    if op in ("add", "sub") and is_negative(b):
+        return Term("sub" if op == "add" else "add", (a, negated(b)))
+    if op == "mul" and b.op == "div" and value_of(b.args[0]) == 1:
+        return Term("div", (a, b.args[1]))
+    return Term(op, (a, b))
+
+
+def is_negative(x: Term) -> bool:
+    """Whether a formula is a negative number, a product or a quotient that begins with one, or has a minus before it."""
+    first = x.args[0] if x.op in ("mul", "div") else x
+    return first.op == "neg" or (value_of(first) or 0) < 0
+
+
+def negated(x: Term) -> Term:
+    """−x of a formula that `is_negative`."""
+    if x.op in ("mul", "div"):
+        return simpler(x.op, negated(x.args[0]), x.args[1])
+    return x.args[0] if x.op == "neg" else number(-x.args[0])
+
+
+def written_number(x: float) -> str:
+    """A number as text, whole ones without a point where they are short."""
+    return str(int(x)) if abs(x) < 1e6 and x == int(x) else repr(x)
 
 
 def bracketed(x: Term, i: int, a: Term, written: str) -> str:
@@ -449,7 +460,7 @@ class OneCell(NamedTuple):
     """One cell."""
 
     label: str  # of its population
-    index: int  # within it
+    place: int  # within it
     id: str  # identifier
     kind: int  # index into `Described.kinds`
     g: tuple[float, ...]  # µS, maximal conductance of each channel
