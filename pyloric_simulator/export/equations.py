@@ -63,6 +63,7 @@ from ..engine.kinetics import at, exprel
 from ..engine.layout import activating, inactivating
 from ..models.networks import model_of, start_of
 from ..prinz2004 import (
+    DEFAULT_DT,
     NS_TO_US,
     Channel,
     Constants,
@@ -296,7 +297,19 @@ def expression(f: Callable[..., Any], names: Sequence[str], what: str = "the fun
         found = jax.make_jaxpr(lambda *x: jnp.asarray(f(*x), np.float64))(*x)
         if (shape := found.out_avals[0].shape) != ():
             raise ValueError(f"{what} returns shape {shape} for single numbers; it must return one. Sum or index it.")
-        return followed(found.jaxpr, found.consts, [name(x) for x in names], what)[0]
+        term = followed(found.jaxpr, found.consts, [name(x) for x in names], what)[0]
+    if bad := [x for x in numbers_of(term) if not math.isfinite(x)]:
+        raise ValueError(
+            f"{what} contains the number {bad[0]}; its numbers must be finite. Look for a division by 0 in it."
+        )
+    return term
+
+
+def numbers_of(x: Term) -> list[float]:
+    """All numbers in a formula."""
+    if x.op in ("number", "name"):
+        return list(x.args) if x.op == "number" else []
+    return [n for a in x.args for n in numbers_of(a)]
 
 
 EXPREL.append(expression(exprel, ("x",)))
@@ -608,15 +621,15 @@ def joined(params: Any) -> tuple[tuple[Joined, ...], tuple[Joined, ...]]:
     return tuple(graded), tuple(gaps)
 
 
-def bonds_of(params: Any, state: Any) -> tuple[Joined, ...]:
-    """The kinetic synapses, with their activation at the start."""
+def bonds_of(params: Any, state: Any = None) -> tuple[Joined, ...]:
+    """The kinetic synapses, with their activation in a state."""
     if not (c := params.circuit).kinetic:
         return ()
     slots, found = inlets_of(c), []
     for slot, post in zip(*np.nonzero(used(c)), strict=True):
         pre, synapse, kind = (int(x[slot, post]) for x in slots)
         g = float(params.gz[synapse]) * NS_TO_US
-        found.append(Joined(pre, int(post), kind, g, float(state.z[post, slot])))
+        found.append(Joined(pre, int(post), kind, g, 0.0 if state is None else float(state.z[post, slot])))
     return tuple(found)
 
 
@@ -626,18 +639,26 @@ def bonds_of(params: Any, state: Any) -> tuple[Joined, ...]:
 
 
 # %%
+def largest_conductances(params: Any) -> list[tuple[float, ...]]:
+    """The maximal conductances (µS) of each channel of each cell."""
+    c, found = params.circuit, {}
+    with precision("float64"):
+        g = [np.asarray(x) for x in prepare(params, np.float64, DEFAULT_DT).g]
+    for of_kind, cells in zip(g, c.groups, strict=True):
+        found |= {int(cell): tuple(of_kind[:, place].tolist()) for place, cell in enumerate(cells)}
+    return [found[i] for i in range(len(c.rows))]
+
+
 def cells_of(model: Model, state: Any, I: Sequence[Term]) -> tuple[OneCell, ...]:
     """All cells with their conductances (µS), their external currents and their start."""
-    c, found = model.circuit, []
-    with precision("float64"):
-        g = [np.asarray(x) for x in prepare(model.params, np.float64, model.step).g]
+    c, g, found = model.circuit, largest_conductances(model.params), []
     ids = identifiers([f"{label}_{n}" for label, n in model.cells])
     for i, (label, n) in enumerate(model.cells):
         k = c.populations[c.rows[i]].membrane
-        membrane, place = c.membranes[k], int(np.flatnonzero(c.groups[k] == i)[0])
+        membrane = c.membranes[k]
         gates = *state.m[i, : len(activating(membrane))], *state.h[i, : len(inactivating(membrane))]
         start = float(state.V[i]), float(state.Ca[i]), tuple(map(float, gates)), tuple(map(float, state.s[i]))
-        found.append(OneCell(label, n, ids[i], k, tuple(g[k][:, place].tolist()), I[i], *start))
+        found.append(OneCell(label, n, ids[i], k, g[i], I[i], *start))
     return tuple(found)
 
 
@@ -678,6 +699,14 @@ def described(model: Any, state: Any = None, I_ext: Any = None, **scheme: Any) -
     graded, gaps = joined(model.params)
     cells = cells_of(model, state, currents_in(model, I_ext))
     return Described(tuple(kinds), cells, ends, graded, gaps, slow, bonds_of(model.params, state))
+
+
+def with_numbers(d: Described, params: Any) -> Described:
+    """The same model with the conductances of `params`, of its cells and of what joins them."""
+    graded, gaps = joined(params)
+    cells = [c._replace(g=g) for c, g in zip(d.cells, largest_conductances(params), strict=True)]
+    bonds = [b._replace(g=x.g) for b, x in zip(d.bonds, bonds_of(params), strict=True)]
+    return d._replace(cells=tuple(cells), synapses=graded, gaps=gaps, bonds=tuple(bonds))
 
 
 def rate_of(kind: Any) -> Term:

@@ -17,6 +17,72 @@
 # sys.path.append("..")
 # from _notebook import __spec__
 
+# %% [markdown]
+# # For Brian2
+#
+# Is it the model that does this, or the program? Whoever finds something surprising in a simulation should ask, and the honest answer needs
+# a second program. [Brian2](https://briansimulator.org) {cite:p}`Stimberg2019` is one of the most used: its equations are text with units, from which it
+# generates C++ code, and it knows nothing of pyloric circuits. This chapter hands it our models.
+
+# %% tags=["active-ipynb", "remove-cell"]
+# import warnings
+#
+# import brian2
+# import holoviews as hv
+# import panel as pn
+#
+# hv.extension("bokeh", logo=False)
+# pn.config.console_output = "disable"
+# hv.opts.defaults(hv.opts.Curve(width=680, height=150, line_width=1.2), hv.opts.Layout(shared_axes=False, toolbar=None))
+# brian2.BrianLogger.log_level_error()
+
+# %% tags=["active-ipynb"] mystnb={"figure": {"caption": "The circuit of the paper, computed by Brian2 (colours), and by this package with the same scheme (black, dashed).", "name": "fig-brian2"}}
+# import numpy as np
+#
+# from ..config import find_circuit
+# from ..prinz2004 import Prinz2004
+# from .to_brian2 import to_brian2
+#
+# circuit = Prinz2004.from_toml(find_circuit("paper"))
+# start = circuit.get_thermalization(solver="exponential_euler", dt=0.025)
+# there = to_brian2(circuit, start)
+# there.run(1000)  # ms
+# here = circuit(np.arange(40_000) * 0.025, state=start, solver="exponential_euler", dt=0.025)
+#
+# some = slice(None, None, 10)
+# traces = [
+#     hv.Curve((V.index[some], V.iloc[some]), "time (ms)", f"V of {cell[0]} (mV)")
+#     * hv.Curve((V.index[some], here.V[cell].iloc[some])).opts(color="black", line_dash="dashed", line_width=0.8)
+#     for cell, V in there.V.items()
+# ]
+# hv.Layout(traces).cols(1)
+
+# %% [markdown]
+# The dashed line lies on the coloured one. How far are they apart?
+
+# %% tags=["active-ipynb"]
+# apart = np.abs(there.V.to_numpy() - here.V.to_numpy()).max()
+# assert apart < 1e-4
+# print(f"largest difference in one second: {apart:.1e} mV")
+
+# %% [markdown]
+# After 40,000 steps two programs that share no line of code differ by less than a billionth of a spike. What remains is rounding: they add the same
+# numbers in another order. An agreement of this kind says more than any similarity of figures does. If one conductance were off by a millionth,
+# or one gate were updated from the new potential instead of the old one, the difference would be a million times larger.
+#
+# ## What it does
+#
+# `to_brian2(model)` takes a `Prinz2004`, a `Network` or a `Cell`, with channels and synapses of one's own, and returns the objects of Brian2:
+# `groups`, `pathways` of synapses, monitors of `potentials` and `spikes`, and the `network` that holds them all. `run(duration)` goes on
+# for some milliseconds, `V` is the table that results of this package have, and everything else is as in any Brian2 script: monitors can be added, variables
+# set, the C++ standalone mode switched on before. `brian2_script` writes the same as a program.
+#
+# The scheme is exponential Euler with the step of the papers, 0.025 ms. Our default, the staggered scheme, has no counterpart in Brian2. So with the
+# defaults of both the spikes of a bursting cell differ by a few milliseconds after a second, because exponential Euler is only of first order; with a
+# step of 2 µs they agree to 0.05 ms (a test compares a cell of Liu et al.).
+#
+# It needs the extra `brian2`. Brian2 2.9 does not work with NumPy 2.4 and newer, so that the extra brings an older NumPy.
+
 # %%
 from __future__ import annotations
 
@@ -30,7 +96,7 @@ from ..engine import checks
 from ..engine.detection import SPIKE_THRESHOLD
 from ..files.writing import telling, write_whole
 from ..models.networks import model_of
-from .equations import ARITHMETIC, Current, Described, Kind, Kinetics, Term, described, text
+from .equations import ARITHMETIC, Current, Described, Kind, Kinetics, Term, described, evaluated, text
 
 __all__ = ["Brian2Model", "brian2_script", "to_brian2"]
 
@@ -177,6 +243,7 @@ class Pathway(NamedTuple):
     i: tuple[int, ...]  # presynaptic cells within their group
     j: tuple[int, ...]
     start: dict[str, tuple[tuple[float, ...], str]]  # variable -> values, (synapse,), and their unit
+    kind: str  # identifier of the transmitter or kind
 
 
 class Plan(NamedTuple):
@@ -223,7 +290,7 @@ def pathway(d: Described, sort: str, end: Any, groups: tuple[int, int], ends: An
     equations = (
         SORTS[sort].format(to=word, kind=end and end.id, E=end and end.E, rate=rate) + "\ng : siemens (constant)"
     )
-    return Pathway(word, source, target, equations, *ends, start)
+    return Pathway(word, source, target, equations, *ends, start, "" if end is None else end.id)
 
 
 def places_within(d: Described) -> list[int]:
@@ -279,6 +346,9 @@ class Brian2Model(NamedTuple):
     spikes: tuple[Any, ...]  # SpikeMonitors, one for each group
     cells: pd.MultiIndex  # pop and index of all cells
     plan: Plan
+    model: Any  # what was written
+    described: Described
+    I_ext: Any  # as given
 
     def run(self, duration: float) -> None:
         """Go on for a duration in ms."""
@@ -317,8 +387,8 @@ def set_start(target: Any, start: Mapping[str, tuple[Sequence[float], str]]) -> 
         setattr(target, variable, quantity(values, unit))
 
 
-def built(plan: Plan, cells: pd.MultiIndex) -> Brian2Model:
-    """The objects of a plan."""
+def built(plan: Plan, *origin: Any) -> Brian2Model:
+    """The objects of a plan; origin: the fields of the result that say where it comes from."""
     b = load_brian2()
     common = {"dt": plan.dt * b.ms, "namespace": {"choose": choose()}}
     groups, pathways = {}, []
@@ -345,7 +415,9 @@ def built(plan: Plan, cells: pd.MultiIndex) -> Brian2Model:
     potentials = [b.StateMonitor(g, "V", record=True, dt=plan.dt * b.ms) for g in groups.values()]
     spikes = [b.SpikeMonitor(g) for g in groups.values()]
     network = b.Network(*groups.values(), *pathways, *potentials, *spikes)
-    return Brian2Model(network, tuple(groups.values()), tuple(pathways), tuple(potentials), tuple(spikes), cells, plan)
+    model, d, I_ext = origin
+    objects = (tuple(x) for x in (groups.values(), pathways, potentials, spikes))
+    return Brian2Model(network, *objects, model.cells, plan, model, d, I_ext)
 
 
 # %% [markdown]
@@ -354,15 +426,42 @@ def built(plan: Plan, cells: pd.MultiIndex) -> Brian2Model:
 
 # %%
 PAPERS_DT = 0.025  # ms, step of P03 and P04
-METHODS = (EULER, "rk2", "rk4", "heun", "euler")  # of Brian2
+LONGEST = {
+    "euler": 2.0,
+    "heun": 2.0,
+    "rk2": 2.0,
+    "rk4": 2.785,
+}  # step of an explicit scheme of Brian2, over the shortest time constant
+METHODS = (EULER, *LONGEST)
+
+# %% [markdown]
+# Brian2's other schemes are explicit, and an explicit scheme explodes where its step is longer than about twice the shortest time
+# constant. That of a graded synapse is 1 µs at the height of a presynaptic spike: there, only exponential Euler can take steps of a usual length.
 
 
-def planned(model: Any, state: Any, I_ext: Any, method: str, dt: float) -> tuple[Plan, Any]:
-    """The plan of a model, and its cells."""
+# %%
+def is_stable(d: Described, method: str, dt: float) -> None:
+    """Refuse a step (ms) with which an explicit scheme explodes."""
+    V, Ca = np.meshgrid(np.arange(-100.0, 61.0), (0.05, 1.0, 100.0))
+    gates = [g for kind in d.kinds for g in (*kind.releases, *(x for c in kind.currents for x in (c.m, c.h) if x))]
+    τ = {g.id: float(np.min(evaluated(g.tau, V=V, Ca=Ca))) for g in gates}
+    fastest = min(τ, key=lambda x: τ[x], default=None)
+    if fastest and dt > (limit := LONGEST[method] * τ[fastest]):
+        raise ValueError(
+            f"dt is {dt:g} ms with the explicit method {method!r}, and the time constant of {fastest} is as short as {τ[fastest]:g} ms; dt must be at "
+            f"most {limit:.2g} ms. Take it, or method={EULER!r}."
+        )
+
+
+def planned(model: Any, state: Any, I_ext: Any, method: str, dt: float) -> tuple[Plan, Any, Described, Any]:
+    """The plan of a model, and where it comes from."""
     checks.choice("method", method, METHODS)
     dt = checks.positive("dt", dt, "ms")
     model = model_of(model)
-    return plan_of(described(model, state, I_ext), method, dt), model.cells
+    d = described(model, state, I_ext)
+    if method != EULER:
+        is_stable(d, method, dt)
+    return plan_of(d, method, dt), model, d, I_ext
 
 
 def to_brian2(
@@ -439,7 +538,8 @@ def brian2_script(
     An older file is replaced when the new one is complete. Raises OSError, with the reason, if it cannot be written, and as `to_brian2`.
     """
     duration = checks.positive("duration", duration, "ms")
-    plan, cells = planned(model, state, I_ext, method, dt)
+    plan, model, _, _ = planned(model, state, I_ext, method, dt)
+    cells = model.cells
     names = [f"{g.name}: " + ", ".join(ascii(f"{cells[i][0]} {cells[i][1]}") for i in g.cells) for g in plan.groups]
     head = [
         '"""A model written by pyloric_simulator for Brian2.',
@@ -457,3 +557,106 @@ def brian2_script(
     body = "\n\n".join(["\n".join(head), *groups, *pathways, "\n".join(tail)])
     with telling(path):
         write_whole(path, (body + FIGURE.replace("run(", "network.run(").format(duration=duration)).encode())
+
+
+# %% [markdown]
+# The program of the axon's cell, for example, begins so:
+
+# %% tags=["active-ipynb"]
+# import tempfile
+# from pathlib import Path
+#
+# from ..models.channels import HodgkinHuxley1952 as HH
+# from ..models.networks import Cell
+#
+# axon = Cell([HH.Na(120), HH.K(36), HH.leak(0.3)], V=-65, temperature=6.3)
+# with tempfile.TemporaryDirectory() as folder:
+#     script = Path(folder) / "axon.py"
+#     brian2_script(script, axon, I_ext=6.3)
+#     print("\n".join(line[:110] for line in script.read_text().splitlines()[18:38]))
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-brian2-order
+# Exponential Euler is of first order: half the step, half the error. Check it in Brian2, on the time of the axon's second spike at 10 nA, with
+# steps of 0.02, 0.01 and 0.005 ms.
+# ```
+#
+# ```{solution-start} ex-brian2-order
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# brian2.prefs.codegen.target = "numpy"  # nothing to compile: quicker for short runs
+#
+#
+# def second_spike(dt):
+#     """Time (ms) at which the axon's potential rises through -10 mV for the second time, between two steps by interpolation."""
+#     exported = to_brian2(axon, I_ext=10.0, dt=dt)
+#     exported.run(30)
+#     V = exported.V["cell", 0]
+#     k = np.flatnonzero((V.to_numpy()[:-1] <= -10) & (V.to_numpy()[1:] > -10))[1]
+#     a, b = V.iloc[k], V.iloc[k + 1]
+#     return V.index[k] + dt * (-10 - a) / (b - a)
+#
+#
+# times = [second_spike(dt) for dt in (0.02, 0.01, 0.005)]
+# ratio = (times[0] - times[1]) / (times[1] - times[2])
+# assert 1.7 < ratio < 2.3
+# ratio
+
+# %% [markdown]
+# The differences between successive steps halve with the step, as they must for a scheme of first order.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-brian2-own
+# Brian2 offers the rest of its machinery to an exported model. Add noise to the axon: give its `I_ext` new random values every 0.5 ms by
+# `run_regularly`. Does it fire without a constant current?
+# ```
+#
+# ```{solution-start} ex-brian2-own
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# brian2.seed(1)
+# noisy = to_brian2(axon)
+# noise = noisy.groups[0].run_regularly("I_ext = 12*nA*randn()", dt=0.5 * brian2.ms)
+# noisy.network.add(noise)
+# noisy.run(200)
+# spikes = noisy.spike_times()["cell", 0]
+# assert len(spikes) > 1
+# spikes
+
+# %% [markdown]
+# It does, now and then, when a few positive values follow each other.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-brian2-explicit
+# Why does `to_brian2(circuit, method="rk4")` refuse, while it takes the axon?
+# ```
+#
+# ```{solution-start} ex-brian2-explicit
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# for model in (axon, circuit):
+#     try:
+#         to_brian2(model, model.cold if model is circuit else None, method="rk4")
+#         print("taken")
+#     except ValueError as error:
+#         print(error)
+
+# %% [markdown]
+# The axon's fastest gate needs a tenth of a millisecond. The synapses of the circuit are faster than a microsecond while the presynaptic cell spikes, since
+# the closing of a graded synapse stops there: $τ_s = (1 - s_∞)/k_-$ goes to 0. An explicit scheme extrapolates from the slope at the beginning of its step, and
+# overshoots more with each step once the step is longer than about two time constants. Exponential Euler follows the exponential itself.
+# ```{solution-end}
+# ```
