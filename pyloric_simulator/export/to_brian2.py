@@ -113,7 +113,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def brian2(x: Term, **names: str) -> str:
+def in_brian2(x: Term, **names: str) -> str:
     """A formula as Brian2 writes it."""
     return text(x, WORDS, NAMES | names)
 
@@ -163,7 +163,7 @@ EULER = "exponential_euler"  # the scheme of the papers, in Brian2's name, which
 
 def gate_line(k: Kinetics) -> str:
     """The equation of a gate."""
-    return f"d{k.id}/dt = ({brian2(k.inf)} - {k.id})/(({brian2(k.tau)})*ms) : 1"
+    return f"d{k.id}/dt = ({in_brian2(k.inf)} - {k.id})/(({in_brian2(k.tau)})*ms) : 1"
 
 
 def opened_text(c: Current) -> str:
@@ -184,12 +184,12 @@ def channel_lines(c: Current, held: str) -> list[str]:
     """The equations of a channel; held: how to say that something stays constant through a step, or nothing."""
     lines = [gate_line(gate) for gate in (c.m, c.h) if gate] + [f"g_{c.id} : siemens (constant)"]
     if c.E is not None:
-        E = f"({brian2(c.E)})*mV"
+        E = f"({in_brian2(c.E)})*mV"
         return [*lines, f"I_{c.id} = {opened_text(c)}*(V - {E}) : amp"]
     γ = {"γ": f"({opened_text(c)}/uS)"}
     if not held:
-        return [*lines, f"I_{c.id} = ({brian2(c.I, **γ)})*nA : amp"]
-    G, J = f"({brian2(c.G, **γ)})*uS", f"({brian2(c.J, **γ)})*nA"
+        return [*lines, f"I_{c.id} = ({in_brian2(c.I, **γ)})*nA : amp"]
+    G, J = f"({in_brian2(c.G, **γ)})*uS", f"({in_brian2(c.J, **γ)})*nA"
     return [
         *lines, f"G_{c.id} = {G} : siemens{held}", f"J_{c.id} = {J} : amp{held}", f"I_{c.id} = G_{c.id}*V - J_{c.id} : amp",
     ]  # fmt: skip
@@ -209,7 +209,7 @@ def group_equations(kind: Kind, inputs: Sequence[str], I: Term | None, held: str
     lines = [line for c in kind.currents for line in channel_lines(c, held)] + calcium_lines(kind, held)
     lines += [gate_line(k) for k in kind.releases]
     lines += [f"G_{x} : siemens\nJ_{x} : amp" for x in inputs]
-    lines += ["I_ext : amp (constant)" if I is None else f"I_ext = ({brian2(I)})*nA : amp"]
+    lines += ["I_ext : amp (constant)" if I is None else f"I_ext = ({in_brian2(I)})*nA : amp"]
     out = "".join(f" - I_{c.id}" for c in kind.currents) + "".join(f" - (G_{x}*V - J_{x})" for x in inputs)
     return "\n".join([f"dV/dt = (I_ext{out})/({kind.constants.C!r}*nF) : volt", *lines])
 
@@ -286,7 +286,7 @@ def pathway(d: Described, sort: str, end: Any, groups: tuple[int, int], ends: An
     source, target = (d.kinds[k].id for k in groups)
     word = "gap" if end is None else end.id
     word = word if len(d.kinds) == 1 else f"{word}_{source}_{target}"
-    rate = brian2(end.rate) if sort == "kinetic" else ""
+    rate = in_brian2(end.rate) if sort == "kinetic" else ""
     equations = (
         SORTS[sort].format(to=word, kind=end and end.id, E=end and end.E, rate=rate) + "\ng : siemens (constant)"
     )
