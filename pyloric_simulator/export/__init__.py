@@ -1,0 +1,1 @@
+"""Models as files and programs of other simulators."""
