@@ -33,7 +33,7 @@ __all__ = ["ABILITIES", "MODELS", "Ability"]
 # The paper's circuit is that of the first chapter. In the second one AB and PD are apart and joined by gap junctions, and populations have several
 # cells. The own cell is one of {cite:t}`Liu1998`. The own network has cells of two kinds, one of them an axon whose gates open and close at rates,
 # with a graded synapse, a kinetic synapse, and a gap junction. The last two come from the chapters on
-# [equations](models/neurons.md) and on [integrate-and-fire cells](models/lif.md).
+# [equations](models/neurons.py) and on [integrate-and-fire cells](models/lif.py).
 
 # %%
 MODELS = ("the paper's circuit", "gap junctions", "own cell", "own network", "own equations", "integrate and fire")

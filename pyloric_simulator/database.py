@@ -19,7 +19,7 @@
 #
 # {cite:t}`Prinz2004` built all circuits of five pacemaker, five LP and six PY cells with five or six
 # strengths for each of seven synapses, and found that 20% of them are pyloric-like and 2.2% pyloric.
-# This chapter numbers them, and runs any part of them, or circuits of one's own, [in batches](ensembles/batches.md): on all cores, all GPUs or
+# This chapter numbers them, and runs any part of them, or circuits of one's own, [in batches](ensembles/batches.py): on all cores, all GPUs or
 # a cluster, into a folder that survives interruptions.
 
 # %% tags=["active-ipynb", "remove-cell"]
@@ -442,7 +442,7 @@ def options_for(
 
 
 # %% [markdown]
-# What is run is a work of the chapter [on batches](ensembles/batches.md): numbers of circuits, of which a batch makes a table when its turn comes, or
+# What is run is a work of the chapter [on batches](ensembles/batches.py): numbers of circuits, of which a batch makes a table when its turn comes, or
 # a table. The demand on the period stands among its facts, since it decides the classes.
 
 
@@ -745,7 +745,7 @@ def columns_of_results(rows: pd.DataFrame, data: Any, wanted: Sequence[str]) -> 
 
 # %% [markdown]
 # How such circuits are related, and whether a path of equal rhythms leads from one to the other, is a question for
-# [derivatives](fitting/curves.md).
+# [derivatives](fitting/curves.py).
 
 # %% [markdown]
 # ## Exercises

@@ -726,7 +726,7 @@ def measure(trains: Mapping[str, np.ndarray], window: ArrayLike, d: Detection = 
 # A circuit is **pyloric-like** if its rhythm is triphasic, with one burst of each cell in every cycle,
 # and in the right order: LP starts after PD ends, LP starts before PY starts, and LP ends before PY
 # ends. The rhythm must be periodic, too: the CV of the pacemaker's period is at most 2%. The paper
-# asks for a periodic rhythm without giving a number; the chapter [on the database](database.md)
+# asks for a periodic rhythm without giving a number; the chapter [on the database](database.py)
 # shows what the number changes. A circuit is **pyloric** if it is pyloric-like and meets all
 # fifteen criteria.
 #

@@ -22,8 +22,8 @@
 #
 # Whoever wants to know something of thousands of circuits has a table of inputs with a row for each, and wants the same table with
 # the results beside them. This chapter computes such tables in **batches**, whatever a row is: on all cores, all GPUs or a cluster, with the
-# results in memory, or in a folder that survives interruptions. The [circuits of the paper](../database.md) and the [draws from a
-# prior](../fitting/inference.md) are computed by it.
+# results in memory, or in a folder that survives interruptions. The [circuits of the paper](../database.py) and the [draws from a
+# prior](../fitting/inference.py) are computed by it.
 
 # %%
 from __future__ import annotations

@@ -21,7 +21,7 @@
 # # Ensembles: thousands of any model at once
 #
 # How does a rhythm depend on two conductances, on the temperature, on the strength of an input? Such questions want a table: a row for
-# each variant of a model, a column for each number that varies. `ensemble` runs all rows side by side, in the [lanes](lanes.md) of a chapter before,
+# each variant of a model, a column for each number that varies. `ensemble` runs all rows side by side, in the [lanes](lanes.py) of a chapter before,
 # on all cores, on GPUs or on a cluster, and gives the table back with results beside each row. The model may be any of this book:
 # a circuit of the first chapter with all its gap junctions and populations, a single cell, a network of one's own, and cells with equations of
 # their own or with a threshold.

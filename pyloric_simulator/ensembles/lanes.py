@@ -23,8 +23,8 @@
 # A processor computes eight or sixteen numbers with one instruction if they lie side by side. This
 # chapter writes the circuit so that they do: the last axis of every array is the **lane**, one
 # circuit each, and no equation mixes lanes. Nothing else changes. Constants, channels, curves and the
-# two schemes are those of the chapter [on the circuit](../prinz2004.md), and spikes and bursts those of
-# the chapter [on rhythm](../rhythm.md); each part is checked against them.
+# two schemes are those of the chapter [on the circuit](../prinz2004.py), and spikes and bursts those of
+# the chapter [on rhythm](../rhythm.py); each part is checked against them.
 #
 # No voltage is kept. Spikes are found while the circuit runs and their times, a few thousand numbers,
 # are all that is left of a run.

@@ -356,7 +356,7 @@ def prior() -> Prior:
 # position, and on no other row. So the seed must be given, and another one in each call: rows of two calls with
 # the same seed share their moments.
 #
-# The rows are computed [in batches](../ensembles/batches.md) on all cores. Given a path, they are kept in a folder, in natural units with the features beside
+# The rows are computed [in batches](../ensembles/batches.py) on all cores. Given a path, they are kept in a folder, in natural units with the features beside
 # them, and a call that was stopped goes on from there.
 
 

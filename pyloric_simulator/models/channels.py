@@ -23,7 +23,7 @@
 # What makes an axon fire, and a pacemaker burst? The channels in its membrane. The circuit of the first chapter has eight kinds of them. Here
 # a channel is a plain record, for any cell: a name, two exponents, a reversal potential and one or two gates, and each gate is two functions of
 # one line. The libraries at hand are those of {cite:t}`Prinz2003`, {cite:t}`Liu1998` and {cite:t}`HodgkinHuxley1952`; a channel of one's own
-# stands beside them. Below, the gates of the last one, which make the spike of the squid's axon. The [next chapter](networks.md) builds cells
+# stands beside them. Below, the gates of the last one, which make the spike of the squid's axon. The [next chapter](networks.py) builds cells
 # and networks of channels.
 
 # %% tags=["active-ipynb", "remove-cell"]

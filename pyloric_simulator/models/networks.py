@@ -20,7 +20,7 @@
 # %% [markdown]
 # # Cells and networks of one's own
 #
-# How does a bursting cell drive an axon, and what if the two had other channels? A cell is a list of [channels](channels.md) on a membrane, a
+# How does a bursting cell drive an axon, and what if the two had other channels? A cell is a list of [channels](channels.py) on a membrane, a
 # network a list of cells and of the synapses between them. Cells of one network may have different channels. Networks are advanced by the
 # scheme of the circuit of the first chapter, and give its numbers where they are the circuit. Below, a bursting cell of {cite:t}`Liu1998`
 # inhibits a squid's axon.

@@ -466,7 +466,7 @@ class Neuron(WithoutChannels, Portable):
 
 # %% [markdown]
 # Cells of this chapter and of the next take part in the chapters that follow: their numbers have names, they are fitted to recordings,
-# run by the thousand, shaken by noise and clamped, as the [table](../abilities.md) says. What asks for channels or their temperature is refused. Under a voltage
+# run by the thousand, shaken by noise and clamped, as the [table](../abilities.py) says. What asks for channels or their temperature is refused. Under a voltage
 # clamp the potential is imposed, the other variables follow, and what is measured is the input that would have held the potential: it
 # exists where $dV/dt$ contains the input as a term $a I$.
 
