@@ -354,9 +354,7 @@ class Part(NamedTuple):
 
 def read_part(file: Path) -> Part:
     """A file of results. Raises ValueError if it is damaged, or no Parquet."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    pa, pq = (checks.package(x, "parquet", "reading results") for x in ("pyarrow", "pyarrow.parquet"))
     data = file.read_bytes()
     if is_sealed(data) and not is_intact(data):
         raise ValueError(f"{file} is damaged: its checksum does not fit.")
@@ -714,6 +712,7 @@ def fill(
 
 def folder_at(path: Any) -> Path:
     """The path of a folder for results."""
+    checks.package("pyarrow", "parquet", "a folder of results")
     if isinstance(path, bool) or not isinstance(path, (str, os.PathLike)) or str(path) in ("", "memory"):
         raise TypeError(
             f"path is {path!r}; it must be the path of a folder, such as 'results', or None for results in memory. Give one of these."
