@@ -5,6 +5,7 @@ The build of the Book executes the pages. It warns of a caption without a pictur
 
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import generate
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 
+import pyloric_simulator
 from pyloric_simulator import book
 from pyloric_simulator.prinz2004 import CHANNELS, B, Gate, Prinz2004, neuron_models
 
@@ -35,6 +37,8 @@ HEADER = """\
 """
 AT_THE_TOP = "# from _notebook import __spec__\n"
 IN_A_FOLDER = '# import sys\n#\n# sys.path.append("..")\n' + AT_THE_TOP
+
+OF_TORCH = ("CircuitModule", "LIFModule")
 
 each_module = pytest.mark.parametrize("module", generate.literate_modules(), ids=lambda module: module.stem)
 
@@ -98,6 +102,17 @@ def test_relative_imports_become_absolute() -> None:
         "from pyloric_simulator import rhythm",
         "import numpy",
     ]
+
+
+def test_the_reference_has_all_public_names() -> None:
+    pytest.importorskip("sphinx")
+    from api import PACKAGE, sections
+
+    modules = {name for name in pyloric_simulator.__all__ if isinstance(getattr(pyloric_simulator, name), ModuleType)}
+    listed = [name for _, names in sections() for name, _ in names]
+    assert sorted(listed) == sorted({*pyloric_simulator.__all__, *OF_TORCH} - modules)
+    for _, names in sections():
+        assert all(home.startswith(f"{PACKAGE}.") for _, home in names)
 
 
 @pytest.mark.slow
