@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import generate
+import jupytext
 import nbformat
 import numpy as np
 import pytest
@@ -59,6 +60,16 @@ def test_the_page_of_the_model_says_what_its_module_says() -> None:
 
 def test_no_other_module_has_a_page_beside_it() -> None:
     assert list(generate.PACKAGE.rglob("*.md")) == [generate.MODEL.with_suffix(".md")]
+
+
+@pytest.mark.parametrize(
+    "page", [*generate.literate_modules(), *(generate.ROOT / "book").rglob("*.md")], ids=lambda x: x.stem
+)
+def test_what_loads_scripts_for_figures_is_not_shown(page: Path) -> None:
+    """The scripts would come over the network; the Book has its own."""
+    for cell in jupytext.read(page).cells:
+        if "hv.extension(" in cell.source and cell.cell_type == "code" and not cell.source.startswith("class "):
+            assert {"remove-cell", "remove-output"} & set(cell.metadata.get("tags", ()))
 
 
 def test_contents_list_every_page_once() -> None:
