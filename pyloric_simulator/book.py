@@ -158,10 +158,12 @@ def cell_panels(result: Any, columns: int = 4) -> Any:
 def current_shares(result: Any, cell: tuple[str, int]) -> Any:
     """Potential of a cell, and the share of each current in all outward and in all inward current."""
     import holoviews as hv
+    from bokeh.palettes import Category10_10
 
     look = dict(width=680, height=190)
     pop, number = cell
     V, current = result.V[pop][number], result.currents[pop][number]
+    color = dict(zip(current, Category10_10, strict=False))  # the same above and below
     current = current.loc[:, current.abs().max() > 0]
     panels = [hv.Curve((result.t, V), "time (ms)", "V (mV)").opts(**look)]
     for label, part in (
@@ -170,7 +172,7 @@ def current_shares(result: Any, cell: tuple[str, int]) -> Any:
     ):
         share = part.div(part.sum(axis=1), axis=0)
         areas = [
-            hv.Area((share.index, share[name]), "time (ms)", label, label=name)
+            hv.Area((share.index, share[name]), "time (ms)", label, label=name).opts(color=color[name], line_alpha=0)
             for name in share
             if share[name].max() > 0.01
         ]
