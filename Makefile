@@ -19,7 +19,7 @@ test:  ## the everyday tests
 test-all:  ## all tests, the long ones and README's blocks included
 	$(BIN)python -m pytest -n 2 -m ""
 
-pages:  ## write each chapter's page, and the list of requirements
+pages:  ## write the page of the first chapter, and the list of requirements
 	$(BIN)python tools/generate.py
 
 book:  ## build the Book, warnings being errors

@@ -50,9 +50,21 @@ def _serve_figures(app: Sphinx, _page: str, _template: str, context: dict[str, A
     context["body"] = context["body"].replace(CDN_DIST, context["pathto"]("_static/panel/", 1))
 
 
+def _once(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: object) -> None:
+    """Two extensions bring the same scripts; a constant that is declared twice is an error on every page."""
+    bodies = set()
+    for script in list(context["script_files"]):
+        body = getattr(script, "attributes", {}).get("body")
+        if body in bodies:
+            context["script_files"].remove(script)
+        elif body:
+            bodies.add(body)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Registers the extension; called by Sphinx."""
     app.config.mathjax_path = _MATHJAX
     app.connect("html-page-context", _serve_figures)
+    app.connect("html-page-context", _once, priority=900)
     app.connect("build-finished", _copy)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

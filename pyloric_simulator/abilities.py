@@ -46,7 +46,7 @@
 # junctions, and populations have several cells. The own cell is one of {cite:t}`Liu1998`. The own network
 # has cells of two kinds, one of them an axon whose gates open and close at rates, with a {term}`graded
 # synapse`, a kinetic synapse, and a gap junction. The last two come from the chapters on
-# [equations](models/neurons.md) and on [integrate-and-fire cells](models/lif.md).
+# [equations](models/neurons.py) and on [integrate-and-fire cells](models/lif.py).
 #
 # The six stand for what a model can be made of, not for all models. Two more kinds of cells in a network,
 # or another channel, change nothing in their columns; a model made in another way would be a column of its

@@ -1,13 +1,49 @@
-"""Tables and drawings of the pages, made from the objects that the model computes with."""
+"""What the pages need as notebooks: tables and drawings, made from the objects that the model computes with, and changes of the model."""
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from .config import MEMORY_STORE, STORE_VARIABLE
+from .engine.thermalization import open_store
 from .plotting import plain
+
+MODEL = "prinz2004"
+BELOW = ("config", "engine", "files")  # what the model is built on, which takes nothing from it
+
+
+def use_this_notebook() -> None:
+    """From here on the package takes its model from this notebook, chapter 1 with cells that may have been changed.
+
+    The notebook, which Python calls `__main__`, gets the name of the module. Parts of the package that were imported before it know another
+    model: they are forgotten, so that the next import makes them anew. States on disk are those of the model of the file and are not used.
+    Raises RuntimeError where the notebook has no `Prinz2004`.
+    """
+    notebook, package = sys.modules["__main__"], sys.modules[__package__]
+    if not hasattr(notebook, "Prinz2004"):
+        raise RuntimeError(f"this notebook does not define Prinz2004; run the cells of the chapter {MODEL} first")
+    for name in [name for name in sys.modules if name.startswith(f"{__package__}.")]:
+        if name.split(".")[__package__.count(".") + 1] not in BELOW:
+            del sys.modules[name]
+            vars(package).pop(name.rpartition(".")[2], None)
+    for name in dir(package):  # public names that were used already
+        vars(package).pop(name, None)
+    sys.modules[f"{__package__}.{MODEL}"] = notebook
+    setattr(package, MODEL, notebook)
+    os.environ[STORE_VARIABLE] = MEMORY_STORE
+    open_store.cache_clear()
+
+
+def claim(holds: bool, text: str) -> None:
+    """Warn that a statement of the text does not hold, since the model was changed. In the build of the Book a warning is an error."""
+    if not holds:
+        warnings.warn(f"The text says: {text}. For the model of this notebook that does not hold.", stacklevel=2)
 
 
 def list_table(caption: str, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Any:
@@ -122,10 +158,12 @@ def cell_panels(result: Any, columns: int = 4) -> Any:
 def current_shares(result: Any, cell: tuple[str, int]) -> Any:
     """Potential of a cell, and the share of each current in all outward and in all inward current."""
     import holoviews as hv
+    from bokeh.palettes import Category10_10
 
     look = dict(width=680, height=190)
     pop, number = cell
     V, current = result.V[pop][number], result.currents[pop][number]
+    color = dict(zip(current, Category10_10, strict=False))  # the same above and below
     current = current.loc[:, current.abs().max() > 0]
     panels = [hv.Curve((result.t, V), "time (ms)", "V (mV)").opts(**look)]
     for label, part in (
@@ -134,7 +172,7 @@ def current_shares(result: Any, cell: tuple[str, int]) -> Any:
     ):
         share = part.div(part.sum(axis=1), axis=0)
         areas = [
-            hv.Area((share.index, share[name]), "time (ms)", label, label=name)
+            hv.Area((share.index, share[name]), "time (ms)", label, label=name).opts(color=color[name], line_alpha=0)
             for name in share
             if share[name].max() > 0.01
         ]

@@ -54,7 +54,7 @@
 
 # %% [markdown]
 # This chapter numbers the 20,250,000 circuits, shows what is to be seen in a sample of them, and runs any
-# part of them, or circuits of one's own, [in batches](ensembles/batches.md): on all cores, all GPUs or a
+# part of them, or circuits of one's own, [in batches](ensembles/batches.py): on all cores, all GPUs or a
 # cluster, into a folder that survives interruptions.
 #
 # ## What the database says
@@ -84,12 +84,12 @@
 # rhythm alone does not tell what an animal is made of, and that the mean of many animals, cell by cell and
 # synapse by synapse, need not be an animal {cite:p}`Golowasch2002`. How such circuits are related, and
 # whether a path of equal rhythms leads from one to the other, is a question for
-# [derivatives](fitting/curves.md).
+# [derivatives](fitting/curves.py).
 #
 # ### How many
 #
 # {cite:t}`Prinz2004` found 4,047,375 pyloric-like circuits (20.0%) and 452,516 pyloric ones (2.2%) in all
-# 20,250,000. The classes are those of the chapter [on rhythm](rhythm.md): *pyloric-like* asks for a
+# 20,250,000. The classes are those of the chapter [on rhythm](rhythm.py): *pyloric-like* asks for a
 # periodic triphasic rhythm in the right order, *pyloric* for all fifteen {term}`criteria <criterion>`
 # besides.
 
@@ -205,7 +205,7 @@
 # The transient is no luxury either: a circuit starts from cells in their own rhythms, which have never met,
 # and it is their common rhythm that is asked for. The circuits have one cell of each population and the
 # paper's seven synapses. Larger populations, gap junctions between AB and PD, and other models are run by
-# [ensembles](ensembles/ensemble.md), with the same engine.
+# [ensembles](ensembles/ensemble.py), with the same engine.
 #
 # ## Mechanics
 #
@@ -684,7 +684,7 @@ def thermalized_cells(options: Options) -> State:
 # All batches have the same number of {term}`lanes <lane>`, and the last one is filled up with its own
 # circuits: a batch of another size would be another program to compile, and its rows might round otherwise.
 # What is computed twice is thrown away. `in_parts` is the run of the chapter [on
-# lanes](ensembles/lanes.md), which stops now and then to tell how far it is.
+# lanes](ensembles/lanes.py), which stops now and then to tell how far it is.
 
 
 # %%
@@ -761,7 +761,7 @@ def options_for(
 
 
 # %% [markdown]
-# What is run is a work of the chapter [on batches](ensembles/batches.md): numbers of circuits, of which a
+# What is run is a work of the chapter [on batches](ensembles/batches.py): numbers of circuits, of which a
 # batch makes a table when its turn comes, or a table. The demand on the period stands among its facts,
 # since it decides the classes, and so does the list of reasons, since a number in a column `why_…` means
 # nothing without it. The fingerprint of a range is its text: nobody wants to hash twenty million numbers to

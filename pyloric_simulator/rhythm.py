@@ -107,8 +107,8 @@
 #
 # The eight seconds above, three cells with 80,000 samples each, are read in about a hundredth of a second,
 # on one core of a server; that is little against the run itself. For thousands of runs at once the same
-# rules are written for arrays in the chapter on [ensembles](ensembles/ensemble.md), and for gradients in
-# the one on [soft features](fitting/soft_features.md). Two limits should be known. A cycle takes two bursts
+# rules are written for arrays in the chapter on [ensembles](ensembles/ensemble.py), and for gradients in
+# the one on [soft features](fitting/soft_features.py). Two limits should be known. A cycle takes two bursts
 # of the pacemaker, and its regularity three, so that a recording has to last for some seconds. And the
 # rules are made for slow bursters: the numbers that separate spikes and bursts stand in one place,
 # `Detection`, and are yours to change.
@@ -992,7 +992,7 @@ def measure(trains: Mapping[str, np.ndarray], window: ArrayLike, d: Detection = 
 # A circuit is **pyloric-like** if its rhythm is triphasic, with one burst of each cell in every cycle, and
 # in the right order: LP starts after PD ends, LP starts before PY starts, and LP ends before PY ends. The
 # rhythm must be periodic, too: the CV of the pacemaker's period is at most 2%. The paper asks for a
-# periodic rhythm without giving a number; the chapter [on the database](database.md) shows what the number
+# periodic rhythm without giving a number; the chapter [on the database](database.py) shows what the number
 # changes. A circuit is **pyloric** if it is pyloric-like and meets all fifteen criteria.
 #
 # The order is that of the means over cycles, as all features are. A rhythm may so hide a cycle in which LP

@@ -13,6 +13,7 @@ import pyloric_simulator
 
 STUB = ast.parse(Path(pyloric_simulator.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
 HOME = {a.name: node.module for node in STUB.body if isinstance(node, ast.ImportFrom) for a in node.names}
+EXTRAS = ("dask", "diffrax", "distributed", "equinox", "matplotlib", "optax", "pyarrow", "sbi", "torch")
 OF_TORCH = ("CircuitModule", "LIFModule", "to_torch")
 
 
@@ -35,9 +36,36 @@ def test_public_name_is_that_of_its_module(name: str) -> None:
 
 
 def test_names_are_listed_and_others_refused() -> None:
-    assert set(HOME) == set(pyloric_simulator.__all__) <= set(dir(pyloric_simulator))
+    assert set(HOME) - set(OF_TORCH) <= set(pyloric_simulator.__all__) <= set(HOME) == set(dir(pyloric_simulator))
     with pytest.raises(AttributeError, match="no_such_name"):
         pyloric_simulator.no_such_name  # noqa: B018
+
+
+def test_all_names_can_be_imported_where_no_extra_is_installed() -> None:
+    code = f"""
+import importlib.abc, importlib.util, sys
+
+class NoExtra(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name in {EXTRAS}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name in {EXTRAS} else find_spec(name, package)
+sys.meta_path.insert(0, NoExtra())
+from pyloric_simulator import *
+import pyloric_simulator
+print(sorted(set(pyloric_simulator.__all__) - set(globals())))
+try:
+    pyloric_simulator.CircuitModule
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    nothing, refusal = done.stdout.splitlines()
+    assert nothing == "[]"
+    assert refusal.startswith("the package torch is missing")
 
 
 @pytest.mark.parametrize(

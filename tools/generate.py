@@ -1,6 +1,6 @@
 """Writes the files of this repository that follow from others.
 
-    python tools/generate.py pair            each page NAME.md from its literate module NAME.py
+    python tools/generate.py page            prinz2004.md, which is read where Python files are not shown as pages, from prinz2004.py
     python tools/generate.py requirements    pyloric_simulator/requirements.txt from pyproject.toml
 
 Without a subcommand both are written. With --check none is: the exit status says whether all are
@@ -16,6 +16,7 @@ import jupytext
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pyloric_simulator"
+MODEL = PACKAGE / "prinz2004.py"
 
 
 def literate_modules() -> list[Path]:
@@ -27,11 +28,9 @@ def literate_modules() -> list[Path]:
     ]
 
 
-def pages() -> dict[Path, str]:
-    """The text each page should have."""
-    return {
-        module.with_suffix(".md"): jupytext.writes(jupytext.read(module), "md:myst") for module in literate_modules()
-    }
+def page() -> dict[Path, str]:
+    """The text that the model's page should have; the Book reads all other chapters from their modules."""
+    return {MODEL.with_suffix(".md"): jupytext.writes(jupytext.read(MODEL), "md:myst")}
 
 
 def requirements() -> dict[Path, str]:
@@ -54,7 +53,7 @@ def stale(wanted: dict[Path, str]) -> dict[Path, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    subcommands = {"pair": pages, "requirements": requirements}
+    subcommands = {"page": page, "requirements": requirements}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=subcommands)
     parser.add_argument("--check", action="store_true", help="write nothing, report what is stale")

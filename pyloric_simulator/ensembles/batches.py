@@ -84,8 +84,8 @@
 #
 # This chapter computes such tables, whatever a row is: on all cores, all GPUs or a cluster, with the
 # results in memory, or in a folder that survives interruptions. The [circuits of the
-# paper](../database.md), [ensembles](ensemble.md) of any model and the [draws from a
-# prior](../fitting/inference.md) are computed by it. Who uses these need not read on.
+# paper](../database.py), [ensembles](ensemble.py) of any model and the [draws from a
+# prior](../fitting/inference.py) are computed by it. Who uses these need not read on.
 #
 # ## What it does and what it costs
 #
@@ -575,9 +575,7 @@ class Part(NamedTuple):
 # %%
 def read_part(file: Path) -> Part:
     """A file of results. Raises ValueError if it is damaged, or no Parquet."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    pa, pq = (checks.package(x, "parquet", "reading results") for x in ("pyarrow", "pyarrow.parquet"))
     data = file.read_bytes()
     if is_sealed(data) and not is_intact(data):
         raise ValueError(f"{file} is damaged: its checksum does not fit.")
@@ -999,6 +997,7 @@ def fill(
 # %%
 def folder_at(path: Any) -> Path:
     """The path of a folder for results."""
+    checks.package("pyarrow", "parquet", "a folder of results")
     if isinstance(path, bool) or not isinstance(path, (str, os.PathLike)) or str(path) in ("", "memory"):
         raise TypeError(
             f"path is {path!r}; it must be the path of a folder, such as 'results', or None for results in memory. "

@@ -64,7 +64,7 @@
 # The model may be any of this book: a circuit of the first chapter with all its {term}`gap junctions <gap
 # junction>` and {term}`populations <population>`, a single cell, a network of one's own, and cells with
 # equations of their own or with a threshold. What varies is named as in the chapter [on
-# parameters](../fitting/parameters.md), or is one of a few words, such as the temperature:
+# parameters](../fitting/parameters.py), or is one of a few words, such as the temperature:
 
 # %% tags=["active-ipynb"]
 # degrees = {"temperature": [7, 10, 13, 16, 19, 22]}
@@ -76,7 +76,7 @@
 
 # %% [markdown]
 # Fifteen degrees make the cycle shorter by a factor of 2.9, which is 2.0 for ten degrees: that of all its
-# rates, see [the chapter on temperature](../lab/temperature.md). The {term}`duty cycle` falls on the way.
+# rates, see [the chapter on temperature](../lab/temperature.py). The {term}`duty cycle` falls on the way.
 #
 # What comes back is the table that was given, row by row and with its labels, and behind its columns what
 # was asked for by `keep`:
@@ -101,7 +101,7 @@
 # times too large may well blow it up, and spoils no other row. Only potentials that are asked for are kept.
 # A cell has room for about a hundred spikes a second; one that fires more has NaN in the place of its list.
 #
-# Rows are computed in [batches](batches.md) of 256, on all cores, on GPUs or on a cluster, in memory or
+# Rows are computed in [batches](batches.py) of 256, on all cores, on GPUs or on a cluster, in memory or
 # into a folder that survives interruptions. On the two cores of `benchmarks/README.md` three cells of
 # {cite:t}`Liu1998` with synapses, a gap junction and a sampled input take 176 million steps of a cell per
 # second in single precision: a second of one cell at 0.05 ms is 20,000 steps, so that thousand such
@@ -132,7 +132,7 @@
 # for each row; blocks of steps are run; and what was kept is put beside the rows. The sections follow this
 # way.
 #
-# The idea is that of the chapter [on lanes](lanes.md): the last axis of every array counts the rows of a
+# The idea is that of the chapter [on lanes](lanes.py): the last axis of every array counts the rows of a
 # batch, and the equations of the first chapter do not notice. What this chapter adds is that *any* number
 # may have that axis, not only densities and synapses.
 
@@ -335,7 +335,7 @@ class Outside(NamedTuple):
 
 
 # %% [markdown]
-# The noise is that of the chapter [on noise](../lab/noise.md), where $σ^2$ is in nA² ms. It depends on the
+# The noise is that of the chapter [on noise](../lab/noise.py), where $σ^2$ is in nA² ms. It depends on the
 # seed of the lane, the number of the cell and that of the step, as that of a single run does: a row with
 # the seed 7 has the noise of `noisy(…, seed=7)`, wherever it stands in the table. There is no generator
 # that is moved on from step to step, whose numbers would depend on who asked before.
@@ -782,7 +782,7 @@ def of_lanes(x: np.ndarray) -> list[Any]:
 
 
 # %% [markdown]
-# The rhythm of a row is taken by the functions of the chapter [on rhythm](../rhythm.md), the very ones that
+# The rhythm of a row is taken by the functions of the chapter [on rhythm](../rhythm.py), the very ones that
 # look at a single run or at a recording. That happens outside of what is compiled, and is cheap beside the
 # run. Where spikes were lost for lack of room all of it is NaN: a rhythm with every second spike missing
 # would look like one.
@@ -829,7 +829,7 @@ def roles_in(model: Any) -> dict[str, Any]:
 ROWS = 256  # rows in a batch, by default
 
 # %% [markdown]
-# `Rows` is a work of the chapter [on batches](batches.md). Two things are asked of it besides the rows:
+# `Rows` is a work of the chapter [on batches](batches.py). Two things are asked of it besides the rows:
 # facts, by which a folder knows whether a run that comes back is the same one, and something that computes
 # a batch and can be sent to another machine. The facts hold the model in words and a checksum of its
 # numbers, and checksums of what is given: the input, the start, the times, a function of one's own.

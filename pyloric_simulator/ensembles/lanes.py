@@ -65,8 +65,8 @@
 # A processor computes eight or sixteen numbers with one instruction if they lie side by side. One circuit
 # has little that lies side by side: three cells with eight channels each, all different. So the circuits
 # do. The last axis of every array is the lane, one circuit each, and no equation mixes lanes. Constants,
-# channels, curves and the two schemes are those of the chapter [on the circuit](../prinz2004.md), and
-# {term}`spikes <spike>` and {term}`bursts <burst>` those of the chapter [on rhythm](../rhythm.md); each
+# channels, curves and the two schemes are those of the chapter [on the circuit](../prinz2004.py), and
+# {term}`spikes <spike>` and {term}`bursts <burst>` those of the chapter [on rhythm](../rhythm.py); each
 # part is checked against them.
 #
 # ## What it does and what it costs
@@ -86,9 +86,9 @@
 # computed side by side and no more exactly than single precision can tell; divisions that were taken
 # together; and arrays that stay where they are while time goes on. What it cannot do: a circuit has one
 # cell of each population and no {term}`gap junctions <gap junction>`, all lanes have one wiring and one
-# step, and nothing comes from outside. [Ensembles](ensemble.md) lift most of that with the same lanes.
-# Users meet this chapter through these, through [the database](../database.md) and through
-# [inference](../fitting/inference.md).
+# step, and nothing comes from outside. [Ensembles](ensemble.py) lift most of that with the same lanes.
+# Users meet this chapter through these, through [the database](../database.py) and through
+# [inference](../fitting/inference.py).
 #
 # ## Mechanics
 #

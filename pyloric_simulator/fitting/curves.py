@@ -65,7 +65,7 @@
 # highest loss that one would put up with. Lengths are in natural logarithms, so that a length of 0.7 is a
 # factor of two in one parameter. `flattest` proposes directions, those in which the loss is flattest. A
 # loss is any function of named numbers, so that with `with_values` of the
-# [chapter on names](parameters.md) all models have such curves.
+# [chapter on names](parameters.py) all models have such curves.
 #
 # The price is two gradients of the loss for each parameter at the start, and one for each step. A step
 # takes the whole of whatever the loss simulates; the curve of a cell below takes 41 steps to each side,
@@ -615,7 +615,7 @@ def kept(energy: np.ndarray, H: float) -> None:
 # $$ (eq-smoothed)
 #
 # which is the mean of $\partial_i f$ over a width of $2 w$. It needs no derivative of $f$. The same idea,
-# for losses in a box, is {eq}`eq-trend` of the [chapter on fits](fit.md).
+# for losses in a box, is {eq}`eq-trend` of the [chapter on fits](fit.py).
 
 
 # %%

@@ -81,7 +81,7 @@
 #
 # A fit takes a model, a loss and the names of the parameters that may change. The model is also the first
 # start, and all that is not named stays as it is. Names are those of the
-# [chapter on names](parameters.md); losses are in the [chapter on losses](losses.md), and a function of
+# [chapter on names](parameters.py); losses are in the [chapter on losses](losses.py), and a function of
 # your own that maps `model.params` to one number is as good.
 #
 # Each parameter has bounds in its own unit, by default a quarter and four times its value in the model.
@@ -90,7 +90,7 @@
 # set aside and listed.
 #
 # A step of a fit needs the derivative of the loss with respect to all parameters. By the
-# [adjoint](adjoint.md) that is a few simulations for each start, however many parameters there are. The
+# [adjoint](adjoint.py) that is a few simulations for each start, however many parameters there are. The
 # {term}`adjoint` goes back through the stretch of the run that the loss looks at, so a second of
 # recording costs less than ten. Several starts run side by side in one compiled function, which is
 # compiled once, at the first step. The fit above, 40 steps through 0.8 s, takes five to ten seconds on
@@ -98,7 +98,7 @@
 #
 # A fit finds *a* minimum, no more. That there are others, with quite different conductances, is the theme
 # of {cite:t}`Prinz2004`; how far the valley around one of them goes is that of the
-# [chapter on curves](curves.md). And it finds only what the recording shows: how much each number matters
+# [chapter on curves](curves.py). And it finds only what the recording shows: how much each number matters
 # is worth a look beforehand, by `sensitivity`.
 #
 # ## Three more fits
@@ -672,7 +672,7 @@ def fit(
 # A derivative may be 0 for a reason that no step can mend. The threshold of an integrate-and-fire cell
 # acts only through *whether* it is crossed, and a potential between spikes does not depend on it. A fit
 # would return its start without a word. So for cells without channels the program of the derivative is
-# looked at before, as the [chapter on sensitivities](sensitivity.md) explains.
+# looked at before, as the [chapter on sensitivities](sensitivity.py) explains.
 
 
 # %%

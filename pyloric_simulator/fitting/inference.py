@@ -209,10 +209,10 @@
 # That is known from elsewhere: of three million draws from this prior the published notebooks of
 # {cite:t}`Deistler2022` count 0.97% in which all of eighteen statistics are defined, these fifteen among
 # them. So whoever samples from the prior throws away a hundred simulations for each that is of use, and
-# first learns where not to look. The simulations themselves are those of [the database](../database.md):
+# first learns where not to look. The simulations themselves are those of [the database](../database.py):
 # thirteen seconds by default, and five more alone to thermalize the cells of each row. By the speed of
 # `benchmarks/README.md` that is seven milliseconds of two cores for a row, and two hours for a million.
-# They are computed [in batches](../ensembles/batches.md) on all cores. Given a path, they are kept in a
+# They are computed [in batches](../ensembles/batches.py) on all cores. Given a path, they are kept in a
 # folder, in natural units with the features beside them, and a call that was stopped goes on from there.
 #
 # Two things are not here. There is no noise in the equations; what is random is the start. And the networks

@@ -314,7 +314,7 @@ def prediction_error(
 #
 # **Mean calcium** is what a cell could know of its own activity. Models of homeostasis have a cell
 # compare it with a target and change its channels accordingly; the
-# [chapter on regulation](../lab/regulation.md) is about these. The loss is $\ln^2$ of the ratio: twice
+# [chapter on regulation](../lab/regulation.py) is about these. The loss is $\ln^2$ of the ratio: twice
 # too much is as bad as half, and 0.48, whatever the target. Concentrations are in µM, and a target of
 # which the unit looks mistaken is remarked upon.
 

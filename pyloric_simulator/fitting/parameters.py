@@ -421,7 +421,7 @@ def put(node: Any, path: Path_, value: Any) -> Any:
 # A traced value that is put into the circuit makes the circuit something that cannot be hashed, and that
 # is how the rest of the package knows: a run with such a circuit is compiled with the number as an
 # argument, and takes the way back that JAX writes itself, not the faster one of the
-# [chapter on derivatives](adjoint.md). Conductances have no such cost.
+# [chapter on derivatives](adjoint.py). Conductances have no such cost.
 
 
 # %%

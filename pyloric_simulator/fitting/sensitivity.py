@@ -182,7 +182,7 @@
 # per cent, the table gives the period of AB/PD an elasticity of −35 to the synapse AB-PY over the default
 # transient and 6 s. That is the true derivative of that very run, and no number to plan an experiment
 # with. A table with elasticities far above 10 says that the rhythm has no derivative worth the name; a
-# [trend](fit.md) over a finite change is then the better question.
+# [trend](fit.py) over a finite change is then the better question.
 #
 # What the chapter takes from elsewhere, and what others take from it:
 
@@ -354,7 +354,7 @@ def no_resets(model: Any, why: str, cure: str) -> None:
 # %% [markdown]
 # ## The features
 #
-# By default these are the smooth features of the [chapter on soft features](soft_features.md) for every
+# By default these are the smooth features of the [chapter on soft features](soft_features.py) for every
 # cell, by the cell's name. A spike is a top of the potential there. Cells that are reset where they spike
 # have none, and are refused.
 

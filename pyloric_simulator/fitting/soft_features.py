@@ -29,7 +29,7 @@
 # potentials of a run, of whatever model, so that derivatives with respect to its parameters can be taken.
 # The yes and no becomes more or less, with a **temperature** that says how much more or less.
 # {numref}`fig-soft` shows what that costs for LP in the circuit of Fig. 3e of {cite:t}`Prinz2004`: below
-# 5 ms the features are those of the [chapter on rhythms](../rhythm.md) to eight digits, beyond 20 ms they
+# 5 ms the features are those of the [chapter on rhythms](../rhythm.py) to eight digits, beyond 20 ms they
 # are others.
 
 # %% tags=["active-ipynb", "remove-cell"]
@@ -89,8 +89,8 @@
 # 60 ms, and between bursts a silence lasts a second or so, so that all of them are far from 150 ms,
 # counted in temperatures.
 #
-# Two chapters live on this one. [Sensitivities](sensitivity.md) are derivatives of these features, and
-# [losses](losses.md) compare them with wanted ones.
+# Two chapters live on this one. [Sensitivities](sensitivity.py) are derivatives of these features, and
+# [losses](losses.py) compare them with wanted ones.
 #
 # What the chapter takes from elsewhere, and what others take from it:
 

@@ -75,7 +75,7 @@
 # A call costs what the simulation costs, and about a tenth of a millisecond each way for the crossing.
 # Numbers are not copied but lent, both ways. The first call with new shapes compiles, which takes
 # seconds. There are first derivatives only; for a second one, one of the two has to be taken in JAX.
-# Where a model is fitted by itself, without a network of torch around it, [fit](fit.md) is the shorter
+# Where a model is fitted by itself, without a network of torch around it, [fit](fit.py) is the shorter
 # way.
 #
 # ## Two fits
@@ -665,7 +665,7 @@ def in_batches(f: Callable[[dict[str, Any], Any], Any], rank: int) -> Callable[[
 # ### A circuit
 #
 # The parameters of a `CircuitModule` are numbers of a model by the names of the
-# [chapter on names](parameters.md), and its result is what the model does: a `Prinz2004`, a `Network`, or
+# [chapter on names](parameters.py), and its result is what the model does: a `Prinz2004`, a `Network`, or
 # a `Cell`, which counts as a network of one. All else stays as it is in the model, the start included. A
 # batch may have a different start of the search in each of its places, as in the first fit above.
 

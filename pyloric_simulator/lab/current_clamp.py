@@ -26,7 +26,7 @@
 # Below, the {term}`pacemaker` of the circuit gets a weak current that oscillates faster and faster. The
 # circuit follows for six seconds, until a {term}`burst` comes too early. Then LP, no longer inhibited,
 # fires on and silences the others: the second rhythm of this circuit, which the [chapter on
-# rhythms](../rhythm.md) describes.
+# rhythms](../rhythm.py) describes.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -54,7 +54,7 @@
 # `current_clamp(model, t, I_ext)` injects a current of any shape, in nA, into any cells of any model, and
 # returns a result like that of a call of the model: potentials in mV at the times `t` in ms, spike times,
 # plots. A positive current depolarizes. What `I_ext` may be stands in the chapter on
-# [protocols](protocols.md): a number, a step, a ramp, a zap, a function, a recording, or a mapping that
+# [protocols](protocols.py): a number, a step, a ramp, a zap, a function, a recording, or a mapping that
 # says which {term}`population` gets which. With `state=` the experiment goes on from where another one
 # ended.
 #

@@ -73,7 +73,7 @@
 #   cell's own potential.
 #
 # The injected current still depends on the cell's own potential, as that of a conductance must. This is the
-# difference to a [current clamp](current_clamp.md) that replays a recorded *current*: a synapse stops to
+# difference to a [current clamp](current_clamp.py) that replays a recorded *current*: a synapse stops to
 # pull when the cell has reached its {term}`reversal potential`, a current does not.
 #
 # A real dynamic clamp has a delay of one cycle, an electrode with a resistance, and no access to distant
@@ -323,7 +323,7 @@ def check_additions(
 # is then a known function of time, the same whatever the cell does. So it is computed beforehand: a cell
 # with nothing but this channel, at 1 mS/cm², is clamped to the recording, and its conductance is read at
 # each step. The experiment itself has the conductance $G$ and the current $G E$ from outside, as the
-# chapter on [protocols](protocols.md) describes.
+# chapter on [protocols](protocols.py) describes.
 #
 # This needs a reversal potential that is a number. That of calcium moves with the calcium of the cell, and
 # whose calcium would that be, the recorded cell's or the clamped one's? The message asks for a number.

@@ -281,7 +281,7 @@ def check_process(noise: Any, dt: float) -> None:
 
 # %% [markdown]
 # The values at all steps are drawn before the run, and reach the cell as any other current or conductance
-# does, by the `Drive` of the chapter on [protocols](protocols.md). Each kind of noise of an experiment has
+# does, by the `Drive` of the chapter on [protocols](protocols.py). Each kind of noise of an experiment has
 # a number, which goes into the key too: otherwise the excitation and the inhibition of a cell would be the
 # same noise.
 

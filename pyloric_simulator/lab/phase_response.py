@@ -142,7 +142,7 @@ __all__ = ["phase_response"]
 # how long it takes to the $n$-th event that is looked at. An event is where the potential rises through −10
 # mV, whether or not there is an interesting maximum afterwards: a crossing moves smoothly with the input,
 # and that is what a derivative needs. Of a burst it is the first such crossing; what a burst is says the
-# [chapter on rhythms](../rhythm.md).
+# [chapter on rhythms](../rhythm.py).
 
 
 # %%
@@ -234,7 +234,7 @@ def find_rhythm(
 # is added to the constant current, the model runs, and `rise` finds the crossing. What is recorded is the
 # window around the expected event, at each step.
 #
-# The [adjoint](../fitting/adjoint.md) goes back through a run in segments, of which it keeps the beginnings
+# The [adjoint](../fitting/adjoint.py) goes back through a run in segments, of which it keeps the beginnings
 # only. So $n$ steps in $\sqrt n$ segments of $\sqrt n$ steps need the memory of $2\sqrt n$ states. The
 # number of steps is rounded up to a square, and all segments are alike, so that one piece of compiled code
 # serves them all.

@@ -72,8 +72,8 @@
 # the run and to be finite all along it. A step whose times lie outside of the run is refused, since it
 # would do nothing, and silently so.
 #
-# The chapters that follow are the experiments: [current clamp](current_clamp.md), [voltage
-# clamp](voltage_clamp.md), [dynamic clamp](dynamic_clamp.md) and [noise](noise.md). This one has what they
+# The chapters that follow are the experiments: [current clamp](current_clamp.py), [voltage
+# clamp](voltage_clamp.py), [dynamic clamp](dynamic_clamp.py) and [noise](noise.py). This one has what they
 # share: the protocols, and the way in which these reach the cells of any model. Who only wants to use the
 # experiments can go on to the first of them.
 
@@ -313,11 +313,11 @@ def sampled(what: str, protocol: Any, t: np.ndarray, last: float | None = None) 
 # %% [markdown]
 # ## Which cell, which membrane
 #
-# The experiments act on the cells of *any* model: a circuit of the [first chapter](../prinz2004.md), a
-# [network](../models/networks.md), or a single cell, which is a network of one. A cell is named by its
+# The experiments act on the cells of *any* model: a circuit of the [first chapter](../prinz2004.py), a
+# [network](../models/networks.py), or a single cell, which is a network of one. A cell is named by its
 # label, which means the first cell of that {term}`population`, or by a pair such as `("PD", 1)`. Only in a
 # model of one cell may the name be left out. The membrane tells the constants of a cell, such as the
-# capacitance that the [voltage clamp](voltage_clamp.md) needs.
+# capacitance that the [voltage clamp](voltage_clamp.py) needs.
 
 
 # %%
@@ -344,7 +344,7 @@ def membrane_of(model: Model, cell: int) -> Membrane:
 # %% [markdown]
 # ## What acts on a step
 #
-# The [staggered scheme](../prinz2004.md) asks a model for its `Flows`: how the potential moves while all
+# The [staggered scheme](../prinz2004.py) asks a model for its `Flows`: how the potential moves while all
 # else is frozen, and how all else moves while the potential is frozen. All that an electrode does enters
 # there. With the membrane's own currents as a line $I = GV - J$, a cell obeys
 #
@@ -404,7 +404,7 @@ def with_clamped(f: Flows, V: Array, cells: tuple[int, ...]) -> Flows:
 # Now a run is the run of the model with such flows. A field of the `Drive` that is `None` adds nothing to
 # the compiled program, not even a zero. The cells whose potential is imposed are *fixed* when the program
 # is compiled, as is all that says what the program has to do; the numbers of the drive are not. Channels
-# that open at random have a state of their own, which goes along; the chapter on [noise](noise.md) makes
+# that open at random have a state of their own, which goes along; the chapter on [noise](noise.py) makes
 # them. Experiments run with the default scheme only: another one would have to say anew at which times it
 # knows a potential.
 

@@ -69,8 +69,8 @@
 # `save_state(path, result)` writes the state at the end of a run, and `load_state(path, model)` reads it
 # for the same model. What comes back has two fields: `state`, and `t0`, the time in ms at which it was. A
 # run goes on from there with `model(t, state=pause.state, t0=pause.t0)`, and so does every experiment. The
-# time matters where something depends on it, such as a step of a [current](current_clamp.md) or the
-# [noise](noise.md).
+# time matters where something depends on it, such as a step of a [current](current_clamp.py) or the
+# [noise](noise.py).
 #
 # A run in two parts is the run in one, to the last digit:
 

@@ -385,7 +385,7 @@ def at_temperature(model: Any, T: float, q10: Q10s = TYPICAL) -> Any:
 # %% [markdown]
 # ## A sweep
 #
-# The rhythm is measured as in the [chapter on rhythms](../rhythm.md): {term}`bursts <burst>` from spikes,
+# The rhythm is measured as in the [chapter on rhythms](../rhythm.py): {term}`bursts <burst>` from spikes,
 # the period from the beginnings of bursts, and phases as the mean place of a burst's beginning and end in
 # the cycle of the first cell that bursts. Bursts that were going on when the recording began have no
 # beginning, and are left out.

@@ -59,7 +59,7 @@
 # ## What it does
 #
 # `voltage_clamp(model, t, command, cell=...)` holds a cell at a command in mV: a number, a `Steps` or
-# `Ramp`, a function of time, or a recording, as the chapter on [protocols](protocols.md) says. It returns
+# `Ramp`, a function of time, or a recording, as the chapter on [protocols](protocols.py) says. It returns
 # what a run returns, and in addition `clamp`, a Series with the current of the electrode in nA. `currents`
 # has the share of each channel, which no experimenter sees without poisoning all others. `clamp_family`
 # gives one result for each of several commands, all of them run at once.

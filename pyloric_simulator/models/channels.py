@@ -25,7 +25,7 @@
 # {term}`reversal potential` and one or two {term}`gates <gate>`, and each gate is two functions of one
 # line. The libraries at hand are those of {cite:t}`Prinz2003`, {cite:t}`Liu1998` and
 # {cite:t}`HodgkinHuxley1952`; a channel of one's own stands beside them. Below, the last one makes the
-# {term}`spike` of the squid's axon. The [next chapter](networks.md) builds cells and networks of channels.
+# {term}`spike` of the squid's axon. The [next chapter](networks.py) builds cells and networks of channels.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -69,7 +69,7 @@
 # %% [markdown]
 # At rest, −65 mV, $h$ takes 8.5 ms and $n$ 5.5 ms to follow the potential, $m$ only 0.24 ms. The order of
 # these three numbers *is* the spike. They were measured by clamping an axon to one potential after the
-# other, and fitting each current that followed; the [voltage clamp](../lab/voltage_clamp.md) does the same
+# other, and fitting each current that followed; the [voltage clamp](../lab/voltage_clamp.py) does the same
 # here.
 #
 # ## What it does and what it costs
@@ -96,7 +96,7 @@
 # of the libraries of {cite:t}`Prinz2003` and {cite:t}`Liu1998` do, are evaluated together and faster.
 #
 # The channels are deterministic: a density stands for so many channels that the share of the open ones is
-# the probability of being open. For few channels there is the chapter on [noise](../lab/noise.md). Only
+# the probability of being open. For few channels there is the chapter on [noise](../lab/noise.py). Only
 # calcium has a concentration that changes; sodium and potassium do not run down.
 #
 # ## When Ohm's law is not enough
@@ -757,7 +757,7 @@ def check_channels(channels: Sequence[Channel], g: Sequence[float] | np.ndarray,
 #
 # If *all* densities of a cell fit another library than their channels, the channels are the mistake. This
 # is what happens when the table of one paper is used with the kinetics of another, as in the
-# [next chapter](networks.md), where its figure shows what such a cell does.
+# [next chapter](networks.py), where its figure shows what such a cell does.
 
 # %%
 FAR = 3.0  # a density more than this factor outside the published ones draws a warning

@@ -134,8 +134,8 @@
 # One cell for a second, 10,000 steps of 0.1 ms, takes 12 ms on one core of a server, and a thousand cells
 # 0.75 s. All steps of a run are kept, so that a run of many cells for long takes memory: 24 bytes for each
 # cell and step. The cells have no connections and no channels; a cell with further variables, such as an
-# adaptation, is a `Neuron` of the [chapter before](neurons.md). Training networks of such cells is a field
-# with packages of its own; the chapter on [PyTorch](../fitting/torch_bridge.md) makes these cells a module
+# adaptation, is a `Neuron` of the [chapter before](neurons.py). Training networks of such cells is a field
+# with packages of its own; the chapter on [PyTorch](../fitting/torch_bridge.py) makes these cells a module
 # of the most common one.
 #
 # ## Units and parameters

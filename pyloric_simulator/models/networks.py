@@ -21,7 +21,7 @@
 # # Cells and networks of one's own
 #
 # How does a bursting cell drive an axon, and what if the two had other channels? A cell is a list of
-# [channels](channels.md) on a membrane, a network a list of cells and of the synapses between them. Cells
+# [channels](channels.py) on a membrane, a network a list of cells and of the synapses between them. Cells
 # of one network may have different channels. Networks are advanced by the scheme of the circuit of the
 # first chapter, and give its numbers where they are the circuit. Below, a bursting cell of
 # {cite:t}`Liu1998` inhibits a squid's axon.
@@ -211,7 +211,7 @@
 # ## Temperature
 #
 # Every channel and synapse may say by what factor its rates and its conductance grow with 10 °C. `warmed`
-# gives a cell or a network at another temperature; [one of the next chapters](../lab/temperature.md) says
+# gives a cell or a network at another temperature; [one of the next chapters](../lab/temperature.py) says
 # how. The rates of the axon grow threefold, so that its spike is brief in the heat, and at last fails to
 # come.
 

@@ -82,7 +82,7 @@
 # (run.plot() + current_panel).cols(1)
 
 # %% [markdown]
-# The same axon stands in the [chapter on channels](channels.md) as three channels of a library. That is
+# The same axon stands in the [chapter on channels](channels.py) as three channels of a library. That is
 # shorter, and knows its units, temperatures and conductances. This form is for what is no list of channels,
 # or for equations that should look as they do on paper. And a cell that is no membrane at all, the leaky
 # integrate-and-fire cell, with an adaptation current that grows with each {term}`spike`:
@@ -124,7 +124,7 @@
 # plots, spike times and clamps look for it under that name.
 #
 # There is one cell to a `Neuron`, or many that do not know each other: synapses between them, channels,
-# calcium pools and temperature belong to [networks](networks.md). Functions of your own cannot be written
+# calcium pools and temperature belong to [networks](networks.py). Functions of your own cannot be written
 # to a file; keep the code.
 #
 # ## How equations are read
@@ -606,7 +606,7 @@ class NeuronResult(Result):
 #
 # Cells of this chapter and of the next take part in the chapters that follow: their numbers have names,
 # they are fitted to recordings, run by the thousand, shaken by noise and clamped, as the
-# [table](../abilities.md) says. What asks for channels or their temperature is refused. Under a voltage
+# [table](../abilities.py) says. What asks for channels or their temperature is refused. Under a voltage
 # clamp the potential is imposed, the other variables follow, and what is measured is the input that would
 # have held the potential: it exists where $dV/dt$ contains the input as a term $a I$.
 #
