@@ -106,6 +106,8 @@ from .lab.voltage_clamp import (
 
 # Other tools
 from .config import find_circuit as find_circuit
+from .export.brian2_bridge import brian2_function as brian2_function
+from .export.to_brian2 import brian2_script as brian2_script, to_brian2 as to_brian2
 from .files.store import ThermalizationStore as ThermalizationStore
 from .fitting.torch_bridge import CircuitModule as CircuitModule, LIFModule as LIFModule, to_torch as to_torch
 
@@ -116,6 +118,7 @@ from . import (
     database as database,
     engine as engine,
     ensembles as ensembles,
+    export as export,
     files as files,
     fitting as fitting,
     lab as lab,

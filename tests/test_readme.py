@@ -74,6 +74,12 @@ assert rates[0] == 0 < rates[1] < rates[2] < rates[3]
 held = voltage_clamp(axon, np.arange(0, 20, 0.05), -10)
 assert (held.V.to_numpy()[1:] == -10).all() and held.clamp.to_numpy()[-1] > 0
 """,
+    "other simulators": """
+from pathlib import Path
+script = Path("axon.py").read_text()
+assert "from brian2 import *" in script and "dm_Na/dt" in script and "I_ext = [5.0]*nA" in script
+compile(script, "axon.py", "exec")
+""",
 }
 
 
