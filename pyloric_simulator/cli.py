@@ -335,12 +335,17 @@ def rhythm(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="CSV or Parquet: times in ms, or named as 'time (s)' is, then a column of V in mV for each cell."
+            metavar="FILE",
+            help="Text or Parquet with times in ms, or named as 'time (s)' is, and a column of V for each cell; NWB; or of an instrument, .abf.",
         ),
     ],
     cells: Annotated[
-        str | None, typer.Option(help="Columns that are PD, LP and PY, with commas between.", show_default="by their names")
+        str | None,
+        typer.Option(help="Channels that are PD, LP and PY: ch3,ch1,ch2 or PD=ch3,LP=ch1,PY=ch2.", show_default="by their names"),
     ] = None,
+    units: Annotated[str | None, typer.Option(help="Of channels whose unit the file does not say, V, mV or µV.", show_default="mV in text")] = None,
+    sampling: Annotated[float | None, typer.Option(help="From one row to the next, in ms, of text without times.", show_default="none")] = None,
+    sweep: Annotated[int | None, typer.Option(help="Which sweep, from 0, where each begins anew.", show_default="all")] = None,
     start: Annotated[float | None, typer.Option(help="Leave out what is before, in ms.", show_default="nothing")] = None,
     threshold: Annotated[float | None, typer.Option(help="Spikes are higher, in mV.", show_default="-10")] = None,
     prominence: Annotated[
@@ -355,20 +360,53 @@ def rhythm(
     ] = None,
 ) -> None:  # fmt: skip
     """Describe the rhythm of a recording and hold it against the fifteen criteria."""
-    from .files.recording import as_recording, left_out
+    from .files.recording import as_recording, left_out, read_file
     from .rhythm import MEAN, report, summary
 
     d = detection_of(threshold, prominence, refractory, kind, gap, min_duration)
-    whole = as_recording(file)
-    chosen, found = roles_of(whole, cells), as_recording(whole, window_of(whole.window, start))
+    named = named_channels(cells)
+    whole = read_file(file, named, units=units, sampling=sampling, sweep=sweep)
+    chosen = roles_of(whole, None if named else cells)
+    found = as_recording(whole, window_of(whole.window, start))
     table = report(found, cells=chosen, order=MEAN if order is None else order, detection=d)
     typer.echo(rhythm_table(summary(found, detection=d)) + "\n")
     typer.echo(table.drop(columns="unit").to_string(float_format=lambda x: f"{x:.3f}", na_rep="–"))
+    typer.echo(f"\n{said_of_recording(whole)}")
     if found.window != whole.window:
         typer.echo(f"\nFrom {found.window[0]:g} to {found.window[1]:g} ms, of a recording from {whole.window[0]:g} ms.")
     if missing := left_out(found):
         typer.echo(f"\nThe recording has {missing}; bursts and cycles next to a gap are not counted.")
     typer.echo(f"\nPyloric-like: {yes(table.attrs['pyloric_like'])}. Pyloric: {yes(table.attrs['pyloric'])}.")
+
+
+def named_channels(cells: str | None) -> dict[str, str] | None:
+    """The channels by the names of the cells, of an option such as "PD=ch3,LP=ch1"; None where it names no cells."""
+    parts = [] if cells is None else [part.partition("=") for part in cells.split(",")]
+    if not any(sign for _, sign, _ in parts):
+        return None
+    if wrong := [name for name, sign, channel in parts if not (sign and name.strip() and channel.strip())]:
+        raise ValueError(
+            f"--cells is {cells!r}; it must name a channel for each cell, and {wrong[0]!r} has none. Say PD=ch3,LP=ch1,PY=ch2."
+        )
+    found = {name.strip(): channel.strip() for name, _, channel in parts}
+    if len(found) < len(parts):
+        raise ValueError(f"--cells is {cells!r}, with a cell twice; each has one channel. Leave one out.")
+    return found
+
+
+def said_of_recording(found: Recording) -> str:
+    """What was read, in a sentence."""
+    import numpy as np
+
+    said = (
+        getattr(found.source, "said", None)
+        or getattr(found.source, "attrs", {}).get("source")
+        or f"{len(found.cells)} cells"
+    )
+    if found.t is None or len(found.t) < 2:
+        return f"Read {said}."
+    step = float(np.median(np.diff(found.t[:CHUNK])))
+    return f"Read {said}; {len(found.t):,} samples, one each {step:.4g} ms, from {found.window[0]:g} to {found.window[1]:g} ms."
 
 
 def detection_of(*options: float | str | None) -> Any:
@@ -501,7 +539,7 @@ def read(file: Path) -> pd.DataFrame:
     """The table in a CSV or Parquet file, indexed by its first column."""
     import pandas as pd
 
-    from .files.recording import read_table
+    from .files.tables import read_table
 
     data = read_table(file)
     counted = isinstance(data.index, pd.RangeIndex) and data.index.name is None  # the rows, by pandas
