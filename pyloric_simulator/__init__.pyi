@@ -29,6 +29,7 @@ from .rhythm import (
     spikes as spikes,
     summary as summary,
 )
+from .files.exchange import efel_features as efel_features
 from .files.nerves import NerveDetection as NerveDetection
 from .files.nerves import height_windows as height_windows
 from .files.nerves import nerve_spikes as nerve_spikes

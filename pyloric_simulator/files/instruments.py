@@ -80,6 +80,7 @@
 # %%
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -413,7 +414,8 @@ def nwb_channels(file: Path, sweep: Any) -> list[Channel]:
         refuse_links(file, h5py, opened)
     with pynwb.NWBHDF5IO(str(file), "r") as io:
         series = [x for x in io.read().objects.values() if isinstance(x, pynwb.TimeSeries) and in_acquisition(x)]
-        return [channel for x in series for channel in channels_of_series(file, x)]
+        order = lambda x: (int(found[1]) if (found := LABEL.fullmatch(str(x.comments))) else 0, x.name)  # noqa: E731
+        return [channel for x in sorted(series, key=order) for channel in channels_of_series(file, x)]
 
 
 def refuse_links(file: Path, h5py: Any, group: Any) -> None:
@@ -428,6 +430,10 @@ def refuse_links(file: Path, h5py: Any, group: Any) -> None:
             raise ValueError(f"'{file}' has {name!r} in another file; all of it must be in this one. Export it whole.")
         if isinstance(item, h5py.Group):
             refuse_links(file, h5py, item)
+
+
+CELL = "cell"  # how the comment of a series begins that has the number and the label of a cell, "cell 0: AB/PD 0"
+LABEL = re.compile(CELL + r" (\d+): (.+)")
 
 
 def in_acquisition(series: Any) -> bool:
@@ -453,7 +459,9 @@ def channels_of_series(file: Path, series: Any) -> list[Channel]:
     factor, unit, shift = volts(series.unit, float(series.conversion)), series.unit, float(series.offset or 0.0)
     if unit in ("volts", "volt", "V"):
         unit, shift = "mV", 1e3 * shift
-    names = [series.name] if data.ndim == 1 else [f"{series.name} {i}" for i in range(columns)]
+    labelled = LABEL.fullmatch(str(series.comments)) if unit == "mV" else None
+    name = labelled[2] if labelled else series.name
+    names = [name] if data.ndim == 1 else [f"{name} {i}" for i in range(columns)]
     return [
         Channel(
             name, unit, clock, partial(h5_samples, file, path, i if data.ndim == 2 else None, factor * gains[i], shift)

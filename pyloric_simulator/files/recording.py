@@ -41,8 +41,8 @@ class Recording(NamedTuple):
 
 
 def as_recording(data: Any, window: Any = None) -> Recording:
-    """A recording from a result, a DataFrame of potentials (mV, one column for each cell), a mapping from cells to spike times (ms), or
-    a file of the package or of others (see `read_recording`).
+    """A recording from a result, a DataFrame of potentials (mV, one column for each cell), a mapping from cells to spike times (ms), a
+    file of the package or of others (see `read_recording`), or a block or a segment of Neo.
 
     Times of a DataFrame: its index (ms), or a column named as time with a unit, such as "time (s)"; durations count from 0, dates from
     the first of them. window: (start, end) in ms, by default all that was recorded. Raises ValueError or TypeError for what cannot be
@@ -56,6 +56,10 @@ def as_recording(data: Any, window: Any = None) -> Recording:
         found = read_file(data)
     elif isinstance(data, pd.DataFrame):
         found = of_table(data)
+    elif hasattr(data, "analogsignals") or hasattr(data, "segments"):
+        from .exchange import table_of_neo
+
+        found = of_table(table_of_neo(data))
     else:
         found = of_trains(data)
     return found if window is None else within(found, window)
@@ -470,7 +474,12 @@ def picked(
     names: of the channels; labels: other spellings of them; fit: whether each is a potential, as those are that are taken where cells is None.
     """
     if cells is None:
-        return [(name, i) for i, name in enumerate(names) if fit[i]]
+        taken = [(name, i) for i, name in enumerate(names) if fit[i]]
+        if twice := [name for k, (name, _) in enumerate(taken) if name in [other for other, _ in taken[:k]]]:
+            raise ValueError(
+                f"{what} has several channels called {twice[0]!r}. Name them by their numbers, from 0: cells={{'PD': 0, 'LP': 1}}."
+            )
+        return taken
     if isinstance(cells, str):
         raise TypeError(
             f"cells is {cells!r}; it must be a list of channels, or a mapping from cells to channels. Write [{cells!r}]."

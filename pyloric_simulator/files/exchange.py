@@ -1,0 +1,528 @@
+# ---
+# jupyter:
+#   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version,-jupytext.text_representation.format_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["active-ipynb", "remove-cell"]
+# import sys
+#
+# sys.path.append("..")
+# from _notebook import __spec__
+
+# %% [markdown]
+# # Results in the hands of others
+#
+# A colleague analyses recordings with eFEL, another one keeps everything in NWB, a third one thinks in labelled arrays. Do their tools see the same
+# spikes and bursts in a run as this package does? Ten circuits of the paper's database answer ({numref}`tbl-agreement`).
+
+# %% tags=["active-ipynb", "remove-cell"]
+# import os
+# import tempfile
+# import warnings
+#
+# import numpy as np
+#
+# folder = tempfile.TemporaryDirectory()
+# os.chdir(folder.name)
+
+# %% tags=["active-ipynb"]
+# from .. import database
+# from .exchange import agreement
+#
+# runs = [database.circuit(number)(np.arange(0, 5000, 0.1))[1000:] for number in database.sample(10, seed=4).index]
+# with warnings.catch_warnings(action="ignore"):  # elephant's of its own parts
+#     compared = agreement(runs)
+
+# %% tags=["active-ipynb", "remove-input"]
+# from ..book import list_table
+#
+# list_table("Ten circuits of three cells, four seconds each. Of each feature the number of cells that have it, and the largest difference from ours in the unit of the feature.",
+#            "tbl-agreement", ("feature", "of", "cells", "largest difference"),
+#            [(row["feature"], row["of"], row["cells"], f"{row['largest difference']:.3g} {row['unit']}") for _, row in compared.iterrows()])
+
+# %% [markdown]
+# All three count the same spikes, once those within 5 ms of the ends of a run are left out: eFEL counts no spike that has not come down, elephant counts one at the last sample. eFEL and elephant
+# give the time of a spike as that of its highest sample, one each 0.1 ms here; ours is the top of the parabola through it and its neighbours, up to half a sample beside it. Intervals agree to the
+# same degree, and their CV to the fourth digit. (eFEL's own `ISI_CV` leaves out the first interval, so the intervals themselves are compared.)
+#
+# Bursts are another matter. Cut at silences of 150 ms, elephant's spikes form our bursts, all of them. eFEL has a rule of its own, without milliseconds: an interval ends a burst if it is 1.5 times as long as the
+# median of those before it in the burst, and the next one is 1.5 times shorter again. Where LP fires one or two spikes before its burst, or PY goes on and slows down, that gives up to three bursts more. For the
+# rhythm of this circuit take the bursts of the chapter [on rhythm](../rhythm.md).
+#
+# ## What it does and what it costs
+#
+# | tool | by | extra |
+# |:--|:--|:--|
+# | NWB, a file | `result.to_nwb("run.nwb")` | `nwb` |
+# | Neo, an object in memory | `result.to_neo()` | `neo` |
+# | xarray, and NetCDF from it | `result.to_xarray()` | `xarray` |
+# | eFEL's features | `efel_features(result, names)` | `efel` |
+#
+# All of them hold the units of what they hold, and as text what the circuit was and how it ran. What NWB and Neo keep is read back by the functions of the chapter [on recordings](instruments.md), equal to the last bit
+# in the potentials.
+
+# %% tags=["active-ipynb"]
+# from ..config import find_circuit
+# from ..prinz2004 import Prinz2004
+# from ..rhythm import report
+# from .recording import as_recording, read_recording
+#
+# run = Prinz2004.from_toml(find_circuit("paper"))(np.arange(0, 6000, 0.2))[1000:]
+# run.to_nwb("run.nwb")
+# assert (read_recording("run.nwb").to_numpy() == run.V.to_numpy()).all()
+# assert report("run.nwb")["value"].equals(report(run)["value"]) or np.allclose(report("run.nwb")["value"], report(run)["value"])
+# run.to_xarray()
+
+# %%
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+
+from .. import __version__
+from ..engine import checks
+from ..engine.detection import SPIKE_THRESHOLD
+from .instruments import CELL
+from .writing import draft_of, target_of, telling
+
+__all__ = ["agreement", "efel_features", "to_neo", "to_nwb", "to_xarray"]
+
+# %% [markdown]
+# ## What is handed over
+#
+# A result has variables, each of which is a table with a unit. Those that go into files by default, V, Ca and s of a circuit, go here, too; `variables` names others.
+# What the circuit was and how it ran is text in JSON, with the names and units of the [files of results](../../book/guides/files.md).
+
+
+# %%
+def chosen(result: Any, variables: Sequence[str] | None) -> dict[str, pd.DataFrame]:
+    """The tables of the variables that are wanted, by default those that go into files and were recorded."""
+    from ..engine.schedule import NotRecorded
+
+    checks.of_type("what is handed over", getattr(result, "states", None), tuple, "a result of a run")
+    names = result.exported if variables is None else checks.names("variables", variables, "['V']")
+    if not names:
+        raise ValueError(
+            f"variables is empty; it must name some of {checks.listing(result.units)}. Leave it out for the usual ones."
+        )
+    found = {}
+    for name in names:
+        checks.choice("a variable", name, result.units)
+        if variables is not None or not isinstance(getattr(result.states, name, None), NotRecorded):
+            found[name] = getattr(result, name)
+    return found
+
+
+def about(result: Any) -> dict[str, str]:
+    """What the model was and how it ran, as text in JSON."""
+    said = {**result.about, **({} if result.run is None else {"run": result.run._asdict()})}
+    return {
+        "source": f"pyloric_simulator {__version__}",
+        **{k: json.dumps(x, ensure_ascii=False) for k, x in said.items()},
+    }
+
+
+def label(key: Any) -> str:
+    """The name of a column, of a cell or a terminal: "AB/PD 0"."""
+    return " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def interval(t: np.ndarray) -> float | None:
+    """The interval (ms) of times that are equally spaced; None of others."""
+    d = np.diff(t)
+    step = (t[-1] - t[0]) / len(d) if len(d) else 0.0
+    return float(f"{step:.12g}") if len(d) and np.allclose(d, step, rtol=1e-6, atol=0) else None
+
+
+# %% [markdown]
+# ## xarray
+#
+# An array whose axes have names. Potentials have the axes time and cell, gates and currents also channel, and activations of synapses have terminals in place of cells, since an AB/PD cell has two. A
+# cell that lacks a channel has NaN there. Labels are text, since NetCDF has no tuples; population and number stand beside them.
+
+
+# %%
+def to_xarray(result: Any, variables: Sequence[str] | None = None) -> Any:
+    """An xarray.Dataset of a result: axes time (ms), cell or terminal, and channel; units, circuit and run as attributes.
+
+    `.to_netcdf(path, engine="h5netcdf")` writes it. Raises ImportError without xarray, ValueError or TypeError for variables that are not there.
+    """
+    xr = checks.package("xarray", "xarray", "labelled arrays")
+    from .results import Dims
+
+    made = {}
+    for name, table in chosen(result, variables).items():
+        attributes = {"units": result.units[name], "long_name": Dims.labels.get(name, name)}
+        made[name] = array_of(
+            xr, table, "cell" if table.columns.nlevels == 3 or table.columns.equals(result.model.cells) else "terminal"
+        )
+        made[name].attrs.update(attributes)
+    found = xr.Dataset(made, attrs=about(result))
+    found["time"].attrs.update(units="ms", long_name="time")
+    return found
+
+
+def array_of(xr: Any, table: pd.DataFrame, axis: str) -> Any:
+    """A table as an array; of columns of three levels the last one is an axis of its own."""
+    keys = list(dict.fromkeys(key[:2] for key in table.columns))
+    beside = {"pop": [str(k[0]) for k in keys], "index": [int(k[1]) for k in keys]}
+    names = beside if axis == "cell" else {f"{axis}_{name}": x for name, x in beside.items()}
+    coordinates: dict[str, Any] = {"time": table.index.to_numpy(), axis: [label(k) for k in keys]}
+    coordinates |= {name: (axis, x) for name, x in names.items()}
+    if table.columns.nlevels == 2:
+        return xr.DataArray(table.to_numpy(), coordinates, ("time", axis))
+    channels = list(dict.fromkeys(key[2] for key in table.columns))
+    values = np.full((len(table), len(keys), len(channels)), np.nan)
+    for i, key in enumerate(table.columns):
+        values[:, keys.index(key[:2]), channels.index(key[2])] = table.iloc[:, i]
+    return xr.DataArray(values, coordinates | {"channel": channels}, ("time", axis, "channel"))
+
+
+# %% [markdown]
+# ## Neo
+#
+# Neo has signals, each of several channels with one unit, and trains of spikes. A block with one segment holds them. Where the times of a result are not equally spaced, as of an adaptive
+# solver, signals have a time for each sample. What else is known goes into annotations.
+
+
+# %%
+def to_neo(result: Any, variables: Sequence[str] | None = None) -> Any:
+    """A neo.Block of a result: a signal for each variable, a train of spikes for each cell, with units, circuit and run in its annotations.
+
+    Neo writes it: `neo.io.NixIO("run.nix", "ow").write(block)`. `as_recording` reads it back. Raises ImportError without Neo.
+    """
+    neo = checks.package("neo", "neo", "a block of Neo")
+    tables = chosen(result, variables)
+    s = checks.package("quantities", "neo", "a block of Neo").s  # Neo's reader of raw NIX files takes all times for s
+    t = MILLI * result.t
+    segment = neo.Segment(name="run")
+    step = interval(result.t)
+    for name, table in tables.items():
+        unit = {"µM": "uM", "1": "dimensionless"}.get(result.units[name], result.units[name])
+        given = dict(units=unit, name=name, array_annotations={"channel_names": [label(k) for k in table.columns]})
+        if step is None:
+            signal = neo.IrregularlySampledSignal(t * s, table.to_numpy(), **given)
+        else:
+            signal = neo.AnalogSignal(table.to_numpy(), t_start=t[0] * s, sampling_period=MILLI * step * s, **given)
+        segment.analogsignals.append(signal) if step is not None else segment.irregularlysampledsignals.append(signal)
+    for cell, times in spikes(result).items():
+        x = MILLI * times
+        end = max([float(t[-1]), *x[-1:].tolist()])
+        segment.spiketrains.append(neo.SpikeTrain(x * s, t_start=t[0] * s, t_stop=end * s, name=label(cell)))
+    block = neo.Block(name=str(result.model), **about(result))
+    block.segments.append(segment)
+    return block
+
+
+def spikes(result: Any) -> Mapping[Any, np.ndarray]:
+    """The spike times (ms) of each cell, of results that have them."""
+    return result.spike_times() if hasattr(result, "spike_times") else {}
+
+
+def table_of_neo(data: Any) -> pd.DataFrame:
+    """The potentials (time, cell) in mV of a block or a segment of Neo, with an index in ms. Raises ValueError where there are none."""
+    segments = list(getattr(data, "segments", [])) or [data]
+    if len(segments) > 1:
+        raise ValueError(
+            f"the block of Neo has {len(segments)} segments; one recording is wanted. Give one, block.segments[0]."
+        )
+    signals = [*segments[0].analogsignals, *segments[0].irregularlysampledsignals]
+    columns: dict[str, np.ndarray] = {}
+    t: np.ndarray | None = None
+    for signal in (s for s in signals if s.units.dimensionality.simplified == VOLTS()):
+        times = np.round(signal.times.rescale("ms").magnitude, 9)
+        if t is not None and not np.array_equal(t, times):
+            raise ValueError(
+                "the potentials in the segment of Neo have different times; those of a recording must have the same. Leave some out."
+            )
+        t, x = times, signal.rescale("mV").magnitude
+        names = signal.array_annotations.get("channel_names", [f"{signal.name or 'ch'} {i}" for i in range(x.shape[1])])
+        columns |= {str(name): x[:, i] for i, name in enumerate(names)}
+    if t is None:
+        raise ValueError(
+            "the segment of Neo has no signal in units of potentials; it must have one. Give another segment."
+        )
+    return pd.DataFrame(columns, pd.Index(t, name="time"))
+
+
+def VOLTS() -> Any:
+    """The dimension of potentials."""
+    import quantities
+
+    return quantities.V.dimensionality.simplified
+
+
+# %% [markdown]
+# ## NWB
+#
+# A potential is a `CurrentClampSeries`, which NWB wants in volts: the samples stay in mV, with a conversion of 0.001, so that none is rounded. Other variables are plain series. The standard
+# asks for an electrode, a device and a start; the device is this package, and the start is when the file was written. Names in NWB are names in HDF5, in which a slash parts folders, so
+# `AB/PD 0` is called `V AB_PD 0`, and its comment has the label, with the number of the cell, since HDF5 keeps no order. The table of units has the spikes. The file takes the place of an older one when it is complete.
+
+
+# %%
+MILLI = 1e-3
+
+
+def to_nwb(result: Any, path: Any, variables: Sequence[str] | None = None) -> None:
+    """Write a result to an NWB file, which `read_recording` reads; an older file is replaced when this one is complete.
+
+    Raises ImportError without pynwb, ValueError for a name that does not end in .nwb, and OSError, with the reason, if it cannot be written.
+    """
+    target = target_of(path)
+    if target.suffix.lower() != ".nwb":
+        raise ValueError(
+            f"the file is '{path}'; its name must end in .nwb, or others would not know what it is. Rename it."
+        )
+    pynwb = checks.package("pynwb", "nwb", "writing NWB")
+    tables = chosen(result, variables)
+    nwb = pynwb.NWBFile(
+        session_description=f"Simulation of {result.model}", identifier=str(uuid4()), session_start_time=datetime.now().astimezone(),
+        notes=json.dumps(about(result), ensure_ascii=False), source_script="pyloric_simulator", source_script_file_name="pyloric_simulator",
+    )  # fmt: skip
+    device = nwb.create_device("pyloric_simulator", description=f"Simulator, version {__version__}")
+    for name, table in tables.items():
+        for i, key in enumerate(table.columns):
+            made = series_of(pynwb, nwb, device, result, name, key, table.iloc[:, i].to_numpy())
+            nwb.add_acquisition(made(comments=f"{CELL} {i}: {label(key)}"))
+    add_spikes(nwb, result)
+    with replacing(path, target) as draft, pynwb.NWBHDF5IO(str(draft), "w") as io:
+        io.write(nwb)
+
+
+def series_of(pynwb: Any, nwb: Any, device: Any, result: Any, name: str, key: Any, x: np.ndarray) -> Any:
+    """A function of its comment that makes a series of a variable of a cell."""
+    text, step = label(key), interval(result.t)
+    clock = (
+        {"timestamps": MILLI * result.t}
+        if step is None
+        else {"rate": 1e3 / step, "starting_time": MILLI * float(result.t[0])}
+    )
+    given = dict(name=safe(f"{name} {text}"), data=x, description=f"{name} of {text}", **clock)
+    if result.units[name] != "mV" or name != "V":
+        return partial(pynwb.TimeSeries, unit=result.units[name], **given)
+    known = nwb.icephys_electrodes or {}
+    electrode = known.get(safe(text)) or nwb.create_icephys_electrode(
+        name=safe(text), description=f"in the cell {text}", device=device
+    )
+    return partial(pynwb.icephys.CurrentClampSeries, electrode=electrode, conversion=MILLI, **given)
+
+
+def safe(name: str) -> str:
+    """A name without the signs that HDF5 and NWB do not allow in names."""
+    return name.replace("/", "_").replace(":", "_")
+
+
+def add_spikes(nwb: Any, result: Any) -> None:
+    """The spike times of the cells, in s, as the units of a file."""
+    trains = spikes(result)
+    if not trains:
+        return
+    nwb.add_unit_column("cell", "label of the cell")
+    for cell, times in trains.items():
+        nwb.add_unit(spike_times=MILLI * times, obs_intervals=[MILLI * result.t[[0, -1]]], cell=label(cell))
+
+
+@contextmanager
+def replacing(path: Any, target: Path) -> Any:
+    """A path at which a file is written, which takes the place of `target` when the block ends; if it fails, what was there stays."""
+    draft = draft_of(target).with_suffix(target.suffix)
+    try:
+        with telling(path):
+            yield draft
+            draft.replace(target)
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+# %% [markdown]
+# ## eFEL
+#
+# The Electrophys Feature Extraction Library has 200 features of a trace, by which models of cortical cells are fitted. It takes a trace and the times at which a stimulus begins and ends, for which the
+# ends of the recording stand here. Its threshold is set to ours, −10 mV, and its settings are put back afterwards.
+
+
+# %%
+def efel_features(
+    data: Any, names: Sequence[str], window: Any = None, *, settings: Mapping[str, Any] | None = None, reduce: Callable[[Any], float] = np.mean
+) -> pd.DataFrame:  # fmt: skip
+    """Features of eFEL, one row for each cell, a column for each feature; NaN where eFEL finds none.
+
+    data, window: as for `rhythm.features`, but with potentials. names: those of eFEL, `efel.get_feature_names()`. settings: of eFEL, by name, such as
+    {"Threshold": -30}. reduce: makes one number of the values of a feature, by default their mean. Raises ImportError without eFEL, ValueError for
+    names that it does not have.
+    """
+    values = efel_values(data, names, window, settings)
+    rows = [
+        {name: np.nan if x is None or not len(x) else float(reduce(x)) for name, x in of.items()}
+        for of in values.values()
+    ]
+    return pd.DataFrame(rows, index=pd.Index(list(values), tupleize_cols=False), columns=list(names))
+
+
+def efel_values(
+    data: Any, names: Sequence[str], window: Any, settings: Mapping[str, Any] | None
+) -> dict[Any, dict[str, Any]]:
+    """All values of features of eFEL: cell -> feature -> (value,)."""
+    from .recording import as_recording
+
+    efel = checks.package("efel", "efel", "features of eFEL")
+    known, usual = efel.get_feature_names(), efel.get_settings()
+    for name in checks.names("names", names, "['spike_count']"):
+        checks.choice("a feature of eFEL", name, known)
+    given = {"Threshold": SPIKE_THRESHOLD} | dict(settings or {})
+    for name in given:
+        checks.choice("a setting of eFEL", name, list(vars(usual)))
+    found = as_recording(data, window)
+    if found.V is None or found.t is None:
+        raise TypeError("the recording has spike times only; eFEL needs potentials. Give a table of them.")
+    if len(found.pieces) > 1:
+        raise ValueError(
+            f"the recording has {len(found.pieces) - 1} gaps, and eFEL knows none. Choose a window without one."
+        )
+    inside = (found.t >= found.window[0]) & (found.t <= found.window[1])
+    t = found.t[inside]
+    before = dict(vars(usual))
+    try:
+        for name, x in given.items():
+            efel.set_setting(name, x)
+        traces = [
+            {"T": t, "V": np.asarray(V)[inside], "stim_start": [t[0]], "stim_end": [t[-1]]} for V in found.V.values()
+        ]
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of eFEL's own parts
+            values = efel.get_feature_values(traces, list(names), raise_warnings=False)
+    finally:
+        for name, x in before.items():
+            efel.set_setting(name, x)
+    return dict(zip(found.cells, values, strict=True))
+
+
+# %% [markdown]
+# ## The table of agreement
+
+
+# %%
+def agreement(runs: Sequence[Any]) -> pd.DataFrame:
+    """How far eFEL, elephant and this package agree on the features of runs: a row for each feature of each of the two.
+
+    Columns: feature, of, cells (that have the feature), largest difference, unit.
+    """
+    rows: dict[tuple[str, str, str], list[float]] = {}
+    for result in runs:
+        ours = {label(cell): x for cell, x in ours_of(result).items()}
+        others = {"eFEL": of_efel(result), "elephant": of_elephant(result)}
+        for tool, cells in others.items():
+            for cell, features in cells.items():
+                for (name, unit), x in features.items():
+                    wanted = ours[cell][name, unit]
+                    same = np.shape(x) == np.shape(wanted)
+                    worst = float(np.abs(np.subtract(x, wanted)).max(initial=0.0)) if same else np.inf
+                    if np.size(wanted) and np.isfinite(np.sum(wanted)):
+                        rows.setdefault((name, tool, unit), []).append(worst)
+    return pd.DataFrame(
+        [
+            {"feature": name, "of": tool, "cells": len(x), "largest difference": max(x), "unit": unit}
+            for (name, tool, unit), x in rows.items()
+        ]
+    )
+
+
+Features = dict[tuple[str, str], Any]  # (feature, unit) -> value, or values
+COUNT, TIMES, ISI, CV = ("spikes", ""), ("spike times", "ms"), ("mean interval", "ms"), ("CV of intervals", "")
+PER_BURST, BURSTS = ("spikes per burst", ""), ("bursts", "")
+
+
+EDGE = 5.0  # ms at the ends of a recording, where a spike may be cut, and the tools differ in whether it counts
+
+
+def of_times(x: np.ndarray) -> Features:
+    """The features of spike times (ms), by NumPy alone."""
+    d = np.diff(x)
+    return {
+        COUNT: len(x),
+        TIMES: x,
+        ISI: d.mean() if len(d) else np.nan,
+        CV: d.std() / d.mean() if len(d) > 1 else np.nan,
+    }
+
+
+def whole(result: Any, x: np.ndarray) -> np.ndarray:
+    """Those of the spike times (ms) that are not at an end of the recording."""
+    return x[(x > result.t[0] + EDGE) & (x < result.t[-1] - EDGE)]
+
+
+def ours_of(result: Any) -> dict[Any, Features]:
+    """Our own features of each cell."""
+    from ..rhythm import bursts, spike_trains
+
+    found = {}
+    for cell, times in spike_trains(result).items():
+        x = whole(result, times)
+        of = bursts(x)
+        found[cell] = of_times(x) | {BURSTS: len(of), PER_BURST: of[:, 2].mean() if len(of) else np.nan}
+    return found
+
+
+def of_efel(result: Any) -> dict[str, Features]:
+    """eFEL's features of each cell; its bursts are by its own rule."""
+    names, window = ["peak_time", "all_ISI_values", "burst_number"], (float(result.t[0]), float(result.t[-1]))
+    found = {}
+    for cell, of in efel_values(result, names, window, None).items():
+        x, d, n = (np.zeros(0) if of[name] is None else np.asarray(of[name], float) for name in names)
+        inside = np.isin(x, whole(result, x))
+        mine = d[inside[1:] & inside[:-1]]
+        intervals = {ISI: mean(mine), CV: mine.std() / mean(mine) if len(mine) > 1 else np.nan}
+        found[label(cell)] = {
+            COUNT: int(inside.sum()),
+            TIMES: x[inside],
+            **intervals,
+            BURSTS: float(n[0]) if len(n) else 0.0,
+        }
+    return found
+
+
+def mean(x: np.ndarray) -> float:
+    """Mean; NaN of nothing."""
+    return float(x.mean()) if len(x) else np.nan
+
+
+def of_elephant(result: Any) -> dict[str, Features]:
+    """elephant's features of each cell, from the block of Neo; bursts are parts of its trains without a long interval."""
+    import quantities as pq
+
+    spike_train_generation = checks.package("elephant.spike_train_generation", "elephant", "the comparison")
+    statistics = checks.package("elephant.statistics", "elephant", "the comparison")
+    from ..engine.detection import GAP, MIN_BURST
+
+    found = {}
+    (segment,) = to_neo(result, ["V"]).segments
+    (signal,) = segment.analogsignals
+    from_zero = signal.time_shift(-signal.t_start)  # the times that elephant gives count from the first sample
+    trains = spike_train_generation.peak_detection(from_zero, SPIKE_THRESHOLD * pq.mV, always_as_list=True)
+    for name, train in zip(signal.array_annotations["channel_names"], trains, strict=True):
+        x = whole(result, train.rescale("ms").magnitude + result.t[0])
+        d = np.asarray(statistics.isi(x)) if len(x) > 1 else np.zeros(0)
+        intervals = {CV: float(statistics.cv(d)), ISI: d.mean()} if len(d) > 1 else {}
+        groups = [g for g in np.split(x, np.flatnonzero(d > GAP) + 1) if len(g) and g[-1] - g[0] > MIN_BURST]
+        per = {PER_BURST: np.mean([len(g) for g in groups])} if groups else {}
+        found[str(name)] = {COUNT: len(x), TIMES: x, BURSTS: len(groups), **per, **intervals}
+    return found
