@@ -437,7 +437,7 @@ def of_nerves(
             raise ValueError(
                 f"--nerves has {text!r}; a channel and heights in mV are wanted. Say {cell}={channel}:0.3:0.6."
             ) from None
-    values = dict(zip(("threshold", "refractory", "artefact"), heights, strict=True))
+    values: dict[str, Any] = dict(zip(("threshold", "refractory", "artefact"), heights, strict=True))
     detection = NerveDetection(**{name: x for name, x in values.items() if x is not None})
     channel_units = given.pop("units")
     found = read_nerves(file, units, detection=detection, channel_units=channel_units, **given)

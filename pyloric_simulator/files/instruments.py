@@ -80,9 +80,7 @@
 # %%
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -148,10 +146,8 @@ def is_of_instrument(file: Path) -> bool:
 # Multiplying $k$ by a rounded interval would lose time: at 30 kHz the interval is 0.0333… ms, and four digits of it are off by 36 ms after ten
 # minutes. Some files hold a time for each sample instead, as those of cameras do.
 
+
 # %%
-NAN_ROWS = 1 << 20  # samples that are looked at at once
-
-
 class Clock(NamedTuple):
     """When the samples of a channel were taken."""
 
@@ -174,6 +170,14 @@ class Clock(NamedTuple):
         )
 
 
+# %% [markdown]
+# A file may be wrong about its clock. A rate of 0, or a start that is no number, comes from a header that a crash left half written. Sweeps of a stimulus
+# protocol are a case of their own: pClamp stores them one after the other, each with its start on the clock of the file. Those that follow each other
+# are one recording with pauses, and the pauses are gaps. If each begins at 0, as after an export, no order can be known, and one must be chosen. Half an interval
+# is allowed for rounding.
+
+
+# %%
 def clock_of(what: str, starts: Sequence[float], sizes: Sequence[int], rate: float) -> Clock:
     """A clock, whose parts must follow each other. Raises ValueError where they do not, or the rate cannot be meant."""
     if not (np.isfinite(rate) and rate > 0 and np.isfinite(starts).all()):
@@ -211,6 +215,12 @@ class Channel(NamedTuple):
     read: Callable[[int, int], np.ndarray]  # the samples from one number up to before another, in the unit
 
 
+# %% [markdown]
+# A file with sweeps stores each of them by itself. To whoever reads on, the samples are numbered through, as if they lay side by side: sample 60,000 of sixteen sweeps of 60,000 is the first
+# one of the second sweep. A range that spans several sweeps is put together from their ends.
+
+
+# %%
 def joined(parts: Sequence[Callable[[int, int], np.ndarray]], sizes: Sequence[int]) -> Callable[[int, int], np.ndarray]:
     """A function that reads a range of samples of parts that follow each other."""
     ends = np.cumsum(sizes)
@@ -275,6 +285,18 @@ class Traces(Mapping[Any, np.ndarray]):
         return found
 
 
+# %% [markdown]
+# ## Which channels, and in which unit
+#
+# A file of a rig has more than potentials: the current through each electrode, the temperature of the bath, a trigger. The unit tells them apart. Three rules follow from what goes wrong in practice.
+#
+# 1. *What is in no unit of potentials is left out*, unless it is asked for; then it is refused, since a current in nA that is read as mV looks like a cell at rest.
+# 2. *What has no unit is not guessed.* Some programs write an empty unit where the amplifier did not report its gain. `units={"ch1": "V"}` says it, also against the file: a wrong entry in a
+#    header is common, and only who was there knows.
+# 3. *Names may come twice*, as "IN 0" of two headstages. Then numbers tell the channels apart.
+
+
+# %%
 def traces(file: Path, cells: Any, units: Any, sweep: Any) -> Traces:
     """The channels of an instrument's file that are wanted, by the names of the cells; arguments as for `read_recording`."""
     what = f"'{file}'"
@@ -309,6 +331,11 @@ def chosen(what: str, channels: Sequence[Channel], cells: Any, units: Any) -> Tr
     return Traces(what, {cell: channels[i]._replace(unit=told[i]) for cell, i in found}, said_of(len(found), left))
 
 
+# %% [markdown]
+# Channels of one table share its times. Two with the same rate may still have begun at different moments, so all of the clock is compared, and where a file has a time for each sample, all of them.
+
+
+# %%
 def same_clock(a: Clock, b: Clock) -> bool:
     """Whether two channels were sampled at the same times."""
     if a.stamps is not None or b.stamps is not None:
@@ -316,17 +343,36 @@ def same_clock(a: Clock, b: Clock) -> bool:
     return a[:3] == b[:3]
 
 
+# %% [markdown]
+# ## Reading a header
+#
+# For each kind of file there is a reader, and none of it is ours: [Neo](https://neo.readthedocs.io) knows the formats of some forty instruments, and pynwb the standard *Neurodata Without Borders*.
+# Neo's layer of raw files gives for each channel its unit, gain and offset, and the integers of any range of samples as the converter wrote them. In NWB a series has its samples as they were stored, with a
+# conversion $c$ and an offset $o$ to the unit of the standard, which is volts for all that records potentials,
+#
+# $$
+# V = c\, x + o,
+# $$
+#
+# where $c$ may differ from column to column. HDF5, on which NWB stands, can also refer to other files, by links and by external data. Such a file would make its reader open what its author chose, so it is refused.
+#
+# A damaged file makes these packages raise anything: errors of indices, of memory maps, of Unicode. All of it becomes one sentence that names the file.
+
+
+# %%
 def channels_of(file: Path, sweep: Any = None) -> list[Channel]:
     """All channels of a file of an instrument."""
     if sweep is not None:
         checks.count("sweep", sweep, least=0)
+    from . import readers
+
     suffix = file.suffix.lower()
     if suffix not in (NWB, *NEO):
         raise ValueError(
             f"'{file}' is of a kind that is not read; it must be text, Parquet, {NWB}, or one of {', '.join(NEO)}. Read others by Neo, and "
             "pass a table of the potentials."
         )
-    reader = nwb_channels if suffix == NWB else neo_channels
+    reader = readers.nwb_channels if suffix == NWB else readers.neo_channels
     try:
         if found := reader(file, sweep):
             return found
@@ -342,164 +388,71 @@ def channels_of(file: Path, sweep: Any = None) -> list[Channel]:
 
 
 # %% [markdown]
-# ## Neo
+# ## How far it was tried
 #
-# [Neo](https://neo.readthedocs.io) knows the formats of some forty instruments. Its layer of raw files gives for each channel its unit, gain and offset, and integers as
-# the converter wrote them, of any range of samples. Only these are read; they become mV here.
+# Four files of the public collection of pyABF, of both of Axon's formats, with one and two channels, with sweeps and with pauses, give the potentials that pyABF itself reads, to 2.5 nV, which is the rounding of
+# its single precision. The tests write files of Axon's first format byte by byte, NWB through pynwb and NIX through Neo, and read them back. Spike2 files are read by Neo alone; no public one was at hand to compare.
+#
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-rig-unit
+# Write a recording into a text without units, once in volts, and once with the tenfold gain of an amplifier that nobody took out. What does the package say?
+# ```
+#
+# ```{solution-start} ex-rig-unit
+# :class: dropdown
+# ```
 
-
-# %%
-def neo_channels(file: Path, sweep: Any) -> list[Channel]:
-    """The channels of a file that Neo reads."""
-    rawio = checks.package("neo.rawio", "neo", f"reading {file.suffix}")
-    kinds = rawio.get_rawio(str(file), exclusive_rawio=False)
-    if not kinds:
-        raise ValueError(f"Neo has no reader of {file.suffix}")
-    reader = (rawio.Spike2RawIO if file.suffix.lower() == ".smr" else kinds[0])(
-        str(file)
-    )  # the other reader of .smr needs CED's library
-    reader.parse_header()
-    sweeps = [(b, s) for b in range(reader.block_count()) for s in range(reader.segment_count(b))]
-    if sweep is not None:
-        if sweep >= len(sweeps):
-            raise ValueError(f"sweep is {sweep}, and '{file}' has {len(sweeps)}, numbered from 0. Choose one of these.")
-        sweeps = [sweeps[sweep]]
-    streams = [str(s["id"]) for s in reader.header["signal_streams"]]
-    found, count = [], dict.fromkeys(streams, 0)
-    for channel in reader.header["signal_channels"]:
-        stream = str(channel["stream_id"])
-        found.append(neo_channel(file, reader, sweeps, channel, streams.index(stream), count[stream]))
-        count[stream] += 1
-    return found
-
-
-def neo_channel(
-    file: Path, reader: Any, sweeps: Sequence[tuple[int, int]], channel: Any, stream: int, k: int
-) -> Channel:
-    """The channel k of a stream."""
-    sizes = [int(reader.get_signal_size(*sweep, stream)) for sweep in sweeps]
-    starts = [1e3 * float(reader.get_signal_t_start(*sweep, stream)) for sweep in sweeps]
-    name = str(channel["name"]).strip() or f"ch{k}"
-    clock = clock_of(f"{name!r} of '{file}'", starts, sizes, round_factor(float(channel["sampling_rate"])))
-
-    def part(sweep: tuple[int, int], a: int, b: int) -> np.ndarray:
-        raw = reader.get_analogsignal_chunk(*sweep, a, b, stream_index=stream, channel_indexes=[k])
-        return np.asarray(reader.rescale_signal_raw_to_float(raw, "float64", stream, [k]))[:, 0]
-
-    parts = [partial(part, sweep) for sweep, n in zip(sweeps, sizes, strict=True) if n]
-    return Channel(name, str(channel["units"]), clock, joined(parts, clock.sizes))
-
+# %% tags=["active-ipynb"]
+# for factor in (1e-3, 10.0):
+#     (factor * run.V).set_axis(["PD", "LP", "PY"], axis=1).to_csv("unsaid.csv")
+#     try:
+#         summary("unsaid.csv")
+#     except ValueError as refusal:
+#         print(refusal)
 
 # %% [markdown]
-# ## NWB
+# Both are refused, with the unit or the gain in which the numbers would be usual. A gain of 2 would pass: a resting potential of −100 mV is no proof of a mistake.
+# ```{solution-end}
+# ```
 #
-# *Neurodata Without Borders* is a standard of what a file must say beside its numbers: who, when, what was recorded by which electrode. A series has the
-# samples as they were stored, with a conversion $c$ and an offset $o$ to the unit of the standard, volts for all that records potentials,
+# ```{exercise}
+# :label: ex-rig-gap
+# Somebody cuts an artefact of two seconds out of the text, from 4 to 6 s. Which numbers of the summary change?
+# ```
 #
-# $$
-# V = c\, x + o,
-# $$
+# ```{solution-start} ex-rig-gap
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# cut = crab[(crab.index < 4000) | (crab.index > 6000)]
+# both = summary(cut), summary(crab)
+# assert (both[0]["spikes"] < both[1]["spikes"]).all() and both[0].attrs["left out"].startswith("1 gap of")
+# pd.concat({name: table[["bursts", "spikes", "period (ms)"]] for name, table in zip(("cut", "whole"), both)}, axis=1).round(1)
+
+# %% [markdown]
+# There are fewer spikes and bursts. The period is the mean over the cycles that are left, so that it moves by what single cycles differ. It would double in one cycle if the gap were not known.
+# ```{solution-end}
+# ```
 #
-# where $c$ may differ from column to column. The numbers are read from the HDF5 file that an NWB file is, a range at a time. HDF5 can refer to other files, by
-# links and by external data. Such a file would make its reader open what its author chose, so it is refused.
+# ```{exercise}
+# :label: ex-rig-clock
+# A program computes times by adding 0.033 ms for each sample of a recording at 30 kHz. By how much are they wrong after ten minutes? Does the phase of LP suffer?
+# ```
+#
+# ```{solution-start} ex-rig-clock
+# :class: dropdown
+# ```
 
+# %% tags=["active-ipynb"]
+# samples = 10 * 60 * 30_000
+# true, told = samples * 1e3 / 30_000, samples * 0.033  # ms
+# assert abs(told / true - 0.99) < 1e-12
+# true - told
 
-# %%
-def nwb_channels(file: Path, sweep: Any) -> list[Channel]:
-    """The channels of an NWB file: a series each, or each column of a series of several electrodes."""
-    if sweep is not None:
-        raise ValueError(f"sweep is {sweep}, and '{file}' names its sweeps. Choose one by cells, such as cells=['…'].")
-    h5py, pynwb = (checks.package(name, "nwb", "reading NWB") for name in ("h5py", "pynwb"))
-    with h5py.File(file, "r") as opened:
-        refuse_links(file, h5py, opened)
-    with pynwb.NWBHDF5IO(str(file), "r") as io:
-        series = [x for x in io.read().objects.values() if isinstance(x, pynwb.TimeSeries) and in_acquisition(x)]
-        order = lambda x: (int(found[1]) if (found := LABEL.fullmatch(str(x.comments))) else 0, x.name)  # noqa: E731
-        return [channel for x in sorted(series, key=order) for channel in channels_of_series(file, x)]
-
-
-def refuse_links(file: Path, h5py: Any, group: Any) -> None:
-    """Refuse a file with parts that lie in other files."""
-    for name in group:
-        link = group.get(name, getlink=True)
-        if isinstance(link, h5py.SoftLink):
-            continue
-        outside = isinstance(link, h5py.ExternalLink)
-        item = None if outside else group[name]
-        if outside or getattr(item, "external", None) or getattr(item, "is_virtual", False):
-            raise ValueError(f"'{file}' has {name!r} in another file; all of it must be in this one. Export it whole.")
-        if isinstance(item, h5py.Group):
-            refuse_links(file, h5py, item)
-
-
-CELL = "cell"  # how the comment of a series begins that has the number and the label of a cell, "cell 0: AB/PD 0"
-LABEL = re.compile(CELL + r" (\d+): (.+)")
-
-
-def in_acquisition(series: Any) -> bool:
-    """Whether a series was recorded, or made of what was, and not a stimulus."""
-    path = str(series.data.name) if hasattr(series.data, "name") else ""
-    return path.startswith(("/acquisition/", "/processing/"))
-
-
-def channels_of_series(file: Path, series: Any) -> list[Channel]:
-    """The columns of a series."""
-    data, what = series.data, f"{series.name!r} of '{file}'"
-    if np.dtype(data.dtype).kind not in "iuf" or data.ndim not in (1, 2):
-        return []
-    path, n, columns = str(data.name), int(data.shape[0]), 1 if data.ndim == 1 else int(data.shape[1])
-    if series.rate is not None:
-        clock = clock_of(what, [1e3 * float(series.starting_time or 0.0)], [n], float(series.rate))
-    else:
-        clock = Clock(
-            (0.0,), (n,), rate_of(series.timestamps), partial(stamps, file, str(series.timestamps.name), what)
-        )
-    each = getattr(series, "channel_conversion", None)
-    gains = np.ones(columns) if each is None else np.asarray(each, float)
-    factor, unit, shift = volts(series.unit, float(series.conversion)), series.unit, float(series.offset or 0.0)
-    if unit in ("volts", "volt", "V"):
-        unit, shift = "mV", 1e3 * shift
-    labelled = LABEL.fullmatch(str(series.comments)) if unit == "mV" else None
-    name = labelled[2] if labelled else series.name
-    names = [name] if data.ndim == 1 else [f"{name} {i}" for i in range(columns)]
-    return [
-        Channel(
-            name, unit, clock, partial(h5_samples, file, path, i if data.ndim == 2 else None, factor * gains[i], shift)
-        )
-        for i, name in enumerate(names)
-    ]
-
-
-def rate_of(timestamps: Any) -> float:
-    """Samples per second, about, of times in s."""
-    first = np.asarray(timestamps[:NAN_ROWS], float)
-    return float(1 / np.median(np.diff(first))) if len(first) > 1 else 1.0
-
-
-def stamps(file: Path, path: str, what: str) -> np.ndarray:
-    """Times (time,) in ms of samples, of which a file has them in s. Raises ValueError if they do not increase."""
-    import h5py
-
-    with h5py.File(file, "r") as opened:
-        t = 1e3 * np.asarray(opened[path][:], float)
-    checks.increasing(f"the times of {what}", t, "Export it anew.")
-    return t
-
-
-def volts(unit: str, conversion: float) -> float:
-    """By what the samples of a series are multiplied: to mV, if they are converted to volts."""
-    return round_factor(1e3 * conversion) if unit in ("volts", "volt", "V") else conversion
-
-
-def round_factor(x: float) -> float:
-    """A factor without what is left of rounding, 1 for 1000 × 0.001."""
-    return float(f"{x:.15g}")
-
-
-def h5_samples(file: Path, path: str, column: int | None, factor: float, shift: float, a: int, b: int) -> np.ndarray:
-    """The samples from a to before b of a set of data, or of a column of it, in the unit."""
-    import h5py
-
-    with h5py.File(file, "r") as opened:
-        x = np.asarray(opened[path][a:b] if column is None else opened[path][a:b, column], float)
-    return x if (factor, shift) == (1.0, 0.0) else x * factor + shift
+# %% [markdown]
+# By six seconds, one percent. All times shrink by the same factor, so that phases and duty cycles stay what they are. Periods and durations of bursts are 1% too short, and nothing shows it.
+# ```{solution-end}
+# ```

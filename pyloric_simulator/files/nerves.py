@@ -192,6 +192,12 @@ def opened(data: Any, channels: Sequence[Any], **options: Any) -> Traces:
     return Traces(names, t, read, source)
 
 
+# %% [markdown]
+# A spike of an axon lasts a millisecond or two. Sampled each 0.25 ms it has half a dozen samples, and its top is missed by little; at 1 ms, as some export for a plot, it may fall
+# between two. Such a recording is refused, since what is found of it would depend on chance. Rigs sample nerves at 10 kHz or more.
+
+
+# %%
 def check_sampling(t: np.ndarray) -> None:
     """Refuse times (ms) that are too few, in another unit, or too coarse for spikes of axons."""
     if len(t) < 100:
@@ -241,6 +247,11 @@ def flattened(x: np.ndarray, step: float) -> np.ndarray:
     return y
 
 
+# %% [markdown]
+# Forty parts of 4096 samples, spread over the recording, tell the noise. At 20 kHz they are 8 s, long enough for a median to three digits. A nerve that is silent in half of the recording and noisy in the other half, as when
+# a pin loses its seal, gets one threshold for both; look at such a recording in two windows.
+
+# %%
 SAMPLES = (40, 4096)  # parts that are looked at for the noise, and samples of each
 
 
@@ -287,6 +298,12 @@ def peaks_of(traces: Traces, name: Any, d: NerveDetection) -> tuple[Peaks, int]:
     return Peaks(np.concatenate(times), np.concatenate(heights)), high
 
 
+# %% [markdown]
+# The loop above reads a piece, bridges artefacts, averages, and looks for tops. Bridging matters: a stimulus of 8 mV that lasts half a millisecond raises the mean over 20 ms by 0.2 mV, more than a spike of the pyn, and where the
+# mean returns the trace would have a step. A straight line in place of the artefact has neither.
+
+
+# %%
 def tops(y: np.ndarray, least: float, polarity: str) -> np.ndarray:
     """Numbers of the samples at peaks of y (time,) that are higher than `least`, on the sides that count."""
     size = np.abs(y) if polarity == "both" else y if polarity == "positive" else -y
@@ -344,6 +361,11 @@ def spaced(peaks: Peaks, refractory: float) -> Peaks:
     return Peaks(peaks.time[order], peaks.height[order])
 
 
+# %% [markdown]
+# Two functions of the outside follow from this. One gives the spikes of nerves as they are, with their heights, for a histogram or for a look at what is there. The other one comes below, when units are known.
+
+
+# %%
 def spikes_of(traces: Traces, name: Any, d: NerveDetection) -> Peaks:
     """The spikes of a channel. Warns of artefacts that hide some."""
     found, high = peaks_of(traces, name, d)
@@ -407,6 +429,16 @@ def rarest(x: np.ndarray) -> float:
     return float(x[i] + x[i + 1]) / 2
 
 
+# %% [markdown]
+# Why logarithms? The height of an extracellular spike grows with the thickness of its axon, and the scatter around it is a share of it, by the distance to the pin and by what overlaps. On a
+# logarithmic scale hills of small and large units are equally wide, so that one border between them is as good as another. No proposal is better than a look at the histogram: with three units on the lvn of which two are
+# alike, the border lies within them.
+#
+# The windows of a nerve must not overlap, because then a spike would be of two cells. They need not touch: what lies between two windows is of nobody, which is right for heights at which two
+# axons may have fired together.
+
+
+# %%
 class Unit(NamedTuple):
     """Where the spikes of a cell are."""
 
@@ -455,6 +487,13 @@ def units_of(units: Any) -> dict[Any, Unit]:
 
 # %% [markdown]
 # ## From nerves to a recording
+#
+# What comes back is what all functions of the rhythm take: spike times for each cell, and which times were recorded. Cells keep the order in which they were named. The labels
+# "PD", "LP" and "PY" are those by which `report` knows its roles; others need `cells=`, as for all recordings. A window without a single spike is more often a mistake of the unit or of the channel than a silent axon, so it is warned
+# of, with the heights that are there.
+#
+# Spikes on a nerve come later than those in the cell, by the way from the ganglion to the pin: 20 mm at 1 m/s are 20 ms. It is the same for all spikes of an axon, so that periods, durations and duty cycles are those of the
+# cell. Gaps and phases between nerves move by the difference of two such delays; pins that are equally far from the ganglion make it small.
 
 
 # %%
@@ -476,6 +515,7 @@ def read_nerves(data: Any, units: Any, *, detection: NerveDetection = STANDARD, 
     return Recording(tuple(trains), trains, traces.t, None, pieces(traces.t), ends, traces.source)
 
 
+# %%
 def train_of(cell: Any, unit: Unit, found: Peaks) -> np.ndarray:
     """The spike times (spike,) of a unit, ms."""
     size = np.abs(found.height)

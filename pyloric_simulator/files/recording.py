@@ -57,7 +57,7 @@ def as_recording(data: Any, window: Any = None) -> Recording:
     elif isinstance(data, pd.DataFrame):
         found = of_table(data)
     elif hasattr(data, "analogsignals") or hasattr(data, "segments"):
-        from .exchange import table_of_neo
+        from .readers import table_of_neo
 
         found = of_table(table_of_neo(data))
     else:
