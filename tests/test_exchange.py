@@ -11,7 +11,8 @@ import pytest
 
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.engine import checks
-from pyloric_simulator.files.exchange import agreement, efel_features
+from pyloric_simulator.files.comparison import agreement
+from pyloric_simulator.files.exchange import efel_features
 from pyloric_simulator.files.recording import as_recording, read_recording
 from pyloric_simulator.models.channels import HodgkinHuxley1952 as HH
 from pyloric_simulator.models.lif import LIF
@@ -210,6 +211,47 @@ def test_others_agree_on_spikes_and_intervals() -> None:
         assert worst[tool, "mean interval"] < 0.02
         assert worst[tool, "CV of intervals"] < 1e-3
     assert worst["elephant", "bursts"] == worst["elephant", "spikes per burst"] == 0
+
+
+# ---------------------------------------------------------------- machines
+
+
+def test_rows_of_the_database_are_arrays() -> None:
+    from pyloric_simulator import database
+    from pyloric_simulator.files.exchange import arrays
+
+    rows = database.run(database.sample(12, seed=1), duration=3000, transient=1000, progress=False)
+    X, y = arrays(rows, "pyloric_like")
+    assert X.shape == (12, 31)
+    assert set(y) <= {0.0, 1.0}
+    some, period = arrays(rows, "cycle_period")
+    np.testing.assert_array_equal(some, X[rows["cycle_period"].notna()])
+    np.testing.assert_array_equal(period, rows["cycle_period"].dropna())
+    model = database.circuit(int(rows.index[0]))
+    np.testing.assert_allclose(X[0, :24], np.ravel(model.params.g))
+    with pytest.raises(ValueError, match="Did you mean 'cycle_period'"):
+        arrays(rows, "cycle_periods")
+    with pytest.raises(TypeError, match="a table"):
+        arrays(rows.to_numpy(), "pyloric")
+
+
+def test_the_recipe_for_slurm_asks_for_a_process_a_core() -> None:
+    """As far as it goes without a cluster: the script that would be submitted."""
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    here = {"scheduler_options": {"dashboard_address": None, "host": "127.0.0.1"}}
+    given = dict(queue="compute", cores=8, processes=8, memory="16 GiB", walltime="02:00:00")
+    with _quiet(), jobqueue.SLURMCluster(**given, job_script_prologue=["export JAX_PLATFORMS=cpu"], **here) as cluster:
+        lines = cluster.job_script().splitlines()
+    for line in (
+        "#SBATCH -p compute",
+        "#SBATCH --cpus-per-task=8",
+        "#SBATCH --mem=16G",
+        "#SBATCH -t 02:00:00",
+        "export JAX_PLATFORMS=cpu",
+    ):
+        assert line in lines
+    assert "--nthreads 1" in lines[-2] + lines[-1]
+    assert "--nworkers 8" in lines[-2] + lines[-1]
 
 
 # ---------------------------------------------------------------- what is refused

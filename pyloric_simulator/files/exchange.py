@@ -20,8 +20,9 @@
 # %% [markdown]
 # # Results in the hands of others
 #
-# A colleague analyses recordings with eFEL, another one keeps everything in NWB, a third one thinks in labelled arrays. Do their tools see the same
-# spikes and bursts in a run as this package does? Ten circuits of the paper's database answer ({numref}`tbl-agreement`).
+# A colleague analyses recordings with eFEL, another one keeps everything in NWB, a third one thinks in labelled
+# arrays. Do their tools see the same spikes and bursts in a run as this package does? Ten circuits of the
+# paper's database answer ({numref}`tbl-agreement`).
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import os
@@ -49,13 +50,17 @@
 #            [(row["feature"], row["of"], row["cells"], f"{row['largest difference']:.3g} {row['unit']}") for _, row in compared.iterrows()])
 
 # %% [markdown]
-# All three count the same spikes, once those within 5 ms of the ends of a run are left out: eFEL counts no spike that has not come down, elephant counts one at the last sample. eFEL and elephant
-# give the time of a spike as that of its highest sample, one each 0.1 ms here; ours is the top of the parabola through it and its neighbours, up to half a sample beside it. Intervals agree to the
-# same degree, and their CV to the fourth digit. (eFEL's own `ISI_CV` leaves out the first interval, so the intervals themselves are compared.)
+# All three count the same spikes, once those within 5 ms of the ends of a run are left out: eFEL counts no
+# spike that has not come down, elephant counts one at the last sample. eFEL and elephant give the time of a
+# spike as that of its highest sample, one each 0.1 ms here; ours is the top of the parabola through it and its
+# neighbours, up to half a sample beside it. Intervals agree to the same degree, and their CV to the fourth
+# digit. (eFEL's own `ISI_CV` leaves out the first interval, so the intervals themselves are compared.)
 #
-# Bursts are another matter. Cut at silences of 150 ms, elephant's spikes form our bursts, all of them. eFEL has a rule of its own, without milliseconds: an interval ends a burst if it is 1.5 times as long as the
-# median of those before it in the burst, and the next one is 1.5 times shorter again. Where LP fires one or two spikes before its burst, or PY goes on and slows down, that gives up to three bursts more. For the
-# rhythm of this circuit take the bursts of the chapter [on rhythm](../rhythm.md).
+# Bursts are another matter. Cut at silences of 150 ms, elephant's spikes form our bursts, all of them. eFEL has
+# a rule of its own, without milliseconds: an interval ends a burst if it is 1.5 times as long as the median of
+# those before it in the burst, and the next one is 1.5 times shorter again. Where LP fires one or two spikes
+# before its burst, or PY goes on and slows down, that gives up to three bursts more. For the rhythm of this
+# circuit take the bursts of the chapter [on rhythm](../rhythm.md).
 #
 # ## What it does and what it costs
 #
@@ -66,7 +71,10 @@
 # | xarray, and NetCDF from it | `result.to_xarray()` | `xarray` |
 # | eFEL's features | `efel_features(result, names)` | `efel` |
 #
-# All of them hold the units of what they hold, and as text what the circuit was and how it ran. What NWB and Neo keep is read back by the functions of the chapter [on recordings](instruments.md), equal to the last bit
+# | scikit-learn's arrays, from rows of the database | `arrays(rows, target)` | |
+#
+# All of them hold the units of what they hold, and as text what the circuit was and how it ran. What NWB and
+# Neo keep is read back by the functions of the chapter [on recordings](instruments.md), equal to the last bit
 # in the potentials.
 
 # %% tags=["active-ipynb"]
@@ -103,13 +111,14 @@ from ..engine.detection import SPIKE_THRESHOLD
 from .readers import CELL
 from .writing import draft_of, target_of, telling
 
-__all__ = ["efel_features", "to_neo", "to_nwb", "to_xarray"]
+__all__ = ["arrays", "efel_features", "to_neo", "to_nwb", "to_xarray"]
 
 # %% [markdown]
 # ## What is handed over
 #
-# A result has variables, each of which is a table with a unit. Those that go into files by default, V, Ca and s of a circuit, go here, too; `variables` names others.
-# What the circuit was and how it ran is text in JSON, with the names and units of the [files of results](../../book/guides/files.md).
+# A result has variables, each of which is a table with a unit. Those that go into files by default, V, Ca and s
+# of a circuit, go here, too; `variables` names others. What the circuit was and how it ran is text in JSON,
+# with the names and units of the [files of results](../../book/guides/files.md).
 
 
 # %%
@@ -131,6 +140,14 @@ def chosen(result: Any, variables: Sequence[str] | None) -> dict[str, pd.DataFra
     return found
 
 
+# %% [markdown]
+# Three small things are needed by all. A label of a cell is a pair in this package, ("LP", 0), and text
+# elsewhere, "LP 0", as in our own files. The interval between samples is given where there is one: an adaptive
+# solver records at the times that were asked for, which may be any. It is taken from the ends, since a single
+# difference carries the rounding of two times.
+
+
+# %%
 def about(result: Any) -> dict[str, str]:
     """What the model was and how it ran, as text in JSON."""
     said = {**result.about, **({} if result.run is None else {"run": result.run._asdict()})}
@@ -153,10 +170,22 @@ def interval(t: np.ndarray) -> float | None:
 
 
 # %% [markdown]
+# JSON is kept as text in all three, in `circuit`, `run` and `source`. It has the labels of populations, the
+# conductances of membranes in mS/cm² and of synapses in nS, the version of this package, and the scheme with
+# its step. A reader needs nothing of this package to read it, and `json.loads(ds.attrs["circuit"])` has it as
+# Python's own dictionaries. Integrate-and-fire cells write their parameters instead; equations of one's own are
+# functions, which no file holds.
+#
 # ## xarray
 #
-# An array whose axes have names. Potentials have the axes time and cell, gates and currents also channel, and activations of synapses have terminals in place of cells, since an AB/PD cell has two. A
-# cell that lacks a channel has NaN there. Labels are text, since NetCDF has no tuples; population and number stand beside them.
+# Which LP cell had which sodium gate at 1234 ms? In an array without names one counts axes; here it is
+# `ds.m.sel(cell="LP 0", channel="Na").sel(time=1234, method="nearest")`. An array whose axes have names, and a
+# set of them that share axes, are what [xarray](https://docs.xarray.dev) adds to NumPy, and its files are
+# NetCDF, which other languages read.
+#
+# Potentials have the axes time and cell, gates and currents also channel, and activations of synapses have
+# terminals in place of cells, since an AB/PD cell has two. A cell that lacks a channel has NaN there. Labels
+# are text, since NetCDF has no tuples; population and number stand beside them.
 
 
 # %%
@@ -180,6 +209,13 @@ def to_xarray(result: Any, variables: Sequence[str] | None = None) -> Any:
     return found
 
 
+# %% [markdown]
+# A table of this package has one column for each channel that a cell has. In the array the channels of all
+# cells share an axis, so each value is put in its place. The labels of an axis beside its names, `pop` and
+# `index`, let one select by them: `ds.V.where(ds["pop"] == "PY", drop=True)` has the PY cells.
+
+
+# %%
 def array_of(xr: Any, table: pd.DataFrame, axis: str) -> Any:
     """A table as an array; of columns of three levels the last one is an axis of its own."""
     keys = list(dict.fromkeys(key[:2] for key in table.columns))
@@ -199,8 +235,13 @@ def array_of(xr: Any, table: pd.DataFrame, axis: str) -> Any:
 # %% [markdown]
 # ## Neo
 #
-# Neo has signals, each of several channels with one unit, and trains of spikes. A block with one segment holds them. Where the times of a result are not equally spaced, as of an adaptive
-# solver, signals have a time for each sample. What else is known goes into annotations.
+# Neo has signals, each of several channels with one unit, and trains of spikes. A block with one segment holds
+# them. Where the times of a result are not equally spaced, as of an adaptive solver, signals have a time for
+# each sample. What else is known goes into annotations.
+#
+# Neo's quantities carry their units into all arithmetic. Its times are given in seconds here, not in ms: the
+# layer that reads raw NIX files takes the number of an interval for seconds whatever its unit is (version
+# 0.14), and a recording would come back a thousand times slower.
 
 
 # %%
@@ -240,13 +281,16 @@ def spikes(result: Any) -> Mapping[Any, np.ndarray]:
 # %% [markdown]
 # ## NWB
 #
-# A potential is a `CurrentClampSeries`, which NWB wants in volts: the samples stay in mV, with a conversion of 0.001, so that none is rounded. Other variables are plain series. The standard
-# asks for an electrode, a device and a start; the device is this package, and the start is when the file was written. Names in NWB are names in HDF5, in which a slash parts folders, so
-# `AB/PD 0` is called `V AB_PD 0`, and its comment has the label, with the number of the cell, since HDF5 keeps no order. The table of units has the spikes. The file takes the place of an older one when it is complete.
+# A potential is a `CurrentClampSeries`, which NWB wants in volts: the samples stay in mV, with a conversion of
+# 0.001, so that none is rounded. Other variables are plain series. The standard asks for an electrode, a device
+# and a start; the device is this package, and the start is when the file was written. Names in NWB are names in
+# HDF5, in which a slash parts folders, so `AB/PD 0` is called `V AB_PD 0`, and its comment has the label, with
+# the number of the cell, since HDF5 keeps no order. The table of units has the spikes. The file takes the place
+# of an older one when it is complete.
 
 
 # %%
-MILLI = 1e-3
+MILLI = 1e-3  # V in a mV, and s in a ms
 
 
 def to_nwb(result: Any, path: Any, variables: Sequence[str] | None = None) -> None:
@@ -275,6 +319,14 @@ def to_nwb(result: Any, path: Any, variables: Sequence[str] | None = None) -> No
         io.write(nwb)
 
 
+# %% [markdown]
+# What happens above stands in the order in which a file is thought of: what it is about, the device, a series
+# for each variable of each cell, the units. Then it is written beside its place and moved there, as all files
+# of this package are, so that a full disk costs nothing that was there. Below are the parts. A series has a
+# rate where samples are equally spaced, else its times in s.
+
+
+# %%
 def series_of(pynwb: Any, nwb: Any, device: Any, result: Any, name: str, key: Any, x: np.ndarray) -> Any:
     """A function of its comment that makes a series of a variable of a cell."""
     text, step = label(key), interval(result.t)
@@ -298,6 +350,13 @@ def safe(name: str) -> str:
     return name.replace("/", "_").replace(":", "_")
 
 
+# %% [markdown]
+# In NWB a *unit* is what an experimenter separated from a recording, a cell as far as one can tell. Its table
+# has the spike times and the interval in which it was observed. Without that interval nobody could tell a
+# silent cell from one that was not recorded.
+
+
+# %%
 def add_spikes(nwb: Any, result: Any) -> None:
     """The spike times of the cells, in s, as the units of a file."""
     trains = spikes(result)
@@ -308,6 +367,14 @@ def add_spikes(nwb: Any, result: Any) -> None:
         nwb.add_unit(spike_times=MILLI * times, obs_intervals=[MILLI * result.t[[0, -1]]], cell=label(cell))
 
 
+# %% [markdown]
+# Most writers of this package are given an open file. pynwb wants a path, since HDF5 reads what it has written
+# while it writes. The path of a draft beside the file serves: it has the same suffix, which pynwb looks at, and
+# a name that nobody else takes. An error on the way removes it and leaves the older file as it was; the tests
+# let the disk run full.
+
+
+# %%
 @contextmanager
 def replacing(path: Any, target: Path) -> Any:
     """A path at which a file is written, which takes the place of `target` when the block ends; if it fails, what was there stays."""
@@ -324,8 +391,9 @@ def replacing(path: Any, target: Path) -> Any:
 # %% [markdown]
 # ## eFEL
 #
-# The Electrophys Feature Extraction Library has 200 features of a trace, by which models of cortical cells are fitted. It takes a trace and the times at which a stimulus begins and ends, for which the
-# ends of the recording stand here. Its threshold is set to ours, −10 mV, and its settings are put back afterwards.
+# The Electrophys Feature Extraction Library has 200 features of a trace, by which models of cortical cells are
+# fitted. It takes a trace and the times at which a stimulus begins and ends, for which the ends of the
+# recording stand here. Its threshold is set to ours, −10 mV, and its settings are put back afterwards.
 
 
 # %%
@@ -346,6 +414,13 @@ def efel_features(
     return pd.DataFrame(rows, index=pd.Index(list(values), tupleize_cols=False), columns=list(names))
 
 
+# %% [markdown]
+# eFEL's settings are global: whoever changes the threshold changes it for the whole process. So they are noted,
+# set, and put back even if eFEL fails. It knows no gaps, and a burst over one would be wrong, so a recording
+# with gaps needs a window without.
+
+
+# %%
 def efel_values(
     data: Any, names: Sequence[str], window: Any, settings: Mapping[str, Any] | None
 ) -> dict[Any, dict[str, Any]]:
@@ -381,3 +456,141 @@ def efel_values(
         for name, x in before.items():
             efel.set_setting(name, x)
     return dict(zip(found.cells, values, strict=True))
+
+
+# %% [markdown]
+# ## Arrays for learning
+#
+# A machine that learns wants a matrix of numbers, one row for each circuit, and a vector of what it shall tell.
+# `arrays` makes both from rows of the database: the 31 conductances of a circuit, 24 of membranes and 7 of
+# synapses, and any column of results. Circuits whose result is not a number, as the phase of a silent cell, are
+# left out. The chapter [on inference](../fitting/inference.md) has such arrays by itself, θ and features.
+
+
+# %%
+def arrays(rows: pd.DataFrame, target: str) -> tuple[np.ndarray, np.ndarray]:
+    """Conductances (circuit, 31), membranes in mS/cm² first and synapses in nS then, and a result (circuit,), of rows of the database.
+
+    Circuits without that result are left out. Raises ValueError for a column that is not there, TypeError for one that holds no numbers.
+    """
+    from ..database import RESULTS, conductances
+
+    checks.of_type("rows", rows, pd.DataFrame, "a table of database.run or database.load")
+    checks.choice(
+        "the target", target, [name for name in rows.columns if name in RESULTS or name in ("pyloric", "pyloric_like")]
+    )
+    membranes, synapses = conductances(rows)
+    y = rows[target].to_numpy(float)
+    known = np.isfinite(y)
+    X = np.concatenate([np.reshape(x, (len(rows), -1)) for x in (membranes, synapses)], axis=1)
+    return X[known], y[known]
+
+
+# %% [markdown]
+# Which circuits of the sample that comes with the package are pyloric-like? A forest of trees that has seen two
+# thirds of them tells the others apart far better than chance, which would give an area of 0.5 under its curve:
+
+# %% tags=["active-ipynb"]
+# from pathlib import Path
+#
+# from sklearn.ensemble import RandomForestClassifier
+# from sklearn.model_selection import cross_val_score
+#
+# from .. import __file__ as here
+# from .exchange import arrays
+#
+# sample = database.load(Path(here).with_name("data") / "sample_staggered.parquet")
+# X, y = arrays(sample, "pyloric_like")
+# scores = cross_val_score(RandomForestClassifier(100, min_samples_leaf=5, random_state=0), X, y, scoring="roc_auc", cv=3)
+# assert X.shape == (20480, 31) and scores.min() > 0.8
+# scores.round(3)
+
+# %% [markdown]
+# ## A fit by pymoo
+#
+# Our losses are functions of a model's numbers, and any optimizer may call them. [pymoo](https://pymoo.org) has
+# those that look for several aims at once. Here an isolated pacemaker shall have a period of a second, a duty
+# cycle of 0.3, and a mean calcium of 60 µM. Three conductances cannot serve both losses, so what is found is a
+# front: the less of one, the more of the other. `jax.vmap` runs all circuits of a generation side by side.
+
+# %% tags=["active-ipynb"]
+# import jax
+# from pymoo.algorithms.moo.nsga2 import NSGA2
+# from pymoo.core.problem import Problem
+# from pymoo.optimize import minimize
+#
+# from ..fitting.losses import calcium_mismatch, rhythm_mismatch
+# from ..fitting.parameters import with_values
+# from ..prinz2004 import precision
+#
+# cell = Prinz2004({"AB/PD 2": 1}, gs={})
+# t, start, names = np.arange(500, 3000, 0.5), cell.get_thermalization(), ["AB/PD 2 CaS", "AB/PD 2 KCa", "AB/PD 2 A"]
+# losses = [rhythm_mismatch(cell, t, period=1000, duty_cycle=0.3, state=start), calcium_mismatch(cell, 60.0, t, state=start)]
+# both = jax.jit(jax.vmap(lambda x: jax.numpy.stack([loss(with_values(cell.params, dict(zip(names, x)))) for loss in losses])))
+#
+#
+# class Pacemaker(Problem):
+#     def _evaluate(self, x, out, *_, **__):
+#         with precision():
+#             out["F"] = np.asarray(both(x))
+#
+#
+# front = minimize(Pacemaker(n_var=3, n_obj=2, xl=[1, 1, 5], xu=[12, 20, 60]), NSGA2(pop_size=16), ("n_gen", 8), seed=1)
+
+# %% tags=["active-ipynb", "hide-input"]
+# import pandas as pd
+#
+# order = np.argsort(front.F[:, 0])
+# found = pd.DataFrame(np.c_[front.F, front.X][order], columns=["rhythm", "calcium", *names]).round(3)
+# assert (np.diff(front.F[order, 1]) <= 0).all() and front.F[:, 1].min() < 0.05
+# found
+
+# %% [markdown]
+# The cell of the paper has CaS 6, KCa 5 and A 50, and losses of 0.20 and 0.66: all cells of the front are
+# better in one of the two, and eight of thirteen in both. To meet the rhythm it takes more CaS and KCa, to meet
+# the calcium less of both.
+#
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-exchange-threshold
+# eFEL's own threshold is −20 mV. Does the number of spikes of the circuit change with it? With which threshold
+# would it?
+# ```
+#
+# ```{solution-start} ex-exchange-threshold
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# from .exchange import efel_features
+#
+# numbers = {x: efel_features(run, ["spike_count"], settings={"Threshold": x})["spike_count"].tolist() for x in (-40.0, -30.0, -20.0, -10.0, 20.0, 40.0)}
+# assert numbers[-20.0] == numbers[-10.0]
+# numbers
+
+# %% [markdown]
+# Not from −30 to 20 mV. At −40 mV AB/PD has three more, which are bumps of its plateau and no spikes. At 40 mV,
+# above their tops, AB/PD and PY have none, and LP loses some.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-exchange-currents
+# Which current carries most charge into the pacemaker in five seconds? Take the labelled array of the currents.
+# ```
+#
+# ```{solution-start} ex-exchange-currents
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# inward = run.to_xarray(["currents"])["currents"].sel(cell="AB/PD 0")
+# charge = (-inward).clip(min=0).mean("time") * 5.0  # nA s = nC
+# charge.to_series().dropna().sort_values(ascending=False).round(2)
+
+# %% [markdown]
+# Sodium, by little before the slow calcium current. The axes have names, so that nothing depends on their
+# order; the unit follows from nA and s.
+# ```{solution-end}
+# ```

@@ -20,10 +20,10 @@
 # %% [markdown]
 # # Recordings from a rig
 #
-# Two electrodes in a ganglion, an amplifier, a disk full of `.abf` files: is this preparation pyloric? The functions of the chapter
-# [on rhythm](../rhythm.md) answer it for a file as they do for a run. The text below is such as an amplifier's software writes it on a
-# computer of a lab in Germany: semicolons between columns, commas for decimals, a row of units, seconds and volts, and a current that is
-# no potential.
+# Two electrodes in a ganglion, an amplifier, a disk full of `.abf` files: is this preparation pyloric? The
+# functions of the chapter [on rhythm](../rhythm.md) answer it for a file as they do for a run. The text below
+# is such as an amplifier's software writes it on a computer of a lab in Germany: semicolons between columns,
+# commas for decimals, a row of units, seconds and volts, and a current that is no potential.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import os
@@ -50,8 +50,9 @@
 # summary(crab)[["bursts", "spikes", "period (ms)", "duty cycle", "phase"]].round(3)
 
 # %% [markdown]
-# The same table follows from the run itself, to the digits that the text keeps: seconds became milliseconds and volts millivolts by what the file says.
-# At a terminal it is `pyloric rhythm crab.txt --cells PD=ch1,LP=ch2,PY=ch3`.
+# The same table follows from the run itself, to the digits that the text keeps: seconds became milliseconds and
+# volts millivolts by what the file says. At a terminal it is `pyloric rhythm crab.txt --cells
+# PD=ch1,LP=ch2,PY=ch3`.
 #
 # ## What can be read
 #
@@ -62,20 +63,25 @@
 # | Axon `.abf`, Spike2 `.smr`, and what else Neo reads from one file | extra `neo` | from the header |
 # | NWB `.nwb` | extra `nwb` | from the file, volts by its standard |
 #
-# **Channels.** `cells` chooses and names them: a list `["ch1", "ch2"]`, or a mapping `{"PD": "ch1"}`, by name or by number from 0. By default
-# all potentials are read, and currents, temperatures and triggers are left out; `.attrs["source"]` of the table tells which.
+# **Channels.** `cells` chooses and names them: a list `["ch1", "ch2"]`, or a mapping `{"PD": "ch1"}`, by name
+# or by number from 0. By default all potentials are read, and currents, temperatures and triggers are left out;
+# `.attrs["source"]` of the table tells which.
 #
-# **Units** come from the file. A potential in V or µV is converted. A channel of an instrument without a unit is refused until `units` says it, since
-# a gain that nobody knows is worse than no recording. Text without a unit is taken for mV and ms, as the tables of this package are, and
-# a size that no cell has in these units is refused, too: −0.05 "mV" at rest are volts.
+# **Units** come from the file. A potential in V or µV is converted. A channel of an instrument without a unit
+# is refused until `units` says it, since a gain that nobody knows is worse than no recording. Text without a
+# unit is taken for mV and ms, as the tables of this package are, and a size that no cell has in these units is
+# refused, too: −0.05 "mV" at rest are volts.
 #
-# **Sampling and gaps.** Channels that are read together must share one clock. Sweeps that follow each other on the clock of the file become one recording with gaps
-# between them, and no burst and no cycle goes over a gap. Sweeps that each begin at 0 need `sweep`.
+# **Sampling and gaps.** Channels that are read together must share one clock. Sweeps that follow each other on
+# the clock of the file become one recording with gaps between them, and no burst and no cycle goes over a gap.
+# Sweeps that each begin at 0 need `sweep`.
 #
-# **Long files** of instruments are not read at once. `summary("long.abf")` takes one channel after the other, and keeps its spikes only.
+# **Long files** of instruments are not read at once. `summary("long.abf")` takes one channel after the other,
+# and keeps its spikes only.
 #
-# **Safety.** A file is data. Neo's pickles, formats that consist of several files, and NWB files that point to other files are not opened: a
-# recording from somebody else can so neither run code nor look elsewhere on the disk.
+# **Safety.** A file is data. Neo's pickles, formats that consist of several files, and NWB files that point to
+# other files are not opened: a recording from somebody else can so neither run code nor look elsewhere on the
+# disk.
 
 # %%
 from __future__ import annotations
@@ -98,9 +104,10 @@ __all__ = ["Channel", "Clock", "Traces"]
 # %% [markdown]
 # ## Which files are of instruments
 #
-# The name decides where it says enough. Under other names, a byte 0 among the first thousands tells that a file is not text; text in UTF-16 has such bytes,
-# too, but begins with a mark. What Neo reads from a single file is listed here. It knows more: formats of several files, whose headers name paths,
-# and Python's pickles, which run whatever code they hold.
+# The name decides where it says enough. Under other names, a byte 0 among the first thousands tells that a file
+# is not text; text in UTF-16 has such bytes, too, but begins with a mark. What Neo reads from a single file is
+# listed here. It knows more: formats of several files, whose headers name paths, and Python's pickles, which
+# run whatever code they hold.
 
 # %%
 NWB = ".nwb"
@@ -143,8 +150,9 @@ def is_of_instrument(file: Path) -> bool:
 # t_k = t_0 + 1000\, k / r \quad \text{in ms}.
 # $$
 #
-# Multiplying $k$ by a rounded interval would lose time: at 30 kHz the interval is 0.0333… ms, and four digits of it are off by 36 ms after ten
-# minutes. Some files hold a time for each sample instead, as those of cameras do.
+# Multiplying $k$ by a rounded interval would lose time: at 30 kHz the interval is 0.0333… ms, and four digits
+# of it are off by 36 ms after ten minutes. Some files hold a time for each sample instead, as those of cameras
+# do.
 
 
 # %%
@@ -171,10 +179,11 @@ class Clock(NamedTuple):
 
 
 # %% [markdown]
-# A file may be wrong about its clock. A rate of 0, or a start that is no number, comes from a header that a crash left half written. Sweeps of a stimulus
-# protocol are a case of their own: pClamp stores them one after the other, each with its start on the clock of the file. Those that follow each other
-# are one recording with pauses, and the pauses are gaps. If each begins at 0, as after an export, no order can be known, and one must be chosen. Half an interval
-# is allowed for rounding.
+# A file may be wrong about its clock. A rate of 0, or a start that is no number, comes from a header that a
+# crash left half written. Sweeps of a stimulus protocol are a case of their own: pClamp stores them one after
+# the other, each with its start on the clock of the file. Those that follow each other are one recording with
+# pauses, and the pauses are gaps. If each begins at 0, as after an export, no order can be known, and one must
+# be chosen. Half an interval is allowed for rounding.
 
 
 # %%
@@ -201,8 +210,9 @@ def clock_of(what: str, starts: Sequence[float], sizes: Sequence[int], rate: flo
 # %% [markdown]
 # ## A channel
 #
-# What all kinds of files have in common is small: a name, a unit, a clock, and a function that reads a range of samples. Such a channel costs nothing
-# until it is read, so that ten minutes at 20 kHz, twelve million samples, need not be in memory more than once.
+# What all kinds of files have in common is small: a name, a unit, a clock, and a function that reads a range of
+# samples. Such a channel costs nothing until it is read, so that ten minutes at 20 kHz, twelve million samples,
+# need not be in memory more than once.
 
 
 # %%
@@ -216,8 +226,9 @@ class Channel(NamedTuple):
 
 
 # %% [markdown]
-# A file with sweeps stores each of them by itself. To whoever reads on, the samples are numbered through, as if they lay side by side: sample 60,000 of sixteen sweeps of 60,000 is the first
-# one of the second sweep. A range that spans several sweeps is put together from their ends.
+# A file with sweeps stores each of them by itself. To whoever reads on, the samples are numbered through, as if
+# they lay side by side: sample 60,000 of sixteen sweeps of 60,000 is the first one of the second sweep. A range
+# that spans several sweeps is put together from their ends.
 
 
 # %%
@@ -239,8 +250,9 @@ def joined(parts: Sequence[Callable[[int, int], np.ndarray]], sizes: Sequence[in
 # %% [markdown]
 # ## The channels that are wanted
 #
-# `Traces` is a mapping from cells to their potentials. Each is read when it is asked for, converted to mV, and looked at: every sample must be finite,
-# and the size must be one of potentials. Nothing is kept, so that memory holds one channel at a time.
+# `Traces` is a mapping from cells to their potentials. Each is read when it is asked for, converted to mV, and
+# looked at: every sample must be finite, and the size must be one of potentials. Nothing is kept, so that
+# memory holds one channel at a time.
 
 
 # %%
@@ -288,7 +300,8 @@ class Traces(Mapping[Any, np.ndarray]):
 # %% [markdown]
 # ## Which channels, and in which unit
 #
-# A file of a rig has more than potentials: the current through each electrode, the temperature of the bath, a trigger. The unit tells them apart. Three rules follow from what goes wrong in practice.
+# A file of a rig has more than potentials: the current through each electrode, the temperature of the bath, a
+# trigger. The unit tells them apart. Three rules follow from what goes wrong in practice.
 #
 # 1. *What is in no unit of potentials is left out*, unless it is asked for; then it is refused, since a current in nA that is read as mV looks like a cell at rest.
 # 2. *What has no unit is not guessed.* Some programs write an empty unit where the amplifier did not report its gain. `units={"ch1": "V"}` says it, also against the file: a wrong entry in a
@@ -332,7 +345,8 @@ def chosen(what: str, channels: Sequence[Channel], cells: Any, units: Any) -> Tr
 
 
 # %% [markdown]
-# Channels of one table share its times. Two with the same rate may still have begun at different moments, so all of the clock is compared, and where a file has a time for each sample, all of them.
+# Channels of one table share its times. Two with the same rate may still have begun at different moments, so
+# all of the clock is compared, and where a file has a time for each sample, all of them.
 
 
 # %%
@@ -346,17 +360,21 @@ def same_clock(a: Clock, b: Clock) -> bool:
 # %% [markdown]
 # ## Reading a header
 #
-# For each kind of file there is a reader, and none of it is ours: [Neo](https://neo.readthedocs.io) knows the formats of some forty instruments, and pynwb the standard *Neurodata Without Borders*.
-# Neo's layer of raw files gives for each channel its unit, gain and offset, and the integers of any range of samples as the converter wrote them. In NWB a series has its samples as they were stored, with a
-# conversion $c$ and an offset $o$ to the unit of the standard, which is volts for all that records potentials,
+# For each kind of file there is a reader, and none of it is ours: [Neo](https://neo.readthedocs.io) knows the
+# formats of some forty instruments, and pynwb the standard *Neurodata Without Borders*. Neo's layer of raw
+# files gives for each channel its unit, gain and offset, and the integers of any range of samples as the
+# converter wrote them. In NWB a series has its samples as they were stored, with a conversion $c$ and an offset
+# $o$ to the unit of the standard, which is volts for all that records potentials,
 #
 # $$
 # V = c\, x + o,
 # $$
 #
-# where $c$ may differ from column to column. HDF5, on which NWB stands, can also refer to other files, by links and by external data. Such a file would make its reader open what its author chose, so it is refused.
+# where $c$ may differ from column to column. HDF5, on which NWB stands, can also refer to other files, by links
+# and by external data. Such a file would make its reader open what its author chose, so it is refused.
 #
-# A damaged file makes these packages raise anything: errors of indices, of memory maps, of Unicode. All of it becomes one sentence that names the file.
+# A damaged file makes these packages raise anything: errors of indices, of memory maps, of Unicode. All of it
+# becomes one sentence that names the file.
 
 
 # %%
@@ -390,14 +408,17 @@ def channels_of(file: Path, sweep: Any = None) -> list[Channel]:
 # %% [markdown]
 # ## How far it was tried
 #
-# Four files of the public collection of pyABF, of both of Axon's formats, with one and two channels, with sweeps and with pauses, give the potentials that pyABF itself reads, to 2.5 nV, which is the rounding of
-# its single precision. The tests write files of Axon's first format byte by byte, NWB through pynwb and NIX through Neo, and read them back. Spike2 files are read by Neo alone; no public one was at hand to compare.
+# Four files of the public collection of pyABF, of both of Axon's formats, with one and two channels, with
+# sweeps and with pauses, give the potentials that pyABF itself reads, to 2.5 nV, which is the rounding of its
+# single precision. The tests write files of Axon's first format byte by byte, NWB through pynwb and NIX through
+# Neo, and read them back. Spike2 files are read by Neo alone; no public one was at hand to compare.
 #
 # ## Exercises
 #
 # ```{exercise}
 # :label: ex-rig-unit
-# Write a recording into a text without units, once in volts, and once with the tenfold gain of an amplifier that nobody took out. What does the package say?
+# Write a recording into a text without units, once in volts, and once with the tenfold gain of an amplifier
+# that nobody took out. What does the package say?
 # ```
 #
 # ```{solution-start} ex-rig-unit
@@ -413,7 +434,8 @@ def channels_of(file: Path, sweep: Any = None) -> list[Channel]:
 #         print(refusal)
 
 # %% [markdown]
-# Both are refused, with the unit or the gain in which the numbers would be usual. A gain of 2 would pass: a resting potential of −100 mV is no proof of a mistake.
+# Both are refused, with the unit or the gain in which the numbers would be usual. A gain of 2 would pass: a
+# resting potential of −100 mV is no proof of a mistake.
 # ```{solution-end}
 # ```
 #
@@ -433,13 +455,15 @@ def channels_of(file: Path, sweep: Any = None) -> list[Channel]:
 # pd.concat({name: table[["bursts", "spikes", "period (ms)"]] for name, table in zip(("cut", "whole"), both)}, axis=1).round(1)
 
 # %% [markdown]
-# There are fewer spikes and bursts. The period is the mean over the cycles that are left, so that it moves by what single cycles differ. It would double in one cycle if the gap were not known.
+# There are fewer spikes and bursts. The period is the mean over the cycles that are left, so that it moves by
+# what single cycles differ. It would double in one cycle if the gap were not known.
 # ```{solution-end}
 # ```
 #
 # ```{exercise}
 # :label: ex-rig-clock
-# A program computes times by adding 0.033 ms for each sample of a recording at 30 kHz. By how much are they wrong after ten minutes? Does the phase of LP suffer?
+# A program computes times by adding 0.033 ms for each sample of a recording at 30 kHz. By how much are they
+# wrong after ten minutes? Does the phase of LP suffer?
 # ```
 #
 # ```{solution-start} ex-rig-clock
@@ -453,6 +477,7 @@ def channels_of(file: Path, sweep: Any = None) -> list[Channel]:
 # true - told
 
 # %% [markdown]
-# By six seconds, one percent. All times shrink by the same factor, so that phases and duty cycles stay what they are. Periods and durations of bursts are 1% too short, and nothing shows it.
+# By six seconds, one percent. All times shrink by the same factor, so that phases and duty cycles stay what
+# they are. Periods and durations of bursts are 1% too short, and nothing shows it.
 # ```{solution-end}
 # ```
