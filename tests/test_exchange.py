@@ -83,6 +83,18 @@ def test_nwb_passes_the_inspection_of_its_makers(run: Any, tmp_path: Path) -> No
     assert not (found[0] if isinstance(found, tuple) else found)
 
 
+def test_labels_do_not_lead_out_of_a_file(tmp_path: Path) -> None:
+    pytest.importorskip("pynwb")
+    rows = Prinz2004.from_toml(find_circuit("paper")).params.g[1:2]
+    label = "../../<b>LP</b>"
+    model = Prinz2004({label: 1}, {}, rows, cell_types={label: "LP"})
+    result = model(np.arange(0, 200, 0.5), state=model.cold)
+    (tmp_path / "in").mkdir()
+    result.to_nwb(tmp_path / "in" / "x.nwb")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["in", "x.nwb"]
+    assert list(read_recording(tmp_path / "in" / "x.nwb")) == [f"{label} 0"]
+
+
 def test_a_file_that_fails_leaves_what_was_there(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pynwb = pytest.importorskip("pynwb")
     run.to_nwb(tmp_path / "x.nwb", ["V"])

@@ -274,6 +274,36 @@ def test_a_missing_package_gives_the_line_that_installs_it(
         read_recording(tmp_path / f"x{suffix}")
 
 
+def test_labels_of_files_are_no_html_in_pictures(tmp_path: Path) -> None:
+    """Nor in the tables of notebooks."""
+    holoviews = pytest.importorskip("holoviews")
+    from bokeh.embed import components
+
+    from pyloric_simulator.plotting import raster
+
+    holoviews.extension("bokeh", logo=False)
+    label = "<script>alert(1)</script><img src=x>"
+    (tmp_path / "x.csv").write_text(
+        f"time;{label};LP\n" + "\n".join(f"{t};{a};{b}" for t, (a, b) in zip(T, V.to_numpy(), strict=True))
+    )
+    found = read_recording(tmp_path / "x.csv")
+    assert list(found) == [label, "LP"]
+    shown = holoviews.render(raster(found))
+    for text in (*components(shown), summary(found)._repr_html_(), found.head()._repr_html_()):
+        assert "<script>alert" not in text
+        assert "<img" not in text
+        assert "</script><img" not in text
+
+
+def test_groups_without_end_are_refused(tmp_path: Path) -> None:
+    """An HDF5 file may contain itself."""
+    h5py, _ = pytest.importorskip("h5py"), pytest.importorskip("pynwb")
+    with h5py.File(tmp_path / "x.nwb", "w") as file:
+        file["again"] = file["/"]
+    with warnings.catch_warnings(action="ignore"), pytest.raises(ValueError, match="cannot be read"):
+        read_recording(tmp_path / "x.nwb")
+
+
 # ---------------------------------------------------------------- the command
 
 

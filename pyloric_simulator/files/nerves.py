@@ -20,10 +20,11 @@
 # %% [markdown]
 # # The rhythm of nerves
 #
-# Most recordings of the pyloric rhythm have no electrode in a cell. A pin in a well around a motor nerve shows
-# the spikes of all axons that run in it: PD alone in the pdn, PY in the pyn, and all three in the lvn, where
-# they differ in size. Can one tell from three pins whether the rhythm is pyloric? Here are ten seconds of such
-# nerves, made from the spikes of the paper's circuit, with noise of a fifth of the smallest spike.
+# Most recordings of the {term}`pyloric rhythm` have no electrode in a cell. A pin in a well around a motor
+# nerve shows the spikes of all axons that run in it: PD alone in the pdn, PY in the pyn, and all three in the
+# lvn, where they differ in size. Can one tell from three pins whether the rhythm is {term}`pyloric`? Here are
+# ten seconds of such nerves, made from the spikes of the paper's circuit, with noise of a fifth of the smallest
+# spike.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
