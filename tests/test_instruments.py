@@ -193,6 +193,21 @@ def test_channels_of_other_clocks_are_refused(nwb: Path) -> None:
         read_recording(nwb)
 
 
+def test_channels_that_a_converter_looks_at_in_turns_have_one_clock(tmp_path: Path) -> None:
+    pynwb = pytest.importorskip("pynwb")
+    made = nwb_file()
+    for name, start, n in (("ch1", 0.0, 0), ("ch2", 0.0002, 1), ("late", 0.0005, 0), ("short", 0.0, 2)):
+        series = dict(data=V["PD"].to_numpy()[: len(T) - n], unit="mV", rate=2000.0, starting_time=start)
+        made.add_acquisition(pynwb.TimeSeries(name=name, **series))
+    write_nwb(tmp_path / "x.nwb", made)
+    found = read_recording(tmp_path / "x.nwb", ["ch1", "ch2"])
+    assert found.shape == (len(T) - 1, 2)
+    np.testing.assert_array_equal(found["ch1"], found["ch2"])
+    for other in ("late", "short"):
+        with pytest.raises(ValueError, match="have other times"):
+            read_recording(tmp_path / "x.nwb", ["ch1", other])
+
+
 def test_nwb_that_points_elsewhere_is_not_opened(nwb: Path) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(nwb, "a") as file:

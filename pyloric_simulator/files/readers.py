@@ -39,7 +39,9 @@ def neo_channels(file: Path, sweep: Any) -> list[Channel]:
     found, count = [], dict.fromkeys(streams, 0)
     for channel in reader.header["signal_channels"]:
         stream = str(channel["stream_id"])
-        found.append(neo_channel(file, reader, sweeps, channel, streams.index(stream), count[stream]))
+        number = streams.index(stream)
+        if any(reader.get_signal_size(*sweep, number) for sweep in sweeps):  # else it was never switched on
+            found.append(neo_channel(file, reader, sweeps, channel, number, count[stream]))
         count[stream] += 1
     return found
 
