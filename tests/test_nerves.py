@@ -73,6 +73,14 @@ def test_times_lie_between_samples() -> None:
     np.testing.assert_allclose(found["height"], 0.3, rtol=0.25)
 
 
+def test_large_spikes_leave_no_ghosts_in_little_noise() -> None:
+    times = 100 + 37.013 * np.arange(50)
+    found = nerve_spikes(nerve({"n": [(times, 1.0)]}, 3000, noise=0.003), ["n"])
+    large = found[found["height"].abs() > 0.1]
+    np.testing.assert_allclose(large["time"], times, atol=0.02)
+    assert len(found) - len(large) <= 2  # noise; each spike has two sides
+
+
 def test_drift_is_no_spike_and_hides_none() -> None:
     t = MADE.index.to_numpy()
     drift = 3 * np.sin(2 * np.pi * t / 700)[:, None]
@@ -208,6 +216,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "times in s": (lambda: read_nerves(MADE.set_axis(MADE.index / 1e3), UNITS), "in s, multiply it by 1000"),
     "few samples": (lambda: read_nerves(MADE[:50], UNITS), "too few"),
     "a hole": (lambda: read_nerves(MADE.assign(pyn=MADE["pyn"].where(MADE.index < 100)), UNITS), "must be finite"),
+    "a channel that was off": (lambda: nerve_spikes(0 * MADE, ["pdn"]), "less than any electrode"),
     "few heights": (lambda: height_windows([1.0, 2.0], 2), "two spikes at least"),
 }  # fmt: skip
 

@@ -50,17 +50,18 @@
 #            [(row["feature"], row["of"], row["cells"], f"{row['largest difference']:.3g} {row['unit']}") for _, row in compared.iterrows()])
 
 # %% [markdown]
-# All three count the same spikes, once those within 5 ms of the ends of a run are left out: eFEL counts no
-# spike that has not come down, elephant counts one at the last sample. eFEL and elephant give the time of a
-# spike as that of its highest sample, one each 0.1 ms here; ours is the top of the parabola through it and its
-# neighbours, up to half a sample beside it. Intervals agree to the same degree, and their CV to the fourth
-# digit. (eFEL's own `ISI_CV` leaves out the first interval, so the intervals themselves are compared.)
+# All three count the same spikes, once those within 5 ms of the ends of a run are left out: there eFEL misses
+# two spikes in the last millisecond, and elephant counts one last sample that is above the threshold. eFEL and
+# elephant give the time of a spike as that of its highest sample, one each 0.1 ms here; ours is the top of the
+# parabola through it and its neighbours, up to half a sample beside it. Intervals agree to the same degree, and
+# their CV to the fourth digit. (eFEL's own `ISI_CV` leaves out the first interval, so the intervals themselves
+# are compared.)
 #
 # Bursts are another matter. Cut at silences of 150 ms, elephant's spikes form our bursts, all of them. eFEL has
 # a rule of its own, without milliseconds: an interval ends a burst if it is 1.5 times as long as the median of
-# those before it in the burst, and the next one is 1.5 times shorter again. Where LP fires one or two spikes
-# before its burst, or PY goes on and slows down, that gives up to three bursts more. For the rhythm of this
-# circuit take the bursts of the chapter [on rhythm](../rhythm.md).
+# those before it in the burst, and the next one is 1.5 times shorter again. Bursts whose intervals vary it may
+# cut, and in these runs its number of bursts differs from ours by up to three in four seconds. For the rhythm
+# of this circuit take the bursts of the chapter [on rhythm](../rhythm.md).
 #
 # ## What it does and what it costs
 #
@@ -70,7 +71,6 @@
 # | Neo, an object in memory | `result.to_neo()` | `neo` |
 # | xarray, and NetCDF from it | `result.to_xarray()` | `xarray` |
 # | eFEL's features | `efel_features(result, names)` | `efel` |
-#
 # | scikit-learn's arrays, from rows of the database | `arrays(rows, target)` | |
 #
 # All of them hold the units of what they hold, and as text what the circuit was and how it ran. What NWB and
@@ -178,7 +178,7 @@ def interval(t: np.ndarray) -> float | None:
 #
 # ## xarray
 #
-# Which LP cell had which sodium gate at 1234 ms? In an array without names one counts axes; here it is
+# How far was the sodium gate of LP open at 1234 ms? In an array without names one counts axes; here it is
 # `ds.m.sel(cell="LP 0", channel="Na").sel(time=1234, method="nearest")`. An array whose axes have names, and a
 # set of them that share axes, are what [xarray](https://docs.xarray.dev) adds to NumPy, and its files are
 # NetCDF, which other languages read.
@@ -391,7 +391,7 @@ def replacing(path: Any, target: Path) -> Any:
 # %% [markdown]
 # ## eFEL
 #
-# The Electrophys Feature Extraction Library has 200 features of a trace, by which models of cortical cells are
+# The Electrophys Feature Extraction Library has some 180 features of a trace, by which models of cortical cells are
 # fitted. It takes a trace and the times at which a stimulus begins and ends, for which the ends of the
 # recording stand here. Its threshold is set to ours, −10 mV, and its settings are put back afterwards.
 
@@ -510,7 +510,7 @@ def arrays(rows: pd.DataFrame, target: str) -> tuple[np.ndarray, np.ndarray]:
 #
 # Our losses are functions of a model's numbers, and any optimizer may call them. [pymoo](https://pymoo.org) has
 # those that look for several aims at once. Here an isolated pacemaker shall have a period of a second, a duty
-# cycle of 0.3, and a mean calcium of 60 µM. Three conductances cannot serve both losses, so what is found is a
+# cycle of 0.3, and a mean calcium of 60 µM. Three conductances do not serve both losses, so what is found is a
 # front: the less of one, the more of the other. `jax.vmap` runs all circuits of a generation side by side.
 
 # %% tags=["active-ipynb"]
@@ -570,8 +570,8 @@ def arrays(rows: pd.DataFrame, target: str) -> tuple[np.ndarray, np.ndarray]:
 # numbers
 
 # %% [markdown]
-# Not from −30 to 20 mV. At −40 mV AB/PD has three more, which are bumps of its plateau and no spikes. At 40 mV,
-# above their tops, AB/PD and PY have none, and LP loses some.
+# Not from −30 to 20 mV. At −40 mV AB/PD has three more, peaks between −40 and −30 mV. At 40 mV, above their
+# tops, AB/PD and PY have none, and LP loses some.
 # ```{solution-end}
 # ```
 #

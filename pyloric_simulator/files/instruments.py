@@ -149,9 +149,9 @@ def is_of_instrument(file: Path) -> bool:
 # t_k = t_0 + 1000\, k / r \quad \text{in ms}.
 # $$
 #
-# Multiplying $k$ by a rounded interval would lose time: at 30 kHz the interval is 0.0333… ms, and four digits
-# of it are off by 36 ms after ten minutes. Some files hold a time for each sample instead, as those of cameras
-# do.
+# Multiplying $k$ by a rounded interval would lose time: at 30 kHz the interval is 0.0333… ms, and with four
+# decimals of it the clock is 0.6 s slow after ten minutes. Some files hold a time for each sample instead, as
+# those of cameras do.
 
 
 # %%
@@ -347,9 +347,9 @@ def chosen(what: str, channels: Sequence[Channel], cells: Any, units: Any) -> Tr
 #
 # One difference is allowed. A converter with one circuit and several inputs looks at them in turns, so that
 # Spike2 gives a channel a start of 0.05 ms and the next one of 0.39 ms, at an interval of 0.5 ms, and one of
-# them may have a sample more. Starts that differ by less than an interval are those of the channel that is
-# named first, and the surplus sample is dropped. For the rhythm this is nothing; who measures conduction delays
-# reads each channel by itself.
+# them may have a sample more. Channels whose starts differ by less than an interval get the times of one of
+# them, and the surplus sample is dropped. For the rhythm this is nothing; who measures conduction delays reads
+# each channel by itself.
 
 
 # %%

@@ -108,7 +108,7 @@ __all__ = ["NerveDetection", "height_windows", "nerve", "nerve_spikes", "read_ne
 # the spike.
 #
 # The **threshold** follows from the noise. A trace is averaged first, over 0.25 ms to either side with weights
-# that fall to 0, which takes out what is faster than any spike, and its mean over 10 ms to either side is
+# that fall to 0, which takes out what is faster than any spike, and its level over 10 ms to either side is
 # subtracted, which takes out what is slower. What is left has a standard deviation that the median of its sizes
 # tells,
 #
@@ -138,7 +138,7 @@ class NerveDetection(NamedTuple):
 STANDARD = NerveDetection()
 POLARITIES = ("both", "positive", "negative")
 AVERAGE = 0.25  # ms to either side, over which a trace is averaged
-LEVEL = 10.0  # ms to either side, over which its mean is taken
+LEVEL = 10.0  # ms to either side, over which its level is taken
 NORMAL = 0.6745  # median of the sizes of normal numbers with a standard deviation of 1
 COARSEST = 0.25  # ms, between samples that show every spike of an axon
 
@@ -163,7 +163,7 @@ def checked(d: Any) -> NerveDetection:
 
 
 # %% [markdown]
-# How often is noise a spike? In ten minutes of four made nerves, 25 to 44 peaks of white noise were higher than
+# How often is noise a spike? In ten minutes of four made nerves, 26 to 38 peaks of white noise were higher than
 # $4.5\,σ$, three or four a minute, beside five to nine true spikes a second. That matters only where a burst is
 # found by its first spike: a false one 100 ms before it moves its start by as much. A window that begins above
 # the noise takes it out, so give one to each cell whose smallest spike you know.
@@ -174,8 +174,8 @@ def checked(d: Any) -> NerveDetection:
 # band of the spikes is not reduced like that, which is why the second number at the end of this chapter is
 # lower than the first one.
 #
-# The numbers below are checked before anything is read. A refractory time of 0.0015 is taken for one in
-# seconds, and said to be.
+# All numbers are checked before anything is read. A refractory time of 0.0015 is taken for one in seconds, and
+# said to be.
 #
 # ## A trace in pieces
 #
@@ -254,23 +254,32 @@ def ranges(t: np.ndarray, margin: int) -> Iterator[tuple[int, int, int, int]]:
 # and symmetric do neither. They also need no library, and leave the height of a spike nearly as it is: 85% of
 # that of a made one.
 #
-# The weights of the average are a triangle, and the mean over 20 ms is the difference of two running sums,
-# whose cost does not depend on the 20 ms. Near the ends of a recording it is the mean over fewer samples, as
-# many before as after, so that a slow drift makes no spike there.
+# The weights of the average are a triangle, and so are those of the level, which is a mean of means over 10 ms.
+# A plain mean over 20 ms would not do: where a spike enters its window it changes by a percent of the spike,
+# which beside little noise is a spike of its own. A mean is the difference of two running sums, whose cost does
+# not depend on its length. Near the ends of a recording it is that of fewer samples, as many before as after,
+# so that a slow drift makes no spike there.
 
 
 # %%
-def flattened(x: np.ndarray, step: float) -> np.ndarray:
-    """A trace (time,), sampled each `step` ms, without what is slower and what is faster than spikes of axons."""
-    reach, n = round(AVERAGE / step), len(x)
-    half = min(max(round(LEVEL / step), 1), (n - 1) // 2)
+def moving(x: np.ndarray, half: int) -> np.ndarray:
+    """The mean of x (time,) over `half` samples to either side, or fewer near the ends."""
+    n = len(x)
+    half = min(half, (n - 1) // 2)
     sums = np.concatenate([[0.0], np.cumsum(x)])
-    level = np.empty(n)
-    np.subtract(sums[2 * half + 1 :], sums[: n - 2 * half], out=level[half : n - half])
-    level[half : n - half] /= 2 * half + 1
+    found = np.empty(n)
+    np.subtract(sums[2 * half + 1 :], sums[: n - 2 * half], out=found[half : n - half])
+    found[half : n - half] /= 2 * half + 1
     ends = np.append(np.arange(half), np.arange(n - half, n))
     width = np.minimum(ends, n - 1 - ends)  # samples to either side
-    level[ends] = (sums[ends + width + 1] - sums[ends - width]) / (2 * width + 1)
+    found[ends] = (sums[ends + width + 1] - sums[ends - width]) / (2 * width + 1)
+    return found
+
+
+def flattened(x: np.ndarray, step: float) -> np.ndarray:
+    """A trace (time,), sampled each `step` ms, without what is slower and what is faster than spikes of axons."""
+    reach, half = round(AVERAGE / step), max(round(LEVEL / step / 2), 1)
+    level = moving(moving(x, half), half)
     if reach == 0:
         return x - level
     weights = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
@@ -286,14 +295,21 @@ def flattened(x: np.ndarray, step: float) -> np.ndarray:
 
 # %%
 SAMPLES = (40, 4096)  # parts that are looked at for the noise, and samples of each
+QUIET = 1e-6  # mV, less than the noise of any electrode
 
 
 def noise_of(traces: Traces, name: Any, step: float) -> float:
-    """The standard deviation (mV) of the averaged noise of a channel, from parts all over the recording."""
+    """The standard deviation (mV) of the averaged noise of a channel, from parts all over the recording. Raises ValueError without any."""
     n, (parts, size) = len(traces.t), SAMPLES
     starts = np.unique(np.linspace(0, max(n - size, 0), parts).astype(int))
     sizes = [np.abs(flattened(traces.read(name, a, min(a + size, n)), step)) for a in starts.tolist()]
-    return float(np.median(np.concatenate(sizes))) / NORMAL
+    found = float(np.median(np.concatenate(sizes))) / NORMAL
+    if found < QUIET:
+        raise ValueError(
+            f"the nerve {name!r} has noise of {found:.2g} mV, less than any electrode; its channel was off, or it is made. Say what a spike is: "
+            "detection=NerveDetection(threshold=0.05)."
+        )
+    return found
 
 
 # %% [markdown]
@@ -337,8 +353,8 @@ def peaks_of(traces: Traces, name: Any, d: NerveDetection) -> tuple[Peaks, int]:
 
 # %% [markdown]
 # The loop above reads a piece, bridges artefacts, averages, and looks for tops. Bridging matters: a stimulus of
-# 8 mV that lasts half a millisecond raises the mean over 20 ms by 0.2 mV, more than a spike of the pyn, and
-# where the mean returns the trace would have a step. A straight line in place of the artefact has neither.
+# 8 mV that lasts half a millisecond raises the level around it by up to 0.4 mV, more than a spike of the pyn,
+# and hides what is there. A straight line in place of the artefact has neither.
 
 
 # %%
