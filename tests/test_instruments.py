@@ -208,6 +208,29 @@ def test_channels_that_a_converter_looks_at_in_turns_have_one_clock(tmp_path: Pa
             read_recording(tmp_path / "x.nwb", ["ch1", other])
 
 
+def test_samples_that_are_missing_are_named(tmp_path: Path) -> None:
+    pynwb = pytest.importorskip("pynwb")
+    from pyloric_simulator.files.nerves import nerve_spikes
+
+    made, x = nwb_file(), V["PD"].to_numpy().copy()
+    x[1234] = np.nan
+    made.add_acquisition(pynwb.TimeSeries(name="PD", data=x, unit="mV", rate=20_000.0))
+    write_nwb(tmp_path / "x.nwb", made)
+    for read in (read_recording, summary, lambda path: nerve_spikes(path, ["PD"])):
+        with pytest.raises(ValueError, match=r"V is nan at 61\.7 ms in the column 'PD'"):
+            read(tmp_path / "x.nwb")
+
+
+def test_times_of_a_file_must_increase(tmp_path: Path) -> None:
+    pynwb = pytest.importorskip("pynwb")
+    made, times = nwb_file(), np.arange(200) / 1e3
+    times[100] = 0.0
+    made.add_acquisition(pynwb.TimeSeries(name="PD", data=V["PD"].to_numpy()[:200], unit="mV", timestamps=times))
+    write_nwb(tmp_path / "x.nwb", made)
+    with pytest.raises(ValueError, match="times must increase"):
+        read_recording(tmp_path / "x.nwb")
+
+
 def test_nwb_that_points_elsewhere_is_not_opened(nwb: Path) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(nwb, "a") as file:

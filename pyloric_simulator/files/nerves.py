@@ -163,7 +163,7 @@ def checked(d: Any) -> NerveDetection:
 
 
 # %% [markdown]
-# How often is noise a spike? In ten minutes of four made nerves, 26 to 38 peaks of white noise were higher than
+# How often is noise a spike? In ten minutes of three made nerves, 26 to 38 peaks of white noise were higher than
 # $4.5\,σ$, three or four a minute, beside five to nine true spikes a second. That matters only where a burst is
 # found by its first spike: a false one 100 ms before it moves its start by as much. A window that begins above
 # the noise takes it out, so give one to each cell whose smallest spike you know.
