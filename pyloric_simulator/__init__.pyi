@@ -29,6 +29,11 @@ from .rhythm import (
     spikes as spikes,
     summary as summary,
 )
+from .files.exchange import efel_features as efel_features
+from .files.nerves import NerveDetection as NerveDetection
+from .files.nerves import height_windows as height_windows
+from .files.nerves import nerve_spikes as nerve_spikes
+from .files.nerves import read_nerves as read_nerves
 from .files.recording import read_recording as read_recording
 from .engine.detection import Detection as Detection
 

@@ -330,45 +330,148 @@ def cache(
     typer.echo("\n".join([store_line(where), *settings_line()]))
 
 
-@app.command(epilog="Example: pyloric rhythm recording.csv --cells PD,LP,PY")
+Of = typer.Option
+CellsOption = Annotated[
+    str | None,
+    Of(help="Channels that are PD, LP and PY: ch3,ch1,ch2 or PD=ch3,LP=ch1,PY=ch2.", show_default="by their names"),
+]
+NervesOption = Annotated[
+    str | None,
+    Of(
+        help="Spikes on nerves, with least and largest height in mV: PD=pdn,LP=lvn:0.3,PY=pyn:0.05:0.2.",
+        show_default="cells",
+    ),
+]
+UnitsOption = Annotated[
+    str | None, Of(help="Of channels whose unit the file does not say, V, mV or µV.", show_default="mV in text")
+]
+SamplingOption = Annotated[
+    float | None, Of(help="From one row to the next, in ms, of text without times.", show_default="none")
+]
+SweepOption = Annotated[int | None, Of(help="Which sweep, from 0, where each begins anew.", show_default="all")]
+RefractoryOption = Annotated[
+    float | None, Of(help="Between spikes of a cell at least, in ms.", show_default="1, of nerves 1.5")
+]
+FILE_HELP = "Text or Parquet with times in ms, or named as 'time (s)' is, and a column of V for each cell; NWB; or of an instrument, .abf, .smr, …"
+
+
+@app.command(epilog="Example: pyloric rhythm recording.abf --cells PD=ch3,LP=ch1,PY=ch2")
 def rhythm(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE", help="CSV or Parquet: times in ms, or named as 'time (s)' is, then a column of V in mV for each cell."
-        ),
-    ],
-    cells: Annotated[
-        str | None, typer.Option(help="Columns that are PD, LP and PY, with commas between.", show_default="by their names")
-    ] = None,
-    start: Annotated[float | None, typer.Option(help="Leave out what is before, in ms.", show_default="nothing")] = None,
-    threshold: Annotated[float | None, typer.Option(help="Spikes are higher, in mV.", show_default="-10")] = None,
-    prominence: Annotated[
-        float | None, typer.Option(help="Spikes stand out by so much, in mV.", show_default="5, or more where there is noise")
-    ] = None,
-    refractory: Annotated[float | None, typer.Option(help="Between spikes of a cell at least, in ms.", show_default="1")] = None,
-    kind: Annotated[str | None, typer.Option(help="Spikes are timed by their maxima, or by crossings.", show_default="maxima")] = None,
-    gap: Annotated[float | None, typer.Option(help="A longer silence separates bursts, in ms.", show_default="150")] = None,
-    min_duration: Annotated[float | None, typer.Option(help="Bursts are longer, in ms.", show_default="40")] = None,
-    order: Annotated[
-        float | None, typer.Option(help="Share of the cycles that must be in order, up to 1.", show_default="their mean must be")
-    ] = None,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=FILE_HELP)],
+    cells: CellsOption = None, nerves: NervesOption = None, units: UnitsOption = None, sampling: SamplingOption = None, sweep: SweepOption = None,
+    start: Annotated[float | None, Of(help="Leave out what is before, in ms.", show_default="nothing")] = None,
+    threshold: Annotated[float | None, Of(help="Spikes are higher, in mV.", show_default="-10, of nerves by the noise")] = None,
+    prominence: Annotated[float | None, Of(help="Spikes stand out by so much, in mV.", show_default="5, or more where there is noise")] = None,
+    refractory: RefractoryOption = None,
+    kind: Annotated[str | None, Of(help="Spikes are timed by their maxima, or by crossings.", show_default="maxima")] = None,
+    artefact: Annotated[float | None, Of(help="On nerves, what is higher is no spike, in mV.", show_default="nothing")] = None,
+    gap: Annotated[float | None, Of(help="A longer silence separates bursts, in ms.", show_default="150")] = None,
+    min_duration: Annotated[float | None, Of(help="Bursts are longer, in ms.", show_default="40")] = None,
+    order: Annotated[float | None, Of(help="Share of the cycles that must be in order, up to 1.", show_default="their mean must be")] = None,
 ) -> None:  # fmt: skip
     """Describe the rhythm of a recording and hold it against the fifteen criteria."""
     from .files.recording import as_recording, left_out
     from .rhythm import MEAN, report, summary
 
-    d = detection_of(threshold, prominence, refractory, kind, gap, min_duration)
-    whole = as_recording(file)
-    chosen, found = roles_of(whole, cells), as_recording(whole, window_of(whole.window, start))
+    given = {"units": units, "sampling": sampling, "sweep": sweep}
+    if nerves is None:
+        d = detection_of(threshold, prominence, refractory, kind, gap, min_duration)
+        whole, chosen = of_electrodes(file, cells, d, artefact, given)
+    else:
+        d = detection_of(None, None, None, None, gap, min_duration)
+        whole, chosen = of_nerves(
+            file,
+            nerves,
+            {"--cells": cells, "--prominence": prominence, "--kind": kind},
+            (threshold, refractory, artefact),
+            given,
+        )
+    found = as_recording(whole, window_of(whole.window, start))
     table = report(found, cells=chosen, order=MEAN if order is None else order, detection=d)
     typer.echo(rhythm_table(summary(found, detection=d)) + "\n")
     typer.echo(table.drop(columns="unit").to_string(float_format=lambda x: f"{x:.3f}", na_rep="–"))
+    typer.echo(f"\n{said_of_recording(whole)}")
     if found.window != whole.window:
         typer.echo(f"\nFrom {found.window[0]:g} to {found.window[1]:g} ms, of a recording from {whole.window[0]:g} ms.")
     if missing := left_out(found):
         typer.echo(f"\nThe recording has {missing}; bursts and cycles next to a gap are not counted.")
     typer.echo(f"\nPyloric-like: {yes(table.attrs['pyloric_like'])}. Pyloric: {yes(table.attrs['pyloric'])}.")
+
+
+def of_electrodes(
+    file: Path, cells: str | None, d: Any, artefact: float | None, given: dict[str, Any]
+) -> tuple[Recording, dict[str, str]]:
+    """The spikes of potentials in a file, and the cells that are PD, LP and PY."""
+    from .engine.detection import checked
+    from .files.recording import read_file
+    from .rhythm import trains_of
+
+    if artefact is not None:
+        raise ValueError(f"--artefact is {artefact:g}; it is for nerves. Say --nerves, or leave it out.")
+    named = named_channels("--cells", cells)
+    whole = read_file(file, named, **given)
+    chosen = roles_of(whole, None if named else cells)
+    return whole._replace(trains=trains_of(whole, checked(d))), chosen  # found once, for both tables
+
+
+def of_nerves(
+    file: Path, nerves: str, others: dict[str, Any], heights: tuple[float | None, float | None, float | None], given: dict[str, Any]
+) -> tuple[Recording, dict[str, str]]:  # fmt: skip
+    """The spikes of cells on the nerves in a file, and the cells that are PD, LP and PY; others: options that do not go with it."""
+    from .files.nerves import NerveDetection, read_nerves
+
+    for option, value in others.items():
+        if value is not None:
+            raise ValueError(
+                f"{option} is {value!r}; it is for potentials of cells, and --nerves for nerves. Leave one out."
+            )
+    named = named_channels("--nerves", nerves)
+    if named is None:
+        raise ValueError(f"--nerves is {nerves!r}; it must name a channel for each cell. Say PD=pdn,LP=lvn:0.3,PY=pyn.")
+    units = {}
+    for cell, text in named.items():
+        channel, *windows = text.split(":")
+        try:
+            units[cell] = (channel, *map(float, windows))
+        except ValueError:
+            raise ValueError(
+                f"--nerves has {text!r}; a channel and heights in mV are wanted. Say {cell}={channel}:0.3:0.6."
+            ) from None
+    values: dict[str, Any] = dict(zip(("threshold", "refractory", "artefact"), heights, strict=True))
+    detection = NerveDetection(**{name: x for name, x in values.items() if x is not None})
+    channel_units = given.pop("units")
+    found = read_nerves(file, units, detection=detection, channel_units=channel_units, **given)
+    return found, roles_of(found, None)
+
+
+def named_channels(option: str, cells: str | None) -> dict[str, str] | None:
+    """The channels by the names of the cells, of an option such as "PD=ch3,LP=ch1"; None where it names no cells."""
+    parts = [] if cells is None else [part.partition("=") for part in cells.split(",")]
+    if not any(sign for _, sign, _ in parts):
+        return None
+    if wrong := [name for name, sign, channel in parts if not (sign and name.strip() and channel.strip())]:
+        raise ValueError(
+            f"{option} is {cells!r}; it must name a channel for each cell, and {wrong[0]!r} has none. Say PD=ch3,LP=ch1,PY=ch2."
+        )
+    found = {name.strip(): channel.strip() for name, _, channel in parts}
+    if len(found) < len(parts):
+        raise ValueError(f"{option} is {cells!r}, with a cell twice; each has one channel. Leave one out.")
+    return found
+
+
+def said_of_recording(found: Recording) -> str:
+    """What was read, in a sentence."""
+    import numpy as np
+
+    said = (
+        getattr(found.source, "said", None)
+        or getattr(found.source, "attrs", {}).get("source")
+        or f"{len(found.cells)} cells"
+    )
+    if found.t is None or len(found.t) < 2:
+        return f"Read {said}."
+    step = float(np.median(np.diff(found.t[:CHUNK])))
+    return f"Read {said}; {len(found.t):,} samples, one each {step:.4g} ms, from {found.window[0]:g} to {found.window[1]:g} ms."
 
 
 def detection_of(*options: float | str | None) -> Any:
@@ -501,7 +604,7 @@ def read(file: Path) -> pd.DataFrame:
     """The table in a CSV or Parquet file, indexed by its first column."""
     import pandas as pd
 
-    from .files.recording import read_table
+    from .files.tables import read_table
 
     data = read_table(file)
     counted = isinstance(data.index, pd.RangeIndex) and data.index.name is None  # the rows, by pandas

@@ -76,8 +76,9 @@ SMOOTH = 0.3  # ms to either side, over which noise is averaged
 
 def turning(V: np.ndarray) -> np.ndarray:
     """Numbers of the samples at which V (time,) turns, flat parts at their last sample."""
-    moves = np.flatnonzero(np.diff(V))
-    up = V[moves + 1] > V[moves]
+    d = np.diff(V)
+    moves = np.flatnonzero(d != 0)
+    up = d[moves] > 0
     return moves[1:][up[1:] != up[:-1]]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ import pandas as pd
 from ..engine import checks
 from ..engine.inputs import Sampled
 from ..engine.scale import INTERVAL, LEVEL, POTENTIAL, SAMPLING, suspicion
+from .tables import POTENTIALS, TIMES, known_file, name_and_unit, read_table, spelled_unit
 
 __all__ = ["Recording", "as_recording", "read_recording"]
 
@@ -40,8 +41,8 @@ class Recording(NamedTuple):
 
 
 def as_recording(data: Any, window: Any = None) -> Recording:
-    """A recording from a result, a DataFrame of potentials (mV, one column for each cell), a mapping from cells to spike times (ms), or
-    a file of the package or of others (see `read_recording`).
+    """A recording from a result, a DataFrame of potentials (mV, one column for each cell), a mapping from cells to spike times (ms), a
+    file of the package or of others (see `read_recording`), or a block or a segment of Neo.
 
     Times of a DataFrame: its index (ms), or a column named as time with a unit, such as "time (s)"; durations count from 0, dates from
     the first of them. window: (start, end) in ms, by default all that was recorded. Raises ValueError or TypeError for what cannot be
@@ -52,9 +53,13 @@ def as_recording(data: Any, window: Any = None) -> Recording:
     elif hasattr(data, "states"):
         found = of_result(data)
     elif isinstance(data, (str, os.PathLike)):
-        found = of_table(read_recording(data), f"'{data}'")
+        found = read_file(data)
     elif isinstance(data, pd.DataFrame):
         found = of_table(data)
+    elif hasattr(data, "analogsignals") or hasattr(data, "segments"):
+        from .readers import table_of_neo
+
+        found = of_table(table_of_neo(data))
     else:
         found = of_trains(data)
     return found if window is None else within(found, window)
@@ -131,7 +136,12 @@ def potentials(data: pd.DataFrame, what: str = "the recording", axis: str | None
     if not V.shape[1]:
         raise ValueError(f"{what} has times, and no column of potentials; it must have one for each cell. Add them.")
     columns = {i: column(what, name, V.iloc[:, i], t) for i, name in enumerate(V.columns)}
-    return pd.DataFrame(columns, pd.Index(t, name="time")).set_axis(V.columns, axis=1)
+    found = pd.DataFrame(columns, pd.Index(t, name="time")).set_axis(V.columns, axis=1)
+    found.attrs = {key: data.attrs[key] for key in data.attrs.keys() & {SOURCE}}
+    return found
+
+
+SOURCE = "source"  # of the attributes of a table: what was read
 
 
 def column(what: str, name: Any, x: pd.Series, t: np.ndarray) -> np.ndarray:
@@ -301,79 +311,218 @@ def refused_text(axis: str, times: Any, numeric: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- files
 
 
-def read_table(path: Any) -> pd.DataFrame:
-    """The table in a CSV or Parquet file, with all of its columns, and the index that a Parquet file has.
+def read_recording(
+    path: Any, cells: Any = None, *, units: Any = None, sampling: float | None = None, sweep: int | None = None
+) -> pd.DataFrame:
+    """Potentials (time, cell) in mV of a file, with an index in ms; of a file of a result its V only.
 
-    Lines of a CSV that begin with # are comments; within a line the sign may belong to a label.
+    path: text in any usual form, Parquet, NWB (extra `nwb`), or a file of an instrument that Neo reads, such as .abf or .smr (extra `neo`).
+    cells: the channels that are wanted, a list of names or numbers from 0, or a mapping from cells to these, {"PD": "ch3"}; by default all
+    potentials. units: the unit of the channels whose unit the file does not say or says wrongly, one for all, or a mapping from channels, and
+    from "time". sampling: ms from one row to the next, of a text without times. sweep: which sweep, from 0, where each begins anew.
+
+    In text the times are the column that is named as time with a unit, or else the first column (of Parquet the index, if it has one), in
+    ms. Units of other columns are taken from their names, "PD (V)", or a row of units; without one they are in mV. `.attrs["source"]` says
+    what was read and what was left out. Raises ValueError or TypeError where that cannot be, ImportError if an extra is missing.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise ValueError(f"'{file}' is no file; it must be one of CSV or Parquet. Check the path.")
-    with file.open("rb") as opened:
-        head = opened.read(4)
-    try:
-        if file.suffix == ".parquet" or head == b"PAR1":
-            checks.package("pyarrow", "parquet", "reading Parquet")
-            return pd.read_parquet(file)
-        return read_csv(file)
-    except (ValueError, OSError) as error:
-        reason = str(error).strip().rstrip(".")
-        raise ValueError(
-            f"'{file}' cannot be read: {reason}. It must be CSV or end in .parquet. Export it anew."
-        ) from None
+    return table_of_source(source_of(path, cells, units, sampling, sweep))
 
 
-def read_csv(file: Path) -> pd.DataFrame:
-    """The table in a CSV file, its numbers to the last digit. Raises ValueError for a column that is there twice."""
-    options: dict[str, Any] = {"comment": "#"} if file.suffix in COMPRESSED else {"skiprows": comments(file)}
-    names = pd.read_csv(file, header=None, nrows=1, dtype=str, **options).iloc[0].dropna()
-    if len(names) == 1 and (other := [x for x in (";", "\t") if x in names.iloc[0]]):
+def read_file(path: Any, cells: Any = None, **options: Any) -> Recording:
+    """A recording from a file; arguments as for `read_recording`. Channels of instruments are read one after the other, when they are asked
+    for, and not kept."""
+    source = source_of(path, cells, **options)
+    if isinstance(source, pd.DataFrame):
+        return of_table(source, f"'{path}'")
+    t = source.clock.times()
+    warn_of_coarse(t)
+    return Recording(tuple(source.channels), None, t, source, pieces(t), ends(t), source)
+
+
+def source_of(path: Any, cells: Any = None, units: Any = None, sampling: Any = None, sweep: Any = None) -> Any:
+    """The table in a file of text or Parquet, or the channels (`Traces`) of an instrument."""
+    from .instruments import is_of_instrument, traces
+
+    file = known_file(path)
+    if is_of_instrument(file):
+        if sampling is not None:
+            raise ValueError(
+                f"sampling is {sampling!r}, and '{file}' says its own; it is for text without times. Leave it out."
+            )
+        return traces(file, cells, units, sweep)
+    if sweep is not None:
         raise ValueError(
-            f"its columns are separated by {other[0]!r}, not commas; read it by pd.read_csv(…, sep={other[0]!r}, index_col=0)"
+            f"sweep is {sweep!r}, and '{file}' has no sweeps; it is for files of instruments. Leave it out."
         )
-    if (twice := names[names.duplicated()]).size:
-        raise ValueError(f"the column {twice.iloc[0]!r} is there twice, and each cell needs a label of its own")
-    return pd.read_csv(file, **EXACT, **options)
+    return of_columns(read_table(file), f"'{path}'", cells, units, sampling)
 
 
-PANDAS = tuple(int(x) for x in pd.__version__.split(".")[:2])
-EXACT: dict[str, Any] = (
-    {"float_precision": "round_trip"} if PANDAS < (3, 1) else {}
-)  # so that no digit is lost; later pandas does it
+def table_of_source(source: Any) -> pd.DataFrame:
+    """A table, also of the channels of an instrument."""
+    return source if isinstance(source, pd.DataFrame) else source.table()
 
 
-COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")  # which pandas opens
-
-
-def comments(file: Path) -> list[int]:
-    """Which lines of a file begin with #."""
-    with file.open("rb") as opened:
-        return [i for i, line in enumerate(opened) if line.startswith(b"#")]
-
-
-def read_recording(path: Any) -> pd.DataFrame:
-    """Potentials (time, cell) in mV of a CSV or Parquet file, with an index in ms; of a file of a result its V only.
-
-    The times are the column that is named as time with a unit, or else the first column (of Parquet the index, if it has one), in ms.
-    Raises ValueError or TypeError where that cannot be.
-    """
-    data, what = read_table(path), f"'{path}'"
+def of_columns(data: pd.DataFrame, what: str, cells: Any, units: Any, sampling: Any) -> pd.DataFrame:
+    """Potentials (time, cell) in mV, with an index in ms, of the table in a file."""
     if not len(data.columns):
         raise ValueError(f"{what} has no columns; it must have times and one for each cell. Export it anew.")
+    given = units_given(units)
+    pick = partial(in_millivolts, what=what, cells=cells, units=given)
+    if sampling is not None:
+        t = checks.positive("sampling", sampling, "ms") * np.arange(len(data))
+        return potentials(pick(data.set_axis(pd.Index(t, name="time (ms)"))), what)
     if not isinstance(data.index, pd.RangeIndex) or data.index.name is not None:  # else the rows, by pandas
-        return potentials(data, what, f"the index of {what}" if spelled(data.index.name) in TIME else None)
+        return potentials(pick(data), what, f"the index of {what}" if spelled(data.index.name) in TIME else None)
+    data = with_unit_of_time(data, given.get("time"))
     first, rest = data.columns[0], data.iloc[:, 1:]
     counting = (is_unnamed(first) or spelled(first) in SAMPLES) and counts(data[first])
     if any(unit_of(name) or is_kind(data[name], "mM") for name in data.columns):
-        return potentials(rest if counting else data, what)
+        return potentials(pick(rest if counting else data), what)
     if counting:
         raise ValueError(
             f"the first column of {what}, {first!r}, counts rows; it must hold times in ms that increase. Leave it out, or name the "
             "column of times with its unit, such as 'time (ms)'."
         )
     return potentials(
-        rest.set_index(pd.Index(data[first], name=first)), what, f"the first column of {what}, {first!r},"
+        pick(rest).set_index(pd.Index(data[first], name=first)), what, f"the first column of {what}, {first!r},"
     )
+
+
+def with_unit_of_time(data: pd.DataFrame, unit: str | None) -> pd.DataFrame:
+    """The table, whose first column is called "time (s)" if its unit is given, or if it has one of times in brackets, as "Zeit (s)"."""
+    first = data.columns[0]
+    found = name_and_unit(first)[1] if unit is None else spelled_unit(unit)
+    if unit is not None and found not in TIMES:
+        raise ValueError(f"the unit of time is {unit!r}; it must be one of {checks.listing(TIMES)}. Correct it.")
+    named = any(unit_of(name) for name in data.columns[1:]) or (unit is None and unit_of(first))
+    return data if found not in TIMES or named else data.rename(columns={first: f"time ({found})"})
+
+
+def units_given(units: Any) -> dict[Any, str]:
+    """Units by channel; of all channels under None."""
+    found = (
+        {None: units}
+        if units is None or isinstance(units, str)
+        else dict(checks.mapping("units", units, "{'ch1': 'V'}"))
+    )
+    for channel, unit in found.items():
+        if unit is not None and (
+            not isinstance(unit, str) or spelled_unit(unit) not in {*POTENTIALS, *(TIMES if channel == "time" else ())}
+        ):
+            raise ValueError(
+                f"the unit of {channel or 'the channels'} is {unit!r}; it must be one of {checks.listing(POTENTIALS)}"
+                f"{', or of time' if channel == 'time' else ''}. Correct it."
+            )
+    return {channel: spelled_unit(unit) for channel, unit in found.items() if unit is not None}
+
+
+def in_millivolts(data: pd.DataFrame, what: str, cells: Any, units: Mapping[Any, str]) -> pd.DataFrame:
+    """The columns of potentials that are wanted, in mV and by the names of the cells, and those of times as they are."""
+    times = [name for name in data.columns if unit_of(name) or is_kind(data[name], "mM")]
+    rest = without_others(data.drop(columns=times))
+    parts = {column: name_and_unit(column) for column in rest.columns}
+    told = {
+        column: units.get(name, units.get(column, unit or units.get(None, "")))
+        for column, (name, unit) in parts.items()
+    }
+    refuse_unknown(what, units, [x for column, (name, _) in parts.items() for x in (name, column)])
+    plain = {column: name if told[column] else column for column, (name, _) in parts.items()}
+    wanted = picked(
+        what, cells, list(plain.values()), list(rest.columns), [told[c] in ("", *POTENTIALS) for c in rest.columns]
+    )
+    columns, left = {}, [c for c in rest.columns if told[c] not in ("", *POTENTIALS)]
+    for cell, i in wanted:
+        name = rest.columns[i]
+        columns[cell] = scaled(what, name, rest.iloc[:, i], told[name])
+    found = pd.concat([data[times], pd.DataFrame(columns, data.index, columns=pd.Index(list(columns)))], axis=1)
+    found.attrs[SOURCE] = said_of(len(columns), left)
+    return found
+
+
+def scaled(what: str, name: Any, x: pd.Series, unit: str) -> pd.Series:
+    """A column in mV, as it is where it is in mV or says no unit. Raises ValueError for another quantity."""
+    if unit in ("", "mV"):
+        return x
+    if unit not in POTENTIALS:
+        raise ValueError(
+            f"the column {name!r} of {what} is in {unit}; a potential must be in one of {checks.listing(POTENTIALS)}. Choose another."
+        )
+    return x if is_kind(x, "OSUT") else x * POTENTIALS[unit]
+
+
+def said_of(n: int, left: Sequence[Any]) -> str:
+    """What was read, in words."""
+    channels = "1 channel" if n == 1 else f"{n} channels"
+    return channels + (f"; left out, being no potentials: {', '.join(map(str, left))}" if left else "")
+
+
+def refuse_unknown(what: str, units: Mapping[Any, str], names: Sequence[Any]) -> None:
+    """Refuse units of channels that are not there."""
+    for channel in units:
+        if channel not in (None, "time", *names):
+            hint = checks.closest(channel, map(str, names))
+            raise ValueError(
+                f"units names {channel!r}, and the channels of {what} are {checks.listing(names)}.{hint} Name one of these."
+            )
+
+
+def picked(
+    what: str, cells: Any, names: Sequence[Any], labels: Sequence[Any], fit: Sequence[bool]
+) -> list[tuple[Any, int]]:
+    """The cells that are wanted, each with the number of its channel.
+
+    names: of the channels; labels: other spellings of them; fit: whether each is a potential, as those are that are taken where cells is None.
+    """
+    if cells is None:
+        taken = [(name, i) for i, name in enumerate(names) if fit[i]]
+        if twice := [name for k, (name, _) in enumerate(taken) if name in [other for other, _ in taken[:k]]]:
+            raise ValueError(
+                f"{what} has several channels called {twice[0]!r}. Name them by their numbers, from 0: cells={{'PD': 0, 'LP': 1}}."
+            )
+        return taken
+    if isinstance(cells, str):
+        raise TypeError(
+            f"cells is {cells!r}; it must be a list of channels, or a mapping from cells to channels. Write [{cells!r}]."
+        )
+    pairs = (
+        list(cells.items())
+        if isinstance(cells, Mapping)
+        else [(None, x) for x in checks.items("cells", cells, "channels")]
+    )
+    if not pairs:
+        raise ValueError(
+            f"cells is {cells!r}; it must name one channel at least. Those of {what} are {checks.listing(names)}."
+        )
+    found: list[tuple[Any, int]] = []
+    for cell, channel in pairs:
+        i = channel_number(what, channel, names, labels)
+        if i in [k for _, k in found]:
+            raise ValueError(
+                f"cells names the channel {channel!r} of {what} twice; each can be one cell. Leave one out."
+            )
+        found.append((names[i] if cell is None else cell, i))
+    return found
+
+
+def channel_number(what: str, channel: Any, names: Sequence[Any], labels: Sequence[Any]) -> int:
+    """The number of a channel, from its name or its number, from 0."""
+    if isinstance(channel, (int, np.integer)) and not isinstance(channel, bool):
+        if not 0 <= channel < len(names):
+            raise ValueError(
+                f"the channel is {channel}; {what} has {len(names)}, numbered from 0. They are {checks.listing(names)}."
+            )
+        return int(channel)
+    for known in (names, labels):
+        if (n := list(known).count(channel)) == 1:
+            return list(known).index(channel)
+        if n > 1:
+            raise ValueError(
+                f"{n} channels of {what} are called {channel!r}; it must be sure which is meant. Give its number, from 0."
+            )
+    if isinstance(channel, str) and channel.isdecimal() and int(channel) < len(names):  # as at a terminal
+        return int(channel)
+    hint = checks.closest(channel, map(str, names))
+    raise ValueError(f"{what} has no channel {channel!r}; it has {checks.listing(names)}.{hint} Name one of these.")
 
 
 def is_unnamed(name: Any) -> bool:

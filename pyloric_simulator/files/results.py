@@ -163,6 +163,24 @@ class Result:
         with written_whole(path) as file:
             pq.write_table(table.cast(pa.schema(fields, metadata={**(table.schema.metadata or {}), **about})), file)
 
+    def to_nwb(self, path: str | os.PathLike[str], variables: Sequence[str] | None = None) -> None:
+        """Write NWB, with units, circuit and run (needs the extra `nwb`); an older file is replaced when the new one is complete."""
+        from .exchange import to_nwb
+
+        to_nwb(self, path, variables)
+
+    def to_neo(self, variables: Sequence[str] | None = None) -> Any:
+        """A neo.Block with signals, spikes, units, circuit and run (needs the extra `neo`)."""
+        from .exchange import to_neo
+
+        return to_neo(self, variables)
+
+    def to_xarray(self, variables: Sequence[str] | None = None) -> Any:
+        """An xarray.Dataset, axes time, cell or terminal, and channel, with units, circuit and run (needs the extra `xarray`)."""
+        from .exchange import to_xarray
+
+        return to_xarray(self, variables)
+
     @property
     def _ran(self) -> dict[str, Any]:
         return {} if self.run is None else {"run": self.run._asdict()}
