@@ -61,7 +61,7 @@
 # a rule of its own, without milliseconds: an interval ends a burst if it is 1.5 times as long as the median of
 # those before it in the burst, and the next one is 1.5 times shorter again. Bursts whose intervals vary it may
 # cut, and in these runs its number of bursts differs from ours by up to three in four seconds. For the rhythm
-# of this circuit take the bursts of the chapter [on rhythm](../rhythm.md).
+# of this circuit take the bursts of the chapter [on rhythm](../rhythm.py).
 #
 # ## What it does and what it costs
 #
@@ -74,7 +74,7 @@
 # | scikit-learn's arrays, from rows of the database | `arrays(rows, target)` | |
 #
 # All of them hold the units of what they hold, and as text what the circuit was and how it ran. What NWB and
-# Neo keep is read back by the functions of the chapter [on recordings](instruments.md), equal to the last bit
+# Neo keep is read back by the functions of the chapter [on recordings](instruments.py), equal to the last bit
 # in the potentials.
 
 # %% tags=["active-ipynb"]
@@ -464,7 +464,7 @@ def efel_values(
 # A machine that learns wants a matrix of numbers, one row for each circuit, and a vector of what it shall tell.
 # `arrays` makes both from rows of the database: the 31 conductances of a circuit, 24 of membranes and 7 of
 # synapses, and any column of results. Circuits whose result is not a number, as the phase of a silent cell, are
-# left out. The chapter [on inference](../fitting/inference.md) has such arrays by itself, θ and features.
+# left out. The chapter [on inference](../fitting/inference.py) has such arrays by itself, θ and features.
 
 
 # %%

@@ -21,7 +21,7 @@
 # # Recordings from a rig
 #
 # Two electrodes in a ganglion, an amplifier, a disk full of `.abf` files: is this preparation {term}`pyloric`?
-# The functions of the chapter [on rhythm](../rhythm.md) answer it for a file as they do for a run. The text
+# The functions of the chapter [on rhythm](../rhythm.py) answer it for a file as they do for a run. The text
 # below is such as an amplifier's software writes it on a computer of a lab in Germany: semicolons between
 # columns, commas for decimals, a row of units, seconds and volts, and a current that is no potential.
 

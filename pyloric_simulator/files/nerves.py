@@ -67,7 +67,7 @@
 # %% [markdown]
 # ## What it does and what it costs
 #
-# `read_nerves(data, units)` takes a file of any kind that the chapter [on recordings](instruments.md) tells of,
+# `read_nerves(data, units)` takes a file of any kind that the chapter [on recordings](instruments.py) tells of,
 # or a table, and a mapping from cells to where their spikes are: the name of a channel, or the channel with the
 # least and the largest height of the spikes in mV. It gives a recording of spike times, which `report`,
 # `summary`, `features` and `raster` take. `nerve_spikes` gives all spikes of some channels with their heights,
