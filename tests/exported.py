@@ -116,12 +116,12 @@ def start(case: Case) -> Any:
     return model.get_thermalization() if model.starts_thermalized else model.cold
 
 
-def ours(case: Case, stop: float, **scheme: Any) -> Traces:
-    """Our converged run."""
+def ours(case: Case, stop: float, state: Any = None, **scheme: Any) -> Traces:
+    """Our converged run, from a state or from the start of both."""
     model = model_of(case.model())
-    run = model(
-        np.arange(0, stop, EVERY), state=start(case), I_ext=case.I_ext, **({"dt": CONVERGED} | scheme), record=("V",)
-    )
+    state = start(case) if state is None else state
+    t = np.arange(0, stop, EVERY)
+    run = model(t, state=state, I_ext=case.I_ext, **({"dt": CONVERGED} | scheme), record=("V",))
     return np.asarray(run.t), dict(zip(model.cells, np.asarray(run.states.V).T, strict=True))
 
 

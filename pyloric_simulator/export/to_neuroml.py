@@ -36,7 +36,7 @@
 
 # %% [markdown]
 # The table is a stored one, since it takes Java and some minutes; `benchmarks/exports.py neuroml`
-# makes it anew. An interpreter takes thousands of times as long as compiled code, so that this is a
+# makes it anew. Its run times are those of a busy machine, and give no more than the order. An interpreter takes thousands of times as long as compiled code, so that this is a
 # form to keep, to compare and to pass on, not one in which to search a million circuits.
 
 # %% [markdown]
@@ -119,15 +119,15 @@ __all__ = ["neuroml_files", "to_neuroml"]
 #
 # graded synapses
 # : `gradedSynapse` is our equation in principle, named after the paper whose circuit this is. But it sets $s$ to $s_∞$ where $1 - s_∞ < 10^{-4}$, since
-#   its $τ_s$ vanishes there; it starts at $s = 0$; and it holds its own $s$, which the step of its
-# presynaptic cell does not know. That it should know is said below.
+#   its $τ_s$ vanishes there; it starts at $s = 0$; and it holds an $s$ of its own, which is not integrated together with the
+#   presynaptic cell. Why it should be is said below.
 #
 # gap junctions
 # : `gapJunction` is the same equation. Ours tells in addition which part of its current is proportional to the potential.
 #
 # ## How jNeuroML integrates
 #
-# The interpreter steps through a tree of components. By default it takes Euler's method, in which
+# The interpreter steps through a tree of components. In general it takes Euler's method, in which
 # each component moves along its slope from the old values of all others. That is of first order. Our
 # exponential Euler method is 3% off at 0.025 ms; with an error of that size spikes would be right to
 # 0.05 ms in a second at a step of 40 ns. There is a method of Runge and Kutta of fourth order, but it
@@ -156,8 +156,8 @@ __all__ = ["neuroml_files", "to_neuroml"]
 # error of the circuit fell from 0.11 ms to less than 0.0001 ms, at twice the step.
 #
 # One thing still limits the step. A method of Runge and Kutta is unstable where a time constant is
-# shorter than 0.36 steps. Only $τ_s$ is, above 10 mV, for less than a millisecond in a spike, where
-# $s$ follows $s_∞$ at once in either case. So no time constant is taken as less than half a step.
+# shorter than 0.36 steps. In the paper's circuit only $τ_s$ is, above 10 mV, for less than a
+# millisecond in a spike, where $s$ follows $s_∞$ at once in either case. So no time constant is taken as less than half a step.
 # That is the only equation that is changed.
 
 # %%
@@ -258,6 +258,11 @@ def log1p(x: Term) -> Term:
     return mixed(none, x, simpler("div", simpler("mul", Term("log", (y,)), x), simpler("add", r, none)))
 
 
+# %% [markdown]
+# Now each operation that LEMS lacks has its way of being said, and a formula is rewritten from its
+# leaves up. What comes out has arithmetic, elementary functions and `H` in it, and nothing else.
+
+
 # %%
 SMOOTH: dict[str, Callable[..., Term]] = {
     "gt": greater, "ge": not_less, "lt": lambda a, b: greater(b, a), "le": lambda a, b: not_less(b, a), "eq": equal,
@@ -278,7 +283,7 @@ def smooth(x: Term) -> Term:
 
 
 # %% [markdown]
-# The same is asked of the user's own choices. `jnp.where(V > 0, jnp.sqrt(V), 0)` is good Python for
+# In the functions above, no branch is ever infinite. The same is asked of the user's own choices. `jnp.where(V > 0, jnp.sqrt(V), 0)` is good Python for
 # JAX, since what is not chosen is thrown away. Weighted by 0 it is not: 0 times "not a number" is not
 # a number. So every branch of every choice is computed on a grid of potentials and concentrations,
 # none of which is a round number, and one that is not finite is refused. (At an isolated point, as in
@@ -292,14 +297,14 @@ def choices_are_finite(x: Term, what: str) -> None:
         return
     for a in x.args:
         choices_are_finite(a, what)
-    if x.op == "where":
-        for branch in x.args[1:]:
+    if x.op in ("where", "max", "min"):
+        for branch in x.args[x.op == "where" :]:
             with np.errstate(all="ignore"):
                 found = np.broadcast_to(evaluated(branch, **EVERYWHERE), EVERYWHERE["V"].shape)
             if not np.isfinite(found).all():
                 i = int(np.argmin(np.isfinite(found)))
                 raise ValueError(
-                    f"{what} chooses by where between formulas of which one is {found[i]:g} at V = {EVERYWHERE['V'][i]:.4g} mV; in LEMS both are "
+                    f"{what} chooses by {x.op} between formulas of which one is {found[i]:g} at V = {EVERYWHERE['V'][i]:.4g} mV; in LEMS both are "
                     "computed and weighted, so that both must be finite everywhere. Choose inside of it: log(where(x > 0, x, 1)), for example."
                 )
 
@@ -399,6 +404,10 @@ def rate(variable: str, value: str) -> str:
     """The equation of a state variable."""
     return empty("TimeDerivative", variable=variable, value=value)
 
+
+# %% [markdown]
+# The five units, and the two numbers that formulas ask for most. A concentration of 1 µM is
+# 0.001 mM for LEMS, which has no symbol for it.
 
 # %%
 UNITS = {"MV": ("voltage", "1mV"), "MS": ("time", "1ms"), "US": ("conductance", "1uS"), "NA": ("current", "1nA"),
@@ -556,6 +565,10 @@ def end_type(name: str, outside: Sequence[str], dynamics: Sequence[str], G: str,
     return component_type(name, outside, [*dynamics, *current], extends="pyloricEnd")
 
 
+# %% [markdown]
+# The end that only shows its cell is silent: it passes no current. A receptor reads three numbers of
+# its peer and knows $s$ as it is a little later; a gap junction reads the potential and its slope.
+
 # %%
 STRENGTH = [
     *declared("Parameter", "conductance", "g"),
@@ -681,9 +694,9 @@ def ends_of(d: Described, step: float) -> tuple[list[str], list[tuple[int, int, 
         )
         found.append((x.pre, x.post, "silent", f"bond_{n}"))
     for n, x in enumerate(d.gaps):
-        ends = {f"gap_{n}_pre": lead(x.post, x.pre, step), f"gap_{n}_post": lead(x.pre, x.post, step)}
-        lines += [empty("pyloricGap", id=name, g=f"{x.g!r}uS", lead=ahead) for name, ahead in ends.items()]
-        found.append((x.pre, x.post, *ends))
+        for name, ahead in (("pre", lead(x.post, x.pre, step)), ("post", lead(x.pre, x.post, step))):
+            lines.append(empty("pyloricGap", id=f"gap_{n}_{name}", g=f"{x.g!r}uS", lead=ahead))
+        found.append((x.pre, x.post, f"gap_{n}_pre", f"gap_{n}_post"))
     return lines, found
 
 
@@ -705,6 +718,10 @@ def network_lines(d: Described, connections: Sequence[tuple[int, int, str, str]]
         lines += element("continuousProjection", [one], id=f"projection_{n}", **ends)
     return element("network", lines, id="network")
 
+
+# %% [markdown]
+# `Simulation` says which method is to be used inside of simultaneous components, and writes the
+# potentials at each step.
 
 # %%
 CORE = [empty("Include", file=f"{x}.xml") for x in ("Cells", "Networks", "Synapses", "Simulation")]
@@ -746,6 +763,10 @@ def neuroml_files(d: Described, duration: float = 1000.0, step: float = DEFAULT_
         ),
     }
     return {name: "\n".join([HEADER, *lines]) + "\n" for name, lines in files.items()}
+
+
+# %% [markdown]
+# And `to_neuroml` writes them, into a folder of their own.
 
 
 # %%

@@ -37,7 +37,8 @@
 # The table is a stored one, since it takes NEURON and a C++ compiler; `benchmarks/exports.py` makes
 # it anew. With CVODE, a solver that chooses its own steps to a tolerance, no spike of any model comes
 # more than a few thousandths of a millisecond earlier or later than ours. The rows with a fixed step
-# show what that step costs, and the last ones the burst periods of the pacemaker cells.
+# show what that step costs, and the last ones the burst periods of the pacemaker cells. (Run times are
+# those of a busy machine, and give no more than the order.)
 #
 # What does such a table prove? Not that the model is right; only the animal could say that. It shows
 # that two programs which share no line of code read the same equations: that no sign, no unit and no
