@@ -123,9 +123,7 @@ def main(simulator: str, *names: str) -> None:
         print(parts[-1].to_string(header=False), flush=True)
     new = pd.concat(parts)
     old = pd.read_csv(TABLE) if TABLE.exists() else new[:0]
-    both = pd.concat([old[~old.simulator.isin(new.simulator)], new]).sort_values(
-        "simulator", kind="stable", key=lambda x: -x.str.len()
-    )
+    both = pd.concat([old[~old.simulator.isin(new.simulator)], new]).sort_values("simulator", kind="stable")
     both.to_csv(TABLE, index=False, float_format="%.3g")
 
 
