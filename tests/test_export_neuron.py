@@ -126,7 +126,7 @@ def test_what_cannot_be_said_is_refused() -> None:
     table = jnp.linspace(0, 1, 5)
     with pytest.raises(ValueError, match=r"x∞ of the gate m of 'own'"):
         neuron_files(described(gated(lambda V: jnp.interp(V, jnp.linspace(-100, 60, 5), table))))
-    with pytest.raises(ValueError, match="contains the number inf; NMODL has finite numbers only"):
+    with pytest.raises(ValueError, match="contains the number inf; "):
         neuron_files(described(gated(lambda V: jnp.where(jnp.inf < V, 1.0, 0.5))))
     with pytest.raises(ValueError, match="erf"):
         neuron_files(described(gated(lambda V: 0.5 + 0.5 * jax.scipy.special.erf(V))))
