@@ -113,6 +113,8 @@ from .lab.voltage_clamp import (
 from .config import find_circuit as find_circuit
 from .export.brian2_bridge import brian2_function as brian2_function
 from .export.to_brian2 import brian2_script as brian2_script, to_brian2 as to_brian2
+from .export.to_neuroml import to_neuroml as to_neuroml
+from .export.to_neuron import to_neuron as to_neuron
 from .files.store import ThermalizationStore as ThermalizationStore
 from .fitting.torch_bridge import CircuitModule as CircuitModule, LIFModule as LIFModule, to_torch as to_torch
 
