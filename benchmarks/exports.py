@@ -2,6 +2,7 @@
 
     python benchmarks/exports.py neuron      # rows of NEURON, about five minutes, most of them for compiling
     python benchmarks/exports.py neuroml     # rows of jNeuroML, about ten minutes
+    python benchmarks/exports.py brian2      # rows of Brian2 in C++ standalone mode, about ten minutes, most of them for compiling
 
 The stored table was measured on two cores that had other work to do, so that its run times are upper bounds.
 Other rows stay as they are. Spike times are those of one second; periods those of the pacemaker cells, each alone, from 1 s to 4.5 s.
@@ -23,10 +24,13 @@ import pandas as pd
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
-from exported import CASES, Case, Traces, differences, ours, pacemakers, periods, start  # noqa: E402
+from exported import CASES, EVERY, Case, Traces, differences, ours, pacemakers, periods, start  # noqa: E402
 from test_export_neuroml import run as run_of_jneuroml  # noqa: E402
 
+from pyloric_simulator.export.to_brian2 import to_brian2  # noqa: E402
 from pyloric_simulator.export.to_neuron import to_neuron  # noqa: E402
+from pyloric_simulator.models.networks import model_of  # noqa: E402
+from pyloric_simulator.rhythm import spikes  # noqa: E402
 
 TABLE = ROOT / "pyloric_simulator" / "export" / "agreement.csv"
 SECOND, LONG, AFTER = 1000.0, 4500.0, 1000.0  # ms
@@ -109,9 +113,59 @@ def neuroml_rows(name: str) -> Iterator[dict[str, Any]]:
         yield row("jNeuroML", name, method, ours(case, SECOND), found, seconds)
 
 
+def in_brian2(case: Case, stop: float, state: Any, method: str, dt: float) -> Traces:
+    """A run in Brian2, sampled as ours."""
+    import brian2
+
+    brian2.device.reinit()
+    brian2.set_device("cpp_standalone", directory=str(folder("code")))
+    found = to_brian2(case.model(), state, case.I_ext, method=method, dt=dt)
+    found.run(stop)
+    V = found.V.iloc[:: round(EVERY / dt)]
+    return V.index.to_numpy(), {cell: x.to_numpy() for cell, x in V.items()}
+
+
+def brian2_rows(name: str) -> Iterator[dict[str, Any]]:
+    """All rows of a model in Brian2: beside our converged run, and with the papers' step beside ours by the same scheme."""
+    long = name == "pacemakers"
+    case, stop = (Case(pacemakers), LONG) if long else (CASES[name], SECOND)
+    state, same = pacemakers().cold if long else start(case), {"solver": "exponential_euler", "dt": 0.025}
+    found, seconds = timed(lambda: in_brian2(case, stop, state, "exponential_euler", 0.025))
+    alike = f"exponential Euler, {same['dt']:g} ms, both"
+    if long:
+        yield of_periods("Brian2", "exponential Euler, 0.025 ms", found, seconds)
+        small, seconds = timed(lambda: in_brian2(case, stop, state, "rk4", 0.0125))
+        yield of_periods("Brian2", "Runge-Kutta, 0.0125 ms", small, seconds)
+        return
+    yield row("Brian2", name, alike, ours(case, stop, state, **same), found, seconds)
+    yield row("Brian2", name, "exponential Euler, 0.025 ms", ours(case, stop), found, seconds)
+    if model_of(case.model()).circuit.transmitters:
+        yield extrapolated(name, case, state)
+        return
+    small, seconds = timed(lambda: in_brian2(case, stop, state, "rk4", 0.01))
+    yield row("Brian2", name, "Runge-Kutta, 0.01 ms", ours(case, stop), small, seconds)
+
+
+def extrapolated(name: str, case: Case, state: Any) -> dict[str, Any]:
+    """A row of spike times t(0), from those of a scheme of first order at a step h and at half of it: 2 t(h/2) - t(h)."""
+    (coarse, _), (fine, seconds) = (
+        timed(lambda dt=dt: in_brian2(case, SECOND, state, "exponential_euler", dt)) for dt in (0.001, 0.0005)
+    )
+    n, worst = 0, 0.0
+    for cell, V in ours(case, SECOND)[1].items():
+        expected, a, b = (
+            spikes(t, x) for t, x in ((fine[0], np.asarray(V)), (coarse[0], coarse[1][cell]), (fine[0], fine[1][cell]))
+        )
+        n += len(expected)
+        same = len(expected) == len(a) == len(b)
+        worst = max(worst, np.abs(2 * b - a - expected).max(initial=0.0) if same else np.inf)
+    method = "exponential Euler, extrapolated from 0.001 and 0.0005 ms"
+    return dict(zip(COLUMNS, ("Brian2", name, method, n, worst, np.nan, seconds), strict=True))
+
+
 def main(simulator: str, *names: str) -> None:
     """Compute the rows of a simulator, each model in a process of its own, and put them into the table."""
-    rows = {"neuron": neuron_rows, "neuroml": neuroml_rows}[simulator]
+    rows = {"brian2": brian2_rows, "neuron": neuron_rows, "neuroml": neuroml_rows}[simulator]
     if names:
         pd.DataFrame(list(rows(names[0]))).to_csv(names[1], index=False)
         return
