@@ -256,7 +256,8 @@ def simpler(op: str, *args: Term) -> Term:
 # open has the form
 #
 # $$
-# α(V) = a\, \frac{V + b}{1 - e^{-(V + b)/k}} = \frac{a k}{\mathrm{exprel}(-(V + b)/k)}, \qquad \mathrm{exprel}(x) = \frac{e^x - 1}{x},
+# α(V) = a\, \frac{V + b}{1 - e^{-(V + b)/k}} = \frac{a k}{\mathrm{exprel}(-(V + b)/k)}, \qquad
+# \mathrm{exprel}(x) = \frac{e^x - 1}{x},
 # $$ (eq-exprel)
 #
 # which is 0/0 at $V = -b$: at −40 mV for the sodium channel, a potential that each spike passes. In
@@ -293,7 +294,7 @@ def matches(pattern: Term, x: Term, found: dict[str, Term]) -> bool:
 
 # %%
 def chosen(known: float | None, args: tuple[Term, ...]) -> Term:
-    """A choice; the one of two formulas that is known to be chosen, or (e^x − 1)/x where the choice is what makes that smooth at 0."""
+    """A choice; the formula that is known to be chosen, or (e^x − 1)/x if the choice is what makes that smooth at 0."""
     if known is not None:
         return args[1] if known else args[2]
     found: dict[str, Term] = {}
@@ -328,16 +329,17 @@ def chosen(known: float | None, args: tuple[Term, ...]) -> Term:
 
 # %%
 SAME = {
-    "add": "add", "add_any": "add", "sub": "sub", "mul": "mul", "div": "div", "neg": "neg", "pow": "pow", "exp": "exp",
-    "expm1": "expm1", "log": "log", "log1p": "log1p", "sqrt": "sqrt", "abs": "abs", "tanh": "tanh", "sin": "sin", "cos": "cos",
-    "tan": "tan", "sinh": "sinh", "cosh": "cosh", "floor": "floor", "sign": "sign", "max": "max", "min": "min", "lt": "lt",
-    "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne", "and": "and", "or": "or", "not": "not",
+    "add": "add", "add_any": "add", "sub": "sub", "mul": "mul", "div": "div", "neg": "neg", "pow": "pow",
+    "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "sqrt": "sqrt", "abs": "abs", "tanh": "tanh",
+    "sin": "sin", "cos": "cos", "tan": "tan", "sinh": "sinh", "cosh": "cosh", "floor": "floor", "sign": "sign",
+    "max": "max", "min": "min", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne", "and": "and",
+    "or": "or", "not": "not",
 }  # fmt: skip
 
 
 UNCHANGED = (
-    "convert_element_type", "copy", "copy_p", "stop_gradient", "broadcast_in_dim", "reshape", "squeeze", "optimization_barrier",
-    "reduce_precision", "real",
+    "convert_element_type", "copy", "copy_p", "stop_gradient", "broadcast_in_dim", "reshape", "squeeze",
+    "optimization_barrier", "reduce_precision", "real",
 )  # fmt: skip
 
 # %% [markdown]
@@ -379,7 +381,8 @@ def constant(x: Any, what: str) -> Term:
     found = np.asarray(x)
     if found.size != 1 or found.dtype.kind not in "biuf":
         raise ValueError(
-            f"{what} contains an array of shape {found.shape}; it must contain single numbers. A table of values is no formula; fit one to it."
+            f"{what} contains an array of shape {found.shape}; it must contain single numbers. A table of values is "
+            "no formula; fit one to it."
         )
     return number(found.reshape(()))
 
@@ -434,8 +437,8 @@ def said(step: Any, x: Sequence[Term], what: str) -> list[Term]:
     found = simpler(SAME[op], *x) if op in SAME else composed(op, x, step.params)
     if found is None:
         raise ValueError(
-            f"{what} uses the operation {op!r}, which no other simulator has; it must be made of arithmetic, powers, exponentials, "
-            "logarithms, comparisons and jnp.where. Write it with these."
+            f"{what} uses the operation {op!r}, which no other simulator has; it must be made of arithmetic, powers, "
+            "exponentials, logarithms, comparisons and jnp.where. Write it with these."
         )
     return [found]
 
@@ -459,7 +462,8 @@ def numbers_of(x: Term) -> list[float]:
 def expression(f: Callable[..., Any], names: Sequence[str], what: str = "the function") -> Term:
     """The formula of a function of numbers, written with jax.numpy; names: those of its arguments.
 
-    Raises ValueError naming the operation if there is one that is not arithmetic, a power, an elementary function, a comparison or a choice.
+    Raises ValueError naming the operation if there is one that is not arithmetic, a power, an elementary function, a
+    comparison or a choice.
     """
     with precision("float64"):
         x = [jax.ShapeDtypeStruct((), np.float64)] * len(names)
@@ -507,9 +511,9 @@ EXPREL.append(expression(exprel, ("x",)))
 
 # %%
 ARITHMETIC = {
-    "add": "{} + {}", "sub": "{} - {}", "mul": "{}*{}", "div": "{}/{}", "neg": "-{}", "pow": "{}**{}", "lt": "{} < {}", "le": "{} <= {}",
-    "gt": "{} > {}", "ge": "{} >= {}", "eq": "{} == {}", "ne": "{} != {}", "and": "{} and {}", "or": "{} or {}", "not": "not {}",
-    "where": "where({}, {}, {})",
+    "add": "{} + {}", "sub": "{} - {}", "mul": "{}*{}", "div": "{}/{}", "neg": "-{}", "pow": "{}**{}",
+    "lt": "{} < {}", "le": "{} <= {}", "gt": "{} > {}", "ge": "{} >= {}", "eq": "{} == {}", "ne": "{} != {}",
+    "and": "{} and {}", "or": "{} or {}", "not": "not {}", "where": "where({}, {}, {})",
 }  # fmt: skip
 
 
@@ -527,7 +531,7 @@ TIGHT = (
 
 # %%
 def is_negative(x: Term) -> bool:
-    """Whether a formula is a negative number, a product or a quotient that begins with one, or has a minus before it."""
+    """Whether a formula is a negative number, begins with one as a product or quotient, or has a minus before it."""
     first = x.args[0] if x.op in ("mul", "div") else x
     return first.op == "neg" or (value_of(first) or 0) < 0
 
@@ -605,12 +609,14 @@ def text(x: Term, words: Mapping[str, str] = ARITHMETIC, names: Mapping[str, str
 # count as equal, since neither all languages nor all file systems tell them apart.
 
 # %%
-GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "τ": "tau", "κ": "kappa", "λ": "lambda", "µ": "u", "μ": "u"}  # fmt: skip
+GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "τ": "tau", "κ": "kappa", "λ": "lambda", "µ": "u", "μ": "u",
+}  # fmt: skip
 
 
 # %%
 def identifiers(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
-    """For each name one of ASCII letters, digits and underscores that begins with a letter, all different and none of those taken."""
+    """For each name one of ASCII letters, digits and underscores, all different and none of those taken."""
     found: list[str] = []
     for label in names:
         plain = unicodedata.normalize("NFKD", "".join(GREEK.get(c, c) for c in label))
@@ -790,7 +796,10 @@ def reversal(channel: Channel, c: Constants) -> Term:
 def current_as_terms(channel: Channel, word: str, c: Constants) -> Current:
     """The formulas of a channel."""
     of, what = ("γ", "V", "Ca"), f"the channel {channel.name!r}"
-    gate = lambda x, letter: x and kinetics_of(x, f"{letter}_{word}", c.τ_min, f"the gate {letter} of {channel.name!r}")  # noqa: E731
+
+    def gate(x: Gate | None, letter: str) -> Kinetics | None:
+        return kinetics_of(x, f"{letter}_{word}", c.τ_min, f"the gate {letter} of {channel.name!r}") if x else None
+
     I = expression(partial(current_of, channel, c), of, what)
     G, J = (expression(lambda *x, i=i: linear(channel, c, *x)[i], of, what) for i in (0, 1))
     E = None if hasattr(channel.E, "current") else reversal(channel, c)
@@ -807,7 +816,8 @@ def current_as_terms(channel: Channel, word: str, c: Constants) -> Current:
 
 # %%
 TAKEN = (
-    "V", "Ca", "I", "G", "J", "E", "t", "v", "i", "dt", "cm", "area", "syn", "ext", "gap", "ca", "cai", "ica", "exp", "log",
+    "V", "Ca", "I", "G", "J", "E", "t", "v", "i", "dt", "cm", "area", "syn", "ext", "gap", "ca", "cai", "ica", "exp",
+    "log",
 )  # fmt: skip
 
 
@@ -932,8 +942,9 @@ def currents_in(model: Model, I_ext: Any) -> list[Term]:
     if callable(found):
         if jax.eval_shape(found, 0.0).shape != ():
             raise ValueError(
-                "I_ext is a function with one value for each cell; it must be one current for all cells, a number for each, or a mapping from "
-                "populations to numbers. Give one of these, or inject the current in the other simulator."
+                "I_ext is a function with one value for each cell; it must be one current for all cells, a number "
+                "for each, or a mapping from populations to numbers. Give one of these, or inject the current in the "
+                "other simulator."
             )
         return [expression(found, ("t",), "I_ext")] * n
     return [number(x) for x in found]
@@ -956,9 +967,9 @@ def kind_ids(circuit: Any) -> list[str]:
 def described(model: Any, state: Any = None, I_ext: Any = None, **scheme: Any) -> Described:
     """A circuit, a network or a cell as formulas and numbers.
 
-    state: the start; by default that of a run of the model. I_ext: nA, depolarizing; a number, one for each cell or population, or a
-    function of t (ms). scheme: of the thermalization, if there is one. Raises ValueError naming the operation for a gate that cannot be
-    written as a formula, and TypeError for what is no model of channels.
+    state: the start; by default that of a run of the model. I_ext: nA, depolarizing; a number, one for each cell or
+    population, or a function of t (ms). scheme: of the thermalization, if there is one. Raises ValueError naming the
+    operation for a gate that cannot be written as a formula, and TypeError for what is no model of channels.
     """
     model = model_of(model)
     state = start_of(model, state, **scheme)

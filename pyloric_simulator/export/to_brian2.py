@@ -35,7 +35,8 @@
 #
 # hv.extension("bokeh", logo=False)
 # pn.config.console_output = "disable"
-# hv.opts.defaults(hv.opts.Curve(width=680, height=150, line_width=1.2), hv.opts.Layout(shared_axes=False, toolbar=None))
+# curve, layout = hv.opts.Curve(width=680, height=150, line_width=1.2), hv.opts.Layout(shared_axes=False, toolbar=None)
+# hv.opts.defaults(curve, layout)
 # brian2.BrianLogger.log_level_error()
 
 # %% tags=["active-ipynb"] mystnb={"figure": {"caption": "The circuit of the paper, computed by Brian2 (colours), and by this package with the same scheme (black, dashed).", "name": "fig-brian2"}}
@@ -119,12 +120,13 @@ __all__ = ["Brian2Model", "brian2_script", "to_brian2"]
 
 # %%
 def load_brian2() -> Any:
-    """The package brian2. Raises ImportError, with how to get it, if it is missing or does not work with the NumPy that is there."""
+    """The package brian2. Raises ImportError, with how to get it, if it is missing or does not work with this NumPy."""
     try:
         return checks.package("brian2", "brian2", "to_brian2")
     except AttributeError as error:
         raise ImportError(
-            f"Brian2 does not work with NumPy {np.__version__} ({error}); it must be older. Install both: pip install 'pyloric-simulator[brian2]'."
+            f"Brian2 does not work with NumPy {np.__version__} ({error}); it must be older. Install both: pip install "
+            "'pyloric-simulator[brian2]'."
         ) from error
 
 
@@ -241,7 +243,8 @@ def channel_lines(c: Current, held: str) -> list[str]:
         return [*lines, f"I_{c.id} = ({in_brian2(c.I, **γ)})*nA : amp"]
     G, J = f"({in_brian2(c.G, **γ)})*uS", f"({in_brian2(c.J, **γ)})*nA"
     return [
-        *lines, f"G_{c.id} = {G} : siemens{held}", f"J_{c.id} = {J} : amp{held}", f"I_{c.id} = G_{c.id}*V - J_{c.id} : amp",
+        *lines,
+        f"G_{c.id} = {G} : siemens{held}", f"J_{c.id} = {J} : amp{held}", f"I_{c.id} = G_{c.id}*V - J_{c.id} : amp",
     ]  # fmt: skip
 
 
@@ -276,7 +279,7 @@ def calcium_lines(kind: Kind, held: str) -> list[str]:
 
 # %%
 def group_equations(kind: Kind, inputs: Sequence[str], I: Term | None, held: str) -> str:
-    """The equations of the cells of a kind; inputs: names of the pathways that end on them; I: their external current, if it is a formula of t."""
+    """The equations of a kind of cells; inputs: names of pathways that end on them; I: their input, if a formula."""
     lines = [line for c in kind.currents for line in channel_lines(c, held)] + calcium_lines(kind, held)
     lines += [gate_line(k) for k in kind.releases]
     lines += [f"G_{x} : siemens\nJ_{x} : amp" for x in inputs]
@@ -348,7 +351,8 @@ class Plan(NamedTuple):
 SORTS = {
     "graded": "G_{to}_post = g*s_{kind}_pre : siemens (summed)\nJ_{to}_post = g*s_{kind}_pre*({E!r}*mV) : amp (summed)",
     "gap": "G_{to}_post = g : siemens (summed)\nJ_{to}_post = g*V_pre : amp (summed)",
-    "kinetic": "ds/dt = ({rate})/ms : 1 (clock-driven)\nG_{to}_post = g*s : siemens (summed)\nJ_{to}_post = g*s*({E!r}*mV) : amp (summed)",
+    "kinetic": "ds/dt = ({rate})/ms : 1 (clock-driven)\n"
+    "G_{to}_post = g*s : siemens (summed)\nJ_{to}_post = g*s*({E!r}*mV) : amp (summed)",
 }
 
 
@@ -597,8 +601,8 @@ def is_stable(d: Described, method: str, dt: float) -> None:
     fastest = min(τ, key=lambda x: τ[x], default=None)
     if fastest and dt > (limit := LONGEST[method] * τ[fastest]):
         raise ValueError(
-            f"dt is {dt:g} ms with the explicit method {method!r}, and the time constant of {fastest} is as short as {τ[fastest]:g} ms; dt must be at "
-            f"most {limit:.2g} ms. Take it, or method={EULER!r}."
+            f"dt is {dt:g} ms with the explicit method {method!r}, and the time constant of {fastest} is as short as "
+            f"{τ[fastest]:g} ms; dt must be at most {limit:.2g} ms. Take it, or method={EULER!r}."
         )
 
 
@@ -624,9 +628,10 @@ def to_brian2(
 ) -> Brian2Model:
     """A circuit, a network or a cell in Brian2, ready for `.run(duration)`.
 
-    state: the start, by default that of a run of the model (thermalized cells for a circuit of the paper). I_ext: nA, depolarizing; a number,
-    one for each cell or population, or a function of t (ms). method: Brian2's name of a scheme; dt: ms. Runs in whatever mode Brian2
-    is set to. Raises ValueError for what cannot be said in equations, naming it, and ImportError without Brian2.
+    state: the start, by default that of a run of the model (thermalized cells for a circuit of the paper). I_ext: nA,
+    depolarizing; a number, one for each cell or population, or a function of t (ms). method: Brian2's name of a
+    scheme; dt: ms. Runs in whatever mode Brian2 is set to. Raises ValueError for what cannot be said in equations,
+    naming it, and ImportError without Brian2.
     """
     return built(*planned(model, state, I_ext, method, dt))
 
@@ -745,11 +750,13 @@ def recording_of(plan: Plan) -> str:
 
 # %%
 def brian2_script(
-    path: Any, model: Any, state: Any = None, I_ext: Any = None, *, duration: float = 3000.0, method: str = EULER, dt: float = PAPERS_DT
+    path: Any, model: Any, state: Any = None, I_ext: Any = None, *,
+    duration: float = 3000.0, method: str = EULER, dt: float = PAPERS_DT,
 ) -> None:  # fmt: skip
-    """Write a Python program that simulates a model in Brian2 for a duration (ms) and draws it; the rest as for `to_brian2`.
+    """Write a Python program that simulates a model in Brian2 for a duration (ms) and draws it; the rest: `to_brian2`.
 
-    An older file is replaced when the new one is complete. Raises OSError, with the reason, if it cannot be written, and as `to_brian2`.
+    An older file is replaced when the new one is complete. Raises OSError, with the reason, if it cannot be written,
+    and as `to_brian2`.
     """
     duration = checks.positive("duration", duration, "ms")
     plan, model, _, _ = planned(model, state, I_ext, method, dt)
@@ -778,7 +785,7 @@ def brian2_script(
 #
 #
 # def second_spike(dt):
-#     """Time (ms) at which the axon's potential rises through -10 mV for the second time, between two steps by interpolation."""
+#     """Time (ms) at which the axon's potential rises through -10 mV for the second time, by interpolation."""
 #     exported = to_brian2(axon, I_ext=10.0, dt=dt)
 #     exported.run(30)
 #     V = exported.V["cell", 0]
