@@ -363,6 +363,7 @@ def test_the_time_constant_is_found_again(name: str, strength: float, tmp_path: 
     )
     run = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+    assert (tmp_path / "code" / "main.cpp").exists()
     found = [line.split() for line in run.stdout.splitlines()]
     assert len(found) == 4
     for *which, spikes, τ in found:

@@ -254,7 +254,8 @@ def pulled_back(step: Callable[[Any, Any, Any], Any], θ: Any, recorded: Any, da
 # put back. The program is built once and run with other numbers (`run_args`). That needs
 # `build_on_run=False`: otherwise the first run builds and ends the program, and no second one
 # follows. The program is built at the first call and not before, so that a network can still be added
-# to until then.
+# to until then. It is built with the options that `set_device` was given, such as `directory`;
+# without one Brian2 takes a folder `output` in the present one.
 #
 # Values travel in units of the SI, volts and seconds, as Brian2 stores them.
 
@@ -300,7 +301,7 @@ class Replay:
         b = load_brian2()
         if not self.built:
             self.network.run(self.duration, namespace=self.namespace)
-            b.device.build(run=False)
+            b.device.build(**{**b.device.build_options, "run": False})  # in the folder that set_device was given
             self.built = True
         with_units = lambda x: b.Quantity(x.values, dim=x.owner.variables[x.variable].dim)  # noqa: E731
         b.device.run(run_args={getattr(x.owner, x.variable): with_units(x) for x in settings})

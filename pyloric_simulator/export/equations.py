@@ -335,8 +335,6 @@ SAME = {
     "max": "max", "min": "min", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne", "and": "and",
     "or": "or", "not": "not",
 }  # fmt: skip
-
-
 UNCHANGED = (
     "convert_element_type", "copy", "copy_p", "stop_gradient", "broadcast_in_dim", "reshape", "squeeze",
     "optimization_barrier", "reduce_precision", "real",
@@ -515,8 +513,6 @@ ARITHMETIC = {
     "lt": "{} < {}", "le": "{} <= {}", "gt": "{} > {}", "ge": "{} >= {}", "eq": "{} == {}", "ne": "{} != {}",
     "and": "{} and {}", "or": "{} or {}", "not": "not {}", "where": "where({}, {}, {})",
 }  # fmt: skip
-
-
 TIGHT = (
     {"number": 9, "name": 9, "pow": 7, "neg": 6, "mul": 5, "div": 5, "add": 4, "sub": 4}
     | dict.fromkeys(("lt", "le", "gt", "ge", "eq", "ne"), 3)

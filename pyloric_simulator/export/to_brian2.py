@@ -145,8 +145,6 @@ def load_brian2() -> Any:
 
 # %%
 WORDS = ARITHMETIC | {"max": "clip({}, {}, inf)", "min": "clip({0}, -inf, {1})", "where": "choose(int({}), {}, {})"}
-
-
 NAMES = {
     "V": "(V/mV)", "Ca": "(Ca/uM)", "t": "(t/ms)", "V_pre": "(V_pre/mV)", "V_post": "(V_post/mV)", "γ": "(gamma/uS)",
 }  # fmt: skip
@@ -450,8 +448,6 @@ def plan_of(d: Described, method: str, dt: float) -> Plan:
 
 # %%
 BEFORE_ALL = -2  # place of the sums in a time step; synapses follow, then cells
-
-
 RISES = f"V > {SPIKE_THRESHOLD!r}*mV"
 
 
@@ -573,16 +569,12 @@ def built(plan: Plan, *origin: Any) -> Brian2Model:
 
 # %%
 PAPERS_DT = 0.025  # ms, step of P03 and P04
-
-
 LONGEST = {
     "euler": 2.0,
     "heun": 2.0,
     "rk2": 2.0,
     "rk4": 2.785,
 }  # step of an explicit scheme of Brian2, over the shortest time constant
-
-
 METHODS = (EULER, *LONGEST)
 
 # %% [markdown]
@@ -702,8 +694,6 @@ CHOOSE_CODE = f"""
 def choose(yes, a, b):
     return where(yes, a, b)
 """
-
-
 FIGURE = """
 run({duration!r}*ms)
 
