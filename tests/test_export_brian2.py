@@ -186,7 +186,10 @@ def test_without_a_scheme_the_derivative_is_that_of_the_one_that_brian2_chooses(
 
 
 def test_it_agrees_with_our_own_cells() -> None:
-    """Trace, spikes and derivatives of 100 ms, against `LIF`; Brian2 counts the step of a spike to the refractory time, as it begins with the step."""
+    """Trace, spikes and derivatives of 100 ms, against `LIF`.
+
+    Brian2 counts the step of a spike to the refractory time, as it begins with the step.
+    """
     import jax
 
     from pyloric_simulator.models.lif import CELL, simulate_lif
