@@ -178,8 +178,18 @@ def test_between_spikes_the_derivative_is_exact(method: str) -> None:
     )
 
 
+def test_without_a_scheme_the_derivative_is_that_of_the_one_that_brian2_chooses() -> None:
+    """For equations that are not linear that is Euler's."""
+    group = b.NeuronGroup(1, "dv/dt = (v**2 + 1)/tau : 1\ntau : second (constant)", dt=0.1 * b.ms)
+    f = brian2_function(b.Network(group), {"tau": (group, "tau", b.ms)}, {"v": (group, "v", 1)}, duration=1)
+    assert torch.autograd.gradcheck(lambda x: f(x)["v"], (tensor(2.0),), eps=1e-5, atol=1e-8, rtol=1e-5)
+
+
 def test_it_agrees_with_our_own_cells() -> None:
-    """Trace, spikes and derivatives of 100 ms, against `LIF`; Brian2 counts the step of a spike to the refractory time, as it begins with the step."""
+    """Trace, spikes and derivatives of 100 ms, against `LIF`.
+
+    Brian2 counts the step of a spike to the refractory time, as it begins with the step.
+    """
     import jax
 
     from pyloric_simulator.models.lif import CELL, simulate_lif
@@ -356,6 +366,7 @@ def test_the_time_constant_is_found_again(name: str, strength: float, tmp_path: 
     )
     run = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+    assert (tmp_path / "code" / "main.cpp").exists()
     found = [line.split() for line in run.stdout.splitlines()]
     assert len(found) == 4
     for *which, spikes, τ in found:
