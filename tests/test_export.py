@@ -148,7 +148,10 @@ def test_identifiers() -> None:
 def everything() -> Network:
     """Two kinds of cells, all kinds of junctions, a GHK current, a function of one's own."""
     own = Channel(
-        "own", -60, 2, Gate(lambda V: jnp.where(V > -40, jnp.tanh((V + 40) / 30) ** 2, 0.0), lambda V, Ca: 20 + Ca + 0 * V)
+        "own",
+        -60,
+        2,
+        Gate(lambda V: jnp.where(V > -40, jnp.tanh((V + 40) / 30) ** 2, 0.0), lambda V, Ca: 20 + Ca + 0 * V),
     )
     CaP = Channel("CaP", GHK(), 2, Gate(B(20, -5), B(20, -5) + 1), ion="Ca")
     cell = Cell([HH.Na(120), HH.K(36), HH.leak(0.3), own(1), CaP(1e-6)], calcium=Prinz2003.calcium)

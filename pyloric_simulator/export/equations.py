@@ -452,9 +452,14 @@ def said(step: Any, x: Sequence[Term], what: str) -> list[Term]:
 # %%
 def numbers_of(x: Term) -> list[float]:
     """All numbers in a formula."""
+    return leaves_of(x, "number")
+
+
+def leaves_of(x: Term, kind: str) -> list[Any]:
+    """All numbers, or all names, in a formula."""
     if x.op in ("number", "name"):
-        return list(x.args) if x.op == "number" else []
-    return [n for a in x.args for n in numbers_of(a)]
+        return list(x.args) if x.op == kind else []
+    return [n for a in x.args for n in leaves_of(a, kind)]
 
 
 def expression(f: Callable[..., Any], names: Sequence[str], what: str = "the function") -> Term:
@@ -724,6 +729,7 @@ class Ending(NamedTuple):
     id: str  # identifier
     E: float  # mV
     rate: Term | None = None  # ds/dt (1/ms) of s, V_pre and V_post for a kinetic one
+    linear: bool = True  # whether that is linear in s
 
 
 class Described(NamedTuple):
@@ -877,9 +883,11 @@ def bonds_of(params: Any, state: Any = None) -> tuple[Joined, ...]:
     return tuple(found)
 
 
-def rate_of(kind: Any) -> Term:
-    """ds/dt (1/ms) of a kinetic synapse."""
-    return expression(kind.rate, ("s", "V_pre", "V_post"), f"the rate of {kind.name!r}")
+def kinetic_ending(word: str, kind: Any) -> Ending:
+    """A kinetic synapse: its rate, and whether the derivative of that with respect to s is free of s."""
+    of, what = ("s", "V_pre", "V_post"), f"the rate of {kind.name!r}"
+    slope = expression(jax.grad(lambda s, a, b: jnp.asarray(kind.rate(s, a, b), float)), of, what)
+    return Ending(word, float(kind.E), expression(kind.rate, of, what), "s" not in leaves_of(slope, "name"))
 
 
 # %% [markdown]
@@ -974,7 +982,7 @@ def described(model: Any, state: Any = None, I_ext: Any = None, **scheme: Any) -
     transmitters, kinetic = (identifiers([x.name for x in some]) for some in (c.transmitters, c.kinds))
     kinds = [kind_of(c, m, word, transmitters) for m, word in zip(c.membranes, kind_ids(c), strict=True)]
     ends = tuple(Ending(word, float(x.E)) for word, x in zip(transmitters, c.transmitters, strict=True))
-    slow = tuple(Ending(word, float(x.E), rate_of(x)) for word, x in zip(kinetic, c.kinds, strict=True))
+    slow = tuple(kinetic_ending(word, x) for word, x in zip(kinetic, c.kinds, strict=True))
     graded, gaps = joined(model.params)
     cells = cells_of(model, state, currents_in(model, I_ext))
     return Described(tuple(kinds), cells, ends, graded, gaps, slow, bonds_of(model.params, state))

@@ -86,9 +86,9 @@
 #
 # The scheme is exponential Euler with the {term}`time step` of the papers, 0.025 ms. Our default, the
 # staggered scheme, has no counterpart in Brian2. So with the defaults of both the spikes of a
-# bursting cell differ by a few milliseconds after a second, because exponential Euler is only of
-# first order; with a step of 2 µs they agree to 0.05 ms (a test compares a cell of
-# {cite:t}`Liu1998`).
+# bursting cell differ by up to 20 ms after a second, because exponential Euler is only of first
+# order. Where it is taken to step 0, or where a scheme of fourth order can be used, they agree to a
+# hundredth of a millisecond; a [table](../../book/simulators.md) has the numbers.
 #
 # It needs the extra `brian2`. Brian2 2.9 does not work with NumPy 2.4 and newer, so that the extra
 # brings an older NumPy. The first run of a model compiles its C++ code, which takes longer than the
@@ -324,6 +324,7 @@ class Pathway(NamedTuple):
     j: tuple[int, ...]
     start: dict[str, tuple[tuple[float, ...], str]]  # variable -> values, (synapse,), and their unit
     kind: str  # identifier of the transmitter or kind
+    method: str | None = None  # if it is not that of the groups
 
 
 class Plan(NamedTuple):
@@ -342,7 +343,8 @@ class Plan(NamedTuple):
 #
 # The sorts of pathways are templates. The activation of a {term}`graded synapse` is a variable of the
 # presynaptic cell, `s_glutamate_pre`. A kinetic one has an equation of its own, and is moved by the
-# clock in each step. For a gap junction the potential on the other side takes the place of the
+# clock in each step: exactly where it is linear in its activation, and else by a step of Runge and
+# Kutta, with the potentials of the beginning of the step. For a gap junction the potential on the other side takes the place of the
 # reversal potential.
 
 # %%
@@ -352,6 +354,9 @@ SORTS = {
     "kinetic": "ds/dt = ({rate})/ms : 1 (clock-driven)\n"
     "G_{to}_post = g*s : siemens (summed)\nJ_{to}_post = g*s*({E!r}*mV) : amp (summed)",
 }
+
+
+NONLINEAR = "rk4"  # for an equation of a synapse that exponential Euler cannot solve
 
 
 def places_within(d: Described) -> list[int]:
@@ -368,7 +373,8 @@ def pathway(d: Described, sort: str, end: Any, groups: tuple[int, int], ends: An
     equations = (
         SORTS[sort].format(to=word, kind=end and end.id, E=end and end.E, rate=rate) + "\ng : siemens (constant)"
     )
-    return Pathway(word, source, target, equations, ends[0], ends[1], start, "" if end is None else end.id)
+    method = None if end is None or end.linear else NONLINEAR
+    return Pathway(word, source, target, equations, ends[0], ends[1], start, "" if end is None else end.id, method)
 
 
 # %% [markdown]
@@ -475,7 +481,9 @@ def group_in_brian2(g: Group, method: str, **common: Any) -> Any:
 def pathway_in_brian2(p: Pathway, groups: Mapping[str, Any], method: str, **common: Any) -> Any:
     """The Synapses of a pathway."""
     source, target = groups[p.source], groups[p.target]
-    synapses = load_brian2().Synapses(source, target, p.equations, method=method, name=f"{p.name}*", order=-1, **common)
+    synapses = load_brian2().Synapses(
+        source, target, p.equations, method=p.method or method, name=f"{p.name}*", order=-1, **common
+    )
     synapses.connect(i=list(p.i), j=list(p.j))
     for updater in synapses.summed_updaters.values():
         updater.order = BEFORE_ALL
@@ -673,7 +681,7 @@ def pathway_code(p: Pathway, method: str) -> str:
     name = f"from_{p.name}"
     lines = [f"{name} = Synapses(", f"    {p.source}, {p.target},", '    """', *p.equations.splitlines(), '    """,']
     lines += [
-        f'    method="{method}", name="{name}", order=-1,',
+        f'    method="{p.method or method}", name="{name}", order=-1,',
         ")",
         f"{name}.connect(i={list(p.i)!r}, j={list(p.j)!r})",
     ]
