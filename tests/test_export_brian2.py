@@ -199,6 +199,17 @@ def test_without_a_scheme_the_derivative_is_that_of_the_one_that_brian2_chooses(
     assert torch.autograd.gradcheck(lambda x: f(x)["v"], (tensor(2.0),), eps=1e-5, atol=1e-8, rtol=1e-5)
 
 
+def test_names_are_those_of_the_place_where_it_is_called() -> None:
+    group, network = lif(dt=0.1 * b.ms)
+    I = b.TimedArray(0.4 * DRIVE * b.nA, dt=0.1 * b.ms)
+    place, out = {"tau": (group, "tau", b.ms)}, {"v": (group, "v", b.mV)}
+    implicit = brian2_function(network, place, out, duration=2)(tensor(20.0))["v"]
+    other, others = lif(dt=0.1 * b.ms)
+    place, out = {"tau": (other, "tau", b.ms)}, {"v": (other, "v", b.mV)}
+    explicit = brian2_function(others, place, out, duration=2, namespace={"I": I})(tensor(20.0))["v"]
+    assert (implicit == explicit).all()
+
+
 def test_it_agrees_with_our_own_cells() -> None:
     """Trace, spikes and derivatives of 100 ms, against `LIF`.
 

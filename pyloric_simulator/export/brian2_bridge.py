@@ -134,7 +134,7 @@
 # The derivative of the states is exact between spikes: it is the derivative of the numbers that
 # Brian2 computed, which finite differences of Brian2's own loss confirm (tests compare them for four
 # schemes). A spike has a *surrogate* derivative ({term}`surrogate gradient`), as in the chapter on
-# [cells with a threshold](../models/lif.md). What is not differentiated is that a spike may move, and
+# [cells with a threshold](../models/lif.py). What is not differentiated is that a spike may move, and
 # the reset with it. For a loss of *potentials* of a cell that spikes this is a bad guide: with the
 # cell above, from 30 ms, Adam goes to 900 ms along the trace of the potential, while along the spikes
 # it arrives. Below the threshold the trace leads to 20 ms from anywhere.
@@ -702,13 +702,13 @@ def named(method: Any) -> str:
 
 
 # %%
-def variables_in(group: Any, code: str, namespace: Any = None) -> dict[str, Any]:
+def variables_in(group: Any, code: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
     """What the names in an expression of a group stand for."""
     b = load_brian2()
-    return group.resolve_all(b.utils.stringtools.get_identifiers(code), run_namespace=namespace or {})
+    return group.resolve_all(b.utils.stringtools.get_identifiers(code), run_namespace=namespace)
 
 
-def threshold_of(group: Any) -> tuple[Expression, float]:
+def threshold_of(group: Any, namespace: Mapping[str, Any]) -> tuple[Expression, float]:
     """What is positive above the threshold, and its scale: mV if it is a potential."""
     b, code = load_brian2(), group.events["spike"]
     sides = re.split(r">=?|<=?", code)
@@ -719,7 +719,7 @@ def threshold_of(group: Any) -> tuple[Expression, float]:
         )
     high, low = sides if ">" in code else sides[::-1]
     above = f"({high}) - ({low})"
-    volts = b.parsing.expressions.parse_expression_dimensions(high, variables_in(group, high)) == b.volt.dim
+    volts = b.parsing.expressions.parse_expression_dimensions(high, variables_in(group, high, namespace)) == b.volt.dim
     return read("spike", "=", above), 1e-3 if volts else 1.0
 
 
@@ -730,7 +730,7 @@ def threshold_of(group: Any) -> tuple[Expression, float]:
 
 
 # %%
-def equations_of(group: Any) -> Equations:
+def equations_of(group: Any, namespace: Mapping[str, Any]) -> Equations:
     """The equations of a group. Raises ValueError for random ones and for several events."""
     b = load_brian2()
     if group.equations.stochastic_variables:
@@ -739,7 +739,7 @@ def equations_of(group: Any) -> Equations:
             "no noise, which is another one in each run. Give it as a TimedArray."
         )
     slopes = [read(x, "=", y.code) for x, y in group.equations.get_substituted_expressions(group.variables)]
-    above, scale = threshold_of(group) if "spike" in group.events else (None, 1.0)
+    above, scale = threshold_of(group, namespace) if "spike" in group.events else (None, 1.0)
     text = group.event_codes.get("spike", "").replace(";", "\n") if group.events else ""
     lines = [x.strip() for x in text.splitlines() if x.strip() and not x.strip().startswith("#")]
     parsed = [b.parsing.statements.parse_statement(x) for x in lines]
@@ -784,7 +784,7 @@ def surroundings_of(group: Any, eqs: Equations, namespace: Mapping[str, Any]) ->
 # %%
 def known_of(group: Any, namespace: Mapping[str, Any]) -> tuple[Equations, Surroundings]:
     """All that is known of a group beside its variables."""
-    eqs = equations_of(group)
+    eqs = equations_of(group, namespace)
     return eqs, surroundings_of(group, eqs, namespace)
 
 
@@ -836,7 +836,7 @@ def flow(eqs: Equations, values: Callable[[Any], dict[str, Any]], y: dict[str, A
 # A cell with a threshold and a reset needs three things more:
 #
 # - Whether it spikes is a step function, of which the derivative is a surrogate, as in the chapter on
-#   [integrate-and-fire cells](../models/lif.md): a function of one's own, or SuperSpike, or the fast
+#   [integrate-and-fire cells](../models/lif.py): a function of one's own, or SuperSpike, or the fast
 #   sigmoid, {eq}`eq-superspike`.
 # - At a spike the reset acts on what the step has led to: after `v = v_reset` the state does not
 #   depend on what was before, after `w += b` it does.
@@ -1047,7 +1047,7 @@ class Own:
 # Torch knows derivatives as functions of its own, with a way forward and a way back. `Call` is one
 # such pair, for one call: it takes tensors apart into arrays of NumPy, and makes tensors of what
 # comes back. How torch and JAX are joined is the subject of the [chapter on
-# PyTorch](../fitting/torch_bridge.md), whose `crossing` is used here. The way back is computed in
+# PyTorch](../fitting/torch_bridge.py), whose `crossing` is used here. The way back is computed in
 # double precision, whatever type the tensors have, and only at the end brought to their type.
 
 
@@ -1121,7 +1121,8 @@ def brian2_function(
     such as ["LP Na", "AB-LP"], in mS/cm² and nS. outputs: of a network of one's own name -> (group, variable, unit),
     or (group, "spikes", 1) for the spikes of each step; of a model of this package {"V": (time, cell) mV}. duration:
     ms. spike: the step at the threshold with its surrogate derivative, of V − V_th in mV where that is a potential.
-    namespace: numbers and TimedArrays that the equations name and that are not variables of the group.
+    namespace: numbers and TimedArrays that the equations name and that are not variables of the group; by default
+    those of the place where this is called, as in Brian2.
 
     The new function takes one tensor for each parameter, in this order or by name, () or (cell,), float32 or float64
     on the CPU, and returns name -> (time, cell). Raises ImportError without Brian2 or torch, TypeError or ValueError
@@ -1136,7 +1137,8 @@ def brian2_function(
         run: Exported | Own = Exported(network, list(parameters), duration)
     else:
         checks.of_type("network", network, load_brian2().Network, "a brian2.Network, or what to_brian2 returned")
-        run = Own(network, parameters, outputs, duration, spike, dict(namespace or {}))
+        around = load_brian2().core.namespace.get_local_namespace(level=1) if namespace is None else namespace
+        run = Own(network, parameters, outputs, duration, spike, dict(around))
 
     def call(*args: Tensor, **named: Tensor) -> dict[str, Tensor]:
         tensors = arguments(run.names, args, named)

@@ -991,7 +991,7 @@ def described(model: Any, state: Any = None, I_ext: Any = None, **scheme: Any) -
 # %% [markdown]
 # A fit runs the same model many times with other conductances. Its formulas stay, and only the
 # numbers are put in anew, which leaves out the slow part, the reading. The chapter on [derivatives
-# through Brian2](brian2_bridge.md) makes use of it.
+# through Brian2](brian2_bridge.py) makes use of it.
 
 
 # %%
@@ -1111,7 +1111,7 @@ def with_numbers(d: Described, params: Any) -> Described:
 
 # %% [markdown]
 # Three words are a language. A choice would need one more: MATLAB has no function for it, and one
-# would write one, as the [chapter on Brian2](to_brian2.md) does.
+# would write one, as the [chapter on Brian2](to_brian2.py) does.
 #
 # ```{solution-end}
 # ```

@@ -133,7 +133,7 @@ def load_brian2() -> Any:
 # %% [markdown]
 # ## From formulas to Brian2's equations
 #
-# The [chapter before](equations.md) has read the model into formulas. Brian2 reads equations as text,
+# The [chapter before](equations.py) has read the model into formulas. Brian2 reads equations as text,
 # with units, and checks that both sides of an equation have the same. A formula of ours is one of
 # plain numbers, in mV and ms. In Brian2 the potential is `V`, a quantity, and `V/mV` is the number;
 # so each name is replaced by such a quotient, and the value gets its unit back by a factor, as in

@@ -62,7 +62,7 @@
 # started in the folder, and writes `V.dat`: the time in seconds, then the potential of each cell in
 # volts, one row for each step. LEMS knows SI units only.
 #
-# The start is taken over as in the [chapter before](to_neuron.md), and so are external currents.
+# The start is taken over as in the [chapter before](to_neuron.py), and so are external currents.
 # Refused are operations that no other simulator has, steps beyond 0.05 ms, and more than 200 cells
 # and ends of connections: each is an object of its own in the interpreter, and at the speed of three
 # cells a second of 200 takes an hour or so.

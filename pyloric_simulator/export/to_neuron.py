@@ -163,7 +163,7 @@ def densities(g: float, area: float) -> float:
 # %% [markdown]
 # ## Formulas in NMODL
 #
-# The [chapter before](equations.md) gives a formula as a tree, and prints it in a language that is
+# The [chapter before](equations.py) gives a formula as a tree, and prints it in a language that is
 # given as templates. NMODL has the arithmetic of C, with `pow` for powers, but no choice *inside* a
 # formula, where JAX has `jnp.where`, and no maximum. It has functions, though, with statements in
 # them, and those that a mechanism calls are defined at its end. Both branches of a choice are
