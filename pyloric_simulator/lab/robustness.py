@@ -63,9 +63,9 @@
 # `"pyloric-like"`, or a function of one's own that gets the table of the rhythm and says of each row whether
 # it is right. So the question can be asked of any model, a single cell included.
 #
-# The paper takes 1,000 draws for each $δ$: 10,001 runs of 13 seconds. They take as long as so many rows of
-# the [database](../database.md), about five seconds for a thousand on the two cores of `benchmarks/README.md`,
-# and a path makes a run that was stopped go on. With fewer draws the intervals grow as one over the root:
+# The paper takes 1,000 draws for each $δ$: 10,001 runs of 13 seconds. They take about twice as long as so many
+# rows of the [database](../database.md), whose engine knows one circuit only: ten seconds for a thousand on the two cores of
+# `benchmarks/README.md`. A path makes a run that was stopped go on. With fewer draws the intervals grow as one over the root:
 # 60 draws know a share to 0.13, 1,000 to 0.03.
 #
 # `knockouts(model)` removes each conductance in turn and tells what is left of the rhythm. `crash(model,
