@@ -6,7 +6,7 @@ Bokeh gives them; `styled` says them to each backend in its own words. A channel
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations, cycle, islice
 from typing import Any
 
@@ -54,12 +54,18 @@ def colour_of_cell(cell: Any) -> str:
     return CELLS.get(name, CELLS.get(name.split(" ")[0], DARK))
 
 
+def unframed(plot: Any, _: Any) -> None:
+    """Let panels of Matplotlib fill their places, so that times stand above each other."""
+    for name in ("set_box_aspect", "set_aspect"):
+        getattr(plot.handles["axis"], name)(None if name == "set_box_aspect" else "auto")
+
+
 def for_matplotlib(look: Mapping[str, Any]) -> dict[str, Any]:
     """Options of Bokeh in the words of Matplotlib."""
     found = {"line_width": "linewidth", "line_color": "edgecolor", "text_color": "color", "line_alpha": "alpha"}
     words = {found.get(name, name): value for name, value in look.items()}
     if "width" in words and "height" in words:
-        words |= {"aspect": words["width"] / words["height"],
+        words |= {"aspect": words["width"] / words["height"], "hooks": [unframed],
                   "fig_inches": (words.pop("width") / DOTS_PER_INCH, words.pop("height") / DOTS_PER_INCH)}  # fmt: skip
     if "size" in words:
         words["s"] = float(words.pop("size")) ** 2  # an area in place of a diameter
@@ -91,19 +97,22 @@ def styled(shown: Any, **look: Any) -> Any:
     """An object with options for every backend that is loaded; the options have Bokeh's names."""
     import holoviews as hv
 
-    words = {"bokeh": dict, "matplotlib": for_matplotlib}
+    words: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"matplotlib": for_matplotlib}
     for backend in hv.Store.loaded_backends():
         options = known_to(backend, shown, words.get(backend, dict)(look))
         shown = shown.opts(backend=backend, clone=False, **options) if options else shown
     return shown
 
 
-def column(panels: Sequence[Any], columns: int = 1, **look: Any) -> Any:
-    """Panels below each other, with axes of their own."""
+def column(panels: Sequence[Any], columns: int = 1) -> Any:
+    """Panels below each other, with axes of their own; Matplotlib gives each row as much room as the mean of them asks for."""
     import holoviews as hv
 
-    paper = {"fig_inches": (WIDTH / DOTS_PER_INCH, None), "sublabel_format": "", "tight": True}
-    return styled(hv.Layout(list(panels)).cols(columns), **{"shared_axes": False, "toolbar": None, **paper, **look})
+    look: dict[str, Any] = {"shared_axes": False, "toolbar": None, "sublabel_format": "", "tight": True}
+    if "matplotlib" in hv.Store.loaded_backends():
+        asked = [hv.Store.lookup_options("matplotlib", panel, "plot").kwargs["fig_inches"][1] for panel in panels]
+        look["fig_inches"] = (WIDTH / DOTS_PER_INCH, 1.6 * float(sum(asked)) / columns)  # with room for axes
+    return styled(hv.Layout(list(panels)).cols(columns), **look)
 
 
 def label(cell: Any) -> str:
@@ -189,12 +198,13 @@ def share_panel(part: pd.DataFrame, title: str, legend: bool, turned: bool) -> A
     """Shares on top of each other."""
     import holoviews as hv
 
-    colours, x = colours_of(list(part)), part.index.to_numpy()
+    names, x = [str(name) for name in part], part.index.to_numpy()
+    colours = colours_of(names)
     areas = [styled(hv.Area((x, part[name].to_numpy()), "time", "share", label=name), color=colours[name], line_color=colours[name],
-                    line_width=0) for name in part]  # fmt: skip
+                    line_width=0) for name in names]  # fmt: skip
     shown = hv.Area.stack(hv.Overlay(areas))
     if hv.Store.current_backend == "matplotlib" and legend:  # where areas have no entry in a legend
-        empty = [hv.Curve([(x[0], np.nan)], "time", "share", label=name) for name in part]
+        empty = [hv.Curve([(x[0], np.nan)], "time", "share", label=name) for name in names]
         shown = shown * hv.Overlay([styled(c, color=colours[c.label], line_width=6) for c in empty])
     return styled(shown, **LOOK, frame_width=FRAME, height=150, ylim=(0, 1), xlim=(x[0], x[-1]), xlabel="time (ms)", ylabel=title, invert_yaxis=turned,
                   xaxis="bare", legend_position="right", show_legend=legend)  # fmt: skip
@@ -488,7 +498,7 @@ def connections(model: Any) -> list[tuple[int, int, str, float]]:
         (pre, post, c.kinds[k].name, float(g))
         for (pre, post, k), g in zip(c.kinetic, np.atleast_1d(p.gz), strict=False)
     ]
-    each = np.broadcast_to(np.asarray(p.ge, float), (len(c.junctions),)) if c.junctions else []
+    each: Any = np.broadcast_to(np.asarray(p.ge, float), (len(c.junctions),)) if c.junctions else []
     return found + [(a, b, "electrical", float(g)) for (a, b), g in zip(c.junctions, each, strict=True) if a != b]
 
 
@@ -612,7 +622,7 @@ def dimensional_stacking(table: pd.DataFrame, value: str, axes: Sequence[str], *
 
     names = checks.names("axes", axes, "['LP-PY', 'PY-LP']")
     for name in (value, *names):
-        checks.choice("a column", name, list(table))
+        checks.choice("a column", name, [str(column) for column in table])
     pixels = int(np.prod([table[name].nunique() for name in names]))
     if len(names) < 2 or pixels > 4_000_000:
         raise ValueError(

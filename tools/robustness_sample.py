@@ -22,7 +22,8 @@ KINDS = {"intrinsic": MEMBRANE, "synaptic": SYNAPSES}
 
 def values_of(row: Any) -> dict[str, float]:
     """The 24 densities and seven strengths of a circuit of the database."""
-    cells = {f"{p} {c}": float(neuron_models.loc[row[p], c]) for p in POPULATIONS for c in neuron_models}
+    densities: dict[str, Any] = {p: neuron_models.loc[row[p]] for p in POPULATIONS}
+    cells = {f"{p} {c}": float(densities[p][c]) for p in POPULATIONS for c in neuron_models}
     return cells | {name: float(row[name]) for name in SYNAPSES}
 
 
