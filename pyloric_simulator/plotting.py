@@ -19,16 +19,35 @@ from .files.recording import Window
 from .rhythm import CRITERIA, FEATURES, ROLES, begun_bursts, features, recorded
 
 __all__ = [
-    "activation_curves", "circuit_diagram", "colour_of_cell", "colours_of", "crash_curve", "criteria_chart", "currentscape",
-    "dimensional_stacking", "dominant_currents", "f_I", "gates", "heat_map", "phase_diagram", "phase_plane", "raster",
-    "robustness_curve", "shares", "stacked", "traces",
-]  # fmt: skip
+    "activation_curves",
+    "circuit_diagram",
+    "colour_of_cell",
+    "colours_of",
+    "correlation_map",
+    "correlations",
+    "crash_curve",
+    "criteria_chart",
+    "currentscape",
+    "dimensional_stacking",
+    "dominant_currents",
+    "f_I",
+    "gates",
+    "heat_map",
+    "histograms",
+    "phase_diagram",
+    "phase_plane",
+    "raster",
+    "robustness_curve",
+    "shares",
+    "stacked",
+    "traces",
+]
 
 # ---------------------------------------------------------------- one look
 
 WIDTH = 680  # pixels, of a page
 LOOK = {"width": WIDTH, "toolbar": None}
-FRAME = 540  # pixels, of panels that stand above each other and of which some have a legend
+FRAME = 500  # pixels, of panels that stand above each other and of which some have a legend
 DOTS_PER_INCH = 100.0
 
 CURRENTS = {
@@ -217,7 +236,7 @@ def total_panel(total: pd.Series, title: str, turned: bool) -> Any:
     t, x = total.index.to_numpy(), np.maximum(total.to_numpy(), 1e-3)
     low, high = 10 ** np.floor(np.log10(np.quantile(x, 0.02))), 10 ** np.ceil(np.log10(x.max()))
     shown = hv.Area(np.column_stack([t, np.full(len(t), low), np.maximum(x, low)]), "time", ["least", "size"])
-    return styled(shown, **LOOK, frame_width=FRAME, height=90, logy=True, ylim=(low, max(high, 10 * low)), xlim=(t[0], t[-1]), color="#555555",
+    return styled(shown, **LOOK, frame_width=FRAME, height=130 if turned else 90, logy=True, yticks=3, ylim=(low, max(high, 10 * low)), xlim=(t[0], t[-1]), color="#555555",
                   line_width=0, invert_yaxis=turned, xaxis="bottom" if turned else "bare", xlabel="time (ms)", ylabel=title)  # fmt: skip
 
 
@@ -633,3 +652,83 @@ def dimensional_stacking(table: pd.DataFrame, value: str, axes: Sequence[str], *
     shown = hv.Image(picture[::-1], bounds=(0, 0, picture.shape[1], picture.shape[0]), vdims=value)
     return styled(shown, width=520, height=440, toolbar=None, cmap="viridis", colorbar=True, xlabel=" ▸ ".join(names[::2]),
                   ylabel=" ▸ ".join(names[1::2]), clipping_colors={"NaN": "#e6e6e6"}, xticks=0, yticks=0)  # fmt: skip
+
+
+BINS = 12  # of numbers that take many values
+
+
+def binned(column: pd.Series) -> pd.Series:
+    """The values of a column as they are, or, where they are many numbers, the middle of the bin of each."""
+    if column.dtype == object or column.nunique() <= BINS:
+        return column
+    edges = np.histogram_bin_edges(column, BINS)
+    place = np.clip(np.digitize(column, edges) - 1, 0, BINS - 1)
+    return pd.Series(((edges[1:] + edges[:-1]) / 2).round(3)[place], column.index)
+
+
+def histograms(table: pd.DataFrame, chosen: Any, columns: Sequence[str]) -> Any:
+    """Share of each value of some columns among chosen rows (bars, with 95% intervals), and among all (dots), a panel for each column.
+
+    chosen: (row,) truths, or the name of a column of them, such as "pyloric". Intervals are those of Wilson.
+    """
+    import holoviews as hv
+
+    from .database import interval
+
+    rows = np.asarray(table[chosen] if isinstance(chosen, str) else chosen, bool)
+    if rows.shape != (len(table),) or not rows.any():
+        raise ValueError(
+            f"chosen has {rows.sum()} rows of {len(table)}; it must choose one at least. Take another column."
+        )
+    panels = []
+    for name in checks.names("columns", columns, "['LP-PY', 'LP']"):
+        checks.choice("a column", name, [str(column) for column in table])
+        values = binned(table[name])
+        every = values.value_counts(normalize=True).sort_index()
+        counts = values[rows].value_counts().reindex(every.index, fill_value=0)
+        x = [str(v) if isinstance(v, str) else f"{v:g}" for v in every.index]
+        ends = [interval(int(k), int(rows.sum())) for k in counts]
+        share = counts.to_numpy() / rows.sum()
+        below, above = (np.abs(share - np.array(ends).T[i]) for i in (0, 1))
+        bars = styled(hv.Bars((x, share), "value", "share"), color=PALE, line_color=DARK)
+        whiskers = styled(hv.ErrorBars((x, share, below, above), "value", ["share", "below", "above"]), line_color=DARK)
+        dots = styled(hv.Scatter((x, every.to_numpy()), "value", "share"), color="black", size=5)
+        panels.append(
+            styled(
+                bars * whiskers * dots, width=225, height=190, xlabel=name, ylabel="share", xrotation=45, toolbar=None
+            )
+        )
+    return column(panels, 3)
+
+
+def correlations(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Pearson's r of each pair of columns with its 95% interval; index (first, second), columns r, low, high.
+
+    The interval is that of Fisher, r = tanh(z) with z normal and of variance 1/(n − 3); it needs 4 rows.
+    """
+    from .database import Z
+
+    names, n = checks.names("columns", columns, "['LP-PY', 'PY-LP']"), len(table)
+    if n < 4 or len(names) < 2:
+        raise ValueError(
+            f"there are {n} rows and {len(names)} columns; four rows and two columns are needed. Take more."
+        )
+    r = np.corrcoef(table[names].to_numpy(float).T)
+    pairs = list(combinations(range(len(names)), 2))
+    found = np.array([r[i, j] for i, j in pairs])
+    z, half = np.arctanh(np.clip(found, -1 + 1e-12, 1 - 1e-12)), Z / np.sqrt(n - 3)
+    index = pd.MultiIndex.from_tuples([(names[i], names[j]) for i, j in pairs], names=["first", "second"])
+    return pd.DataFrame({"r": found, "low": np.tanh(z - half), "high": np.tanh(z + half)}, index)
+
+
+def correlation_map(table: pd.DataFrame, columns: Sequence[str]) -> Any:
+    """Correlations of pairs of columns; white where the 95% interval contains 0, so that its sign is not known."""
+    import holoviews as hv
+
+    found = correlations(table, columns)
+    known = found["r"].where((found["low"] > 0) | (found["high"] < 0), 0.0)
+    cells = [(a, b, r) for (a, b), r in known.items()]
+    shown = hv.HeatMap([*cells, *((b, a, r) for a, b, r in cells)], ["first", "second"], "r")
+    size = 140 + 28 * len(columns)
+    return styled(shown, width=size + 60, height=size, cmap="RdBu_r", clim=(-1, 1), colorbar=True, toolbar=None, xrotation=60, xlabel="",
+                  ylabel="")  # fmt: skip

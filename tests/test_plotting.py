@@ -79,11 +79,17 @@ def picture(name: str, result: Any, rhythm: pd.DataFrame, circuit: Any) -> Any:
         "robustness_curve": lambda: ROBUST.plot("synaptic"),
         "crash_curve": lambda: CRASH.plot(),
         "circuit_diagram": lambda: plotting.circuit_diagram(circuit),
+        "histograms": lambda: plotting.histograms(GRID, GRID["value"] > 0, list("abcd")),
+        "correlation_map": lambda: plotting.correlation_map(GRID, ["a", "c", "value"]),
         "dimensional_stacking": lambda: plotting.dimensional_stacking(GRID, "value", list("abcd"), search=False),
     }[name]()
 
 
-PICTURES = [name for name in plotting.__all__ if name not in ("colour_of_cell", "colours_of", "shares", "stacked")]
+PICTURES = [
+    name
+    for name in plotting.__all__
+    if name not in ("colour_of_cell", "colours_of", "correlations", "shares", "stacked")
+]
 
 
 LABELS = {
@@ -226,7 +232,35 @@ def test_diagram_has_every_connection_of_any_network(circuit: Any) -> None:
     assert kinds == {"glutamate", "own", "fast", "electrical"}
 
 
-# ---------------------------------------------------------------- stacking
+# ---------------------------------------------------------------- many circuits
+
+
+def test_histograms_are_shares_with_intervals() -> None:
+    shown = plotting.histograms(GRID, GRID["value"] > 0, ["a", "b"])
+    bars = next(x for x in shown[0, 0] if isinstance(x, hv.Bars))
+    assert bars.dimension_values(1).tolist() == pytest.approx([0, 1 / 3, 2 / 3])
+    errors = next(x for x in shown[0, 0] if isinstance(x, hv.ErrorBars))
+    assert (errors.dimension_values(2) + errors.dimension_values(3) > 0).all()
+    many = plotting.binned(pd.Series(np.linspace(0, 1, 1000)))
+    assert many.nunique() == plotting.BINS
+    with pytest.raises(ValueError, match="0 rows"):
+        plotting.histograms(GRID, GRID["value"] > 5, ["a"])
+
+
+def test_correlations_and_their_intervals() -> None:
+    rng, inside = np.random.default_rng(0), 0
+    for _ in range(300):
+        x = rng.normal(size=(40, 2))
+        found = plotting.correlations(
+            pd.DataFrame({"a": x[:, 0], "b": 0.5 * x[:, 0] + np.sqrt(0.75) * x[:, 1]}), ["a", "b"]
+        )
+        row = found.loc["a", "b"]
+        inside += row["low"] < 0.5 < row["high"]
+    assert 270 < inside < 298
+    shown = plotting.correlation_map(GRID, ["a", "b", "value"])
+    r = {(a, b): v for a, b, v in zip(*(shown.dimension_values(i) for i in range(3)), strict=True)}
+    assert r["a", "b"] == 0
+    assert r["value", "a"] == r["a", "value"] > 0.5
 
 
 def test_stacking_puts_each_row_in_its_pixel() -> None:
