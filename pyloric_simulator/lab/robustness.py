@@ -60,13 +60,14 @@
 # [ensemble](../ensembles/ensemble.md), and returns the curve, the sigmoid and the area. `what` is
 # `"intrinsic"`, all membrane conductances; `"synaptic"`, all chemical synapses; or a list of names of
 # `parameters(model)`. What must stay is by default that the circuit is {term}`pyloric`; it may be
-# `"pyloric-like"`, or a function of one's own that gets the table of the rhythm and says of each row whether
-# it is right. So the question can be asked of any model, a single cell included.
+# `"pyloric-like"`, or a function of one's own that gets the table of the rhythm and says of each row
+# whether it is right. So the question can be asked of any model, a single cell included.
 #
-# The paper takes 1,000 draws for each $δ$: 10,001 runs of 13 seconds. They take about twice as long as so many
-# rows of the [database](../database.md), whose engine knows one circuit only: ten seconds for a thousand on the two cores of
-# `benchmarks/README.md`. A path makes a run that was stopped go on. With fewer draws the intervals grow as one over the root:
-# 60 draws know a share to 0.13, 1,000 to 0.03.
+# The paper takes 1,000 draws for each $δ$: 10,001 runs of 13 seconds. They take as long as so many rows of
+# the [database](../database.md) with densities of their own, to a tenth (6.0 against 5.6 s of processor
+# time for 512 of them), or as rows with named cells, to a sixth (4.6 against 4.1 s), so about ten seconds
+# for a thousand on two cores. A path makes a run that was stopped go on. With fewer draws the intervals
+# grow as one over the root: 60 draws know a share to 0.13, 1,000 to 0.03.
 #
 # `knockouts(model)` removes each conductance in turn and tells what is left of the rhythm. `crash(model,
 # over="temperature")` drives a model along a perturbation and back again, as an experimenter warms the
@@ -76,10 +77,10 @@
 # ### A hundred circuits
 #
 # Is the rhythm more robust to changes of synapses in all circuits, or in this one? The package has a small
-# table of the areas of 100 of the 497 pyloric circuits in the sample of the [database](../database.md), drawn
-# at random: ten draws for each of ten $δ$ from 0.1 to 1 and both kinds, 20,000 circuits in all
-# (`tools/robustness_sample.py`). So few draws know the area of one circuit to about 0.04, one standard error,
-# and the mean over the circuits ten times better.
+# table of the areas of 100 of the 497 pyloric circuits in the sample of the [database](../database.md),
+# drawn at random: ten draws for each of ten $δ$ from 0.1 to 1 and both kinds, 20,000 circuits in all
+# (`tools/robustness_sample.py`). So few draws know the area of one circuit to about 0.04, one standard
+# error, and the mean over the circuits ten times better.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Areas of 100 pyloric circuits for staying pyloric: changes of synapses against changes of cells. On the line they would be equal.", "name": "fig-hundred-robust"}}
 # from .robustness import hundred_circuits
@@ -93,21 +94,23 @@
 # (line * dots).opts(xlabel="area, intrinsic changes", ylabel="area, synaptic changes", **look)
 
 # %% [markdown]
-# In all, without an exception. The mean areas are 0.57 for changes of synapses and 0.08 for changes of cells; if
-# pyloric-like is enough, 0.84 and 0.27. That is the finding of {cite:t}`Fournier2025` in circuits of another
-# origin: theirs were searched for, these are the ones that a coarse grid happens to contain. Their areas are
-# larger, 0.49 to 0.58 and 0.62 to 0.94 for the three cells of one model, since their models have different
-# numbers and their rule asks for less than fifteen criteria. Why synapses? A burst is made within a cell, by
-# currents that balance each other, and to halve one of them upsets the balance; a synapse that is strong
-# enough to silence a cell silences it at twice the strength as well. The two areas go together, with a correlation of 0.59.
+# In all, without an exception. The mean areas are 0.57 for changes of synapses and 0.08 for changes of
+# cells; if pyloric-like is enough, 0.84 and 0.27. That is the finding of {cite:t}`Fournier2025` in circuits
+# of another origin: theirs were searched for, these are the ones that a coarse grid happens to contain.
+# (Their areas for one model, 0.49 to 0.58 and 0.62 to 0.94, are given cell by cell and by a rule of their
+# own, and cannot be put beside these.) A likely reason: a burst is made within a cell, by currents that
+# balance each other, and to halve one of them upsets the balance; a synapse that is strong enough to
+# silence a cell silences it at twice the strength as well. The two areas go together, with a correlation of
+# 0.59, and one number describes a curve well: the first principal component of the 200 curves holds 89% of
+# their variance, noise of ten draws included, and 97.6% in the paper.
 #
 # The paper fits its curves by sigmoids with $r^2$ = 0.98. The mean curve for changes of cells does follow
-# one, with $r^2$ = 0.997, and so do single ones, 0.99 in the mean. That for changes of synapses does not quite: $r^2$ is 0.91,
-# or 0.94 for pyloric-like. It loses a fifth of the circuits at the smallest $δ$ and then falls slowly,
-# almost on a line, and at $δ$ = 1 a third of the circuits is still pyloric; a sigmoid would begin
-# flat. A circuit on a grid lies anywhere in the region of pyloric circuits, some of them just inside
-# its edge, and those are lost at once. (Of single curves with ten draws no more can be said: their noise alone keeps
-# $r^2$ below one.)
+# one, with $r^2$ = 0.997, and so do single ones, 0.99 in the mean. That for changes of synapses does not
+# quite: $r^2$ is 0.91, or 0.94 for pyloric-like. It loses a fifth of the circuits at the smallest $δ$ and
+# then falls slowly, almost on a line, and at $δ$ = 1 a third of the circuits is still pyloric; a sigmoid
+# would begin flat. A circuit on a grid lies anywhere in the region of pyloric circuits, some of them just
+# inside its edge, and those are lost at once. (Of single curves with ten draws no more can be said: their
+# noise alone keeps $r^2$ below one.)
 #
 # ### What is left without it
 #
@@ -120,15 +123,15 @@
 # without[["cycle_period", "pyloric_like", "pyloric", "missed"]].round()
 
 # %% [markdown]
-# The synapse from AB to LP, of 100 nS, holds the rhythm together: without it LP fires on, and silences both others for good.
-# Without that from AB to PY the pacemaker keeps its cycle, and PY misses its place in it. The synapse from PD to LP,
-# of 3 nS beside the 100 of AB, is not missed, nor is the one from LP to the pacemaker: the period falls to that of the
-# isolated cell, and all criteria are still met.
+# The synapse from AB to LP, of 100 nS, holds the rhythm together: without it LP fires on, and silences both
+# others for good. Without that from AB to PY the pacemaker keeps its cycle, and PY misses its place in it.
+# The synapse from PD to LP, of 3 nS beside the 100 of AB, is not missed, nor is the one from LP to the
+# pacemaker: the period falls to that of the isolated cell, and all criteria are still met.
 #
 # ### Where it ends
 #
-# The crab's rhythm ends in the heat, and returns when the bath is cooled. Here is the dial of potassium: what
-# is outside of the cells rises by steps to 1.3 times the usual, and falls again.
+# The crab's rhythm ends in the heat, and returns when the bath is cooled. Here is the dial of potassium:
+# what is outside of the cells rises by steps to 1.3 times the usual, and falls again.
 
 # %% tags=["active-ipynb"] mystnb={"figure": {"caption": "Period of circuit 5,248,112 while extracellular potassium rises (there) and falls (back); filled where the circuit is pyloric-like.", "name": "fig-crash"}}
 # ended = crash(model, "potassium", np.round(np.linspace(1, 1.3, 7), 2), duration=12000)
@@ -140,11 +143,12 @@
 # ended.table[[*activity, "kept"]]
 
 # %% [markdown]
-# Five per cent more slow the rhythm, as they do little else; at 1.15 PY becomes irregular. At 1.2 there is another
-# rhythm, faster and still triphasic, and from 1.25 on the pacemaker is silent under an LP that fires
-# without a pause. On the way back the circuit does not retrace its steps: at 1.15 it is silent now, where it had
-# bursts before. Two states are stable there, and which of them one sees depends on where one comes from. That is hysteresis,
-# and no batch of independent runs would have shown it. At 1.1 the old rhythm is back.
+# Five per cent more slow the rhythm, as they do little else; at 1.15 PY becomes irregular. At 1.2 there is
+# another rhythm, faster and still triphasic, and from 1.25 on the pacemaker is silent under an LP that
+# fires without a pause. On the way back the circuit does not retrace its steps: at 1.15 it is silent now,
+# where it had bursts before. Two states are stable there, and which of them one sees depends on where one
+# comes from. That is hysteresis, and no batch of independent runs would have shown it. At 1.1 the old
+# rhythm is back.
 #
 # ## Mechanics
 #
@@ -191,13 +195,13 @@ __all__ = [
 # γ_i = 1 + δ\,u_i, \qquad u_i \sim U[-1, 1],
 # $$ (eq-factor)
 #
-# so that its mean stays and its relative standard deviation is $δ/\sqrt{3}$. Factors above one and below are
-# equally likely, and for $δ ≤ 1$ no conductance becomes negative. A conductance of 0 stays 0: a synapse that a
-# circuit lacks is not part of what varies. With $δ$ = 0 nothing varies and one run says it all.
+# so that its mean stays and its relative standard deviation is $δ/\sqrt{3}$. Factors above one and below
+# are equally likely, and for $δ ≤ 1$ no conductance becomes negative. A conductance of 0 stays 0: a synapse
+# that a circuit lacks is not part of what varies. With $δ$ = 0 nothing varies and one run says it all.
 #
 # Kinds are the fields in which the model keeps its conductances: `g` are those of membranes, `gs` and `gz`
-# those of graded and of kinetic synapses. Gap junctions belong to neither kind, as in the paper; they can be
-# given by name.
+# those of graded and of kinetic synapses. Gap junctions belong to neither kind, and the paper's
+# circuits have none; they can be given by name.
 
 # %%
 KINDS = {"intrinsic": ("g",), "synaptic": ("gs", "gz")}
@@ -276,10 +280,10 @@ def what_is_kept(keeps: Any) -> str:
 # ### The curve
 #
 # At each $δ$ the share of $n$ draws that stay has the interval of Wilson of the chapter on the
-# [database](../database.md). The area under the curve $p(δ)$, by trapezoids and divided by the length of the
-# axis, is a weighted sum of independent shares, $A = \sum_k w_k p_k$ with weights that add to 1, so that its
-# variance is $\sum_k w_k^2\, p_k (1 - p_k)/n_k$. Where all or none of the draws stay, that would be zero; there
-# the centre of Wilson's interval takes the place of the share.
+# [database](../database.md). The area under the curve $p(δ)$, by trapezoids and divided by the length of
+# the axis, is a weighted sum of independent shares, $A = \sum_k w_k p_k$ with weights that add to 1, so
+# that its variance is $\sum_k w_k^2\, p_k (1 - p_k)/n_k$. Where all or none of the draws stay, that would
+# be zero; there the centre of Wilson's interval takes the place of the share.
 #
 # The sigmoid has two numbers, the midpoint $δ_{1/2}$ and the width $w$,
 #
@@ -287,10 +291,10 @@ def what_is_kept(keeps: Any) -> str:
 # p(δ) = \frac{1}{1 + e^{(δ - δ_{1/2})/w}} .
 # $$ (eq-robust-sigmoid)
 #
-# Two numbers are found without derivatives: a grid of both is laid out, the best point becomes the centre of
-# a grid a quarter as wide, and so on twelve times, until both are known to $10^{-6}$. The midpoint may lie
-# beyond the largest $δ$, as that of a circuit that keeps its rhythm in most draws does. $r^2$ is the share of the
-# variance of the shares that the sigmoid explains, and NaN where they do not vary at all.
+# Two numbers are found without derivatives: a grid of both is laid out, the best point becomes the centre
+# of a grid a quarter as wide, and so on twelve times, until both are known to $10^{-6}$. The midpoint may
+# lie beyond the largest $δ$, as that of a circuit that keeps its rhythm in most draws does. $r^2$ is the
+# share of the variance of the shares that the sigmoid explains, and NaN where they do not vary at all.
 
 
 # %%
@@ -330,8 +334,8 @@ class Robustness(NamedTuple):
 
 
 # %% [markdown]
-# The table of all draws becomes a curve, and the curve a number. A draw is kept or it is not, so that a row of
-# the curve is a count; that is all that the interval needs to know.
+# The table of all draws becomes a curve, and the curve a number. A draw is kept or it is not, so that a row
+# of the curve is a count; that is all that the interval needs to know.
 
 
 # %%
@@ -363,10 +367,10 @@ def summed_up(table: pd.DataFrame) -> Robustness:
 
 
 # %% [markdown]
-# The call makes the table and hands it to the ensemble, whose rows are numbered; the index of $δ$ and draw is put
-# back when the results are there. The other arguments, such as a path or the number of rows at once, go to the
-# ensemble as they are. Single precision is the default here, as in the database: what is asked for is a
-# share of many, and rounding moves rows to and fro but not shares.
+# The call makes the table and hands it to the ensemble, whose rows are numbered; the index of $δ$ and draw
+# is put back when the results are there. The other arguments, such as a path or the number of rows at once,
+# go to the ensemble as they are. Single precision is the default here, as in the database: what is asked
+# for is a share of many, and rounding moves rows to and fro but not shares.
 
 
 # %%
@@ -450,19 +454,19 @@ def has_roles(model: Any) -> bool:
 # and the position may be traced, so that a way along the dial is one program.
 #
 # **Extracellular potassium.** With more potassium outside, $E_K$ rises by Nernst: the double is worth
-# $(RT/F) \ln 2$ = 17 mV at 10 °C. What else moves? A channel that passes potassium and sodium
-# reverses in between, and of its conductance the share $w = (E - E_K)/(E_{Na} - E_K)$ is that of sodium, as
-# in the [chapter on energy](energy.md), so that
+# $(RT/F) \ln 2$ = 17 mV at 10 °C. What else moves? A channel that passes potassium and sodium reverses in
+# between, and of its conductance the share $w = (E - E_K)/(E_{Na} - E_K)$ is that of sodium, as in the
+# [chapter on energy](energy.md), so that
 #
 # $$
 # E' = E + (1 - w)\,(E_K' - E_K) .
 # $$ (eq-potassium)
 #
 # Of the leak at −50 mV, between −80 and 50 mV, $w$ = 0.23 is sodium: it moves by 77% of what $E_K$ does.
-# Channels of potassium alone have $w$ = 0 and go all the way, sodium channels have $w$ = 1 and stay where they are.
-# One rule so serves the leak, H and the rest. That the leak moves is what matters: the cell is depolarized
-# at rest. Calcium channels and synapses keep their potentials. (The glutamatergic synapses of the animal pass
-# chloride and potassium; the model has one number for them, −70 mV, and it stays.)
+# Channels of potassium alone have $w$ = 0 and go all the way, sodium channels have $w$ = 1 and stay where
+# they are. One rule so serves the leak, H and the rest. That the leak moves is what matters: the cell is
+# depolarized at rest. Calcium channels and synapses keep their potentials. (The cholinergic synapses reverse at
+# −80 mV, as potassium does, and should move with it; here they stay.)
 
 
 # %%
@@ -516,10 +520,10 @@ def with_block(params: Params, share: Any) -> Params:
 # %% [markdown]
 # **A modulator.** Proctolin and several other peptides open one and the same current
 # {cite:p}`SwensenMarder2000`, $I_{MI}$, whose activation shuts it off at low potentials, so that it
-# amplifies what a cell does by itself. Its curve, half open at −21 mV with a slope of 8 mV, its 6 ms and its
-# reversal at −22 mV are those with which the laboratory's own programs (xolotl) describe the recordings of
-# {cite:t}`SwensenMarder2001`; they were read there and not in the paper. A channel that is not yet part of a
-# model is put beside the others with no density, which changes nothing, and the dial is its density.
+# amplifies what a cell does by itself. Its curve, half open at −21 mV with a slope of 8 mV, its 6 ms and
+# its reversal at −22 mV are those with which the laboratory's own programs (xolotl) describe the recordings
+# of {cite:t}`SwensenMarder2001`; they were read there and not in the paper. A channel that is not yet part
+# of a model is put beside the others with no density, which changes nothing, and the dial is its density.
 
 # %%
 MODULATORY = Channel("MI", -22.0, 1, Gate(B(21, -8), Curve(c0=6.0, c1=0.0)))
@@ -583,8 +587,9 @@ def dial_of(model: Any, over: str) -> Dial:
 # %% [markdown]
 # ### The drive
 #
-# A run at each position of the dial starts from the state in which the one before ended, and the way goes up
-# and then down again. As a recurrence, with $F_T^{p}$ for the equations at the position $p$ over the time $T$,
+# A run at each position of the dial starts from the state in which the one before ended, and the way goes
+# up and then down again. As a recurrence, with $F_T^{p}$ for the equations at the position $p$ over the
+# time $T$,
 #
 # $$
 # y_{k+1} = F_T^{\,p_k}(y_k), \qquad p = (p_1, …, p_n, p_n, …, p_1).
@@ -595,8 +600,8 @@ def dial_of(model: Any, over: str) -> Dial:
 # program is compiled once for all positions, since the position is a number in it like others.
 #
 # Of each run the potentials after a transient are kept, at every quarter of a millisecond, and measured as
-# in the rest of the book. A way of 2 · 10 positions for 10 seconds of three cells
-# is 20 million numbers, about 0.2 GB in double precision.
+# in the rest of the book. A way of 2 · 10 positions for 10 seconds of three cells is 2.4 million
+# numbers, 19 MB in double precision.
 
 
 # %%
@@ -674,9 +679,9 @@ def way_of(dial: Dial, positions: Any) -> np.ndarray:
 
 
 # %% [markdown]
-# What remains is to put the way together. A model that is warmed has a kind of synapse for each temperature of its
-# cells, so that the state at the start is spread over these kinds first; and the modulator's channel has to be
-# there before its dial can be turned.
+# What remains is to put the way together. A model that is warmed has a kind of synapse for each temperature
+# of its cells, so that the state at the start is spread over these kinds first; and the modulator's channel
+# has to be there before its dial can be turned.
 
 
 # %%
@@ -731,16 +736,16 @@ def crash(
 # share
 
 # %% [markdown]
-# The pacemaker: with a third of the draws against three quarters for LP and one half for PY. Its bursts are what all
-# criteria are measured against, thirteen of the fifteen involve them. LP starts and ends where others
-# allow it to.
+# The pacemaker: with a third of the draws against three quarters for LP and one half for PY. Its bursts are
+# what all criteria are measured against, thirteen of the fifteen involve them. LP starts and ends where
+# others allow it to.
 # ```{solution-end}
 # ```
 #
 # ```{exercise}
 # :label: ex-single-cell
-# Robustness is a question for a single cell as well. In what share of draws with $δ$ = 0.1, 0.3 and 0.5 does the
-# isolated pacemaker AB/PD 2 still burst? Use a function for `keeps`.
+# Robustness is a question for a single cell as well. In what share of draws with $δ$ = 0.1, 0.3 and 0.5
+# does the isolated pacemaker AB/PD 2 still burst? Use a function for `keeps`.
 # ```
 #
 # ```{solution-start} ex-single-cell
@@ -756,15 +761,15 @@ def crash(
 # of_the_cell.curve.round(2)
 
 # %% [markdown]
-# In 95, 68 and 42% of the draws, to ±10%. The rule is a mild one, and still half of the cells are lost where conductances vary
-# by a half: they fire tonically or irregularly.
+# In 95, 68 and 42% of the draws, to ±10%. The rule is a mild one, and still half of the cells are lost
+# where conductances vary by a half: they fire tonically or irregularly.
 # ```{solution-end}
 # ```
 #
 # ```{exercise}
 # :label: ex-area-by-hand
-# What is the area under the sigmoid {eq}`eq-robust-sigmoid` from 0 to 1, for a narrow one? Compare the midpoint with the
-# area of the intrinsic curve at the top of this page.
+# What is the area under the sigmoid {eq}`eq-robust-sigmoid` from 0 to 1, for a narrow one? Compare the
+# midpoint with the area of the intrinsic curve at the top of this page.
 # ```
 #
 # ```{solution-start} ex-area-by-hand
@@ -780,7 +785,7 @@ def crash(
 # mean_height
 
 # %% [markdown]
-# It is the midpoint: the curve is 1 before and 0 after it, and what it lacks before it has in excess
-# after it. A wide sigmoid loses a part beyond the ends of the axis.
+# It is the midpoint: the curve is 1 before and 0 after it, and what it lacks before it has in excess after
+# it. A wide sigmoid loses a part beyond the ends of the axis.
 # ```{solution-end}
 # ```
