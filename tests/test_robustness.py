@@ -12,6 +12,7 @@ from networks import STRENGTHS, axon
 from pyloric_simulator.ensembles.ensemble import ensemble
 from pyloric_simulator.fitting.parameters import model_with, parameters
 from pyloric_simulator.lab import robustness as r
+from pyloric_simulator.models.lif import LIF
 from pyloric_simulator.prinz2004 import Prinz2004, neuron_models, precision
 
 POTASSIUM_SHARE = {"leak": 100 / 130, "H": 70 / 130, "Kd": 1.0, "Na": 0.0}  # of the way between −80 and 50 mV
@@ -216,3 +217,31 @@ def test_turning_points():
 def test_ways_that_lead_nowhere_are_refused(cell, over, positions, said):
     with pytest.raises(ValueError, match=said):
         r.crash(cell, over, positions)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("over", "positions"),
+    [
+        ("temperature", [10, 20]),
+        ("potassium", [1, 3]),
+        ("picrotoxin", [0, 1]),
+        ("modulator", [0, 0.5]),
+        ("LP Na", [100, 0]),
+    ],
+)
+def test_every_dial_turns_a_circuit(circuit, over, positions):
+    """At its usual position the circuit does what it does without a dial, and something else at the other one."""
+    many = lambda table: (table["LP spikes"] > 0).to_numpy()  # noqa: E731
+    found = r.crash(circuit, over, positions, keeps=many, duration=3000, transient=500)
+    usual = [x for name, x in found.table.items() if name.endswith("spikes")]
+    t = np.arange(500, 3000, r.EVERY)
+    plain = [len(x) for x in circuit(t).spike_times().values()] if over != "LP Na" else None
+    if plain is not None:
+        assert [x.iloc[0] for x in usual] == pytest.approx(plain, abs=1)
+    assert any(x.iloc[0] != x.iloc[1] for x in usual)
+
+
+def test_models_without_conductances_are_refused():
+    with pytest.raises(ValueError, match="no conductances"):
+        r.knockouts(LIF(2))

@@ -422,7 +422,12 @@ def knockouts(model: Any, names: Sequence[str] | None = None, *, keep: str | Non
     The columns are those of the ensemble; with the features also pyloric_like, pyloric, and missed, the criteria that fail.
     """
     model = any_model(model)
-    names = conductance_names(model) if names is None else chosen_names(model, list(names))
+    names = conductance_names(model) if names is None else checks.names("names", names, "['LP Na', 'AB-LP']")
+    check_names(names, places(model.params))
+    if not names:
+        raise ValueError(
+            f"{model!r} has no conductances that could be removed; it must have some. Name numbers of its own."
+        )
     keep = keep or (KEPT[2] if has_roles(model) else KEPT[1])
     checks.choice("keep", keep, KEPT[1:3])
     values = np.array([float(np.ravel(at(model.params, places(model.params)[n].paths[0]))[0]) for n in names])
