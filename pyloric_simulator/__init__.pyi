@@ -100,6 +100,11 @@ from .lab.protocols import (
     step as step,
 )
 from .lab.regulation import regulate as regulate
+from .lab.robustness import (
+    crash as crash,
+    knockouts as knockouts,
+    robustness as robustness,
+)
 from .lab.snapshots import load_state as load_state, save_state as save_state
 from .lab.temperature import Q10s as Q10s, at_temperature as at_temperature, sweep_temperature as sweep_temperature
 from .lab.voltage_clamp import (

@@ -92,57 +92,6 @@ def exponential(a: float, k: float) -> str:
     return f"e^{{{over if k > 0 else '-' + over}}}"
 
 
-def circuit_diagram(model: Any) -> Any:
-    """Populations as discs, synapses as lines that end in a dot, as thick as the logarithm of their strength."""
-    import holoviews as hv
-
-    n = len(model.labels)
-    angle = np.pi / 2 + 2 * np.pi * np.arange(n) / n
-    at = np.stack([np.cos(angle), np.sin(angle)], 1)
-    color = {"glutamate": "#3060a8", "acetylcholine": "#c05020"}
-    parts: list[Any] = []
-    pairs = [frozenset((s.pre, s.post)) for s in model.circuit.synapses]
-    for i, (synapse, g) in enumerate(zip(model.circuit.synapses, model.params.gs, strict=True)):
-        low, high = min(synapse.pre, synapse.post), max(synapse.pre, synapse.post)
-        along = (at[high] - at[low]) / max(float(np.hypot(*(at[high] - at[low]))), 1e-9)
-        lane = pairs[:i].count(pairs[i]) - (pairs.count(pairs[i]) - 1) / 2
-        aside = 0.17 * lane * np.array([-along[1], along[0]])
-        ends = np.array([at[low] + 0.27 * along, at[high] - 0.27 * along]) + aside
-        start, end = ends if synapse.pre == low else ends[::-1]
-        paint = color[model.transmitters[synapse.transmitter].name]
-        label = start + 0.3 * (end - start)
-        parts += [
-            hv.Curve([start, end]).opts(color=paint, line_width=1 + float(np.log10(1 + g))),
-            hv.Points([end]).opts(color=paint, size=9),
-            hv.Points([label]).opts(color="white", size=16),
-            hv.Text(*label, f"{g:g}").opts(text_font_size="9pt", text_color=paint),
-        ]
-    cells = hv.Points(at).opts(size=58, color="#f2f2f2", line_color="#333333")
-    names = [
-        hv.Text(*xy, label if p.size == 1 else f"{p.size} {label}")
-        for xy, label, p in zip(at, model.labels, model.circuit.populations, strict=True)
-    ]
-    frame = dict(xaxis=None, yaxis=None, width=420, height=380, toolbar=None, show_legend=False)
-    return hv.Overlay([cells, *parts, *names]).opts(xlim=(-1.5, 1.5), ylim=(-1.1, 1.5), **frame)
-
-
-def activation_curves(channels: Sequence[Any]) -> Any:
-    """Steady states and time constants of all m (upper row) and all h gates (lower row), with one legend a row."""
-    import holoviews as hv
-
-    V = np.linspace(-100, 50, 301)
-    frame: dict[str, Any] = {"frame_width": 225, "frame_height": 190, "xticks": [-100, -50, 0, 50]}
-    legend: dict[str, Any] = {"legend_position": "right", "legend_opts": {"title": ""}}
-    looks = {"inf": frame | {"show_legend": False}, "tau": frame | legend | {"logy": True}}
-    panels = []
-    for symbol in "mh":
-        gates = [(c.name, getattr(c, symbol)) for c in channels if getattr(c, symbol)]
-        for kind, label in (("inf", f"steady state of {symbol}"), ("tau", f"time constant of {symbol} (ms)")):
-            curves = [hv.Curve((V, np.asarray(getattr(g, kind)(V))), "V (mV)", label, label=name) for name, g in gates]
-            panels.append(hv.Overlay(curves).opts(**looks[kind]))
-    return hv.Layout(panels).opts(shared_axes=False, toolbar=None).cols(2)
-
-
 def cell_panels(result: Any, columns: int = 4) -> Any:
     """A small panel of the potential of each cell."""
     import holoviews as hv
@@ -153,28 +102,3 @@ def cell_panels(result: Any, columns: int = 4) -> Any:
         hv.Curve((result.t / 1000, V), "time (s)", "V (mV)").opts(title=plain(label), **look) for label, V in traces
     ]
     return hv.Layout(panels).opts(toolbar=None).cols(columns)
-
-
-def current_shares(result: Any, cell: tuple[str, int]) -> Any:
-    """Potential of a cell, and the share of each current in all outward and in all inward current."""
-    import holoviews as hv
-    from bokeh.palettes import Category10_10
-
-    look = dict(width=680, height=190)
-    pop, number = cell
-    V, current = result.V[pop][number], result.currents[pop][number]
-    color = dict(zip(current, Category10_10, strict=False))  # the same above and below
-    current = current.loc[:, current.abs().max() > 0]
-    panels = [hv.Curve((result.t, V), "time (ms)", "V (mV)").opts(**look)]
-    for label, part in (
-        ("share of outward current", current.clip(lower=0)),
-        ("share of inward current", -current.clip(upper=0)),
-    ):
-        share = part.div(part.sum(axis=1), axis=0)
-        areas = [
-            hv.Area((share.index, share[name]), "time (ms)", label, label=name).opts(color=color[name], line_alpha=0)
-            for name in share
-            if share[name].max() > 0.01
-        ]
-        panels.append(hv.Area.stack(hv.Overlay(areas)).opts(legend_position="right", ylim=(0, 1), **look))
-    return hv.Layout(panels).opts(shared_axes=False, toolbar=None).cols(1)

@@ -337,7 +337,7 @@ CHANNELS = (
 # kinetics_table(CHANNELS, "Kinetics of the channels, rendered from `CHANNELS` (P03, Table 1); V in mV.", "tbl-channels")
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "Steady states and time constants of all gates.", "name": "fig-curves"}}
-# from .book import activation_curves
+# from .plotting import activation_curves
 #
 # activation_curves(CHANNELS)
 
@@ -1278,7 +1278,8 @@ class Prinz2004(Model):
 # burst, LP and PY cells fire tonically or in short groups, and PY 2 and PY 3 are silent. One run has them all.
 
 # %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "The sixteen cells of {numref}`tbl-cells`, each alone.", "name": "fig-cells"}}
-# from .book import cell_panels, circuit_diagram, current_shares
+# from .book import cell_panels
+# from .plotting import circuit_diagram, currentscape
 # from .rhythm import bursts
 #
 # cells = Prinz2004({name: 1 for name in neuron_models.index}, gs={}, ge=0)
@@ -1320,10 +1321,10 @@ class Prinz2004(Model):
 # the cell down while H, then CaS, brings it up. The calcium currents carry the burst, KCa grows with
 # the calcium that they let in, and ends it.
 
-# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "One burst of the pacemaker: potential, and the share of each current in all outward (above) and all inward (below) current.", "name": "fig-currents"}}
+# %% tags=["active-ipynb", "hide-input"] mystnb={"figure": {"caption": "One burst of the pacemaker: potential, size of all outward current, share of each current in all outward and in all inward current, and size of all inward current.", "name": "fig-currents"}}
 # onsets = bursts(rhythm.spike_times()["AB/PD", 0])[:, 0]
 # onset = onsets[1] if len(onsets) > 1 else 3000  # a changed cell may not burst
-# current_shares(rhythm[onset - 250 : onset + 900], ("AB/PD", 0))
+# currentscape(rhythm[onset - 250 : onset + 900], "AB/PD")
 
 # %% [markdown]
 # ## Comparison with the paper

@@ -160,6 +160,7 @@ from ..engine.portable import Portable, carried
 from ..engine.scale import CURRENT as CURRENT_SIZES
 from ..engine.schedule import Grid, Slots, grid_of, recorded
 from ..engine.thermalization import THERMALIZATION
+from ..files.recording import Recording
 from ..fitting.parameters import check_names, checked_value, model_with, places, put
 from ..lab.noise import OU, White, check_process
 from ..lab.snapshots import described
@@ -785,7 +786,7 @@ def of_lanes(x: np.ndarray) -> list[Any]:
 # The rhythm of a row is taken by the functions of the chapter [on rhythm](../rhythm.py), the very ones that
 # look at a single run or at a recording. That happens outside of what is compiled, and is cheap beside the
 # run. Where spikes were lost for lack of room all of it is NaN: a rhythm with every second spike missing
-# would look like one.
+# would look like one. The times are in ms for sure, so a row with few spikes draws no doubts about its unit.
 
 
 # %%
@@ -798,7 +799,7 @@ def rhythm_of(
     if keep == "features":
         found = measure({role: trains[cell] for role, cell in roles_in(model).items()}, window)
         return dict(zip(FEATURES, map(float, found.values), strict=True)) | {"period_cv": float(found.cv)}
-    table = summary(dict(trains), window)
+    table = summary(Recording(tuple(trains), trains, None, None, np.array([window]), window, None), window)
     table = pd.DataFrame(np.nan, table.index, table.columns) if lost else table
     return {f"{names[cell]} {column}": value for cell, row in zip(trains, table.itertuples(index=False), strict=True)
             for column, value in zip(table.columns, row, strict=True)}  # fmt: skip
