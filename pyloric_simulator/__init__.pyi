@@ -105,6 +105,7 @@ from .lab.voltage_clamp import (
 )
 
 # Other tools
+from .explorer import explore as explore
 from .config import find_circuit as find_circuit
 from .files.store import ThermalizationStore as ThermalizationStore
 from .fitting.torch_bridge import CircuitModule as CircuitModule, LIFModule as LIFModule, to_torch as to_torch

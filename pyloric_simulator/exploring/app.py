@@ -32,6 +32,14 @@ from .sides import Side
 EXPECTED = (ValueError, TypeError, ArithmeticError, OSError, ImportError, MemoryError)
 NEXT = 700  # ms, between two windows while the run goes on by itself
 MAX_FILE = 15_000_000  # bytes of a recording
+DARK, LIGHT = "theme=dark", "theme=light"  # parts of an address
+BESIDE, BELOW = ({"flex": x, "min-width": "340px"} for x in ("1 1 380px", "1 1 100%"))  # where the tabs are
+TURN = """
+const at = new URL(window.location);
+at.searchParams.set("theme", at.searchParams.get("theme") === "dark" ? "light" : "dark");
+window.location = at;
+"""
+TABS = ".bk-tab.bk-active { color: inherit; font-weight: 600; }"
 GUIDE = """\
 Move a slider: the traces follow, and go on from their present state when it stops. Under them is what the following 10 s do.
 Double click, or ↺, resets a value; the box locks it. All can be reached by Tab, sliders move with the arrow keys.
@@ -67,6 +75,7 @@ class Explorer:
     """A page. own: the user's model; query: the address behind "?"; doc: the page's document, None without a server."""
 
     def __init__(self, own: Any = None, query: str = "", doc: Any = None) -> None:
+        self.theme = {part for part in query.removeprefix("?").split("&") if part.startswith("theme=")} & {DARK, LIGHT}
         self.own, self.jobs, self.slow = own, Jobs(doc), Jobs(doc)
         self.cursor, self.shared = cursor_of(), Range1d(0, WINDOW, bounds=(-50, WINDOW + 50))
         self.sides, self.active = [Side(Rig(own), self.cursor, self.shared)], 0
@@ -90,12 +99,14 @@ class Explorer:
 
     def _widgets(self) -> None:
         """Make all widgets."""
-        self.knobs = Knobs(self.from_knobs, sizing_mode="stretch_width")
+        self.knobs = Knobs(self.from_knobs, follows=self.jobs.doc is not None, sizing_mode="stretch_width")
         self.verdict = pn.pane.HTML("", sizing_mode="stretch_width", stylesheets=[LOOK])
         self.preset = pn.widgets.Select(name="Preset", options=["", *PRESETS], width=190)
         self.number = pn.widgets.IntInput(name="Circuit number", start=0, end=20_249_999, value=None, width=130)
         self.kind = pn.widgets.Select(name="Draw at random", options=["any", "pyloric-like", "pyloric"], width=120)
-        self.temperature = pn.widgets.FloatSlider(name="Temperature (°C)", start=5, end=35, step=0.5, value=10, width=200)
+        self.temperature = pn.widgets.FloatSlider(
+            name="Temperature (°C)", start=5, end=35, step=0.5, value=10, width=200
+        )
         self.noise = pn.widgets.FloatInput(name="Noise, s.d. (nA)", start=0, step=0.05, value=0, width=110)
         self.seed = pn.widgets.IntInput(name="Seed", start=0, value=0, width=80)
         self.solver = pn.widgets.Select(name="Solver", options=list(SCHEMES), width=150)
@@ -104,9 +115,14 @@ class Explorer:
         self.into = pn.widgets.Select(name="Current into", width=110)
         self.form = pn.widgets.Select(name="Form", options=list(KINDS), value="step", width=100)
         self.level = pn.widgets.FloatInput(name="nA", value=1.0, step=0.1, width=80)
-        self.on, self.off = (pn.widgets.FloatInput(name=x, value=v, step=100, width=90) for x, v in (("from ms", 500.0), ("to ms", 1500.0)))
+        self.on, self.off = (
+            pn.widgets.FloatInput(name=x, value=v, step=100, width=90)
+            for x, v in (("from ms", 500.0), ("to ms", 1500.0))
+        )
         self.listed = pn.pane.HTML("", stylesheets=[LOOK])
-        self.which = pn.widgets.RadioButtonGroup(name="Set-up", options={"A": 0, "B": 1}, value=0, width=90, visible=False)
+        self.which = pn.widgets.RadioButtonGroup(
+            name="Set-up", options={"A": 0, "B": 1}, value=0, width=90, visible=False
+        )
         self.compare = pn.widgets.Toggle(name="Two set-ups", value=False, width=100, margin=2)
         self.going = pn.widgets.Toggle(name="Run on", value=False, width=80, margin=2)
         self.file = pn.widgets.FileInput(accept=".csv,.txt,.tsv,.parquet", width=230)
@@ -115,7 +131,13 @@ class Explorer:
 
     def _watch(self) -> None:
         """Say what the widgets do."""
-        for widget, field in ((self.noise, "noise"), (self.seed, "seed"), (self.solver, "solver"), (self.dt, "dt"), (self.start, "start")):
+        for widget, field in (
+            (self.noise, "noise"),
+            (self.seed, "seed"),
+            (self.solver, "solver"),
+            (self.dt, "dt"),
+            (self.start, "start"),
+        ):
             widget.param.watch(partial(self._field, field), "value")
         self.temperature.param.watch(self._warm, "value_throttled")
         self.temperature.param.watch(self._warming, "value")
@@ -132,31 +154,44 @@ class Explorer:
         self.criteria, self.phases = Criteria(), Phases()
         wide: dict[str, Any] = {"sizing_mode": "stretch_width"}
         rhythm = pn.Column(*(pn.pane.Bokeh(x.figure, **wide) for x in (self.phases, self.criteria)), **wide)
-        self.places = {title: pn.Column(**wide) for title in ("Currents", "Gates", "Phase plane", "Elasticities", "Knock-outs")}
-        self.tabs = pn.Tabs(("Rhythm", rhythm), *self.places.items(), dynamic=True, **wide)
+        self.places = {
+            title: pn.Column(**wide) for title in ("Currents", "Gates", "Phase plane", "Elasticities", "Knock-outs")
+        }
+        self.tabs = pn.Tabs(("Rhythm", rhythm), *self.places.items(), dynamic=True, stylesheets=[TABS], **wide)
         self.tabs.param.watch(lambda _: self.refresh_tab(), "active")
         self.places["Elasticities"][:] = [button("Compute", self.ask_elasticities)]
         self.places["Knock-outs"][:] = [button("Compute", self.ask_knock_outs)]
         self.middle = pn.FlexBox(self.side.panes, **wide)
         left = pn.Column(self.knobs, *self._folds(), width=330, styles={"max-height": "none"})
         centre = pn.Column(self.verdict, self.middle, styles={"flex": "2 1 420px", "min-width": "340px"})
-        right = pn.Column(row(self.cell), self.tabs, styles={"flex": "1 1 380px", "min-width": "340px", "max-width": "640px"})
-        body = pn.FlexBox(left, centre, right, gap="10px", align_items="flex-start", **wide)
+        self.right = pn.Column(row(self.cell), self.tabs, styles=BESIDE)
+        body = pn.FlexBox(left, centre, self.right, gap="10px", align_items="flex-start", **wide)
         self.page = pn.Column(self._bar(), body, **wide)
 
     def _bar(self) -> Any:
         """The row above all."""
+        dark = pn.widgets.Button(name="◐", width=40, margin=2, description="dark or light")
+        dark.js_on_click(code=TURN)
         return row(
             self.preset, self.number, self.kind, button("Draw", self.draw_at_random, width=60),
             button("Undo", lambda: self.step("undo"), width=60), button("Redo", lambda: self.step("redo"), width=60),
             button("Go on", lambda: self.run(), width=70), self.going, button("Restart thermalized", self.restart, width=140),
-            button("Reset", self.reset, width=60), self.compare, self.which,
+            button("Reset", self.reset, width=60), self.compare, self.which, dark,
         )  # fmt: skip
 
     def _folds(self) -> list[Any]:
         """What is folded below the sliders."""
         fold = partial(pn.Card, collapsed=True, sizing_mode="stretch_width", margin=(2, 0))
-        current = row(self.into, self.form, self.level, self.on, self.off, button("Add", self.add_current), button("Clear", self.clear_currents), self.listed)
+        current = row(
+            self.into,
+            self.form,
+            self.level,
+            self.on,
+            self.off,
+            button("Add", self.add_current),
+            button("Clear", self.clear_currents),
+            self.listed,
+        )
         downloads = [self._download(label, file, make) for label, file, make in self._exports()]
         return [
             fold(row(self.temperature), title="Temperature"),
@@ -190,7 +225,9 @@ class Explorer:
                 self.say(str(error))
                 return io.BytesIO(f"{error}\n".encode())
 
-        return pn.widgets.FileDownload(callback=made, filename=file, label=label, embed=False, auto=True, width=90, margin=2, icon=None)
+        return pn.widgets.FileDownload(
+            callback=made, filename=file, label=label, embed=False, auto=True, width=90, margin=2, icon=None
+        )
 
     # ------------------------------------------------------------ what the user does
 
@@ -321,6 +358,7 @@ class Explorer:
             self.sides[1].draw_recording()
         for side in self.sides:
             side.panes.styles = {"flex": "1 1 300px"}
+        self.right.styles = BELOW
         self.middle[:] = [side.panes for side in self.sides]
         self.which.visible = True
         self._quietly(lambda: setattr(self.compare, "value", True))
@@ -334,7 +372,7 @@ class Explorer:
             return
         self.sides, self.active = [self.side], 0
         self.middle[:] = [self.side.panes]
-        self.which.visible = False
+        self.which.visible, self.right.styles = False, BESIDE
         self._quietly(lambda: setattr(self.which, "value", 0))
         self.set_widgets()
         self.show_all()
@@ -389,12 +427,12 @@ class Explorer:
         """Write what is set into the address."""
         location = pn.state.location
         if location is not None and self.jobs.doc is not None:
-            theme = "&theme=dark" if "theme=dark" in (location.search or "") else ""
-            location.search = f"?{exports.address([side.rig.setup for side in self.sides])}{theme}"
+            parts = [exports.address([side.rig.setup for side in self.sides]), *self.theme]
+            location.search = f"?{'&'.join(parts)}"
 
     def _read(self, query: str) -> None:
         """Take what an address says."""
-        kept = "&".join(x for x in query.removeprefix("?").split("&") if x and not x.startswith("theme="))
+        kept = "&".join(x for x in query.removeprefix("?").split("&") if x and x not in self.theme)
 
         def read() -> None:
             setups = exports.from_address(kept, self.side.rig)
@@ -435,7 +473,9 @@ class Explorer:
         for widget, options in ((self.into, list(base.labels)), (self.cell, [name(c) for c in base.cells])):
             if widget.options != options:
                 widget.param.update(options=options, value=options[0])
-        self.listed.object = "".join(words(f"{x.cell}: {x.kind} of {x.level:g} nA, {x.start:g} to {x.stop:g} ms") for x in setup.currents)
+        self.listed.object = "".join(
+            words(f"{x.cell}: {x.kind} of {x.level:g} nA, {x.start:g} to {x.stop:g} ms") for x in setup.currents
+        )
 
     def show_window(self) -> None:
         """Show what belongs to a new window."""
@@ -489,8 +529,13 @@ class Explorer:
     def _gates(self, cell: int) -> list[Any]:
         result = self.side.moment.result  # type: ignore[union-attr]
         label = result.model.cells[cell]
-        gates = {f"{x} {c}": getattr(result, x)[label][c].to_numpy() for x in "mh" for c in getattr(result, x)[label].columns}
-        return [lines(result.t, {"Ca": result.states.Ca[:, cell]}, "calcium (µM)", self.shared), lines(result.t, gates, "open share", self.shared, 300)]
+        gates = {
+            f"{x} {c}": getattr(result, x)[label][c].to_numpy() for x in "mh" for c in getattr(result, x)[label].columns
+        }
+        return [
+            lines(result.t, {"Ca": result.states.Ca[:, cell]}, "calcium (µM)", self.shared),
+            lines(result.t, gates, "open share", self.shared, 300),
+        ]
 
     def _plane(self, cell: int) -> list[Any]:
         states = self.side.moment.result.states  # type: ignore[union-attr]
@@ -523,7 +568,11 @@ class Explorer:
 
     def ask_elasticities(self) -> None:
         """Which conductance changes what."""
-        self.ask_slowly("Elasticities", self.side.elasticities, lambda table: pn.pane.Bokeh(heat(table), sizing_mode="stretch_width"))
+        self.ask_slowly(
+            "Elasticities",
+            self.side.elasticities,
+            lambda table: pn.pane.Bokeh(heat(table), sizing_mode="stretch_width"),
+        )
 
     def close(self) -> None:
         """Stop work for a page that was left."""
@@ -553,9 +602,3 @@ def knock_out_table(table: pd.DataFrame) -> Any:
     ]
     head = "<tr><th>without</th><th>what is left</th><th>period (ms)</th></tr>"
     return pn.pane.HTML(f'<table class="plain knockouts">{head}{"".join(rows)}</table>', stylesheets=[LOOK])
-
-
-def closed_with_page(explorer: Explorer, doc: Any) -> None:
-    """Stop the work of a page when its browser has left it."""
-    doc.on_session_destroyed(lambda _: explorer.close())
-

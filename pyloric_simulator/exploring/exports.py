@@ -28,7 +28,9 @@ KEYS = ("circuit", "set", "current", "temperature", "noise", "seed", "solver", "
 
 def address(setups: Sequence[Setup]) -> str:
     """The part of an address behind the "?" for one or two set-ups; the keys of the second end on "2"."""
-    return "&".join(part for i, setup in enumerate(setups) if (part := urlencode(fields(setup, "2" * i), quote_via=quote)))
+    return "&".join(
+        part for i, setup in enumerate(setups) if (part := urlencode(fields(setup, "2" * i), quote_via=quote))
+    )
 
 
 def fields(setup: Setup, behind: str) -> list[tuple[str, str]]:
@@ -93,7 +95,9 @@ def value_from(text: str) -> tuple[str, float]:
     """Name and value of a conductance, "LP Na:100"."""
     of, colon, value = text.rpartition(":")
     if not colon:
-        raise ValueError(f"set is {checks.shown(text)} in the address; it must be NAME:VALUE, as in LP Na:100. Correct it.")
+        raise ValueError(
+            f"set is {checks.shown(text)} in the address; it must be NAME:VALUE, as in LP Na:100. Correct it."
+        )
     return of, number(of, value)
 
 
@@ -205,7 +209,15 @@ def as_python(rig: Rig, moment: Moment) -> str:
     state = json.dumps([float(x) for x in model.flatten(moment.begin)])
     sample, n = float(round(result.t[1] - result.t[0], 9)), len(result.t)
     return SNIPPET.format(
-        imports="\n".join(imports), circuit=circuit, kind=kind, dtype=model.dtype, warmed=warmed, state=state, sample=sample, n=n, call=call
+        imports="\n".join(imports),
+        circuit=circuit,
+        kind=kind,
+        dtype=model.dtype,
+        warmed=warmed,
+        state=state,
+        sample=sample,
+        n=n,
+        call=call,
     )
 
 

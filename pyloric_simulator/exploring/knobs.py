@@ -93,6 +93,11 @@ export function render({ model, el }) {
     for (const group of model.groups) for (const k of group.knobs) if (k.name in model.values) show(k, model.values[k.name]);
   }
 
+  const here = new URL(window.location);
+  if (model.follows && !here.searchParams.has("theme") && matchMedia("(prefers-color-scheme: dark)").matches) {
+    here.searchParams.set("theme", "dark");
+    window.location.replace(here);
+  }
   model.on("groups", draw);
   model.on("values", update);
   draw();
@@ -122,6 +127,7 @@ class Knobs(JSComponent):
     groups = param.List(doc="Folded groups: name, cells to swap to, and knobs with name, label, unit, base and max.")
     values = param.Dict(default={}, doc="The value of each knob.")
     locked = param.List(doc="Names of knobs that are locked.")
+    follows = param.Boolean(doc="Whether the page becomes dark where the browser asks for it.")
 
     _esm = SCRIPT
     _stylesheets = [STYLE]  # noqa: RUF012 (Panel's)
@@ -156,4 +162,6 @@ def groups_of(model: Any, values: dict[str, float], swaps: dict[str, list[str]])
 def channels_by_label(model: Any) -> dict[str, set[str]]:
     """The names of the conductances of each population's membrane."""
     circuit = model.circuit
-    return {p.label: {f"{p.label} {c.name}" for c in circuit.membranes[p.membrane].channels} for p in circuit.populations}
+    return {
+        p.label: {f"{p.label} {c.name}" for c in circuit.membranes[p.membrane].channels} for p in circuit.populations
+    }

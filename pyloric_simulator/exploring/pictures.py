@@ -16,7 +16,11 @@ from bokeh.plotting import figure
 from ..rhythm import CRITERIA, FEATURES, ROLES
 
 COLORS = ("#1f77c9", "#c0392b", "#2e8b57", "#8e44ad", "#b9770e", "#16808a")  # of cells
-PASS, FAIL, OTHER = "#2e8b57", "#c0392b", "#888888"  # criteria that pass, that fail, those of the set-up or recording beside
+PASS, FAIL, OTHER = (
+    "#2e8b57",
+    "#c0392b",
+    "#888888",
+)  # criteria that pass, that fail, those of the set-up or recording beside
 CHANNEL_COLORS = {
     "Na": "#d62728", "CaT": "#ff9896", "CaS": "#ff7f0e", "A": "#1f77b4", "KCa": "#17becf", "Kd": "#9467bd", "H": "#bcbd22",
     "leak": "#7f7f7f", "synaptic": "#2ca02c", "electrical": "#8c564b",
@@ -61,7 +65,14 @@ class Traces:
             shown.line("t", "V", source=self.behind[-1], color=OTHER, line_width=1, alpha=0.6)
             line = shown.line("t", "V", source=self.lines[-1], color=COLORS[i % len(COLORS)], line_width=1.1)
             shown.add_tools(CrosshairTool(overlay=[cursor, Span(dimension="width", line_color=OTHER, line_width=1)]))
-            shown.add_tools(HoverTool(renderers=[line], tooltips=[("t", "@t{0.0} ms"), ("V", "@V{0.0} mV")], mode="vline", line_policy="nearest"))
+            shown.add_tools(
+                HoverTool(
+                    renderers=[line],
+                    tooltips=[("t", "@t{0.0} ms"), ("V", "@V{0.0} mV")],
+                    mode="vline",
+                    line_policy="nearest",
+                )
+            )
             shown.yaxis.axis_label = "V (mV)"
             shown.xaxis.visible = i == len(names) - 1
             self.figures.append(shown)
@@ -93,7 +104,14 @@ class Criteria:
         rows = list(reversed(FEATURES))
         self.figure = plain("", 340, y_range=rows, x_range=Range1d(-6, 6))
         ends = [((c.low - c.mean) / c.sd, (c.high - c.mean) / c.sd) for c in CRITERIA]
-        self.figure.hbar(y=list(FEATURES), left=[a for a, _ in ends], right=[b for _, b in ends], height=0.5, color="#9ecae1", alpha=0.5)
+        self.figure.hbar(
+            y=list(FEATURES),
+            left=[a for a, _ in ends],
+            right=[b for _, b in ends],
+            height=0.5,
+            color="#9ecae1",
+            alpha=0.5,
+        )
         self.beside, self.dots = (ColumnDataSource({"x": [], "y": [], "c": [], "value": []}) for _ in range(2))
         self.figure.scatter("x", "y", source=self.beside, marker="diamond", size=9, color="c", alpha=0.8)
         dots = self.figure.scatter("x", "y", source=self.dots, size=9, color="c", line_color="white")
@@ -114,7 +132,12 @@ def marks(table: pd.DataFrame | None, color: str | None) -> dict[str, list[Any]]
     for c, value, good in zip(CRITERIA, table["value"], table["passes"], strict=True):
         if np.isfinite(value):
             unit = "" if c.unit == "1" else f" {c.unit}"
-            row = (float(np.clip((value - c.mean) / c.sd, -5.9, 5.9)), c.name, color or (PASS if good else FAIL), f"{value:.4g}{unit}")
+            row = (
+                float(np.clip((value - c.mean) / c.sd, -5.9, 5.9)),
+                c.name,
+                color or (PASS if good else FAIL),
+                f"{value:.4g}{unit}",
+            )
             for key, x in zip(found, row, strict=True):
                 found[key].append(x)
     return found
@@ -130,7 +153,14 @@ class Phases:
         self.figure.hbar("y", left="left", right="right", height=0.2, source=self.beside, color=OTHER)
         starts = {c.name: c for c in CRITERIA if c.name.startswith("phase_") and c.name.endswith("start")}
         at = [("LP", starts["phase_LPstart"]), ("PY", starts["phase_PYstart"])]
-        self.figure.segment([c.mean - c.sd for _, c in at], [x for x, _ in at], [c.mean + c.sd for _, c in at], [x for x, _ in at], color=FAIL, line_width=2)
+        self.figure.segment(
+            [c.mean - c.sd for _, c in at],
+            [x for x, _ in at],
+            [c.mean + c.sd for _, c in at],
+            [x for x, _ in at],
+            color=FAIL,
+            line_width=2,
+        )
         self.figure.scatter([c.mean for _, c in at], [x for x, _ in at], color=FAIL, size=7)
         self.figure.xaxis.axis_label = "phase in the pacemaker's cycle"
 
@@ -182,7 +212,9 @@ class Currentscape:
             shown = plain(title, 100, x_range=self.shared, y_axis_type="log", tools="xwheel_zoom,xpan,reset")
             shown.line("t", key, source=ColumnDataSource(data), color=OTHER)
             made.append(shown)
-        areas = [self.area(at, x, names, title) for x, title in ((outward, "share of outward"), (inward, "share of inward"))]
+        areas = [
+            self.area(at, x, names, title) for x, title in ((outward, "share of outward"), (inward, "share of inward"))
+        ]
         found = [made[0], areas[0], areas[1], made[1]]
         for shown in found:
             shown.add_tools(CrosshairTool(overlay=[self.cursor, Span(dimension="width", line_alpha=0)]))

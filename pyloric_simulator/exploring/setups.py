@@ -19,6 +19,7 @@ from ..config import find_circuit
 from ..engine import checks
 from ..engine.inputs import run_is_sound
 from ..engine.precision import precision
+from ..engine.schedule import in_part
 from ..files.results import SimResult, run_of
 from ..fitting.parameters import model_with, parameters, places
 from ..lab.noise import OU, noise_of_cells
@@ -149,9 +150,7 @@ def table_of_cells(model: Any, label: str) -> dict[str, dict[str, float]]:
         return {}
     kind = "AB/PD" if population.type in ("AB", "PD", "AB/PD") else population.type
     rows = [cell for cell in neuron_models.index if cell.startswith(kind)]
-    return {
-        cell: {f"{label} {channel}": float(g) for channel, g in neuron_models.loc[cell].items()} for cell in rows
-    }
+    return {cell: {f"{label} {channel}": float(g) for channel, g in neuron_models.loc[cell].items()} for cell in rows}
 
 
 # ---------------------------------------------------------------- what can be set
@@ -182,7 +181,9 @@ def checked_setup(setup: Setup, model: Any) -> Setup:
             f"the solver is {setup.solver}; currents and noise go with staggered only. Change the solver, or take them out."
         )
     given = dict(setup.values)
-    return setup._replace(values=tuple((n, float(given[n])) for n in known if given.get(n, known[n]) != known[n]), dt=dt)
+    return setup._replace(
+        values=tuple((n, float(given[n])) for n in known if given.get(n, known[n]) != known[n]), dt=dt
+    )
 
 
 # ---------------------------------------------------------------- runs
@@ -217,7 +218,7 @@ def run(setup: Setup, model: Any, state: Any, t: np.ndarray, record: tuple[str, 
             states = model.physics.integrate(model.params, s.start, I=I, slots=s.slots, t0=0.0, **how)
         else:
             states = warmed(model.params, setup.temperature, s.start, I, s.slots, **how)
-        states = jax.tree.map(np.asarray, states)
+        states = in_part(states, record)
     run_is_sound(states, t, model.cells)
     return SimResult(t, states, at, run=run_of(model, setup.solver, float(t[0]), "given", dt=setup.dt))
 

@@ -37,7 +37,7 @@ class Side:
         self.judgement: Judgement | None = None
         self.moment: Moment | None = None
         self.recording: Any = None
-        self.panes = pn.Column(sizing_mode="stretch_width", min_width=300)
+        self.panes = pn.Column(sizing_mode="stretch_width", min_width=280)
         self.labels: tuple[str, ...] = ()
         self.fit()
 
@@ -88,7 +88,9 @@ class Side:
         column = {of_model[role]: of_file[role] for role in ROLES if role in of_model and role in of_file}
         t = table.index.to_numpy(float)
         kept = t <= t[0] + WINDOW
-        behind: list[Traced] = [(t[kept] - t[0], table[column[c]].to_numpy()[kept]) if c in column else None for c in base.cells]
+        behind: list[Traced] = [
+            (t[kept] - t[0], table[column[c]].to_numpy()[kept]) if c in column else None for c in base.cells
+        ]
         self.traces.show_behind(behind)
 
     # ------------------------------------------------------------ slow questions
@@ -121,7 +123,8 @@ class Side:
 
     def currents(self, cell: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Times (time,) ms, currents (time, current) nA of a cell in the window, and their names."""
-        assert self.moment is not None and self.moment.result is not None
+        assert self.moment is not None
+        assert self.moment.result is not None
         result, T = self.moment.result, self.moment.setup.temperature
         model, states = self.rig.model(self.moment.setup), jax.tree.map(lambda x: x[::EVERY], result.states)
         with precision(model.dtype):
@@ -154,7 +157,9 @@ def left(model: Any, row: pd.Series) -> tuple[str, float]:
     from ..rhythm import report, summary
 
     cells = list(model.cells)
-    trains = {cell: np.asarray(row[column], float) for cell, column in zip(cells, spike_columns(model, row), strict=True)}
+    trains = {
+        cell: np.asarray(row[column], float) for cell, column in zip(cells, spike_columns(model, row), strict=True)
+    }
     window = (WINDOW, WINDOW + JUDGED)
     players = roles(_Source(model), cells)
     table = summary(trains, window)
@@ -173,4 +178,3 @@ def spike_columns(model: Any, row: pd.Series) -> list[str]:
     from ..ensembles.ensemble import named_cells
 
     return [f"spikes {label}" if f"spikes {label}" in row else label for label in named_cells(model).values()]
-
