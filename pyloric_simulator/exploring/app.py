@@ -101,9 +101,9 @@ class Explorer:
         """Make all widgets."""
         self.knobs = Knobs(self.from_knobs, follows=self.jobs.doc is not None, sizing_mode="stretch_width")
         self.verdict = pn.pane.HTML("", sizing_mode="stretch_width", stylesheets=[LOOK])
-        self.preset = pn.widgets.Select(name="Preset", options=["", *PRESETS], width=190)
-        self.number = pn.widgets.IntInput(name="Circuit number", start=0, end=20_249_999, value=None, width=130)
-        self.kind = pn.widgets.Select(name="Draw at random", options=["any", "pyloric-like", "pyloric"], width=120)
+        self.preset = pn.widgets.Select(name="Preset", options=["", *PRESETS], width=170)
+        self.number = pn.widgets.IntInput(name="Circuit number", start=0, end=20_249_999, value=None, width=115)
+        self.kind = pn.widgets.Select(name="Draw at random", options=["any", "pyloric-like", "pyloric"], width=110)
         self.temperature = pn.widgets.FloatSlider(
             name="Temperature (°C)", start=5, end=35, step=0.5, value=10, width=200
         )
@@ -175,7 +175,7 @@ class Explorer:
         return row(
             self.preset, self.number, self.kind, button("Draw", self.draw_at_random, width=60),
             button("Undo", lambda: self.step("undo"), width=60), button("Redo", lambda: self.step("redo"), width=60),
-            button("Go on", lambda: self.run(), width=70), self.going, button("Restart thermalized", self.restart, width=140),
+            button("Go on", lambda: self.run(), width=70), self.going, button("Restart thermalized", self.restart, width=135),
             button("Reset", self.reset, width=60), self.compare, self.which, dark,
         )  # fmt: skip
 

@@ -269,7 +269,7 @@ def heat(table: pd.DataFrame) -> Any:
     cells = [(f, p, float(v)) for p in table for f, v in zip(features, table[p], strict=True) if np.isfinite(v)]
     data = ColumnDataSource({"f": [c[0] for c in cells], "p": [c[1] for c in cells], "v": [c[2] for c in cells]})
     shown = plain("", 90 + 15 * table.shape[1], x_range=features, y_range=list(reversed(list(table))))
-    shown.rect("f", "p", 1, 1, source=data, color=linear_cmap("v", tuple(reversed(RdBu11))[::-1], -most, most))
+    shown.rect("f", "p", 1, 1, source=data, color=linear_cmap("v", RdBu11, -most, most))
     shown.add_tools(HoverTool(tooltips=[("", "@p → @f"), ("elasticity", "@v{0.000}")]))
     shown.xaxis.major_label_orientation = 1.0
     shown.xaxis.major_label_text_font_size = shown.yaxis.major_label_text_font_size = "8pt"
