@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyloric_simulator import Cell, Liu1998, Prinz2004, at_temperature
+from pyloric_simulator import LIF, Cell, Liu1998, Network, Prinz2004, at_temperature, cli, find_circuit
+from pyloric_simulator.explorer import explore, free_port, origins
 from pyloric_simulator.exploring import exports
 from pyloric_simulator.exploring.jobs import Jobs
 from pyloric_simulator.exploring.pictures import POINTS, shares_of, thinned
@@ -30,7 +32,7 @@ from pyloric_simulator.exploring.setups import (
 )
 from pyloric_simulator.rhythm import spikes
 
-pytest.importorskip("panel")
+pn = pytest.importorskip("panel")
 # Panel from 1.9 on says "label", and before it "name".
 pytestmark = pytest.mark.filterwarnings("ignore:Widget.name is deprecated:PendingDeprecationWarning")
 
@@ -430,3 +432,48 @@ def test_jobs_keep_the_last_wish():
     jobs.close()
     jobs.ask("b", lambda: lambda: drawn.append(9))
     assert drawn == [4]
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_command_refuses_what_it_cannot_serve(capsys):
+    for arguments, says in (
+        (["nowhere"], "nowhere"),
+        (["20250000"], "20250000"),
+        (["--port", "99999"], "99999"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(["explore", "--no-show", *arguments])
+        assert says in capsys.readouterr().err
+
+
+def test_port_in_use_is_refused():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ValueError, match=r"cannot listen.*Choose another port"):
+            free_port("127.0.0.1", taken.getsockname()[1])
+    assert 0 < free_port("127.0.0.1", 0) < 65536
+
+
+def test_only_the_server_itself_may_talk_to_it():
+    assert origins("127.0.0.1", 5006) == ["127.0.0.1:5006", "localhost:5006"]
+    assert "localhost:5006" not in origins("10.0.0.1", 5006)
+
+
+def test_command_reads_networks_and_circuits(tmp_path):
+    network = Network({"a": burster(), "b": burster()}, [])
+    network.to_toml(tmp_path / "n.toml")
+    assert isinstance(cli.model_in(tmp_path / "n.toml", None), Network)
+    assert cli.model_in(find_circuit("reduced"), "float32").dtype == "float32"
+
+
+def test_models_without_channels_are_refused():
+    with pytest.raises((TypeError, ValueError), match=r"LIF"):
+        explore(LIF(2))
+
+
+def test_notebook_page_works_at_once():
+    shown = explore(burster())
+    assert any("bursting" in str(pane.object) for pane in shown.select(pn.pane.HTML))

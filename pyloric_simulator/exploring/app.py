@@ -26,7 +26,7 @@ from . import exports
 from .jobs import Jobs
 from .knobs import Knobs, groups_of
 from .pictures import Criteria, Currentscape, Phases, cursor_of, heat, lines, plane
-from .setups import KINDS, PRESETS, STARTS, WINDOW, Injected, Rig, Setup, knobs_of, name, random_circuit, table_of_cells
+from .setups import KINDS, PRESETS, STARTS, WINDOW, Injected, Rig, Setup, name, random_circuit, table_of_cells
 from .sides import Side
 
 EXPECTED = (ValueError, TypeError, ArithmeticError, OSError, ImportError, MemoryError)
@@ -461,7 +461,7 @@ class Explorer:
     def _set_widgets(self) -> None:
         rig = self.side.rig
         setup, base = rig.setup, rig.base(rig.setup)
-        values = knobs_of(base)
+        values = rig.known(setup)
         swaps = {label: list(table_of_cells(base, label)) for label in base.labels}
         groups = groups_of(base, values, swaps)
         if groups != self.knobs.groups:
@@ -516,8 +516,8 @@ class Explorer:
         """Draw the open tab, where it shows a part of the window."""
         title = ["Rhythm", *self.places][self.tabs.active]
         made = {"Currents": self._currents, "Gates": self._gates, "Phase plane": self._plane}.get(title)
-        if made is not None and self.side.moment is not None and self.side.moment.result is not None:
-            cells = [name(c) for c in self.side.moment.result.model.cells]
+        if made is not None and self.side.result is not None:
+            cells = [name(c) for c in self.side.result.model.cells]
             if self.cell.value not in cells:
                 return
             figures = made(cells.index(self.cell.value))
@@ -527,19 +527,14 @@ class Explorer:
         return Currentscape(self.shared, self.cursor).figures(*self.side.currents(cell))
 
     def _gates(self, cell: int) -> list[Any]:
-        result = self.side.moment.result  # type: ignore[union-attr]
-        label = result.model.cells[cell]
-        gates = {
-            f"{x} {c}": getattr(result, x)[label][c].to_numpy() for x in "mh" for c in getattr(result, x)[label].columns
-        }
-        return [
-            lines(result.t, {"Ca": result.states.Ca[:, cell]}, "calcium (µM)", self.shared),
-            lines(result.t, gates, "open share", self.shared, 300),
-        ]
+        result = self.side.result
+        label, tables = result.model.cells[cell], {"m": result.m, "h": result.h}
+        gates = {f"{x} {c[2]}": table[c].to_numpy() for x, table in tables.items() for c in table if c[:2] == label}
+        calcium = lines(result.t, {"Ca": result.states.Ca[:, cell]}, "calcium (µM)", self.shared)
+        return [calcium, lines(result.t, gates, "open share", self.shared, 300)]
 
     def _plane(self, cell: int) -> list[Any]:
-        states = self.side.moment.result.states  # type: ignore[union-attr]
-        kept = slice(None, None, EVERY_POINT)
+        states, kept = self.side.result.states, slice(None, None, EVERY_POINT)
         return [plane(states.V[kept, cell], states.Ca[kept, cell], "V (mV)", "calcium (µM)")]
 
     # ------------------------------------------------------------ slow questions

@@ -24,8 +24,8 @@ from ..files.results import SimResult, run_of
 from ..fitting.parameters import model_with, parameters, places
 from ..lab.noise import OU, noise_of_cells
 from ..lab.protocols import Ramp, Zap, injected, set_up, step
-from ..lab.temperature import at_temperature, celsius, warm
-from ..models.networks import model_of
+from ..lab.temperature import at_temperature, warm
+from ..models.networks import celsius, model_of
 from ..prinz2004 import CELL_TYPES, SCHEMES, Prinz2004, integrate, neuron_models
 from ..rhythm import ROLES, report, roles, summary
 
@@ -143,6 +143,7 @@ def knobs_of(model: Any) -> dict[str, float]:
 
 def table_of_cells(model: Any, label: str) -> dict[str, dict[str, float]]:
     """The cells of Table 2 that a population can become, each as values by name; none where its channels are others."""
+    checks.choice("the population", label, model.labels)
     names = {name for name in knobs_of(model) if name.startswith(f"{label} ")}
     wanted = {f"{label} {channel}" for channel in neuron_models.columns}
     population = next(p for p in model.circuit.populations if p.label == label)
@@ -156,9 +157,12 @@ def table_of_cells(model: Any, label: str) -> dict[str, dict[str, float]]:
 # ---------------------------------------------------------------- what can be set
 
 
-def checked_setup(setup: Setup, model: Any) -> Setup:
-    """The set-up, with values in the order of the model and without those that are its own. Raises ValueError or TypeError."""
-    known = knobs_of(model)
+def checked_setup(setup: Setup, model: Any, known: Mapping[str, float] | None = None) -> Setup:
+    """The set-up, with values in the order of the model and without those that are its own. Raises ValueError or TypeError.
+
+    known: the model's conductances, where they have been looked up before.
+    """
+    known = knobs_of(model) if known is None else known
     for name, value in setup.values:
         checks.choice("a conductance", name, known)
         checks.number(repr(name), value, "mS/cm² or nS", least=0)
@@ -308,11 +312,12 @@ class Rig:
     def __init__(self, own: Any = None, setup: Setup | None = None) -> None:
         self.own = None if own is None else model_of(own)
         self.models: dict[str, Any] = {}
+        self.looked_up: dict[str, dict[str, float]] = {}
         self.past: list[Setup] = []
         self.future: list[Setup] = []
         self.clock = 0.0  # ms since the last restart, at the start of the window
         self.setup = Setup(OWN if own is not None else "paper") if setup is None else setup
-        self.setup = checked_setup(self.setup, self.base(self.setup))
+        self.setup = self.checked(self.setup)
         self.state: Any = None  # at the end of the window; None before a start
         self.moment: Moment | None = None
 
@@ -327,17 +332,30 @@ class Rig:
         setup = self.setup if setup is None else setup
         return model_with(self.base(setup), dict(setup.values)) if setup.values else self.base(setup)
 
+    def known(self, setup: Setup) -> dict[str, float]:
+        """The conductances of the circuit of a set-up, before its values."""
+        base = self.base(setup)
+        if setup.circuit not in self.looked_up:
+            kept = {name: x for name, x in self.looked_up.items() if name in self.models}
+            self.looked_up = kept | {setup.circuit: knobs_of(base)}
+        return self.looked_up[setup.circuit]
+
     def values(self) -> dict[str, float]:
         """All conductances as they are set."""
-        return knobs_of(self.base(self.setup)) | dict(self.setup.values)
+        return self.known(self.setup) | dict(self.setup.values)
 
     def with_values(self, changed: Mapping[str, float]) -> Setup:
-        """The set-up with other values."""
-        return self.setup._replace(values=tuple((dict(self.setup.values) | dict(changed)).items()))
+        """The set-up with other values, in the order of the circuit."""
+        given, known = dict(self.setup.values) | dict(changed), self.known(self.setup)
+        return self.setup._replace(values=tuple((n, given[n]) for n in (known | given) if n in given))
+
+    def checked(self, setup: Setup) -> Setup:
+        """The set-up, checked against its circuit. Raises ValueError or TypeError."""
+        return checked_setup(setup, self.base(setup), self.known(setup))
 
     def change(self, setup: Setup) -> None:
         """Take another set-up; undo brings the present one back. Raises ValueError or TypeError."""
-        setup = checked_setup(setup, self.base(setup))
+        setup = self.checked(setup)
         if setup != self.setup:
             self.past, self.future = [*self.past[-UNDOS:], self.setup], []
             self._take(setup)
@@ -375,7 +393,7 @@ class Rig:
         began, setup = time.perf_counter(), self.setup if setup is None else setup
         begin = self.state
         try:
-            setup = checked_setup(setup, self.base(setup))
+            setup = self.checked(setup)
             model = self.model(setup)
             fresh = begin is None
             begin = start_of(setup, model) if fresh else begin

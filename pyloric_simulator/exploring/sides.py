@@ -51,6 +51,11 @@ class Side:
             self.panes[:] = [pn.pane.Bokeh(f, sizing_mode="stretch_width") for f in self.traces.figures]
             self.draw_recording()
 
+    @property
+    def result(self) -> Any:
+        """The window on the screen, or None."""
+        return None if self.moment is None else self.moment.result
+
     # ------------------------------------------------------------ runs, on the thread of the jobs
 
     def window(self, setup: Setup | None, drawn: Callable[[], None]) -> Draw:
