@@ -14,7 +14,7 @@ import pytest
 
 from pyloric_simulator import LIF, Cell, Liu1998, Network, Prinz2004, at_temperature, cli, find_circuit
 from pyloric_simulator.explorer import explore, free_port, origins
-from pyloric_simulator.exploring import exports
+from pyloric_simulator.exploring import exports, setups
 from pyloric_simulator.exploring.jobs import Jobs
 from pyloric_simulator.exploring.pictures import POINTS, shares_of, thinned
 from pyloric_simulator.exploring.setups import (
@@ -434,6 +434,48 @@ def test_jobs_keep_the_last_wish():
     assert drawn == [4]
 
 
+def test_current_noise_and_temperature(page):
+    page.take(Setup())
+    page.into.value, page.form.value, page.level.value = "LP", "zap", 0.5
+    page.add_current()
+    page.noise.value = 0.02
+    page.temperature.param.trigger("value_throttled")
+    setup = page.side.rig.setup
+    assert setup.currents == (Injected("LP", "zap", 0.5),)
+    assert setup.noise == 0.02
+    assert page.side.moment.problem == ""
+    page.solver.value = "exponential_euler"
+    assert "staggered only" in page.verdict.object
+    assert page.solver.value == "staggered"
+    page.reset()
+    assert page.side.rig.setup == Setup()
+
+
+def test_circuits_of_the_database(page):
+    page.number.value = 17
+    assert page.side.rig.setup == Setup("db:17")
+    page.kind.value = "pyloric"
+    page.draw_at_random()
+    assert page.side.judgement.pyloric
+    page.take(Setup())
+
+
+def test_new_start_holds_for_a_window_that_is_under_way(monkeypatch):
+    rig = Rig()
+    rig.window()
+    whole = setups.run
+
+    def slow(*arguments):
+        rig.change(Setup("burster"))  # meanwhile
+        return whole(*arguments)
+
+    monkeypatch.setattr(setups, "run", slow)
+    rig.window()
+    assert rig.state is None
+    monkeypatch.undo()
+    assert rig.window().problem == ""
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -476,4 +518,4 @@ def test_models_without_channels_are_refused():
 
 def test_notebook_page_works_at_once():
     shown = explore(burster())
-    assert any("bursting" in str(pane.object) for pane in shown.select(pn.pane.HTML))
+    assert any("No PD, LP and PY to judge" in str(pane.object) for pane in shown.select(pn.pane.HTML))

@@ -315,6 +315,7 @@ class Rig:
         self.looked_up: dict[str, dict[str, float]] = {}
         self.past: list[Setup] = []
         self.future: list[Setup] = []
+        self.starts = 0  # how often there was a new start
         self.clock = 0.0  # ms since the last restart, at the start of the window
         self.setup = Setup(OWN if own is not None else "paper") if setup is None else setup
         self.setup = self.checked(self.setup)
@@ -362,7 +363,7 @@ class Rig:
 
     def _take(self, setup: Setup) -> None:
         if (setup.circuit, setup.start) != (self.setup.circuit, self.setup.start):
-            self.state = None
+            self.restart()
         self.setup = setup
 
     def undo(self) -> bool:
@@ -382,8 +383,8 @@ class Rig:
         return False
 
     def restart(self) -> None:
-        """The next window starts as the set-up says."""
-        self.state = None
+        """The next window starts as the set-up says, also if one is under way whose end would else be the present state."""
+        self.state, self.starts = None, self.starts + 1
 
     def window(self, setup: Setup | None = None, *, goes_on: bool = True) -> Moment:
         """Run the next window, from the present state. goes_on: whether its end is the present state from then on.
@@ -391,7 +392,7 @@ class Rig:
         A run that fails leaves the present state as it is, and says why.
         """
         began, setup = time.perf_counter(), self.setup if setup is None else setup
-        begin = self.state
+        begin, starts = self.state, self.starts
         try:
             setup = self.checked(setup)
             model = self.model(setup)
@@ -400,10 +401,10 @@ class Rig:
             result, problem = run(setup, model, begin, times(0.0, WINDOW)), ""
         except (ValueError, TypeError, ArithmeticError, MemoryError) as error:
             return self._keep(Moment(setup, begin, None, str(error), time.perf_counter() - began))
-        if goes_on:
+        if goes_on and starts == self.starts:
             self.clock = 0.0 if fresh else self.clock + WINDOW
             self.state = result.final_state
-        elif fresh:
+        elif fresh and starts == self.starts:
             self.state = begin
         return self._keep(Moment(setup, begin, result, problem, time.perf_counter() - began))
 
