@@ -481,6 +481,7 @@ class Explorer:
         """Show what belongs to a new window."""
         self.show_verdict()
         self.refresh_tab()
+        self.push()
 
     def show_all(self) -> None:
         """Show what is known of the rhythm."""
@@ -491,6 +492,12 @@ class Explorer:
         beside = other.criteria if other is not None else self.criteria_of_recording()
         self.criteria.show(None if now is None else now.criteria, beside)
         self.phases.show(None if now is None else now.criteria, beside)
+        self.push()
+
+    def push(self) -> None:
+        """Send what was drawn to a notebook; a server does so by itself."""
+        if self.jobs.doc is None:
+            pn.io.push_notebook(self.page)
 
     def criteria_of_recording(self) -> pd.DataFrame | None:
         """The criteria of the recording, where it has PD, LP and PY."""
