@@ -16,7 +16,7 @@ from pyloric_simulator import LIF, Cell, Liu1998, Network, Prinz2004, at_tempera
 from pyloric_simulator.explorer import explore, free_port, origins
 from pyloric_simulator.exploring import exports, setups
 from pyloric_simulator.exploring.jobs import Jobs
-from pyloric_simulator.exploring.pictures import POINTS, shares_of, thinned
+from pyloric_simulator.exploring.pictures import POINTS, heat, shares_of, thinned
 from pyloric_simulator.exploring.setups import (
     PRESETS,
     WINDOW,
@@ -113,6 +113,7 @@ def test_setup_keeps_what_differs_only(rig):
         (Setup(currents=(Injected("XY", "step", 1.0),)), "XY"),
         (Setup(currents=(Injected("LP", "stop", 1.0),)), "stop"),
         (Setup(currents=(Injected("LP", "step", 1.0, 10.0, 5.0),)), "10 to 5 ms"),
+        (Setup(currents=(Injected("LP", "step", 1.0, 10.0, 5000.0),)), "10 to 5000 ms"),
         (Setup(temperature=1000.0), "1000"),
         (Setup(noise=-1.0), "noise"),
         (Setup(dt=5.0), "dt"),
@@ -443,6 +444,7 @@ def test_current_noise_and_temperature(page):
     setup = page.side.rig.setup
     assert setup.currents == (Injected("LP", "zap", 0.5),)
     assert setup.noise == 0.02
+    assert "cannot be judged" not in page.verdict.object
     assert page.side.moment.problem == ""
     page.solver.value = "exponential_euler"
     assert "staggered only" in page.verdict.object
@@ -474,6 +476,20 @@ def test_new_start_holds_for_a_window_that_is_under_way(monkeypatch):
     assert rig.state is None
     monkeypatch.undo()
     assert rig.window().problem == ""
+
+
+@pytest.mark.parametrize("kind", ["constant", "step", "ramp", "zap"])
+def test_what_follows_a_current_is_judged(kind):
+    rig = Rig(setup=Setup(currents=(Injected("PY", kind, 0.1),)))
+    assert rig.window().problem == ""
+    assert "cannot be judged" not in rig.judge().line
+
+
+@pytest.mark.slow
+def test_elasticities_leave_out_the_phase_of_the_pacemaker():
+    table = Explorer(query="?circuit=burster").side.elasticities()
+    assert list(table.index) == ["AB/PD 2 burst", "AB/PD 2 duty cycle", "AB/PD 2 period"]
+    assert heat(table).y_range.factors == list(reversed(list(table)))
 
 
 # ---------------------------------------------------------------- the command

@@ -99,7 +99,9 @@ class Explorer:
 
     def _widgets(self) -> None:
         """Make all widgets."""
-        self.knobs = Knobs(self.from_knobs, follows=self.jobs.doc is not None, sizing_mode="stretch_width")
+        self.knobs = Knobs(
+            self.from_knobs, dark=DARK in self.theme, follows=self.jobs.doc is not None, sizing_mode="stretch_width"
+        )
         self.verdict = pn.pane.HTML("", sizing_mode="stretch_width", stylesheets=[LOOK])
         self.preset = pn.widgets.Select(name="Preset", options=["", *PRESETS], width=170)
         self.number = pn.widgets.IntInput(name="Circuit number", start=0, end=20_249_999, value=None, width=115)

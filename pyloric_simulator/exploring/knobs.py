@@ -26,6 +26,7 @@ const short = (v) => +v.toPrecision(4);
 export function render({ model, el }) {
   const page = document.createElement("div");
   page.className = "knobs";
+  page.style.colorScheme = model.dark ? "dark" : "light";
   el.append(page);
   let rows = {}, timer = null;
 
@@ -116,7 +117,6 @@ select { margin: 2px 0 4px 4px; max-width: 96%; }
 .knob .reset { padding: 0; height: 20px; border: none; background: none; color: inherit; cursor: pointer; opacity: 0.35; }
 .knob.changed .reset { opacity: 1; }
 .knob.changed label { font-weight: 600; color: #c66a00; }
-input, select, button { color-scheme: light dark; }
 :focus-visible { outline: 2px solid #1f77c9; outline-offset: 1px; }
 """
 
@@ -127,6 +127,7 @@ class Knobs(JSComponent):
     groups = param.List(doc="Folded groups: name, cells to swap to, and knobs with name, label, unit, base and max.")
     values = param.Dict(default={}, doc="The value of each knob.")
     locked = param.List(doc="Names of knobs that are locked.")
+    dark = param.Boolean(doc="Whether the page is dark.")
     follows = param.Boolean(doc="Whether the page becomes dark where the browser asks for it.")
 
     _esm = SCRIPT

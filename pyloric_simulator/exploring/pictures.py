@@ -264,7 +264,7 @@ def heat(table: pd.DataFrame) -> Any:
     from bokeh.palettes import RdBu11
     from bokeh.transform import linear_cmap
 
-    features = [" ".join(map(str, x)) if isinstance(x, tuple) else str(x) for x in table.index]
+    features = list(map(str, table.index))
     most = float(np.nanquantile(np.abs(table.to_numpy(float)), 0.95)) or 1.0
     cells = [(f, p, float(v)) for p in table for f, v in zip(features, table[p], strict=True) if np.isfinite(v)]
     data = ColumnDataSource({"f": [c[0] for c in cells], "p": [c[1] for c in cells], "v": [c[2] for c in cells]})

@@ -170,9 +170,10 @@ def checked_setup(setup: Setup, model: Any, known: Mapping[str, float] | None = 
         checks.choice("the cell of a current", x.cell, model.labels)
         checks.choice("the kind of a current", x.kind, KINDS)
         times = [checks.number(f"the {what} of a current", getattr(x, what), "nA and ms") for what in x._fields[2:]]
-        if not 0 <= times[1] < times[2]:
+        if not 0 <= times[1] < times[2] <= WINDOW:
             raise ValueError(
-                f"the current goes from {x.start:g} to {x.stop:g} ms; it must start at 0 or later and stop after that. Change the times."
+                f"the current goes from {x.start:g} to {x.stop:g} ms; it must lie in the window, from 0 to {WINDOW:g} ms, and stop "
+                "after it starts. Change the times."
             )
     if setup.temperature is not None:
         celsius("the temperature", setup.temperature)
@@ -228,11 +229,11 @@ def run(setup: Setup, model: Any, state: Any, t: np.ndarray, record: tuple[str, 
 
 
 def currents_by_cell(setup: Setup) -> dict[str, Any]:
-    """The protocols of a set-up by population; several into one add up."""
+    """The protocols of a set-up by population; several into one add up. They hold for what follows the window as well."""
     found: dict[str, list[Any]] = {}
     for x in setup.currents:
         found.setdefault(x.cell, []).append(x.protocol())
-    return {cell: p[0] if len(p) == 1 else together(p) for cell, p in found.items()}
+    return {cell: together(p) for cell, p in found.items()}
 
 
 def together(protocols: Sequence[Any]) -> Any:
@@ -413,15 +414,16 @@ class Rig:
         return moment
 
     def judge(self, moment: Moment | None = None) -> Judgement | None:
-        """The judgement on the run after a window, which is its transient; None where the window or the run failed."""
+        """The judgement on the run after a window, which is its transient; None where there is no window."""
         moment = self.moment if moment is None else moment
         if moment is None or moment.result is None:
             return None
         try:
             t = times(WINDOW, JUDGED)
             return judged(run(moment.setup, self.model(moment.setup), moment.result.final_state, t, ("V",)))
-        except (ValueError, TypeError, ArithmeticError, MemoryError):
-            return None
+        except (ValueError, TypeError, ArithmeticError, MemoryError) as error:
+            none = pd.DataFrame({"duty cycle": [], "activity": []})
+            return Judgement(f"What follows the window cannot be judged: {error}", None, None, None, none, np.nan)
 
 
 def random_circuit(which: str, seed: int) -> Setup:

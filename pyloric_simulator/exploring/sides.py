@@ -123,8 +123,21 @@ class Side:
         return pd.DataFrame(rows, ["nothing", *names], columns=["what", "period"])
 
     def elasticities(self) -> pd.DataFrame:
-        """What each conductance does to each cell's rhythm, per cent for per cent."""
-        return sensitivity(self.model())
+        """What each conductance does to each cell's rhythm, per cent for per cent; (feature, parameter).
+
+        The phase of the cell that sets the cycles is left out: it is 0 by definition, and has no per cents.
+        """
+        table = sensitivity(self.model())
+        cells, pace = list(self.rig.base(self.rig.setup).cells), self.pace()
+        of_label = {" ".join(map(str, cell)): cell for cell in cells}
+        kept = [x for x in table.index if x[-1] != "phase" or of_label.get(x[0]) != pace]
+        words = [f"{name(of_label[x[0]])} {x[-1].replace('_', ' ')}" for x in kept]
+        return table.loc[kept].set_axis(words)
+
+    def pace(self) -> Any:
+        """The cell that sets the cycles."""
+        cells = list(self.rig.base(self.rig.setup).cells)
+        return roles(_Source(self.rig.base(self.rig.setup)), cells).get("PD", cells[0])
 
     def currents(self, cell: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Times (time,) ms, currents (time, current) nA of a cell in the window, and their names."""
