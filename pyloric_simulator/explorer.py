@@ -165,6 +165,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import warnings
 from typing import Any
 
 from .engine import checks
@@ -260,6 +261,7 @@ def serve(model: Any = None, *, first: str = "", port: int = PORT, address: str 
     from .exploring.exports import from_address
     from .exploring.setups import Rig
 
+    warnings.filterwarnings("ignore", message="reference already known")  # Bokeh's, of its own bookkeeping
     port, rig = free_port(address, port), Rig(model)
     from_address(first, rig)
     threading.Thread(target=rig.window, daemon=True).start()  # compiles while the browser opens
