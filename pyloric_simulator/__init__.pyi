@@ -115,6 +115,7 @@ from .lab.voltage_clamp import (
 )
 
 # Other tools
+from .explorer import explore as explore
 from .config import find_circuit as find_circuit
 from .export.brian2_bridge import brian2_function as brian2_function
 from .export.to_brian2 import brian2_script as brian2_script, to_brian2 as to_brian2

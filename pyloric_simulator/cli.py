@@ -1,5 +1,5 @@
-"""The command `pyloric`: simulate a circuit, judge the rhythm of a recording, run circuits by the thousand, look at
-the paper's cells, mind the store of thermalized ones.
+"""The command `pyloric`: simulate a circuit, turn its knobs in a browser, judge the rhythm of a recording, run
+circuits by the thousand, look at the paper's cells, mind the store of thermalized ones.
 
 The simulator and the plotting libraries are imported by the functions that use them, so that help comes
 at once.
@@ -69,6 +69,7 @@ REPORTED = [
     "numpy",
     "optax",
     "pandas",
+    "panel",
     "pyarrow",
     "sbi",
     "torch",
@@ -275,6 +276,28 @@ def simulate(
             with watched(f"Writing {path}", shown):
                 write(path)
             typer.echo(f"Wrote {path}")
+
+
+@app.command(epilog="Example: pyloric explore paper")
+def explore(
+    circuit: Annotated[
+        str, typer.Argument(metavar="CIRCUIT", help="A TOML file, the name of a circuit, or the number of one of the database.")
+    ] = DEFAULT_CIRCUIT,
+    port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 5006,
+    address: Annotated[str, typer.Option(help="The network interface on which to listen.")] = "127.0.0.1",
+    no_show: Annotated[bool, typer.Option("--no-show", help="Do not open a browser.")] = False,
+    precision: Precision = None,
+) -> None:  # fmt: skip
+    """Turn the knobs of a circuit in the browser, and watch its rhythm.
+
+    Only this machine can reach the page, unless --address says otherwise. Ctrl-C ends it.
+    """
+    from .explorer import serve
+
+    numbered = circuit.isdecimal()
+    model = None if numbered or circuit == DEFAULT_CIRCUIT else model_in(find_circuit(circuit), precision)
+    first = f"circuit=db:{circuit}" if numbered else ""
+    serve(model, first=first, port=port, address=address, show=not no_show)
 
 
 @app.command(epilog="Example: pyloric cells")
@@ -685,6 +708,15 @@ def load(source: Path, precision: str | None) -> Prinz2004:
     from .prinz2004 import Prinz2004
 
     return Prinz2004.from_toml(source, dtype=precision)
+
+
+def model_in(source: Path, precision: str | None) -> Any:
+    """The circuit, or the network of cells of one's own, in a file."""
+    from .config import read_toml
+    from .models.networks import Network
+
+    given = {} if precision is None else {"dtype": precision}
+    return Network.from_toml(source, **given) if "cells" in read_toml(source) else load(source, precision)
 
 
 def all_cells(precision: str | None) -> Prinz2004:

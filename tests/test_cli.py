@@ -31,7 +31,7 @@ from pyloric_simulator.rhythm import FEATURES, report, summary
 
 ROOT = str(Path(cli.__file__).parents[1])
 PNG = b"\x89PNG\r\n\x1a\n"
-COMMANDS = ["simulate", "cells", "thermalize", "cache", "rhythm", "database"]
+COMMANDS = ["simulate", "explore", "cells", "thermalize", "cache", "rhythm", "database"]
 OF_THE_DATABASE = ["sample", "run", "status", "summary"]
 
 

@@ -57,14 +57,14 @@
 # ## What it does and what it costs
 #
 # `robustness(model, what)` draws factors for each of eleven $δ$, runs all circuits as one
-# [ensemble](../ensembles/ensemble.md), and returns the curve, the sigmoid and the area. `what` is
+# [ensemble](../ensembles/ensemble.py), and returns the curve, the sigmoid and the area. `what` is
 # `"intrinsic"`, all membrane conductances; `"synaptic"`, all chemical synapses; or a list of names of
 # `parameters(model)`. What must stay is by default that the circuit is {term}`pyloric`; it may be
 # `"pyloric-like"`, or a function of one's own that gets the table of the rhythm and says of each row
 # whether it is right. So the question can be asked of any model, a single cell included.
 #
 # The paper takes 1,000 draws for each $δ$: 10,001 runs of 13 seconds. They take as long as so many rows of
-# the [database](../database.md) with densities of their own, to a tenth (6.0 against 5.6 s of processor
+# the [database](../database.py) with densities of their own, to a tenth (6.0 against 5.6 s of processor
 # time for 512 of them), or as rows with named cells, to a sixth (4.6 against 4.1 s), so about ten seconds
 # for a thousand on two cores. A path makes a run that was stopped go on. With fewer draws the intervals
 # grow as one over the root: 60 draws know a share to 0.13, 1,000 to 0.03.
@@ -77,7 +77,7 @@
 # ### A hundred circuits
 #
 # Is the rhythm more robust to changes of synapses in all circuits, or in this one? The package has a small
-# table of the areas of 100 of the 497 pyloric circuits in the sample of the [database](../database.md),
+# table of the areas of 100 of the 497 pyloric circuits in the sample of the [database](../database.py),
 # drawn at random: ten draws for each of ten $δ$ from 0.1 to 1 and both kinds, 20,000 circuits in all
 # (`tools/robustness_sample.py`). So few draws know the area of one circuit to about 0.04, one standard
 # error, and the mean over the circuits ten times better.
@@ -242,7 +242,7 @@ def perturbed(values: Mapping[str, float], deltas: Any = DELTAS, draws: int = 10
 # ### What must stay
 #
 # Pyloric and pyloric-like are judged from the fifteen {term}`features <criterion>`, by the same function as
-# in the chapter [on rhythm](../rhythm.md), with its demand of a periodic rhythm. A function of one's own
+# in the chapter [on rhythm](../rhythm.py), with its demand of a periodic rhythm. A function of one's own
 # gets the numbers of `rhythm.summary` instead, in columns such as `"LP period (ms)"`, and returns one truth
 # for each row. A row that blew up has NaN everywhere; comparisons with NaN are false, and so it counts as
 # lost.
@@ -280,7 +280,7 @@ def what_is_kept(keeps: Any) -> str:
 # ### The curve
 #
 # At each $δ$ the share of $n$ draws that stay has the interval of Wilson of the chapter on the
-# [database](../database.md). The area under the curve $p(δ)$, by trapezoids and divided by the length of
+# [database](../database.py). The area under the curve $p(δ)$, by trapezoids and divided by the length of
 # the axis, is a weighted sum of independent shares, $A = \sum_k w_k p_k$ with weights that add to 1, so
 # that its variance is $\sum_k w_k^2\, p_k (1 - p_k)/n_k$. Where all or none of the draws stay, that would
 # be zero; there the centre of Wilson's interval takes the place of the share.
@@ -461,7 +461,7 @@ def has_roles(model: Any) -> bool:
 # **Extracellular potassium.** With more potassium outside, $E_K$ rises by Nernst: the double is worth
 # $(RT/F) \ln 2$ = 17 mV at 10 °C. What else moves? A channel that passes potassium and sodium reverses in
 # between, and of its conductance the share $w = (E - E_K)/(E_{Na} - E_K)$ is that of sodium, as in the
-# [chapter on energy](energy.md), so that
+# [chapter on energy](energy.py), so that
 #
 # $$
 # E' = E + (1 - w)\,(E_K' - E_K) .
