@@ -235,8 +235,10 @@ def total_panel(total: pd.Series, title: str, turned: bool) -> Any:
 
     t, x = total.index.to_numpy(), np.maximum(total.to_numpy(), 1e-3)
     low, high = 10 ** np.floor(np.log10(np.quantile(x, 0.02))), 10 ** np.ceil(np.log10(x.max()))
+    decades = np.arange(round(np.log10(low)), round(np.log10(high)) + 1)
+    ticks = [(float(10.0**k), f"{10.0**k:g}") for k in decades[:: max(1, len(decades) // 3)]]
     shown = hv.Area(np.column_stack([t, np.full(len(t), low), np.maximum(x, low)]), "time", ["least", "size"])
-    return styled(shown, **LOOK, frame_width=FRAME, height=130 if turned else 90, logy=True, yticks=3, ylim=(low, max(high, 10 * low)), xlim=(t[0], t[-1]), color="#555555",
+    return styled(shown, **LOOK, frame_width=FRAME, height=130 if turned else 90, logy=True, yticks=ticks, ylim=(low, max(high, 10 * low)), xlim=(t[0], t[-1]), color="#555555",
                   line_width=0, invert_yaxis=turned, xaxis="bottom" if turned else "bare", xlabel="time (ms)", ylabel=title)  # fmt: skip
 
 
@@ -690,7 +692,7 @@ def histograms(table: pd.DataFrame, chosen: Any, columns: Sequence[str]) -> Any:
         ends = [interval(int(k), int(rows.sum())) for k in counts]
         share = counts.to_numpy() / rows.sum()
         below, above = (np.abs(share - np.array(ends).T[i]) for i in (0, 1))
-        bars = styled(hv.Bars((x, share), "value", "share"), color=PALE, line_color=DARK)
+        bars = styled(hv.Bars((x, share), "value", "share"), color=PALE, line_color=DARK, alpha=0.6)
         whiskers = styled(hv.ErrorBars((x, share, below, above), "value", ["share", "below", "above"]), line_color=DARK)
         dots = styled(hv.Scatter((x, every.to_numpy()), "value", "share"), color="black", size=5)
         panels.append(
@@ -727,7 +729,8 @@ def correlation_map(table: pd.DataFrame, columns: Sequence[str]) -> Any:
 
     found = correlations(table, columns)
     known = found["r"].where((found["low"] > 0) | (found["high"] < 0), 0.0)
-    cells = [(a, b, r) for (a, b), r in known.items()]
+    ends = (known.index.get_level_values(i) for i in (0, 1))
+    cells = list(zip(*ends, known, strict=True))
     shown = hv.HeatMap([*cells, *((b, a, r) for a, b, r in cells)], ["first", "second"], "r")
     size = 140 + 28 * len(columns)
     return styled(shown, width=size + 60, height=size, cmap="RdBu_r", clim=(-1, 1), colorbar=True, toolbar=None, xrotation=60, xlabel="",
