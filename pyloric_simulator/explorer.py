@@ -17,8 +17,8 @@
 # %% [markdown]
 # # The circuit under your fingers
 #
-# Which of its twenty-seven {term}`conductances <maximal conductance>` makes the {term}`pyloric` rhythm what it is? A table of
-# numbers answers that for one circuit. But an intuition of how a circuit behaves comes from turning its
+# Which of its twenty-seven {term}`conductances <maximal conductance>` makes the {term}`pyloric` rhythm what
+# it is? A table of numbers answers that for one circuit. But an intuition of how a circuit behaves comes from turning its
 # knobs and watching what it does, as one does at a rig. One line opens a page in the browser, where every
 # conductance is a slider and the potentials follow it ({numref}`fig-explorer`).
 #
@@ -29,8 +29,8 @@
 # ```{figure} ../book/images/explorer.png
 # :name: fig-explorer
 #
-# The circuit of Fig. 3e without its synapse from LP onto the pacemaker. Left, the sliders; in the middle, three seconds of each cell; on
-# the right, the bursts in the cycle, and the fifteen features beside those of the lobsters.
+# The circuit of Fig. 3e without its synapse from LP onto the pacemaker. Left, the sliders; in the middle, three
+# seconds of each cell; on the right, the bursts in the cycle, and the fifteen features beside those of the lobsters.
 # ```
 #
 # In the figure one slider has been moved: the synapse from LP onto the pacemaker is gone. The period has
@@ -246,7 +246,8 @@ def free_port(address: str, port: int) -> int:
         except OSError as error:
             why = error.strerror or str(error)
             raise ValueError(
-                f"the address is {address!r} and the port {port}; there it cannot listen: {why.lower()}. Choose another port, such as {port + 1}."
+                f"the address is {address!r} and the port {port}; there it cannot listen: {why.lower()}. "
+                f"Choose another port, such as {port + 1}."
             ) from error
         return int(tried.getsockname()[1])
 
@@ -255,7 +256,8 @@ def serve(model: Any = None, *, first: str = "", port: int = PORT, address: str 
     """Serve the explorer until it is interrupted.
 
     model: as for `explore`. first: what an address says behind "?", such as "circuit=db:17". port: 0 takes a free one.
-    address: of the network interface; show: open a browser. Raises ValueError for a port that is in use or a circuit that is none.
+    address: of the network interface; show: open a browser. Raises ValueError for a port that is in use, or a circuit
+    that is none.
     """
     panel().extension()
     from .exploring.exports import from_address
@@ -266,8 +268,13 @@ def serve(model: Any = None, *, first: str = "", port: int = PORT, address: str 
     from_address(first, rig)
     threading.Thread(target=rig.window, daemon=True).start()  # compiles while the browser opens
     panel().serve(
-        lambda: session(model, first), port=port, address=address, websocket_origin=origins(address, port), show=show, title=TITLE,
-    )  # fmt: skip
+        lambda: session(model, first),
+        port=port,
+        address=address,
+        websocket_origin=origins(address, port),
+        show=show,
+        title=TITLE,
+    )
 
 
 # %% [markdown]
