@@ -730,8 +730,9 @@ def correlation_map(table: pd.DataFrame, columns: Sequence[str]) -> Any:
     found = correlations(table, columns)
     known = found["r"].where((found["low"] > 0) | (found["high"] < 0), 0.0)
     ends = (known.index.get_level_values(i) for i in (0, 1))
-    cells = list(zip(*ends, known, strict=True))
-    shown = hv.HeatMap([*cells, *((b, a, r) for a, b, r in cells)], ["first", "second"], "r")
+    cells: list[tuple[Any, ...]] = list(zip(*ends, known, strict=True))
+    turned = [(b, a, r) for a, b, r in cells]
+    shown = hv.HeatMap(cells + turned, ["first", "second"], "r")
     size = 140 + 28 * len(columns)
     return styled(shown, width=size + 60, height=size, cmap="RdBu_r", clim=(-1, 1), colorbar=True, toolbar=None, xrotation=60, xlabel="",
                   ylabel="")  # fmt: skip

@@ -65,6 +65,16 @@ def test_a_model_in_brian2_takes_our_steps(name: str) -> None:
     assert np.abs(exported.V.to_numpy() - ours.to_numpy()).max() < 1e-9
 
 
+def test_cells_of_which_nothing_is_open_at_the_start() -> None:
+    model = Network({"a": prinz("AB/PD 2"), "b": prinz("AB/PD 4")}, [GapJunction("a", "b", 5)])
+    alone = model_of(prinz("AB/PD 5"))
+    for case in (model, alone):
+        exported = to_brian2(case)
+        exported.run(1)
+        ours = case(np.arange(40) * 0.025, **EULER).V
+        assert np.abs(exported.V.to_numpy() - ours.to_numpy()).max() < 1e-6
+
+
 def test_a_synapse_that_is_not_linear_in_its_activation() -> None:
     """It is solved by a scheme of high order in Brian2, and to second order by ours; nothing else differs."""
     slow = Kinetic(

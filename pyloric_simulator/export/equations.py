@@ -513,7 +513,7 @@ EXPREL.append(expression(exprel, ("x",)))
 # precedence of Python, which is that of arithmetic.
 
 # %%
-ARITHMETIC = {
+ARITHMETIC: dict[str, str] = {
     "add": "{} + {}", "sub": "{} - {}", "mul": "{}*{}", "div": "{}/{}", "neg": "-{}", "pow": "{}**{}",
     "lt": "{} < {}", "le": "{} <= {}", "gt": "{} > {}", "ge": "{} >= {}", "eq": "{} == {}", "ne": "{} != {}",
     "and": "{} and {}", "or": "{} or {}", "not": "not {}", "where": "where({}, {}, {})",
@@ -729,7 +729,7 @@ class Ending(NamedTuple):
     id: str  # identifier
     E: float  # mV
     rate: Term | None = None  # ds/dt (1/ms) of s, V_pre and V_post for a kinetic one
-    linear: bool = True  # whether that is linear in s
+    linear: bool = True  # whether that is linear in s, with a slope that is 0 nowhere
 
 
 class Described(NamedTuple):
@@ -887,7 +887,14 @@ def kinetic_ending(word: str, kind: Any) -> Ending:
     """A kinetic synapse: its rate, and whether the derivative of that with respect to s is free of s."""
     of, what = ("s", "V_pre", "V_post"), f"the rate of {kind.name!r}"
     slope = expression(jax.grad(lambda s, a, b: jnp.asarray(kind.rate(s, a, b), float)), of, what)
-    return Ending(word, float(kind.E), expression(kind.rate, of, what), "s" not in leaves_of(slope, "name"))
+    linear = "s" not in leaves_of(slope, "name") and varies_everywhere(slope)
+    return Ending(word, float(kind.E), expression(kind.rate, of, what), linear)
+
+
+def varies_everywhere(slope: Term) -> bool:
+    """Whether the slope of a rate in s is 0 nowhere; an exponential towards a value needs one."""
+    V_pre, V_post = np.meshgrid(np.arange(-120.0, 81.0, 2), np.arange(-120.0, 81.0, 2))
+    return bool(np.all(evaluated(slope, V_pre=V_pre, V_post=V_post) != 0))
 
 
 # %% [markdown]

@@ -275,14 +275,24 @@ def calcium_lines(kind: Kind, held: str) -> list[str]:
 # for $I_\mathrm{ext}$ and those out of it for channels, hence the signs.
 
 
+# %% [markdown]
+# One case needs help. A pacemaker cell without a leak starts cold with all activations at 0: nothing is
+# open, and Brian2's exponential Euler divides the current by a conductance of 0. Such cells get a
+# conductance of $10^{-18}$ siemens, a billionth of what the smallest leak of the paper is worth.
+
+
 # %%
-def group_equations(kind: Kind, inputs: Sequence[str], I: Term | None, held: str) -> str:
-    """The equations of a kind of cells; inputs: names of pathways that end on them; I: their input, if a formula."""
+LEAST = "(1e-18*siemens)"  # a conductance without effect
+
+
+def group_equations(kind: Kind, inputs: Sequence[str], I: Term | None, held: str, leaks: bool) -> str:
+    """The equations of cells of a kind; inputs: pathways that end on them; I: a formula; leaks: something is always open."""
     lines = [line for c in kind.currents for line in channel_lines(c, held)] + calcium_lines(kind, held)
     lines += [gate_line(k) for k in kind.releases]
     lines += [f"G_{x} : siemens\nJ_{x} : amp" for x in inputs]
     lines += ["I_ext : amp (constant)" if I is None else f"I_ext = ({in_brian2(I)})*nA : amp"]
     out = "".join(f" - I_{c.id}" for c in kind.currents) + "".join(f" - (G_{x}*V - J_{x})" for x in inputs)
+    out += "" if leaks or not held else f" - {LEAST}*V"
     return "\n".join([f"dV/dt = (I_ext{out})/({kind.constants.C!r}*nF) : volt", *lines])
 
 
@@ -422,6 +432,12 @@ def start_of_group(kind: Kind, cells: Sequence[Any]) -> dict[str, tuple[tuple[fl
     return start
 
 
+def always_leaks(kind: Kind, cells: Sequence[Any]) -> bool:
+    """Whether each of some cells has a channel without gates, so that its conductance is never 0."""
+    without = [i for i, c in enumerate(kind.currents) if c.m is None and c.h is None]
+    return all(any(cell.g[i] > 0 for i in without) for cell in cells)
+
+
 def plan_of(d: Described, method: str, dt: float) -> Plan:
     """The Brian2 model of a described one."""
     held, pathways = (" (constant over dt)" if method == EULER else ""), pathways_of(d)
@@ -431,7 +447,8 @@ def plan_of(d: Described, method: str, dt: float) -> Plan:
         cells = [d.cells[i] for i in numbers]
         I = None if cells[0].I.op == "number" else cells[0].I
         inputs = [p.name for p in pathways if p.target == kind.id]
-        groups.append(Group(kind.id, numbers, group_equations(kind, inputs, I, held), start_of_group(kind, cells)))
+        equations = group_equations(kind, inputs, I, held, always_leaks(kind, cells))
+        groups.append(Group(kind.id, numbers, equations, start_of_group(kind, cells)))
     return Plan(tuple(groups), tuple(pathways), method, dt)
 
 
