@@ -285,14 +285,14 @@ def calcium_lines(kind: Kind, held: str) -> list[str]:
 LEAST = "(1e-18*siemens)"  # a conductance without effect
 
 
-def group_equations(kind: Kind, inputs: Sequence[str], I: Term | None, held: str, leaks: bool) -> str:
-    """The equations of cells of a kind; inputs: pathways that end on them; I: a formula; leaks: something is always open."""
+def group_equations(kind: Kind, inputs: Sequence[str], I: Term | None, held: str, opened: bool) -> str:
+    """The equations of cells of a kind; inputs: pathways that end on them; I: a formula; opened: each has something open."""
     lines = [line for c in kind.currents for line in channel_lines(c, held)] + calcium_lines(kind, held)
     lines += [gate_line(k) for k in kind.releases]
     lines += [f"G_{x} : siemens\nJ_{x} : amp" for x in inputs]
     lines += ["I_ext : amp (constant)" if I is None else f"I_ext = ({in_brian2(I)})*nA : amp"]
     out = "".join(f" - I_{c.id}" for c in kind.currents) + "".join(f" - (G_{x}*V - J_{x})" for x in inputs)
-    out += "" if leaks or not held else f" - {LEAST}*V"
+    out += "" if opened or not held else f" - {LEAST}*V"
     return "\n".join([f"dV/dt = (I_ext{out})/({kind.constants.C!r}*nF) : volt", *lines])
 
 
@@ -432,10 +432,11 @@ def start_of_group(kind: Kind, cells: Sequence[Any]) -> dict[str, tuple[tuple[fl
     return start
 
 
-def always_leaks(kind: Kind, cells: Sequence[Any]) -> bool:
-    """Whether each of some cells has a channel without gates, so that its conductance is never 0."""
-    without = [i for i, c in enumerate(kind.currents) if c.m is None and c.h is None]
-    return all(any(cell.g[i] > 0 for i in without) for cell in cells)
+def some_open(kind: Kind, cell: Any) -> bool:
+    """Whether a channel of a cell is open at its start; if none is, its conductance is 0 in the first step."""
+    m, h = iter(cell.x), iter(cell.x[sum(c.m is not None for c in kind.currents) :])
+    opened = [(next(m) if c.m else 1.0) * (next(h) if c.h else 1.0) for c in kind.currents]
+    return any(g * x > 0 for g, x in zip(cell.g, opened, strict=True))
 
 
 def plan_of(d: Described, method: str, dt: float) -> Plan:
@@ -447,7 +448,7 @@ def plan_of(d: Described, method: str, dt: float) -> Plan:
         cells = [d.cells[i] for i in numbers]
         I = None if cells[0].I.op == "number" else cells[0].I
         inputs = [p.name for p in pathways if p.target == kind.id]
-        equations = group_equations(kind, inputs, I, held, always_leaks(kind, cells))
+        equations = group_equations(kind, inputs, I, held, all(some_open(kind, cell) for cell in cells))
         groups.append(Group(kind.id, numbers, equations, start_of_group(kind, cells)))
     return Plan(tuple(groups), tuple(pathways), method, dt)
 
