@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rigs import write_abf
+from test_nerves import MADE
 
+from pyloric_simulator.config import find_circuit
 from pyloric_simulator.prinz2004 import Prinz2004
 from pyloric_simulator.rhythm import bursts
 
@@ -99,14 +102,25 @@ def test_block_runs_by_itself_and_its_claims_hold(number: int, tmp_path: Path) -
     run(sys.executable, "-c", code, folder=tmp_path)
 
 
+def record_crab(path: Path) -> None:
+    """What README calls crab.abf: three electrodes and three nerves."""
+    V = Prinz2004.from_toml(find_circuit("paper"))(np.arange(0, MADE.index[-1] + 0.01, 0.05)).V
+    cells = {f"ch{n}": ("mV", V[cell, 0].to_numpy()[: len(MADE)]) for n, cell in ((3, "AB/PD"), (1, "LP"), (2, "PY"))}
+    assert all(len(x) == len(MADE) for _, x in cells.values())
+    write_abf(path, cells | {name: ("mV", MADE[name].to_numpy()) for name in MADE}, 20_000.0)
+
+
 @pytest.mark.slow
 def test_commands_follow_each_other(tmp_path: Path) -> None:
     (commands,) = blocks("text")
     lines = [line.partition("#")[0] for line in commands.replace("[CIRCUIT]", "paper").splitlines()]
     smaller = {"20000": "16", "5000": "3000"}
+    record_crab(tmp_path / "crab.abf")
     for line in lines:
         arguments = [smaller.get(word, word) for word in shlex.split(line)]
         assert arguments.pop(0) == "pyloric"
+        if arguments[0] == "explore":  # serves until it is interrupted; its own tests run it
+            continue
         run(sys.executable, "-m", "pyloric_simulator", *arguments, folder=tmp_path)
         if "--csv" in arguments:
             (tmp_path / "rhythm.csv").rename(tmp_path / "recording.csv")
