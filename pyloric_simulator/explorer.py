@@ -76,14 +76,14 @@
 # the top judges these: the window is their transient. Three seconds of transient and ten that count are
 # what the [database](database.py) uses, so that the page and the database call the same circuits pyloric.
 #
-# **What it costs.** On two cores of a server, busy with other work as well, the first picture came 6.5 s
-# after the command, compiling included. From the stop of a slider to new traces in the browser it took
-# 105 ms, and at most 215 ms in nine cases of ten (medians of 20). Another value, current or circuit of the
+# **What it costs.** On two quiet cores of a server the first picture came 4 s after the command, with what
+# it compiles already on the disk. From the stop of a slider to new traces in the browser it took 97 ms, and
+# at most 109 ms in nine cases of ten (20 moves). Another value, current or circuit of the
 # same kind compiles nothing; a circuit with another number of cells or synapses does, and so does the first
 # use of a temperature, a few seconds each. Knock-outs take some seconds. Elasticities take from a quarter
 # of a minute, for one cell, to more than a minute, for the circuit; they know no progress, so that their bar
 # only says that they are under way. Both are computed beside the page, which goes on. A server with one page
-# took 450 MB, after 500 moves of a slider 720, and after 1,000 the same. A panel gets no more than 2,400
+# took 510 MB, after 600 moves of a slider 700, and after 1,000 no more. A panel gets no more than 2,400
 # points, the lowest and the highest of each short stretch, so that no spike is lost and a long recording
 # does not choke the browser.
 #
