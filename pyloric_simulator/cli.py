@@ -976,16 +976,10 @@ def rhythm_table(table: pd.DataFrame) -> str:
 
 
 def thinned(t: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A trace for a picture: the lowest and the highest sample of each block, so that no spike is lost."""
-    import numpy as np
+    """A trace for a picture, of a limited number of points."""
+    from .plotting import extremes
 
-    block = math.ceil(2 * len(t) / PICTURE_POINTS)
-    if len(t) <= PICTURE_POINTS:
-        return t, V
-    begins = np.arange(0, len(t) - block + 1, block)
-    blocks = V[: len(begins) * block].reshape(-1, block)
-    picked = np.unique(np.concatenate([begins + blocks.argmin(1), begins + blocks.argmax(1), [len(t) - 1]]))
-    return t[picked], V[picked]
+    return (t, V) if len(t) <= PICTURE_POINTS else extremes(t, V, math.ceil(2 * len(t) / PICTURE_POINTS))
 
 
 def draw(result: SimResult, title: str, path: Path) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 from bokeh.models import ColumnDataSource, CrosshairTool, HoverTool, Range1d, Span
 from bokeh.plotting import figure
 
+from ..plotting import colours_of, extremes
 from ..rhythm import CRITERIA, FEATURES, ROLES
 
 COLORS = ("#1f77c9", "#c0392b", "#2e8b57", "#8e44ad", "#b9770e", "#16808a")  # of cells
@@ -21,23 +22,13 @@ PASS, FAIL, OTHER = (
     "#c0392b",
     "#888888",
 )  # criteria that pass, that fail, those of the set-up or recording beside
-CHANNEL_COLORS = {
-    "Na": "#d62728", "CaT": "#ff9896", "CaS": "#ff7f0e", "A": "#1f77b4", "KCa": "#17becf", "Kd": "#9467bd", "H": "#bcbd22",
-    "leak": "#7f7f7f", "synaptic": "#2ca02c", "electrical": "#8c564b",
-}  # fmt: skip
 POINTS = 2400  # of a trace
 SHARES = 300  # columns of a currentscape
 
 
 def thinned(t: np.ndarray, x: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """A trace of at most so many points: the lowest and the highest sample of each block in their order, so that no spike is lost."""
-    block = -(-2 * len(t) // points)
-    if block <= 2:
-        return t, x
-    begins = np.arange(0, len(t) - block + 1, block)
-    blocks = x[: len(begins) * block].reshape(-1, block)
-    picked = np.unique(np.concatenate([begins + blocks.argmin(1), begins + blocks.argmax(1), [0, len(t) - 1]]))
-    return t[picked], x[picked]
+    """A trace of about so many points at most."""
+    return (t, x) if len(t) <= points else extremes(t, x, -(-2 * len(t) // points))
 
 
 def plain(title: str, height: int, **look: Any) -> Any:
@@ -224,10 +215,9 @@ class Currentscape:
         """One panel of stacked shares."""
         shown = plain(title, 150, x_range=self.shared, y_range=Range1d(0, 1), tools="xwheel_zoom,xpan,reset")
         kept = [i for i in range(share.shape[1]) if share[:, i].max() > 0.005]
-        below = np.zeros(len(at))
+        below, colours = np.zeros(len(at)), colours_of(names)
         for i in kept:
-            color = CHANNEL_COLORS.get(names[i], COLORS[i % len(COLORS)])
-            shown.varea(x=at, y1=below, y2=below + share[:, i], color=color, legend_label=names[i])
+            shown.varea(x=at, y1=below, y2=below + share[:, i], color=colours[names[i]], legend_label=names[i])
             below = below + share[:, i]
         if kept:
             shown.add_layout(shown.legend[0], "right")
@@ -239,9 +229,10 @@ class Currentscape:
 def lines(t: np.ndarray, traces: dict[str, np.ndarray], label: str, shared: Range1d, height: int = 200) -> Any:
     """A panel with a line for each name."""
     shown = plain("", height, x_range=shared, tools="xwheel_zoom,xpan,reset")
-    for i, (name, x) in enumerate(traces.items()):
+    colours = colours_of([name.split(" ")[-1] for name in traces])  # "m Na" has the colour of Na
+    for name, x in traces.items():
         at, value = thinned(t, np.asarray(x), 1200)
-        color = CHANNEL_COLORS.get(name.split(" ")[-1], COLORS[i % len(COLORS)])
+        color = colours[name.split(" ")[-1]]
         dash = "dashed" if name.startswith("h ") else "solid"
         shown.line(at, value, color=color, line_dash=dash, legend_label=name)
     shown.yaxis.axis_label = label

@@ -524,6 +524,12 @@ compiled_neuron_with_function = jax.jit(integrate_neuron, static_argnames=(*STAT
 
 
 # %%
+def slopes_under(neuron: Neuron, p: Any, I: Callable[[Any], Array]) -> Callable[[Any, Any], Any]:
+    """(t, y) -> time derivatives of all cells, with parameters p (cell,) and an input I(t), (cell,)."""
+    one = jax.vmap(lambda y, I, p: type(y)(*neuron.equations.slopes(y, I, p, y._fields)))
+    return lambda t, y: one(y, I(t), p)
+
+
 def simulate_neuron(
     neuron: Neuron, t: Any, I_ext: Any = None, *, params: Mapping[str, Any] | None = None, state: Any = None,
     solver: Any = "exponential", dt: float = DEFAULT_DT, t0: float = 0.0, rtol: float = DEFAULT_RTOL,
@@ -553,8 +559,7 @@ def simulate_neuron(
     compiled = checks.truth("compiled", compiled)
     if not isinstance(solver, str):
         I = I_ext if callable(I_ext) else lambda _: 0.0 if I_ext is None else I_ext
-        one = jax.vmap(lambda y, I, p: type(y)(*neuron.equations.slopes(y, I, p, y._fields)))
-        slope = lambda t, y: one(y, per_cell(I(t)), p)  # noqa: E731
+        slope = slopes_under(neuron, p, lambda t: per_cell(I(t)))
         ys = adaptively(slope, y, t, solver=solver, t0=t0, rtol=rtol, atol=atol)
         return ys, jnp.zeros((0, neuron.size), dtype)
     checks.steps(t, t0, dt)
