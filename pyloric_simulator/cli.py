@@ -615,6 +615,75 @@ def database_text(path: Path, max_cv: float | None = None) -> str:
     return "\n".join(lines)
 
 
+single_cells = typer.Typer(rich_markup_mode=None)
+database.add_typer(single_cells, name="cells")
+
+
+@single_cells.callback(
+    invoke_without_command=True, epilog="Example: pyloric database cells run cells --sample 2000 --seed 1"
+)
+def of_2003(context: typer.Context) -> None:
+    """Run the 1,679,616 single cells of the database of 2003."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@single_cells.command("run", epilog="Example: pyloric database cells run cells --sample 2000 --seed 1")
+def cells_run(
+    path: Folder,
+    number: Annotated[int | None, typer.Option("--sample", help="Run so many cells drawn at random.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the sample.", show_default="0")] = None,
+    cells: Annotated[Path | None, typer.Option("--cells", help="Run the cells in this CSV or Parquet file.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Run all 1,679,616.")] = False,
+    start: Annotated[str | None, typer.Option(help="cold or depolarized.", show_default="cold")] = None,
+    limit: Annotated[
+        float | None, typer.Option(help="Longest run of a cell that does not settle, in ms.", show_default="30000")
+    ] = None,
+    progress: Progress = None,
+) -> None:
+    """Run cells until they settle, into a folder. A run that was stopped goes on where it was."""
+    from .ensembles import cells as db
+
+    if (number is not None) + (cells is not None) + every != 1:
+        raise ValueError("Cells are named by one of --sample, --cells and --all; say one of them.")
+    if number is None and seed is not None:
+        raise ValueError(f"--seed is {seed}, but there is no sample; it belongs to --sample. Leave it out.")
+    chosen = db.sample(number, seed or 0) if number is not None else range(1, db.TOTAL + 1)
+    if cells is not None:
+        chosen = read(cells)
+        chosen = chosen.reset_index() if chosen.index.name in db.CHANNELS else chosen  # a table without labels
+    options = {name: value for name, value in {"start": start, "limit": limit}.items() if value is not None}
+    try:
+        db.fill(chosen, path, progress=wanted(progress), **options)
+    except KeyboardInterrupt as stop:
+        for note in getattr(stop, "__notes__", []):
+            say(note)
+        raise typer.Abort from None
+    typer.echo(cells_text(path))
+
+
+@single_cells.command("summary", epilog="Example: pyloric database cells summary cells")
+def cells_summary(path: Folder) -> None:
+    """Show the shares of silent, spiking, bursting and irregular cells, and of their kinds."""
+    typer.echo(cells_text(path))
+
+
+def cells_text(path: Path) -> str:
+    """The summary of a run of cells as text."""
+    from .ensembles.cells import summary
+
+    found = summary(path)
+    return "\n\n".join(shares_text(part) for part in (found.families, found.activities))
+
+
+def shares_text(shares: pd.DataFrame) -> str:
+    """Shares with their intervals, a line each."""
+    return "\n".join(
+        f"{name:17} {row['fraction']:8.3%}  (95%: {row['low']:.3%} to {row['high']:.3%})  {row['count']:,.0f} of {row['of']:,.0f}"
+        for name, row in shares.iterrows()
+    )
+
+
 def yes(value: bool) -> str:
     """A word for a boolean."""
     return "yes" if value else "no"

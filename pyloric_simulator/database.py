@@ -229,15 +229,27 @@ import pandas as pd
 
 from .engine import checks
 from .engine.scale import DENSITY, SYNAPSE, Scale, suspicion
-from .ensembles import batches
-from .ensembles.batches import RUN_FILE, Tell, Work, facts_of, load, local_devices, silent, status, usable_labels
+from .ensembles import batches, cells
+from .ensembles.batches import (
+    RUN_FILE,
+    Tell,
+    Work,
+    facts_of,
+    interval,
+    load,
+    local_devices,
+    silent,
+    status,
+    usable_labels,
+)
+from .ensembles.batches import Z as Z
 from .ensembles.lanes import MOST_BYTES, MULTIPLE, Plan, bytes_of, feasible, in_parts, padded
 from .prinz2004 import SCHEMES, Prinz2004, State, neuron_models, precision
 from .rhythm import FEATURES, MAX_PERIOD_CV, MEAN, WHY, Measures, demanded_order, largest_cv, verdict, within
 
 __all__ = [
     "AXES", "COLUMNS", "MEMBRANE", "PAIRS", "POPULATIONS", "RESULTS", "RUN_FILE", "SIZES", "SYNAPSES", "TOTAL",
-    "Summary", "circuit", "conductances", "facts_of", "fill", "grid", "index_of", "interval", "load", "named", "row_of",
+    "Summary", "cells", "circuit", "conductances", "facts_of", "fill", "grid", "index_of", "interval", "load", "named", "row_of",
     "run", "sample", "status", "summary", "table",
 ]  # fmt: skip
 
@@ -887,23 +899,9 @@ def fill(
 # to 2.65%. It is meant for circuits drawn at random: of a grid, or of the whole database, a fraction is
 # what it is.
 
-# %%
-Z = 1.959964  # of a 95% interval
-
-
-def interval(k: int, n: int) -> tuple[float, float]:
-    """95% interval of a fraction k/n, {eq}`eq-wilson`.
-
-    Raises ValueError or TypeError unless n is a whole number, and k one from 0 to n.
-    """
-    n = checks.count("n", n)
-    k = checks.count("k", k, n, least=0)
-    p, c = k / n, Z * Z / n
-    half = Z * np.sqrt(p * (1 - p) / n + c / (4 * n))
-    return float((p + c / 2 - half) / (1 + c)), float((p + c / 2 + half) / (1 + c))
-
-
 # %% [markdown]
+# It is the function `interval` of the chapter [on batches](ensembles/batches.py), which all tables of shares use.
+#
 # Pyloric circuits differ from all others in what they are made of, so the second half of a summary is the
 # share of each cell and of each strength among all circuits and among pyloric ones. Circuits with densities
 # of their own have no names to count, and for them it is empty.

@@ -180,7 +180,7 @@ from ..engine import checks
 from ..files.seals import OF_FACTS, blank, is_intact, is_sealed, sealed
 from ..files.writing import remove_drafts, write_whole
 
-__all__ = ["Compute", "Tell", "Work", "facts_of", "fill", "fingerprint", "load", "run", "silent", "status"]
+__all__ = ["Compute", "Tell", "Work", "facts_of", "fill", "fingerprint", "interval", "load", "run", "silent", "status"]
 
 # %% [markdown]
 # ### What there is to do
@@ -1124,6 +1124,28 @@ def status(path: str | os.PathLike[str]) -> dict[str, int]:
         except ValueError:
             continue
     return {"circuits": facts["circuits"], "done": done}
+
+
+# %% [markdown]
+# ### Shares
+#
+# Most tables end as shares: so many of so many rows are of a kind. How well a share is known is told by the
+# interval of Wilson, {eq}`eq-wilson`, which the chapter on [the database](../database.py) explains.
+
+# %%
+Z = 1.959964  # of a 95% interval
+
+
+def interval(k: int, n: int) -> tuple[float, float]:
+    """95% interval of a fraction k/n, {eq}`eq-wilson`.
+
+    Raises ValueError or TypeError unless n is a whole number, and k one from 0 to n.
+    """
+    n = checks.count("n", n)
+    k = checks.count("k", k, n, least=0)
+    p, c = k / n, Z * Z / n
+    half = Z * np.sqrt(p * (1 - p) / n + c / (4 * n))
+    return float((p + c / 2 - half) / (1 + c)), float((p + c / 2 + half) / (1 + c))
 
 
 # %% [markdown]
