@@ -387,3 +387,17 @@ def test_the_command_refuses_and_sums_up(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_cells_are_found_under_the_database() -> None:
     assert database.cells is cells
+
+
+@pytest.mark.slow
+def test_the_command_runs_cells_into_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "cells.csv"
+    cells.sample(3, seed=2).to_csv(file, index=False)
+    for chosen in (["--sample", "3", "--seed", "2"], ["--cells", str(file)]):
+        folder = tmp_path / chosen[0][2:]
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["database", "cells", "run", str(folder), *chosen, "--start", "depolarized", "--limit", "10000"])
+        assert not stopped.value.code
+        assert "of 3" in capsys.readouterr().out
+    one, other = (cells.load(tmp_path / name)["activity"].to_list() for name in ("sample", "cells"))
+    assert one == other
