@@ -22,8 +22,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "exponential Euler, 0.025 ms": {"solver": "exponential_euler", "dt": 0.025},
     "exponential Euler, 0.05 ms": {"solver": "exponential_euler", "dt": 0.05},
-    "maxima of 0.1 mV": {"SWING": 0.1},
-    "maxima of 5 mV": {"SWING": 5.0},
     "periods equal to 5%": {"TOLERANCE": 0.05},
     "six periods": {"PERIODS": 6},
     "up to 60 s": {"limit": 60_000.0},

@@ -171,7 +171,9 @@
 # %% [markdown]
 # None of these moves more than one cell in a hundred from one family to another. What moves is a border
 # inside bursting: bursters without a period are 5.5% of the cells by the rules as they are, 3.1% if
-# periods may differ by 5%, 7.1% if six of them must be equal, and 4.3% if cells have a minute to settle.
+# periods may differ by 5%, 7.1% if six of them must be equal, 4.3% if cells have a minute to settle, and
+# 3.5% in double precision. So a third of them wander only because rounding pushes them: their next burst
+# has one spike more or less by a hair.
 #
 # And nothing of it brings the paper's shares. Of silent and irregular cells the quoted ones hold; of
 # spiking cells there are 1.3% too many here, and of bursting ones 1.6% too few, which is more than
@@ -531,8 +533,7 @@ def doubt_units(rows: pd.DataFrame) -> None:
 #
 # How large must the swing be? In single precision numbers near −50 mV lie 4·10⁻⁶ mV apart, and a cell at
 # rest wanders by some of these steps, so that 1 mV is far above what rounding can do. A spike is a
-# hundred times as large. Whatever lies between, such as oscillations that die down, is rare: with 0.1 mV or 5 mV
-# instead hardly a class changes ({numref}`tbl-variants`).
+# hundred times as large.
 #
 # With each maximum goes its *plateau*: for how long $V$ was above −30 mV since the maximum before it was
 # left, up to the moment when it is left itself.
