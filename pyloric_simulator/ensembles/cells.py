@@ -533,7 +533,7 @@ def doubt_units(rows: pd.DataFrame) -> None:
 #
 # How large must the swing be? In single precision numbers near −50 mV lie 4·10⁻⁶ mV apart, and a cell at
 # rest wanders by some of these steps, so that 1 mV is far above what rounding can do. A spike is a
-# hundred times as large.
+# hundred times as large. It is the one rule here whose effect on the shares was not measured.
 #
 # With each maximum goes its *plateau*: for how long $V$ was above −30 mV since the maximum before it was
 # left, up to the moment when it is left itself.
