@@ -229,7 +229,8 @@ import pandas as pd
 
 from .engine import checks
 from .engine.scale import DENSITY, SYNAPSE, Scale, suspicion
-from .ensembles import batches, cells
+from .ensembles import batches
+from .ensembles import cells as cells
 from .ensembles.batches import (
     RUN_FILE,
     Tell,
@@ -249,7 +250,7 @@ from .rhythm import FEATURES, MAX_PERIOD_CV, MEAN, WHY, Measures, demanded_order
 
 __all__ = [
     "AXES", "COLUMNS", "MEMBRANE", "PAIRS", "POPULATIONS", "RESULTS", "RUN_FILE", "SIZES", "SYNAPSES", "TOTAL",
-    "Summary", "cells", "circuit", "conductances", "facts_of", "fill", "grid", "index_of", "interval", "load", "named", "row_of",
+    "Summary", "circuit", "conductances", "facts_of", "fill", "grid", "index_of", "interval", "load", "named", "row_of",
     "run", "sample", "status", "summary", "table",
 ]  # fmt: skip
 
