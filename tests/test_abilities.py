@@ -716,7 +716,7 @@ SLOW_IN_CIRCUITS = {
     "voltage clamp", "dynamic clamp", "current noise", "conductance noise", "regulation", "loss: trace mismatch",
     "loss: prediction error", "thousands at once",
 }  # fmt: skip
-QUICK = {"thermalized starts", "TOML", "pickle", "energy", "named parameters"}  # also for many or different cells
+QUICK = {"TOML"}  # also for many or different cells
 
 
 def is_slow(ability: str, name: str) -> bool:

@@ -179,7 +179,7 @@ def test_replacing_takes_lists_batches_and_tracers() -> None:
     params = pair(gs={("AB", "LP"): 3}).params
     assert params.replace(gs=[5]).gs.dtype == np.float64
     batch = params.replace(g=np.stack([params.g, 2 * params.g]))
-    V = jax.vmap(lambda g: simulate(params.replace(g=g), pair().cold, T, dt=0.25).V)(batch.g)
+    V = jax.jit(jax.vmap(lambda g: simulate(params.replace(g=g), pair().cold, T, dt=0.25).V))(batch.g)
     assert V.shape == (2, 5, 2)
     with pytest.raises(ValueError, match=r"params.g has shape \(2, 2, 8\)"):
         simulate(batch, pair().cold, T)

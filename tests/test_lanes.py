@@ -97,7 +97,7 @@ def in_lanes(
     return [go(p, run, jnp.int32(k), jnp.int32(plan.blocks(time))) for time in times]
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", [pytest.param(x, marks=[pytest.mark.slow] * (x != "staggered")) for x in SOLVERS])
 def test_a_lane_is_the_circuit(solver: str) -> None:
     model, t = paper(), np.arange(20_001) * DT
     start = model.get_thermalization()

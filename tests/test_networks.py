@@ -98,7 +98,7 @@ def test_populations_irregular_times_inputs_and_states() -> None:
         np.testing.assert_allclose(getattr(other, name), getattr(slope, name), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("solver", ["staggered", "exponential_euler"])
+@pytest.mark.parametrize("solver", ["staggered", pytest.param("exponential_euler", marks=pytest.mark.slow)])
 def test_gap_junctions_to_rounding(solver: str) -> None:
     rows = {"AB": "AB/PD 2", "PD": "AB/PD 3"}
     old = Prinz2004({"AB": 1, "PD": 2}, {}, neuron_models.loc[list(rows.values())], ge=10)
@@ -142,7 +142,9 @@ def right_hand_side(network: Network, I: float = 0.0) -> dict[str, Any]:
     return {"fun": jax.jit(f), "jac": jax.jit(jax.jacfwd(f, 1))}
 
 
-@pytest.mark.parametrize("density", [7.0, 10.0, 40.0])  # µA/cm²
+@pytest.mark.parametrize(
+    "density", [pytest.param(x, marks=[pytest.mark.slow] * (x != 10)) for x in (7.0, 10.0, 40.0)]
+)  # µA/cm²
 def test_axon_fires_at_the_rate_of_lsoda(density: float) -> None:
     network, I = Network({"axon": axon()}), density * axon().area * 1000
     y = solve_ivp(**right_hand_side(network, I), t_span=(0, 150), y0=network.flatten(network.cold), method="LSODA", rtol=1e-9, atol=1e-9,
