@@ -247,7 +247,7 @@ def test_it_agrees_with_our_own_cells() -> None:
         return (y.V[:-1, 0] * weights[0, 1:]).sum() + (y.spikes[:, 0] * weights[1]).sum(), y
 
     with precision():
-        (expected, y), slope = jax.value_and_grad(ours, has_aux=True)(20.0)
+        (expected, y), slope = jax.jit(jax.value_and_grad(ours, has_aux=True))(20.0)
     τ = tensor(20.0)
     found = f(τ)
     assert np.allclose(found["v"][1:, 0].detach(), y.V[:-1, 0], atol=1e-9)
