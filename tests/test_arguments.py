@@ -193,6 +193,7 @@ def test_an_adaptive_solver_ends_where_an_input_is_not_a_number(solver: Any) -> 
         model(T, lambda t: jnp.where(t > 2.5, jnp.array([0, jnp.nan]), 0.0), model.cold, solver=solver)
 
 
+@pytest.mark.slow
 def test_an_adaptive_solver_ends_at_once_where_the_start_has_no_slope() -> None:
     with pytest.raises(FloatingPointError, match=r"cell \('AB', 0\) is not finite at t = 0 ms"):
         pair()(T, lambda _: jnp.array([jnp.nan, 0]), pair().cold, solver=diffrax.Tsit5())
