@@ -223,15 +223,15 @@ def test_rates_of_the_axon_by_hand() -> None:
 def test_ghk_current() -> None:
     V, Ca = jnp.linspace(-100, 150, 26), jnp.full(26, 0.5)
     channel = Channel("Ca", GHK(), ion="Ca")
-    I = current_of(channel, CONSTANTS, jnp.ones(26), V, Ca)
+    I = np.asarray(jax.jit(lambda V: current_of(channel, CONSTANTS, jnp.ones(26), V, Ca))(V))
     u = np.asarray(V) / CONSTANTS.γ
     with np.errstate(invalid="ignore"):
         by_hand = 2 * 96485.33212e-3 * u * (0.5 - 3000 * np.exp(-u)) / (1 - np.exp(-u))
     np.testing.assert_allclose(I[u != 0], by_hand[u != 0], rtol=1e-12)
     E = CONSTANTS.γ * jnp.log(jnp.array([3000 / 0.5]))
     np.testing.assert_allclose(current_of(channel, CONSTANTS, jnp.ones(1), E, Ca[:1]), 0, atol=1e-9)
-    G, J = linear(channel, CONSTANTS, jnp.ones(26), V, Ca)
-    np.testing.assert_allclose(G * V - J, I, rtol=1e-9, atol=1e-9)
+    G, J = jax.jit(lambda V: linear(channel, CONSTANTS, jnp.ones(26), V, Ca))(V)
+    np.testing.assert_allclose(np.asarray(G) * np.asarray(V) - np.asarray(J), I, rtol=1e-9, atol=1e-9)
     assert (np.asarray(G) > 0).all()
 
 
@@ -268,10 +268,11 @@ def test_calcium_of_any_channel_is_second_order(kind: str) -> None:
 def test_general_influx_is_that_of_the_first_chapter() -> None:
     first, V, Ca = Network({"cell": prinz("AB/PD 2")}), jnp.array([-30.0]), jnp.array([2.0])
     membrane, g, x = first.circuit.only, prepare(first.params, V.dtype, 0.05).g[0], jnp.full((11, 1), 0.3)
+    balance = jax.jit(lambda V, membrane: calcium_balance(membrane, g, V, Ca, x), static_argnums=1)
     spelled_out = Nernst(outside=CONSTANTS.Ca_out)
     channels = tuple(c._replace(E=spelled_out) if c.ion else c for c in membrane.channels)
-    general = calcium_balance(membrane._replace(channels=channels), g, V, Ca, x)
-    np.testing.assert_allclose(general, calcium_balance(membrane, g, V, Ca, x), rtol=1e-12)
+    general = balance(V, membrane._replace(channels=channels))
+    np.testing.assert_allclose(general, balance(V, membrane), rtol=1e-12)
 
 
 def nmda(s: Any, V_pre: Any, V_post: Any) -> Any:
