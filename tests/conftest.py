@@ -4,7 +4,7 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 def pytest_configure(config: pytest.Config) -> None:
     """Keep compiled code in pytest's own folder, for both workers, for child processes and for the next session.
 
+    All of it: of the programs there are thousands, and most are small.
     `pytest --cache-clear` empties it. A folder that the environment names is used instead.
     """
     if hasattr(config, "cache"):
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
         jax.config.update(
             "jax_persistent_cache_min_compile_time_secs",
@@ -32,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
-ROOM = 1_200  # MB, of a process whose compiled code may stay
+ROOM, SOME_ROOM = 2_000, 1_000  # MB, of a process whose compiled code may stay: within a file, and from one to the next
 # Files, those first that take longest.
 LONGEST = "abilities", "adjoint", "experiments", "networks", "solvers", "torch_bridge", "lanes", "physiology", "lif"
 
@@ -52,10 +53,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules stay to the end: to look for garbage among their objects again and again takes a tenth of the time of the tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+        gc.set_threshold(10_000)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Let go of compiled functions at the end of a file, or when they take much memory; with all of them a session takes gigabytes."""
-    if nextitem is None or nextitem.path != item.path or resident() > ROOM:
+    """Let go of compiled functions when they take much memory; with all of them a session takes gigabytes.
+
+    What is let go is read from disk when it is needed again; to let go and to read takes time too, so it is done rarely.
+    """
+    ends = nextitem is None or nextitem.path != item.path  # the fixtures of the file are gone
+    if resident() > (SOME_ROOM if ends else ROOM):
         jax.clear_caches()
         gc.collect()
         if sys.platform == "linux":  # what is free goes back to the system

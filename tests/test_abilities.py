@@ -317,8 +317,13 @@ def check_current_noise(name: str, _: Path) -> None:
     m = any_model(model(name))
     steps = np.arange(0, T[-1] + 0.9 * m.step, m.step)
     found = noisy(m, T, current=White(0.5), seed=3, state=m.cold)
-    of_cell = lambda i: jax.random.fold_in(jax.random.fold_in(jax.random.key(3), i), 0)  # noqa: E731
-    I = {c: np.asarray(White(0.5).samples(of_cell(i), 0, len(steps), m.step)) for i, c in enumerate(m.cells)}
+
+    @jax.jit
+    def of_cell(i: Any) -> Any:
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(3), i), 0)
+        return White(0.5).samples(key, 0, len(steps), m.step)
+
+    I = {c: np.asarray(of_cell(i)) for i, c in enumerate(m.cells)}
     alike(name, found, ran(name, pd.DataFrame(I, steps)))
 
 
@@ -716,7 +721,7 @@ SLOW_IN_CIRCUITS = {
     "voltage clamp", "dynamic clamp", "current noise", "conductance noise", "regulation", "loss: trace mismatch",
     "loss: prediction error", "thousands at once",
 }  # fmt: skip
-QUICK = {"thermalized starts", "TOML", "pickle", "energy", "named parameters"}  # also for many or different cells
+QUICK = {"TOML"}  # also for many or different cells
 
 
 def is_slow(ability: str, name: str) -> bool:

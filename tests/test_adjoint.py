@@ -349,10 +349,13 @@ def test_second_derivatives_in_reverse_mode_are_refused_in_words():
         jax.jit(jax.grad(lambda g: slope(g).sum()))(G)
 
 
-def test_many_at_once_is_each_alone():
+@pytest.mark.parametrize(
+    "f", [lambda g: (jnp.sin(g) ** 2).mean(), pytest.param(squares(simulate_with_adjoint), marks=pytest.mark.slow)]
+)
+def test_many_at_once_is_each_alone(f):
     """On all cores, the last part not full; traced, too; and what does not fit is refused."""
     g = G * jnp.linspace(0.5, 2, 5)[:, None, None]
-    both = jax.value_and_grad(squares(simulate_with_adjoint))
+    both = jax.value_and_grad(f)
     many = many_at_once(both)
     results = [many(g), jax.jit(many)(g)]
     single = jax.jit(both)(g[4])

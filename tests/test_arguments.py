@@ -179,7 +179,7 @@ def test_replacing_takes_lists_batches_and_tracers() -> None:
     params = pair(gs={("AB", "LP"): 3}).params
     assert params.replace(gs=[5]).gs.dtype == np.float64
     batch = params.replace(g=np.stack([params.g, 2 * params.g]))
-    V = jax.vmap(lambda g: simulate(params.replace(g=g), pair().cold, T, dt=0.25).V)(batch.g)
+    V = jax.jit(jax.vmap(lambda g: simulate(params.replace(g=g), pair().cold, T, dt=0.25).V))(batch.g)
     assert V.shape == (2, 5, 2)
     with pytest.raises(ValueError, match=r"params.g has shape \(2, 2, 8\)"):
         simulate(batch, pair().cold, T)
@@ -193,6 +193,7 @@ def test_an_adaptive_solver_ends_where_an_input_is_not_a_number(solver: Any) -> 
         model(T, lambda t: jnp.where(t > 2.5, jnp.array([0, jnp.nan]), 0.0), model.cold, solver=solver)
 
 
+@pytest.mark.slow
 def test_an_adaptive_solver_ends_at_once_where_the_start_has_no_slope() -> None:
     with pytest.raises(FloatingPointError, match=r"cell \('AB', 0\) is not finite at t = 0 ms"):
         pair()(T, lambda _: jnp.array([jnp.nan, 0]), pair().cold, solver=diffrax.Tsit5())

@@ -67,7 +67,8 @@ def test_no_other_module_has_a_page_beside_it() -> None:
 )
 def test_what_loads_scripts_for_figures_is_not_shown(page: Path) -> None:
     """The scripts would come over the network; the Book has its own."""
-    for cell in jupytext.read(page).cells:
+    shows = "hv.extension(" in page.read_text(encoding="utf-8")
+    for cell in jupytext.read(page).cells if shows else ():
         if "hv.extension(" in cell.source and cell.cell_type == "code" and not cell.source.startswith("class "):
             assert {"remove-cell", "remove-output"} & set(cell.metadata.get("tags", ()))
 

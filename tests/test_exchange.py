@@ -232,7 +232,10 @@ def test_rows_of_the_database_are_arrays() -> None:
     from pyloric_simulator import database
     from pyloric_simulator.files.exchange import arrays
 
-    rows = database.run(database.sample(12, seed=1), duration=3000, transient=1000, progress=False)
+    options = dict(
+        duration=4500, transient=500, dt=0.25, batch_size=64
+    )  # those of test_database.py, which are compiled
+    rows = database.run(database.sample(12, seed=1), **options, progress=False)
     X, y = arrays(rows, "pyloric_like")
     assert X.shape == (12, 31)
     assert set(y) <= {0.0, 1.0}

@@ -82,9 +82,15 @@ def axons() -> Network:
 
 
 SAMPLES = pd.DataFrame({"b": [0.0, 1.0]}, [0.0, 100.0])  # nA
-WAYS: list[Any] = [(axons, 6.28), (axons, [6, 0.2, 0.3]), (axons, np.linspace(0, 9, 200)), (axons, SAMPLES)]
-WAYS += [(circuit, {"LP": 0.3})]
-MANY = [(paced, [0.1, 0.2, 0.3]), (paced, np.linspace(0, 1, 200)), (joined, {"a": 6.28}), (joined, SAMPLES)]
+WAYS: list[Any] = [(axons, 6.28), (axons, SAMPLES), (circuit, {"LP": 0.3})]
+MANY = [
+    (axons, [6, 0.2, 0.3]),
+    (axons, np.linspace(0, 9, 200)),
+    (paced, [0.1, 0.2, 0.3]),
+    (paced, np.linspace(0, 1, 200)),
+    (joined, {"a": 6.28}),
+    (joined, SAMPLES),
+]
 
 
 @pytest.mark.parametrize(("make", "I"), WAYS + [pytest.param(*x, marks=pytest.mark.slow) for x in MANY])
@@ -169,9 +175,11 @@ def test_clamp_recovers_the_channels_own_curves(name: str) -> None:
     channel = next(c for c in CHANNELS if c.name == name)
     assert channel.m is not None
     Ca = CONSTANTS.Ca_rest / (CONSTANTS.Ca_rest + channel.m.K)
-    np.testing.assert_allclose(activation(model, name, V), Ca * channel.m.inf(V), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        activation(model, name, V), Ca * np.asarray(jax.jit(channel.m.inf)(V)), rtol=0, atol=1e-9
+    )
     if channel.h:
-        np.testing.assert_allclose(inactivation(model, name, V), channel.h.inf(V), rtol=0, atol=1e-7)
+        np.testing.assert_allclose(inactivation(model, name, V), jax.jit(channel.h.inf)(V), rtol=0, atol=1e-7)
 
 
 def test_curves_of_rates_and_their_refusals() -> None:
@@ -320,7 +328,7 @@ def test_a_channel_driven_by_a_recording_is_a_conductance_of_time() -> None:
 # ---------------------------------------------------------------- noise
 
 
-@pytest.mark.parametrize("dt", [0.1, 0.05])
+@pytest.mark.parametrize("dt", [0.1, pytest.param(0.05, marks=pytest.mark.slow)])
 def test_the_power_of_noise_does_not_depend_on_the_step(dt: float) -> None:
     network, g, t = Network({"p": passive()}, sizes={"p": 300}), 0.1 * AREA, np.arange(0, 300, 5.0)
     V = noisy(network, t, current=White(0.5), dt=dt, seed=3).states.V[20:]
@@ -433,15 +441,15 @@ def test_binomial_numbers() -> None:
 # ---------------------------------------------------------------- snapshots
 
 
-def test_a_snapshot_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    for model in (circuit(), pair()):
-        t = np.arange(0, 100.5, 0.5)
-        save_state(tmp_path / "s.npz", model(t[:101]))
-        state, t0 = load_state(tmp_path / "s.npz", model)
-        assert t0 == 50
-        np.testing.assert_array_equal(model(t[100:], state=state, t0=t0).states.V, model(t).states.V[100:])
+@pytest.mark.parametrize(("make", "another"), [(circuit, axon), pytest.param(pair, circuit, marks=pytest.mark.slow)])
+def test_a_snapshot_goes_on_bit_for_bit(make: Any, another: Any, tmp_path: Path) -> None:
+    model, t = make(), np.arange(0, 100.5, 0.5)
+    save_state(tmp_path / "s.npz", model(t[:101]))
+    state, t0 = load_state(tmp_path / "s.npz", model)
+    assert t0 == 50
+    np.testing.assert_array_equal(model(t[100:], state=state, t0=t0).states.V, model(t).states.V[100:])
     with pytest.raises(ValueError, match="other version, cells, channels"):
-        load_state(tmp_path / "s.npz", circuit())
+        load_state(tmp_path / "s.npz", another())
     assert [p.name for p in tmp_path.iterdir()] == ["s.npz"]
 
 

@@ -168,7 +168,7 @@ def test_described_cells_have_our_derivative() -> None:
     """The slopes of all variables, computed from the formulas and numbers alone."""
     model = everything()
     state = model(np.arange(0, 30.5, 0.5), I_ext=3.0).final_state
-    d, expected = described(model, state, 3.0), derivative(model.params, state, 3.0)
+    d, expected = described(model, state, 3.0), jax.jit(lambda y: derivative(model.params, y, 3.0))(state)
     V = [c.V for c in d.cells]
     onto = np.zeros(len(V))
     for s in d.synapses:

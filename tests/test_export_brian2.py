@@ -52,7 +52,9 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(x, marks=[pytest.mark.slow] * (x not in ("paper", "axon"))) for x in MODELS]
+)
 def test_a_model_in_brian2_takes_our_steps(name: str) -> None:
     model, n = model_of(MODELS[name]()), 80
     state = model(np.arange(0, 100.5, 0.5), state=model.cold).final_state
@@ -183,7 +185,10 @@ def tensor(x: Any) -> Any:
     return torch.tensor(x, dtype=torch.float64, requires_grad=True)
 
 
-@pytest.mark.parametrize("method", ["exact", "euler", "exponential_euler", "rk2"])
+SLOWER = [pytest.param(x, marks=pytest.mark.slow) for x in ("euler", "exponential_euler", "rk2")]
+
+
+@pytest.mark.parametrize("method", ["exact", *SLOWER])
 def test_between_spikes_the_derivative_is_exact(method: str) -> None:
     group, network = lif(2, dt=0.1 * b.ms)
     group.method_choice = method
@@ -242,7 +247,7 @@ def test_it_agrees_with_our_own_cells() -> None:
         return (y.V[:-1, 0] * weights[0, 1:]).sum() + (y.spikes[:, 0] * weights[1]).sum(), y
 
     with precision():
-        (expected, y), slope = jax.value_and_grad(ours, has_aux=True)(20.0)
+        (expected, y), slope = jax.jit(jax.value_and_grad(ours, has_aux=True))(20.0)
     τ = tensor(20.0)
     found = f(τ)
     assert np.allclose(found["v"][1:, 0].detach(), y.V[:-1, 0], atol=1e-9)

@@ -97,7 +97,7 @@ def in_lanes(
     return [go(p, run, jnp.int32(k), jnp.int32(plan.blocks(time))) for time in times]
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", [pytest.param(x, marks=[pytest.mark.slow] * (x != "staggered")) for x in SOLVERS])
 def test_a_lane_is_the_circuit(solver: str) -> None:
     model, t = paper(), np.arange(20_001) * DT
     start = model.get_thermalization()
@@ -145,6 +145,7 @@ def test_ticks_of_long_recordings_have_32_bits(duration: float, dt: float, ticks
     assert (plan.blocks(duration) * plan.n + 1) * ticks < 2**31
 
 
+@pytest.mark.slow
 def test_spikes_late_in_a_long_recording_have_their_time() -> None:
     """Those of a run that begins with step 20 million, 1,000 s, are those of one that begins with step 0, to a 64th of a step."""
     k, start = 20_000_000, paper().get_thermalization()

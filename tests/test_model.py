@@ -5,6 +5,7 @@ import sys
 import textwrap
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -184,7 +185,8 @@ def test_the_reversal_potential_of_calcium() -> None:
 def test_positive_input_depolarizes(one: tuple[Prinz2004, State]) -> None:
     model, state = one
     rest = slope(model, state).V
-    for pushed in (slope(model, state, 0.314), model.derivative(0, state, {"LP": 0.314})):
+    derivative = jax.jit(lambda y: model.derivative(0, y, {"LP": 0.314}))
+    for pushed in (slope(model, state, 0.314), derivative(state)):
         np.testing.assert_allclose(pushed.V - rest, [0.5], rtol=1e-9)  # 0.314 nA / 0.628 nF
     passive = Prinz2004({"LP": 1}, {}, silent(1))
     run = passive([10], 0.0628, passive.cold)  # nothing but the capacitance: 0.1 mV/ms
@@ -378,13 +380,13 @@ def test_all_gates_together_are_the_gates_one_by_one() -> None:
     circuit = Prinz2004({"LP": 1}, {}, silent(1)).circuit
     V = jnp.linspace(-120, 80, 401)
     Ca = jnp.geomspace(1e-3, 1e3, 401)
-    fast = list(kinetics(circuit, circuit.only, V, Ca))
+    fast = jax.jit(lambda V, Ca: list(kinetics(circuit, circuit.only, V, Ca)))(V, Ca)
     groups = (
         [x.gate(CONSTANTS) for x in TRANSMITTERS],
         [c.m for c in CHANNELS if c.m] + [c.h for c in CHANNELS if c.h],
     )
     for (inf, tau), gates in zip(fast, groups, strict=True):
-        slow_inf, slow_tau = steady_and_tau_plain(gates, V, Ca)
+        slow_inf, slow_tau = jax.jit(lambda V, Ca, gates=gates: steady_and_tau_plain(gates, V, Ca))(V, Ca)
         np.testing.assert_allclose(inf, slow_inf, rtol=1e-12)
         np.testing.assert_allclose(tau, np.maximum(slow_tau, CONSTANTS.τ_min), rtol=1e-12)
 

@@ -98,7 +98,7 @@ def test_populations_irregular_times_inputs_and_states() -> None:
         np.testing.assert_allclose(getattr(other, name), getattr(slope, name), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("solver", ["staggered", "exponential_euler"])
+@pytest.mark.parametrize("solver", ["staggered", pytest.param("exponential_euler", marks=pytest.mark.slow)])
 def test_gap_junctions_to_rounding(solver: str) -> None:
     rows = {"AB": "AB/PD 2", "PD": "AB/PD 3"}
     old = Prinz2004({"AB": 1, "PD": 2}, {}, neuron_models.loc[list(rows.values())], ge=10)
@@ -142,7 +142,9 @@ def right_hand_side(network: Network, I: float = 0.0) -> dict[str, Any]:
     return {"fun": jax.jit(f), "jac": jax.jit(jax.jacfwd(f, 1))}
 
 
-@pytest.mark.parametrize("density", [7.0, 10.0, 40.0])  # µA/cm²
+@pytest.mark.parametrize(
+    "density", [pytest.param(x, marks=[pytest.mark.slow] * (x != 10)) for x in (7.0, 10.0, 40.0)]
+)  # µA/cm²
 def test_axon_fires_at_the_rate_of_lsoda(density: float) -> None:
     network, I = Network({"axon": axon()}), density * axon().area * 1000
     y = solve_ivp(**right_hand_side(network, I), t_span=(0, 150), y0=network.flatten(network.cold), method="LSODA", rtol=1e-9, atol=1e-9,
@@ -221,15 +223,15 @@ def test_rates_of_the_axon_by_hand() -> None:
 def test_ghk_current() -> None:
     V, Ca = jnp.linspace(-100, 150, 26), jnp.full(26, 0.5)
     channel = Channel("Ca", GHK(), ion="Ca")
-    I = current_of(channel, CONSTANTS, jnp.ones(26), V, Ca)
+    I = np.asarray(jax.jit(lambda V: current_of(channel, CONSTANTS, jnp.ones(26), V, Ca))(V))
     u = np.asarray(V) / CONSTANTS.γ
     with np.errstate(invalid="ignore"):
         by_hand = 2 * 96485.33212e-3 * u * (0.5 - 3000 * np.exp(-u)) / (1 - np.exp(-u))
     np.testing.assert_allclose(I[u != 0], by_hand[u != 0], rtol=1e-12)
     E = CONSTANTS.γ * jnp.log(jnp.array([3000 / 0.5]))
     np.testing.assert_allclose(current_of(channel, CONSTANTS, jnp.ones(1), E, Ca[:1]), 0, atol=1e-9)
-    G, J = linear(channel, CONSTANTS, jnp.ones(26), V, Ca)
-    np.testing.assert_allclose(G * V - J, I, rtol=1e-9, atol=1e-9)
+    G, J = jax.jit(lambda V: linear(channel, CONSTANTS, jnp.ones(26), V, Ca))(V)
+    np.testing.assert_allclose(np.asarray(G) * np.asarray(V) - np.asarray(J), I, rtol=1e-9, atol=1e-9)
     assert (np.asarray(G) > 0).all()
 
 
@@ -266,10 +268,11 @@ def test_calcium_of_any_channel_is_second_order(kind: str) -> None:
 def test_general_influx_is_that_of_the_first_chapter() -> None:
     first, V, Ca = Network({"cell": prinz("AB/PD 2")}), jnp.array([-30.0]), jnp.array([2.0])
     membrane, g, x = first.circuit.only, prepare(first.params, V.dtype, 0.05).g[0], jnp.full((11, 1), 0.3)
+    balance = jax.jit(lambda V, membrane: calcium_balance(membrane, g, V, Ca, x), static_argnums=1)
     spelled_out = Nernst(outside=CONSTANTS.Ca_out)
     channels = tuple(c._replace(E=spelled_out) if c.ion else c for c in membrane.channels)
-    general = calcium_balance(membrane._replace(channels=channels), g, V, Ca, x)
-    np.testing.assert_allclose(general, calcium_balance(membrane, g, V, Ca, x), rtol=1e-12)
+    general = balance(V, membrane._replace(channels=channels))
+    np.testing.assert_allclose(general, balance(V, membrane), rtol=1e-12)
 
 
 def nmda(s: Any, V_pre: Any, V_post: Any) -> Any:

@@ -115,6 +115,7 @@ def test_each_synapse_has_the_temperature_of_the_cell_before_it() -> None:
     assert γ == pytest.approx([CONSTANTS.γ * 293.15 / 283.15] * 2)
 
 
+@pytest.mark.slow
 def test_the_state_of_a_cell_stays_with_it_through_results_and_sweeps() -> None:
     warm = at_temperature(mixed(), 20.0)
     run = warm(np.arange(0, 5.0))
@@ -281,6 +282,7 @@ def test_energy_is_balanced() -> None:
         assert np.trapezoid(V[:, i] * I[i], t) == pytest.approx(stored + charged + dissipated, abs=1e-3 * dissipated)
 
 
+@pytest.mark.slow
 def test_each_cell_spends_what_it_would_alone() -> None:
     t, pair = np.arange(0, 30, 0.05), Network({"a": axon(), "b": own()})
     both = pair(t, {"a": 10.0})
@@ -326,6 +328,7 @@ def test_without_error_densities_stay() -> None:
     np.testing.assert_allclose(grown.history["cell", "Kd"].iloc[-1], 75, rtol=1e-6)  # g + ḡ (1 − 1/2) t/τ_m
 
 
+@pytest.mark.slow
 def test_cells_of_different_channels_regulate_themselves_as_alone() -> None:
     P = Prinz2003
     one = Cell([P.CaS(5), P.Kd(50), P.leak(0.05)], calcium=P.calcium)

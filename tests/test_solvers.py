@@ -344,14 +344,17 @@ STEPS = {"staggered": [0.025, 0.0125, 0.00625], "exponential_euler": [0.0125, 0.
 ORDER = {"staggered": 2, "exponential_euler": 1}
 
 
-@pytest.mark.parametrize("solver", STEPS)
+OF_ORDER = ["staggered", pytest.param("exponential_euler", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("solver", OF_ORDER)
 def test_order_of_spike_times(solver: str, isolated: Runs) -> None:
     found = isolated.order_of_spikes(solver, STEPS[solver])
     assert len(found) >= 3
     np.testing.assert_allclose(found, ORDER[solver], atol=0.2)
 
 
-@pytest.mark.parametrize("solver", STEPS)
+@pytest.mark.parametrize("solver", OF_ORDER)
 def test_order_of_V_in_a_burst_and_between_bursts(solver: str, isolated: Runs) -> None:
     """Between bursts the calcium-dependent gate, which spikes outweigh, has its say."""
     for window in ((5, 10), (20, 30)):
@@ -532,7 +535,7 @@ def test_a_batch_is_a_loop(differentiable: Differentiable) -> None:
     np.testing.assert_allclose(batch, [differentiable.value(x) for x in inputs], rtol=1e-8)
 
 
-@pytest.mark.parametrize("solver", ["staggered", "exponential_euler"])
+@pytest.mark.parametrize("solver", OF_ORDER)
 def test_compiling_changes_nothing(solver: str) -> None:
     model = Prinz2004({"LP 4": 1}, {})
     start, t = random_state(model, 9), regular(20, 1)
@@ -547,7 +550,7 @@ def test_compiling_changes_nothing(solver: str) -> None:
 # ------------------------------------------------------------------------------------ float32
 
 
-@pytest.mark.parametrize("solver", ["staggered", "exponential_euler"])
+@pytest.mark.parametrize("solver", OF_ORDER)
 def test_single_precision_follows_double(solver: str) -> None:
     models = [Prinz2004.from_toml(find_circuit("paper"), dtype=dtype) for dtype in ("float64", "float32")]
     start, t = random_state(models[0], 7), regular(60, 0.5)

@@ -62,25 +62,22 @@ def python(project: Path, *commands: str) -> str:
     return done.stdout
 
 
-def test_copy_simulates_as_the_package_does(copy: tuple[Path, str], tmp_path: Path) -> None:
+def test_copy_simulates_as_the_package_does_and_has_its_commands(copy: tuple[Path, str], tmp_path: Path) -> None:
     project, name = copy
-    python(
+    table = python(
         project,
         f"from {name} import prinz2004",
         f"from {name}.prinz2004 import Prinz2004, neuron_models",
         CIRCUIT,
         f"assert prinz2004.Prinz2004.__module__ == {name + '.prinz2004'!r}",
         f"np.save({str(tmp_path / 'V.npy')!r}, V.to_numpy())",
+        "import runpy",
+        "sys.argv[1:] = ['cells']",
+        f"runpy.run_module({name!r}, run_name='__main__', alter_sys=True)",
     )
     here = {"Prinz2004": Prinz2004, "neuron_models": neuron_models}
     exec(CIRCUIT, here)
     np.testing.assert_array_equal(np.load(tmp_path / "V.npy"), here["V"])
-
-
-def test_copy_has_its_commands(copy: tuple[Path, str]) -> None:
-    project, name = copy
-    run = f"runpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
-    table = python(project, "import runpy", "sys.argv[1:] = ['cells']", run)
     for cell in neuron_models.index:
         assert cell in table
 
