@@ -11,8 +11,13 @@ from networks import STRENGTHS, axon
 
 from pyloric_simulator.ensembles.ensemble import ensemble
 from pyloric_simulator.fitting.parameters import model_with, parameters
+from pyloric_simulator.export.equations import described
+from pyloric_simulator.export.to_neuroml import neuroml_files
+from pyloric_simulator.export.to_neuron import neuron_files
 from pyloric_simulator.lab import robustness as r
+from pyloric_simulator.models.channels import Liu1998, SwensenMarder2001
 from pyloric_simulator.models.lif import LIF
+from pyloric_simulator.models.networks import Cell, Network
 from pyloric_simulator.prinz2004 import Prinz2004, neuron_models, precision
 
 POTASSIUM_SHARE = {"leak": 100 / 130, "H": 70 / 130, "Kd": 1.0, "Na": 0.0}  # of the way between −80 and 50 mV
@@ -113,6 +118,29 @@ def test_rows_are_those_of_the_ensemble() -> None:
     assert removed["cell spikes"].iloc[0] == plain["cell spikes"].iloc[0] > removed["cell spikes"].iloc[1]
 
 
+def test_knock_outs_at_a_temperature_and_from_a_state():
+    """As single runs have them: the block is put on in the middle of an experiment."""
+    cell, options = axon(), dict(duration=60.0, transient=0.0, I_ext=7.0, dtype="float64")
+    state = cell(np.array([0.0, 7.3]), I_ext=7.0).final_state
+    found = r.knockouts(cell, ["cell Na"], keep="spikes", temperature=16, state=state, progress=False, **options)
+    assert found.columns.tolist() == ["spikes cell", "finite"]
+    rows = {"cell Na": [parameters(cell)["cell Na"], 0.0], "temperature": [16.0, 16.0]}
+    plain = ensemble(cell, rows, state=state, progress=False, **options)
+    assert [x.tolist() for x in found["spikes cell"]] == [x.tolist() for x in plain["spikes cell"]]
+    assert len(found["spikes cell"].iloc[0]) > len(found["spikes cell"].iloc[1])
+    with pytest.raises(ValueError, match="temperature"):
+        r.knockouts(cell, ["cell Na"], temperature=300)
+    with pytest.raises(ValueError, match="keep"):
+        r.knockouts(cell, ["cell Na"], keep="V")
+
+
+def test_margins_are_one_in_the_middle_and_none_at_the_edge():
+    middle = {c.name: (c.low + c.high) / 2 for c in r.CRITERIA}
+    table = pd.DataFrame([middle, middle | {"duty_cycle_PD": 0.464}, middle | {"cycle_period": 3000.0}])
+    assert r.margins(table)[:2] == pytest.approx([1, 0], abs=1e-9)
+    assert r.margins(table)[2] < 0
+
+
 def test_what_is_to_stay_is_checked(cell):
     with pytest.raises(ValueError, match="keeps"):
         r.robustness(cell, keeps="round")
@@ -163,6 +191,30 @@ def test_a_channel_without_density_changes_nothing(circuit):
     assert [parameters(dosed)[f"{x} MI"] for x in circuit.labels] == pytest.approx([0.3] * 3)
     with pytest.raises(ValueError, match="names must differ"):
         r.with_channel(more, r.MODULATORY)
+
+
+def test_the_modulators_current_opens_with_depolarization_and_flows_in():
+    MI, V = SwensenMarder2001.MI, jnp.linspace(-100, 40, 1401)
+    assert r.MODULATORY is MI
+    opened = np.asarray(MI.m.inf(V))
+    assert (np.diff(opened) > 0).all()
+    assert float(MI.m.inf(-21.0)) == 0.5
+    assert opened[0] < 1e-4
+    current = opened * (V - MI.E)
+    assert (current[V < -22.1] < 0).all()
+    assert (current[V > -21.9] > 0).all()
+    assert float(V[np.argmin(current)]) == pytest.approx(-32, abs=0.1)
+    assert float(np.min(current)) == pytest.approx(-2.02, abs=0.01)
+
+
+def test_the_modulators_current_goes_wherever_channels_go(tmp_path):
+    modulated = Network({"a": Cell([SwensenMarder2001.MI(0.1), Liu1998.leak(0.01)])})
+    modulated.to_toml(tmp_path / "a.toml")
+    assert '"SwensenMarder2001.MI"' in (tmp_path / "a.toml").read_text()
+    assert Network.from_toml(tmp_path / "a.toml").circuit == modulated.circuit
+    mod = neuron_files(described(modulated))["mod/ch_MI.mod"]
+    assert "21" in mod
+    assert any("MI" in text for text in neuroml_files(described(modulated)).values())
 
 
 def test_dials_have_derivatives(cell):

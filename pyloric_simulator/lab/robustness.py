@@ -172,10 +172,11 @@ from jax import Array, lax
 
 from ..database import interval
 from ..engine import checks
-from ..ensembles.ensemble import KEPT, ensemble, named_cells, rhythm_of
+from ..ensembles.ensemble import KEPT, ensemble, named_cells, rhythm_of, roles_in
 from ..fitting.parameters import at, check_names, conductance_names, places, with_values
+from ..models.channels import SwensenMarder2001
 from ..models.networks import any_model, model_of, start_of
-from ..prinz2004 import DEFAULT_DT, B, Channel, Curve, Gate, Membrane, Params, precision, simulate
+from ..prinz2004 import DEFAULT_DT, Channel, Membrane, Params, precision, simulate
 from ..rhythm import CRITERIA, FEATURES, spikes, verdict
 from .energy import batteries, charge, fixed_reversal, sodium_share
 from .protocols import allocated, milliseconds
@@ -266,6 +267,12 @@ def stays(table: pd.DataFrame, keeps: Any) -> np.ndarray:
             f"{len(table)} rows. Compare a column: lambda table: table['LP period (ms)'] < 2000."
         )
     return found
+
+
+def margins(table: pd.DataFrame) -> np.ndarray:
+    """How far inside of the pyloric region each row with the fifteen features lies, {eq}`eq-margin`."""
+    insides = [1 - 2 * abs(table[c.name] - (c.low + c.high) / 2) / (c.high - c.low) for c in CRITERIA]
+    return np.min(insides, axis=0)
 
 
 def what_is_kept(keeps: Any) -> str:
@@ -405,7 +412,9 @@ def hundred_circuits() -> pd.DataFrame:
 # The coarsest change is to take a conductance away, as tetrodotoxin does with sodium and picrotoxin with
 # the glutamatergic synapses. The table has a first row with all of them and one row for each that is
 # missing. The result says what is left: the class of the rhythm, its period, and in words which criteria it
-# misses. A model without PD, LP and PY has the numbers of `rhythm.summary` for each cell instead.
+# misses. A model without PD, LP and PY has the numbers of `rhythm.summary` for each cell instead. All rows
+# start as the ensemble has it, thermalized anew, or from a state that is given, as if the block were put on
+# in the middle of an experiment; and all of them may be at another temperature.
 
 
 # %%
@@ -414,12 +423,17 @@ def missed(row: pd.Series) -> str:
     return ", ".join(c.name for c in CRITERIA if not c.low <= row[c.name] <= c.high)
 
 
-def knockouts(model: Any, names: Sequence[str] | None = None, *, keep: str | None = None, **run: Any) -> pd.DataFrame:
+def knockouts(
+    model: Any, names: Sequence[str] | None = None, *, keep: str | None = None, temperature: float | None = None,
+    **run: Any,
+) -> pd.DataFrame:  # fmt: skip
     """What is left of a rhythm without each conductance; index: "nothing", then the names of what was removed.
 
-    names: of `parameters(model)`, by default all conductances that are not zero. keep: "features" or "rhythm", what is
-    asked of each row; by default the features where the model has PD, LP and PY cells. run: arguments of `ensemble`.
-    The columns are those of the ensemble; with the features also pyloric_like, pyloric, and missed, the criteria that fail.
+    names: of `parameters(model)`, by default all conductances that are not zero. keep: "features", "rhythm" or "spikes",
+    what is asked of each row; by default the features where the model has PD, LP and PY cells, or else the rhythm.
+    temperature: of all rows, °C; by default that of the model. run: arguments of `ensemble`, such as duration, state,
+    solver, dt and dtype. The columns are those of the ensemble; with the features also pyloric_like, pyloric, and missed,
+    the criteria that fail. Raises ValueError or TypeError on bad input, before anything is compiled.
     """
     model = any_model(model)
     names = conductance_names(model) if names is None else checks.names("names", names, "['LP Na', 'AB-LP']")
@@ -429,21 +443,26 @@ def knockouts(model: Any, names: Sequence[str] | None = None, *, keep: str | Non
             f"{model!r} has no conductances that could be removed; it must have some. Name numbers of its own."
         )
     keep = keep or (KEPT[2] if has_roles(model) else KEPT[1])
-    checks.choice("keep", keep, KEPT[1:3])
-    values = np.array([float(np.ravel(at(model.params, places(model.params)[n].paths[0]))[0]) for n in names])
-    rows = pd.DataFrame(np.vstack([values, values * (1 - np.eye(len(names)))]), columns=names)
-    found = ensemble(model, rows, keep=keep, **RUN | run).drop(columns=names)
+    checks.choice("keep", keep, KEPT[:3])
+    rows = without_each(model, names)
+    if temperature is not None:
+        rows["temperature"] = checks.number("temperature", temperature, "°C")
+    found = ensemble(model, rows, keep=keep, **RUN | run).drop(columns=list(rows))
     found.index = pd.Index(["nothing", *names], name="without")
-    if keep == KEPT[1]:
+    if keep != KEPT[2]:
         return found
     like, pyloric = verdicts(found)
     return found.assign(pyloric_like=like, pyloric=pyloric, missed=[missed(row) for _, row in found.iterrows()])
 
 
+def without_each(model: Any, names: Sequence[str]) -> pd.DataFrame:
+    """A row with all of the named numbers of a model, and one without each of them."""
+    values = np.array([float(np.ravel(at(model.params, places(model.params)[n].paths[0]))[0]) for n in names])
+    return pd.DataFrame(np.vstack([values, values * (1 - np.eye(len(names)))]), columns=list(names))
+
+
 def has_roles(model: Any) -> bool:
     """Whether a model has cells that play PD, LP and PY."""
-    from ..ensembles.ensemble import roles_in
-
     try:
         roles_in(model)
     except ValueError:
@@ -523,15 +542,13 @@ def with_block(params: Params, share: Any) -> Params:
 
 
 # %% [markdown]
-# **A modulator.** Proctolin and several other peptides open one and the same current
-# {cite:p}`SwensenMarder2000`, $I_{MI}$, whose activation shuts it off at low potentials, so that it
-# amplifies what a cell does by itself. Its curve, half open at −21 mV with a slope of 8 mV, its 6 ms and
-# its reversal at −22 mV are those with which the laboratory's own programs (xolotl) describe the recordings
-# of {cite:t}`SwensenMarder2001`; they were read there and not in the paper. A channel that is not yet part
-# of a model is put beside the others with no density, which changes nothing, and the dial is its density.
+# **A modulator.** Proctolin and several other peptides open one and the same current, $I_{MI}$, which
+# amplifies what a cell does by itself. It is a channel of the [library](../models/channels.py), where its
+# sources are. A channel that is not yet part of a model is put beside the others with no density, which
+# changes nothing, and the dial is its density.
 
 # %%
-MODULATORY = Channel("MI", -22.0, 1, Gate(B(21, -8), Curve(c0=6.0, c1=0.0)))
+MODULATORY = SwensenMarder2001.MI
 
 
 def with_channel(model: Any, channel: Channel, density: float = 0.0) -> Any:
@@ -668,8 +685,8 @@ def looked_at(model: Any, t: np.ndarray, V: np.ndarray) -> dict[str, Any]:
         cell: spikes(t, x) if np.isfinite(x).all() else np.array([np.nan]) for cell, x in zip(names, V.T, strict=True)
     }
     window = (float(t[0]), float(t[-1]))
-    row = rhythm_of(trains, names, window, KEPT[1], model)
-    return row | rhythm_of(trains, names, window, KEPT[2], model) if has_roles(model) else row
+    row = rhythm_of(trains, names, window)
+    return row | rhythm_of(trains, names, window, roles_in(model)) if has_roles(model) else row
 
 
 def way_of(dial: Dial, positions: Any) -> np.ndarray:
