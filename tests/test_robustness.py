@@ -248,6 +248,19 @@ def test_a_drive_tells_where_it_was_lost(cell):
     assert found.lost == (-20 if found.table["kept"].iloc[0] else -80)
 
 
+def test_dials_begin_without_a_perturbation(circuit):
+    for name, dial in r.DIALS.items():
+        way = r.way_of(dial, None)
+        assert len(way) > 4
+        assert way[0] == {"temperature": 10, "E_K": -80, "potassium": 1}.get(name, 0)
+
+
+def test_a_model_that_has_the_modulators_channel_keeps_it(circuit):
+    once = r.modulated(circuit)
+    assert r.modulated(once) is once
+    assert [c.name for c in once.circuit.only.channels].count("MI") == 1
+
+
 def test_turning_points():
     index = pd.MultiIndex.from_arrays([["there"] * 4 + ["back"] * 4, [1, 2, 3, 4, 4, 3, 2, 1]], names=["way", "x"])
 
@@ -263,8 +276,8 @@ def test_turning_points():
 
 @pytest.mark.parametrize(
     ("over", "positions", "said"),
-    [("heat", [1, 2], "no parameter"), ("picrotoxin", [0, 2], "between 0 and 1"), ("E_K", [-80], "two at least"),
-     ("potassium", [1, 2, 1], "rise or fall")],
+    [("heat", [1, 2], "one of .temperature."), ("picrotoxin", [0, 2], "between 0 and 1"), ("E_K", [-80], "two at least"),
+     ("potassium", [1, 2, 1], "rise or fall"), ("AB/PD 2 Na", None, "Give them")],
 )  # fmt: skip
 def test_ways_that_lead_nowhere_are_refused(cell, over, positions, said):
     with pytest.raises(ValueError, match=said):

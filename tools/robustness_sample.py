@@ -3,7 +3,7 @@
 python tools/robustness_sample.py FOLDER
     robustness.csv, areas of 100 pyloric circuits of the sample: 20,000 circuits, five minutes on two cores.
 python tools/robustness_sample.py FOLDER curves BLOCKS
-    robustness_curves.csv, ten circuits with BLOCKS times 100 draws: 20,000 circuits a block, and 18,000 once, two minutes each.
+    robustness_curves.csv, ten circuits with BLOCKS times 100 draws: 20,000 circuits a block, and 6,000 once; two minutes a block.
 
 Either goes on where it was stopped and writes its table into the folder.
 """
@@ -70,7 +70,7 @@ def hundred(folder: Path) -> None:
 # they lie, and the middle one of each tenth is taken. A block is so many draws of each circuit, kind and δ.
 
 DEEP = 10  # circuits
-BLOCK = {"whole": 100, "cell": 30}  # draws
+BLOCK = {"whole": 100, "cell": 10}  # draws
 PRESYNAPTIC = {"AB/PD": ("AB-", "PD-"), "LP": ("LP-",), "PY": ("PY-",)}
 WHOLE = {"intrinsic": MEMBRANE, "synaptic": SYNAPSES}
 OF_A_CELL = {f"intrinsic {p}": tuple(n for n in MEMBRANE if n.startswith(f"{p} ")) for p in POPULATIONS} | {
@@ -120,7 +120,7 @@ def counted(found: pd.DataFrame) -> pd.DataFrame:
 def run_block(folder: Path, scope: str, block: int) -> pd.DataFrame:
     """The counts of one block, run or from the folder."""
     rows, path = block_of(scope, block), folder / f"{scope}_{block}"
-    database.fill(rows.reset_index(drop=True), path, progress=False)
+    database.fill(rows.reset_index(drop=True), path, batch_size=256, progress=False)
     found = database.load(path)
     found.index = rows.index
     return counted(properties(found))

@@ -63,11 +63,19 @@
 # `"pyloric-like"`, or a function of one's own that gets the table of the rhythm and says of each row
 # whether it is right. So the question can be asked of any model, a single cell included.
 #
-# The paper takes 1,000 draws for each $δ$: 10,001 runs of 13 seconds. They take as long as so many rows of
-# the [database](../database.py) with densities of their own, to a tenth (6.0 against 5.6 s of processor
-# time for 512 of them), or as rows with named cells, to a sixth (4.6 against 4.1 s), so about ten seconds
-# for a thousand on two cores. A path makes a run that was stopped go on. With fewer draws the intervals
-# grow as one over the root: 60 draws know a share to 0.13, 1,000 to 0.03.
+# The paper takes 1,000 draws for each $δ$: 10,001 runs of 13 seconds, about ten seconds for a thousand of
+# them on two cores. They take no longer than so many rows of the [database](../database.py). For 1,024 rows
+# of 12 s, in seconds of processor time on two cores that had other work as well, medians of three in turns:
+#
+# | changes | `robustness` | `database.run` |
+# |---|---|---|
+# | of cells, each with densities of its own | 11.4 | 14.8 |
+# | of synapses, with named cells | 7.9 | 10.3 |
+#
+# (`benchmarks/robustness.py`.) The database lays 512 rows side by side here, the ensemble 256, which is kinder
+# to the memory of a busy processor. Where both take 256 the database is ahead by 6%, 2.4 against 2.6 s for
+# one batch: it measures rhythms in compiled code. A path makes a run that was stopped go on. With fewer draws
+# the intervals grow as one over the root: 60 draws know a share to 0.13, 1,000 to 0.03.
 #
 # `knockouts(model)` removes each conductance in turn and tells what is left of the rhythm. `crash(model,
 # over="temperature")` drives a model along a perturbation and back again, as an experimenter warms the
@@ -183,8 +191,8 @@ from .protocols import allocated, milliseconds
 from .temperature import TYPICAL, graded_kinds, warm
 
 __all__ = [
-    "MODULATORY", "Crash", "Robustness", "crash", "hundred_circuits", "knockouts", "perturbed", "robustness", "with_channel",
-    "with_potassium",
+    "MODULATORY", "Crash", "Robustness", "crash", "hundred_circuits", "knockouts", "perturbed", "robustness", "ten_circuits",
+    "with_channel", "with_potassium",
 ]  # fmt: skip
 
 # %% [markdown]
@@ -225,6 +233,9 @@ def chosen_names(model: Any, what: Any) -> list[str]:
     return names
 
 
+BETWEEN = "all of them must lie between 0 and 1, or conductances would be negative. Divide percentages by 100."
+
+
 def perturbed(values: Mapping[str, float], deltas: Any = DELTAS, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Rows of perturbed values, {eq}`eq-factor`; index (δ, draw), a column for each name; δ = 0 has one row.
 
@@ -232,7 +243,7 @@ def perturbed(values: Mapping[str, float], deltas: Any = DELTAS, draws: int = 10
     """
     deltas, draws = checks.levels("deltas", deltas, "1"), checks.count("draws", draws)
     checks.increasing("deltas", deltas)
-    checks.throughout("deltas", deltas, (deltas >= 0) & (deltas <= 1), "lie between 0 and 1")
+    checks.throughout("deltas", deltas, (deltas >= 0) & (deltas <= 1), BETWEEN)
     uniform, base = np.random.default_rng(checks.count("seed", seed, least=0)).uniform, np.array(list(values.values()))
     rows = {δ: base * (1 + δ * uniform(-1, 1, (draws if δ else 1, len(base)))) for δ in deltas}
     index = pd.MultiIndex.from_tuples([(δ, i) for δ, x in rows.items() for i in range(len(x))], names=["δ", "draw"])
@@ -269,6 +280,19 @@ def stays(table: pd.DataFrame, keeps: Any) -> np.ndarray:
     return found
 
 
+# %% [markdown]
+# How far inside of the region of pyloric circuits does a circuit lie? Each criterion accepts an interval with
+# a centre $c_i$ and a half-width $h_i$, and the margin is the distance to the nearest of all ends, in units of
+# the half-width:
+#
+# $$
+# d = \min_i \left( 1 - \frac{|x_i - c_i|}{h_i} \right) .
+# $$ (eq-margin)
+#
+# It is 1 for a circuit with the mean of all lobsters, 0 at the edge, and negative outside.
+
+
+# %%
 def margins(table: pd.DataFrame) -> np.ndarray:
     """How far inside of the pyloric region each row with the fifteen features lies, {eq}`eq-margin`."""
     insides = [1 - 2 * abs(table[c.name] - (c.low + c.high) / 2) / (c.high - c.low) for c in CRITERIA]
@@ -310,12 +334,19 @@ def sigmoid(δ: Any, midpoint: Any, width: Any) -> Any:
     return 1 / (1 + np.exp(np.clip((δ - midpoint) / width, -500, 500)))
 
 
-def fitted(δ: np.ndarray, share: np.ndarray) -> tuple[float, float, float]:
-    """Midpoint, width and r² of the sigmoid through shares (δ,), by least squares."""
+def hill(δ: Any, midpoint: Any, width: Any) -> Any:
+    """The sigmoid of log δ, {eq}`eq-robust-hill`."""
+    return sigmoid(np.log(np.maximum(δ, 1e-9)), np.log(np.maximum(midpoint, 1e-9)), width)
+
+
+def fitted(
+    δ: np.ndarray, share: np.ndarray, form: Callable[[Any, Any, Any], Any] = sigmoid
+) -> tuple[float, float, float]:
+    """Midpoint, width and r² of the sigmoid, or of another form, through shares (δ,), by least squares."""
     centre, half = np.array([1.0, -2.5]), np.array([2.0, 2.0])  # midpoint, and the natural logarithm of the width
     for _ in range(12):
         a, b = (np.linspace(c - h, c + h, 41) for c, h in zip(centre, half, strict=True))
-        errors = ((sigmoid(δ, a[:, None, None], np.exp(b)[:, None]) - share) ** 2).sum(-1)
+        errors = ((form(δ, a[:, None, None], np.exp(b)[:, None]) - share) ** 2).sum(-1)
         i, j = np.unravel_index(np.argmin(errors), errors.shape)
         centre, half = np.array([a[i], b[j]]), half / 4
     total = ((share - share.mean()) ** 2).sum()
@@ -401,9 +432,24 @@ def robustness(
     return summed_up(found.assign(kept=stays(found, keeps)))
 
 
+def shipped(name: str) -> Path:
+    """A table of the package."""
+    return Path(__file__).resolve().parent.parent / "data" / name
+
+
 def hundred_circuits() -> pd.DataFrame:
     """Areas for 100 pyloric circuits of the database; index circuit, columns "pyloric intrinsic", …, "pyloric_like synaptic"."""
-    return pd.read_csv(Path(__file__).resolve().parent.parent / "data" / "robustness.csv", index_col="circuit")
+    return pd.read_csv(shipped("robustness.csv"), index_col="circuit")
+
+
+def ten_circuits() -> pd.DataFrame:
+    """How many draws keep what, for ten pyloric circuits from the edge of the region inwards; a row for each δ from 0.1 on.
+
+    Index (circuit, kind, δ). Columns: margin; of, the number of draws; how many of them stay pyloric and pyloric_like; and
+    for AB/PD, LP and PY in how many those criteria are met that speak of no other cell but it and the pacemaker.
+    kind: "intrinsic" or "synaptic", all conductances vary; "intrinsic LP" and so on, those of one cell, or its synapses.
+    """
+    return pd.read_csv(shipped("robustness_curves.csv"), index_col=["circuit", "kind", "δ"])
 
 
 # %% [markdown]
@@ -565,6 +611,13 @@ def with_channel(model: Any, channel: Channel, density: float = 0.0) -> Any:
     return model.like(model.params.replace(g=wider, circuit=c._replace(membranes=membranes)))
 
 
+def modulated(model: Any) -> Any:
+    """A model whose cells have `MODULATORY`: itself, if they all do, or else with the channel at no density."""
+    model = model_of(model)
+    has = [MODULATORY.name in [x.name for x in m.channels] for m in model.circuit.membranes]
+    return model if all(has) else with_channel(model, MODULATORY)
+
+
 def with_modulator(params: Params, density: Any) -> Params:
     """The numbers of a model with `MODULATORY` at another density (mS/cm²) in all cells; pure."""
     c, g = params.circuit, jnp.asarray(params.g)
@@ -575,7 +628,18 @@ def with_modulator(params: Params, density: Any) -> Params:
 
 
 # %% [markdown]
-# The dials by name, each with its unit. Any number of the model is a dial as well, by its own name.
+# The dials by name. Each has a unit, a range, and the positions through which it is turned if none are given:
+#
+# | dial | unit | usual way | what it does |
+# |---|---|---|---|
+# | `temperature` | °C | 10 to 37 | all gates faster, all conductances larger |
+# | `E_K` | mV | −80 to −50 | potassium holds the cells back less |
+# | `potassium` | times the usual | 1 to 1.5 | the same from its cause, by Nernst |
+# | `picrotoxin` | share blocked | 0 to 1 | takes the glutamatergic synapses away |
+# | `modulator` | mS/cm² | 0 to 0.5 | adds $I_{MI}$ to all cells |
+#
+# Any number of the model is a dial as well, by its own name. What its usual way would be nobody knows, and so
+# its positions have to be given.
 
 
 # %%
@@ -586,14 +650,15 @@ class Dial(NamedTuple):
     unit: str
     least: float  # of its positions
     most: float
+    usual: tuple[float, ...] = ()  # positions there, from no perturbation on
 
 
 DIALS = {
-    "temperature": Dial(partial(warm, q10=TYPICAL), "°C", -2.0, 45.0),
-    "E_K": Dial(with_E_K, "mV", -120.0, 0.0),
-    "potassium": Dial(with_potassium, "times the usual", 0.1, 10.0),
-    "picrotoxin": Dial(with_block, "share blocked", 0.0, 1.0),
-    "modulator": Dial(with_modulator, "mS/cm²", 0.0, 10.0),
+    "temperature": Dial(partial(warm, q10=TYPICAL), "°C", -2.0, 45.0, tuple(range(10, 38, 3))),
+    "E_K": Dial(with_E_K, "mV", -120.0, 0.0, tuple(range(-80, -49, 5))),
+    "potassium": Dial(with_potassium, "times the usual", 0.1, 10.0, (1, 1.1, 1.2, 1.3, 1.4, 1.5)),
+    "picrotoxin": Dial(with_block, "share blocked", 0.0, 1.0, (0, 0.25, 0.5, 0.75, 1)),
+    "modulator": Dial(with_modulator, "mS/cm²", 0.0, 10.0, (0, 0.1, 0.2, 0.3, 0.4, 0.5)),
 }
 
 
@@ -602,7 +667,12 @@ def dial_of(model: Any, over: str) -> Dial:
     if over in DIALS:
         return DIALS[over]
     checks.of_type("over", over, str, f"one of {checks.listing(DIALS)}, or a name of `parameters(model)`")
-    check_names([over], [*places(model.params), *DIALS])
+    if over not in places(model.params):
+        known = [*places(model.params), *DIALS]
+        raise ValueError(
+            f"over is {over!r}; it must be one of {checks.listing(DIALS)}, or a name of `parameters(model)`, such as "
+            f"{known[0]!r}. Choose one.{checks.closest(over, known)}"
+        )
     return Dial(lambda params, x: with_values(params, {over: x}), "its unit", -math.inf, math.inf)
 
 
@@ -690,13 +760,16 @@ def looked_at(model: Any, t: np.ndarray, V: np.ndarray) -> dict[str, Any]:
 
 
 def way_of(dial: Dial, positions: Any) -> np.ndarray:
-    """The positions of a dial, checked: increasing or decreasing, and within its range."""
-    x = checks.levels("positions", positions, dial.unit)
+    """The positions of a dial, checked: increasing or decreasing, and within its range; None for its usual ones."""
+    if positions is None and not dial.usual:
+        raise ValueError(
+            "positions is None; a number of the model has no usual ones. Give them: positions=[100, 50, 0]."
+        )
+    x = checks.levels("positions", dial.usual if positions is None else positions, dial.unit)
     if len(x) < 2 or not (np.all(np.diff(x) > 0) or np.all(np.diff(x) < 0)):
         raise ValueError(f"positions are {checks.shown(positions)}; they must rise or fall, two at least. Sort them.")
-    checks.throughout(
-        "positions", x, (x >= dial.least) & (x <= dial.most), f"lie between {dial.least:g} and {dial.most:g}"
-    )
+    rule = f"all of them must lie between {dial.least:g} and {dial.most:g}. Give them in this unit: {dial.unit}."
+    checks.throughout("positions", x, (x >= dial.least) & (x <= dial.most), rule)
     return x
 
 
@@ -708,16 +781,17 @@ def way_of(dial: Dial, positions: Any) -> np.ndarray:
 
 # %%
 def crash(
-    model: Any, over: str = "temperature", positions: Any = tuple(range(10, 38, 3)), *, keeps: Any = "pyloric-like",
+    model: Any, over: str = "temperature", positions: Any = None, *, keeps: Any = "pyloric-like",
     duration: float = 12000.0, transient: float = 2000.0, state: Any = None, dt: float = DEFAULT_DT,
 ) -> Crash:  # fmt: skip
     """Drive a model along a perturbation and back, each position from the state of the one before.
 
     over: "temperature" (°C), "E_K" (mV), "potassium" (times the usual), "picrotoxin" (share blocked), "modulator"
-    (mS/cm² of `MODULATORY`), or a name of `parameters(model)`. keeps: as of `robustness`. duration, transient: ms at
+    (mS/cm² of `MODULATORY`), or a name of `parameters(model)`. positions: of the dial on the way there; by default its
+    usual ones. keeps: as of `robustness`. duration, transient: ms at
     each position. state: the start, by default that of the model. Raises ValueError or TypeError on bad input.
     """
-    model = with_channel(model, MODULATORY) if over == "modulator" else model_of(model)
+    model = modulated(model) if over == "modulator" else model_of(model)
     dial = dial_of(model, over)
     x = way_of(dial, positions)
     checks.recording(milliseconds("duration", duration), transient)
@@ -733,6 +807,8 @@ def crash(
         V = np.asarray(jax.jit(partial(driven, model, dial.turn, t=t, dt=dt))(start, jnp.asarray(way, model.dtype)))
     index = pd.MultiIndex.from_arrays([["there"] * len(x) + ["back"] * len(x), way], names=["way", over])
     table = pd.DataFrame([looked_at(model, t[:-1], v) for v in V], index)
+    if has_roles(model):
+        table["pyloric_like"], table["pyloric"] = verdicts(table)
     table["kept"] = stays(table, keeps)
     return Crash(table, over, dial.unit, *turning_points(table["kept"]))
 
@@ -785,6 +861,28 @@ def crash(
 # %% [markdown]
 # In 95, 68 and 42% of the draws, to ±10%. The rule is a mild one, and still half of the cells are lost
 # where conductances vary by a half: they fire tonically or irregularly.
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-modulator-dial
+# A modulator opens $I_{MI}$ in all three cells. It depolarizes; does it speed the rhythm up? Turn the dial
+# `modulator` of the circuit above through its usual positions.
+# ```
+#
+# ```{solution-start} ex-modulator-dial
+# :class: dropdown
+# ```
+
+# %% tags=["active-ipynb"]
+# modulated_way = crash(model, "modulator", duration=10000)
+# assert modulated_way.lost == 0.3 and modulated_way.back == 0.2
+# modulated_way.table[["cycle_period", *activity, "pyloric", "kept"]]
+
+# %% [markdown]
+# It slows it down, from 1.60 to 1.81 s at 0.2 mS/cm²: the current prolongs the bursts that it supports. At
+# 0.3 the pacemaker's burst no longer ends, and under its spikes the two others are silent for good. On the
+# way back all is as it was; this loss has no memory at these positions.
 # ```{solution-end}
 # ```
 #
