@@ -515,11 +515,11 @@ def hundred_circuits() -> pd.DataFrame:
 
 
 def ten_circuits() -> pd.DataFrame:
-    """How many draws keep what, for ten pyloric circuits from the edge of the region inwards; a row for each δ from 0.1 on.
+    """How many of 100 draws keep what, for ten pyloric circuits from the edge of the region inwards; δ from 0.1 on.
 
-    Index (circuit, kind, δ). Columns: margin; of, the number of draws; how many of them stay pyloric and pyloric_like; and
-    for AB/PD, LP and PY in how many those criteria are met that speak of no other cell but it and the pacemaker.
-    kind: "intrinsic" or "synaptic", all conductances vary; "intrinsic LP" and so on, those of one cell, or its synapses.
+    Index (circuit, kind, δ), with the kinds "intrinsic" and "synaptic". Columns: margin; of, the number of draws; how
+    many stay pyloric and pyloric_like; and for AB/PD, LP and PY in how many those criteria are met that speak of no other
+    cell but it and the pacemaker.
     """
     return pd.read_csv(shipped("robustness_curves.csv"), index_col=["circuit", "kind", "δ"])
 
