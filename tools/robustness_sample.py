@@ -3,7 +3,7 @@
 python tools/robustness_sample.py FOLDER
     robustness.csv, areas of 100 pyloric circuits of the sample: 20,000 circuits, five minutes on two cores.
 python tools/robustness_sample.py FOLDER curves BLOCKS
-    robustness_curves.csv, ten circuits with BLOCKS times 100 draws: 20,000 circuits a block, and 6,000 once; two minutes a block.
+    robustness_curves.csv, ten circuits with BLOCKS times 100 draws: 20,000 circuits a block, and 3,000 once; two minutes a block.
 
 Either goes on where it was stopped and writes its table into the folder.
 """
@@ -71,6 +71,7 @@ def hundred(folder: Path) -> None:
 
 DEEP = 10  # circuits
 BLOCK = {"whole": 100, "cell": 10}  # draws
+AMONG = {"whole": 10, "cell": 5}  # circuits, from the edge on
 PRESYNAPTIC = {"AB/PD": ("AB-", "PD-"), "LP": ("LP-",), "PY": ("PY-",)}
 WHOLE = {"intrinsic": MEMBRANE, "synaptic": SYNAPSES}
 OF_A_CELL = {f"intrinsic {p}": tuple(n for n in MEMBRANE if n.startswith(f"{p} ")) for p in POPULATIONS} | {
@@ -89,7 +90,7 @@ def ten_circuits() -> pd.DataFrame:
 def block_of(scope: str, block: int) -> pd.DataFrame:
     """The perturbed circuits of one block; index (circuit, kind, δ)."""
     parts = {}
-    for i, (number, row) in enumerate(ten_circuits().iterrows()):
+    for i, (number, row) in enumerate(ten_circuits().head(AMONG[scope]).iterrows()):
         base = values_of(row)
         for j, (kind, names) in enumerate(SCOPES[scope].items()):
             varied = {name: base[name] for name in names}
