@@ -77,6 +77,7 @@ OF_DATA = {
     "HodgkinHuxley1952": "Channels of the squid's axon: `Na`, `K`, `leak`.",
     "Liu1998": "Channels and the calcium pool of the model cells of Liu and colleagues (1998).",
     "Prinz2003": "Channels and the calcium pool of the circuit's cells.",
+    "SwensenMarder2001": "The channel `MI` of the current that modulators open in cells of the ganglion.",
     "dims": "The names along the axes of results: populations, cells, channels.",
     "neuron_models": "The sixteen cells of the paper: a DataFrame (cell, channel) of maximal conductances in mS/cm².",
 }

@@ -54,6 +54,7 @@ from .models.channels import (
     HodgkinHuxley1952 as HodgkinHuxley1952,
     Liu1998 as Liu1998,
     Prinz2003 as Prinz2003,
+    SwensenMarder2001 as SwensenMarder2001,
     rates as rates,
 )
 from .models.lif import LIF as LIF, simulate_lif as simulate_lif

@@ -772,8 +772,8 @@ def result_columns(keep: Any, model: Any, spec: Spec, found: Any, n: int) -> dic
         return {f"spikes {name}": [x[i] for x in trains] for i, name in enumerate(names.values())} | {
             "finite": list(finite)
         }
-    window = (spec.before * spec.n * spec.dt, spec.duration)
-    rows = [rhythm_of(dict(zip(names, x, strict=True)), names, window, keep, model) for x in trains]
+    window, played = (spec.before * spec.n * spec.dt, spec.duration), roles_in(model) if keep == "features" else None
+    rows = [rhythm_of(dict(zip(names, x, strict=True)), names, window, played) for x in trains]
     return {name: [row[name] for row in rows] for name in rows[0]} | {"finite": list(finite)}
 
 
@@ -787,17 +787,23 @@ def of_lanes(x: np.ndarray) -> list[Any]:
 # look at a single run or at a recording. That happens outside of what is compiled, and is cheap beside the
 # run. Where spikes were lost for lack of room all of it is NaN: a rhythm with every second spike missing
 # would look like one. The times are in ms for sure, so a row with few spikes draws no doubts about its unit.
+# Which cells play PD, LP and PY is looked up once for all rows: for each anew, it takes as long as the
+# measurement.
 
 
 # %%
 def rhythm_of(
-    trains: Mapping[Any, np.ndarray], names: Mapping[Any, str], window: tuple[float, float], keep: str, model: Any
-) -> dict[str, Any]:
-    """What one model does, by name; NaN of what is not defined, and of all where spikes were lost."""
+    trains: Mapping[Any, np.ndarray], names: Mapping[Any, str], window: tuple[float, float],
+    played: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """What one model does, by name; NaN of what is not defined, and of all where spikes were lost.
+
+    played: the cells that play PD, LP and PY, for the fifteen features; None for the rhythm of each cell.
+    """
     if lost := any(np.isnan(x).any() for x in trains.values()):
         trains = {cell: np.empty(0) for cell in trains}
-    if keep == "features":
-        found = measure({role: trains[cell] for role, cell in roles_in(model).items()}, window)
+    if played is not None:
+        found = measure({role: trains[cell] for role, cell in played.items()}, window)
         return dict(zip(FEATURES, map(float, found.values), strict=True)) | {"period_cv": float(found.cv)}
     table = summary(Recording(tuple(trains), trains, None, None, np.array([window]), window, None), window)
     table = pd.DataFrame(np.nan, table.index, table.columns) if lost else table

@@ -24,8 +24,9 @@
 # chapter has eight kinds of them. Here a channel is a plain record, for any cell: a name, two exponents, a
 # {term}`reversal potential` and one or two {term}`gates <gate>`, and each gate is two functions of one
 # line. The libraries at hand are those of {cite:t}`Prinz2003`, {cite:t}`Liu1998` and
-# {cite:t}`HodgkinHuxley1952`; a channel of one's own stands beside them. Below, the last one makes the
-# {term}`spike` of the squid's axon. The [next chapter](networks.py) builds cells and networks of channels.
+# {cite:t}`HodgkinHuxley1952`, and the one current that modulators open {cite:p}`SwensenMarder2001`; a
+# channel of one's own stands beside them. Below, the channels of the squid's axon make its {term}`spike`.
+# The [next chapter](networks.py) builds cells and networks of channels.
 
 # %% tags=["active-ipynb", "remove-cell"]
 # import holoviews as hv
@@ -163,6 +164,7 @@ __all__ = [
     "HodgkinHuxley1952",
     "Liu1998",
     "Prinz2003",
+    "SwensenMarder2001",
     "library",
     "linoid",
     "rates",
@@ -462,6 +464,34 @@ HodgkinHuxley1952 = library([
 ])  # fmt: skip
 
 # %% [markdown]
+# ### Swensen and Marder (2001)
+#
+# Cells of the ganglion have one more current, which is there only as long as a modulator is. Proctolin,
+# five peptides and an agonist of acetylcholine find their own receptors, and all of them open the same
+# channels {cite:p}`SwensenMarder2000`. What flows in is in part sodium {cite:p}`Golowasch1992`. Calcium
+# from outside blocks the channels at low potentials, and the block is lifted as the cell depolarizes: with
+# little calcium outside, the current is a straight line of the potential. So the current $I_{MI}$, for
+# modulatory input, opens with depolarization and amplifies what a cell does by itself. It is strongest not
+# far below the threshold of spikes.
+#
+# These facts are from the abstracts of both papers. The numbers are not: half open at −21 mV with a slope of
+# 8 mV, in 6 ms, and a reversal at −22 mV are how xolotl, a simulator from the same laboratory, and the
+# scripts written for it describe the recordings of {cite:t}`SwensenMarder2001`. The current so has its
+# largest inward value at −32 mV, and there the channel passes $2\,\text{mV} · \bar g$. Others take other
+# numbers. Public code after {cite:t}`Goldman2001`, written for a dynamic clamp {cite:p}`Sharp1993`, has a
+# channel that is half open at −57 mV, with a slope of 5 mV and the same 6 ms, and reverses at −10 mV. It is
+# open between spikes, where this one is nearly shut, its current is largest at −48 mV, and the same density
+# passes sixteen times as much. What holds for one need not hold for the other.
+
+# %%
+SwensenMarder2001 = library([
+    Channel("MI", -22.0, 1, Gate(B(21, -8), Curve(c0=6.0, c1=0.0)), source="Swensen and Marder (2001), as in xolotl"),
+])  # fmt: skip
+
+# %% [markdown]
+# There is no published density at hand, so that `USUAL` has no range for it. The chapter on
+# [robustness](../lab/robustness.py) turns the density as a dial.
+#
 # ## What is refused
 #
 # A channel is checked when it is put to use, before anything is compiled. Each gate is evaluated from −100

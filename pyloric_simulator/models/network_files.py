@@ -19,11 +19,28 @@ from ..config import read_toml, toml_key, toml_text
 from ..engine import checks, circuits
 from ..files.writing import write_whole
 from ..prinz2004 import CONSTANTS, TRANSMITTERS, Channel, Curve, Gate, Nernst, Transmitter
-from .channels import GHK, Q10, Divided, Exponential, HodgkinHuxley1952, Linoid, Liu1998, Prinz2003, RateInf, RateTau
+from .channels import (
+    GHK,
+    Q10,
+    Divided,
+    Exponential,
+    HodgkinHuxley1952,
+    Linoid,
+    Liu1998,
+    Prinz2003,
+    RateInf,
+    RateTau,
+    SwensenMarder2001,
+)  # fmt: skip
 from .lif import CELL, LIF, PARAMETER_UNITS
 from .networks import Binding, Cell, GapJunction, Graded, Kinetic, Network, Synapse, connections_of
 
-LIBRARIES = {"Prinz2003": Prinz2003, "Liu1998": Liu1998, "HodgkinHuxley1952": HodgkinHuxley1952}
+LIBRARIES = {
+    "Prinz2003": Prinz2003,
+    "Liu1998": Liu1998,
+    "HodgkinHuxley1952": HodgkinHuxley1952,
+    "SwensenMarder2001": SwensenMarder2001,
+}
 NAMES = {  # what stands in a file under a name
     **{
         f"{name}.{c.name}": c
