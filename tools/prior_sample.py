@@ -18,9 +18,9 @@ import pandas as pd
 import pyloric_simulator
 from pyloric_simulator.database import interval
 from pyloric_simulator.ensembles import batches
-from pyloric_simulator.fitting.inference import ENERGIES, STATISTICS, Setting, prior, setting, simulator
+from pyloric_simulator.fitting.inference import STATISTICS, Setting, prior, setting, simulator
 
-THEIRS = setting("deistler2022")
+THEIRS = setting("deistler2022")._replace(energy=True)
 OURS = THEIRS._replace(solver="staggered", dt=0.05)
 CHUNK, SEED = 1024, 2022
 

@@ -22,7 +22,6 @@ from ..ensembles.batches import Tell, Work, silent
 from ..ensembles.lanes import (
     LANES,
     OFFSET,
-    UNROLL,
     compiled,
     conductances_in_lanes,
     padded,
@@ -342,12 +341,16 @@ class Found(NamedTuple):
     finite: Any  # () whether the run did not break down
 
 
-def run_in_lanes(plan: Plan, g: Any, gs: Any, keys: Array) -> Found:
-    """Circuits with densities g (circuit, cell, channel) mS/cm² and strengths gs (circuit, synapse) nS; pure."""
-    p = conductances_in_lanes(plan.circuit, g, gs, plan.dtype)
+def starts(plan: Plan, n: int) -> State:
+    """The state from which n circuits start, (circuit, cell, …)."""
     cold = cold_start(plan.circuit)
     cold = cold._replace(h=plan.h * cold.h)
-    start = State(*(np.broadcast_to(x, (len(g), *np.shape(x))) for x in cold))
+    return State(*(np.broadcast_to(x, (n, *np.shape(x))) for x in cold))
+
+
+def run_in_lanes(plan: Plan, g: Any, gs: Any, start: State, keys: Array) -> Found:
+    """Circuits with densities g (circuit, cell, channel) mS/cm² and strengths gs (circuit, synapse) nS; pure."""
+    p = conductances_in_lanes(plan.circuit, g, gs, plan.dtype)
     y = to_lanes(plan.circuit, start, plan.dtype)
     before, n = plan.blocks(plan.transient), plan.n
     nothing = jnp.zeros((2, *y.V.shape), y.V.dtype) if plan.energy else None
@@ -358,7 +361,7 @@ def run_in_lanes(plan: Plan, g: Any, gs: Any, keys: Array) -> Found:
         k, noise = (b - before) * n, noise_of(plan, keys, b)
         watch = jax.tree.map(lambda new, old: jnp.where(k == 0, new, old), watch_from(y.V), watch)
         f = flows(plan.circuit, p, lambda i: None if noise is None else noise[i], plan.dt, LANES)
-        y, V, more = SCHEMES[plan.solver](watched(plan, p, f), Watched(y, unseen, nothing), 0, n, plan.dt, UNROLL)
+        y, V, more = SCHEMES[plan.solver](watched(plan, p, f), Watched(y, unseen, nothing), 0, n, plan.dt)
         watch, groups = after_block(plan, watch, groups, V, k)
         heat = None if heat is None else heat + jnp.where(k >= 0, more, 0)
         return y, watch, groups, heat
@@ -442,7 +445,7 @@ def measured_rows(
     device = jax.devices()[0] if device is None else device
     with precision("float64"):
         keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.asarray(rows.index.to_numpy()[fill]))
-        arguments = jax.device_put((g * growth, gs * growth_of_synapses, keys), device)
+        arguments = jax.device_put((g * growth, gs * growth_of_synapses, starts(plan, len(g)), keys), device)
         found = jax.tree.map(np.asarray, compiled(device.platform, run_in_lanes)(plan, *arguments))
     tell(1.0)
     values = values_of(found)[: len(rows)]
