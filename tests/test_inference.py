@@ -411,7 +411,7 @@ def waves(dt: float) -> pd.DataFrame:
     """Two seconds of slow waves, of which two cells have plateaus and spikes on them, and one has spikes alone."""
     t = dt * np.arange(round(2000 / dt) + 1)
     slow = [np.sin(2 * np.pi * t / 500 + phase) for phase in (0, -1, -2)]
-    tall = np.maximum(0, np.sin(2 * np.pi * t / 37)) ** 4
+    tall = np.maximum(0, np.sin(2 * np.pi * t / 37)) ** 40
     V = [-50 + 45 * x + 25 * tall * (x > 0) for x in slow[:2]] + [-50 + 70 * tall * (slow[2] > 0)]
     return pd.DataFrame(np.stack(V, 1) + np.random.default_rng(1).normal(0, 0.05, (len(t), 3)), t, ["PD", "LP", "PY"])
 

@@ -211,7 +211,7 @@ ENERGIES = tuple(f"{kind}_{role}" for kind in ("energy", "synaptic_energy") for 
 # so that a smaller step would have weaker noise.
 #
 # Their temperature is in kelvin, and their kinetics hold at 283 K as they stand; ours do at 10 °C, which is taken
-# to be the same. The temperature also stands in the Nernst potential of calcium: $RT/2F$ is 12.194 mV at 283 K.
+# to be the same. The temperature also stands in the Nernst potential of calcium: $RT/2F$ is 12.1936 mV at 283 K.
 # Their cells have 0.6283 nF and 14.961 µM/nA. These differ from ours in the fourth digit, and are in the setting
 # so that no difference is left to wonder about. One is left: their synapses move by forward Euler, and ours by
 # the exponential, which differ by the square of $dt/τ_s$.
@@ -272,7 +272,7 @@ DEISTLER2022 = Setting(
         m={"Na": 2.4, "CaT": 2.4, "CaS": 2.0, "A": 2.4, "KCa": 1.6, "Kd": 2.4, "H": 2.4},
         h=2.8, g=1.5, synapse=1.7, gs=1.5, calcium=2.0,
     ),
-    noise=1.0 * np.sqrt(0.025), h=0.0, γ=12.19385, C=0.6283, f=14.961,
+    noise=1.0 * np.sqrt(0.025), h=0.0, γ=12.1936, C=0.6283, f=14.961,
 )  # fmt: skip
 SETTINGS = {"deistler2022": DEISTLER2022}
 
@@ -661,7 +661,7 @@ def run_in_lanes(plan: Plan, g: Any, gs: Any, start: State, keys: Array) -> Foun
 
 
 # %% [markdown]
-# At the end the last group is closed, as one that ends with the last spike. A mean below 5 ms is the width of
+# At the end the last group is closed, as one that ends with the last spike of all. A mean below 5 ms is the width of
 # spikes and no plateau.
 
 
@@ -671,7 +671,7 @@ def found_in(plan: Plan, y: Working, w: Watch, g: Groups, heat: Any) -> Found:
     g = closed(plan, g, g.spikes > 0, w.at_spike)
     wide = jnp.result_type(float)
     ms = lambda t: (t.astype(wide) / plan.ticks + OFFSET[plan.solver]) * plan.dt  # noqa: E731
-    mean = (g.total + jnp.maximum(g.segment, 0)).astype(wide) / g.number * plan.dt
+    mean = (g.total + jnp.maximum(g.segment, 0)).astype(wide) / g.number.astype(wide) * plan.dt
     plateau = jnp.where(g.number > 0, jnp.where(mean < SHORTEST_PLATEAU, SPIKE_WIDTH, mean), jnp.nan)
     steps = plan.blocks(plan.duration) * plan.n
     area = plan.circuit.membranes[0].constants.A
@@ -737,7 +737,8 @@ def only_burst(start: np.ndarray, end: np.ndarray, cell: int) -> tuple[np.ndarra
 # %% [markdown]
 # ### Batches
 #
-# A batch has 512 circuits, whose potentials of a block fit into the cache of a core. It is a work of the chapter [on
+# A batch has 512 circuits. Larger ones are not faster, since the potentials of a block, a quarter of a megabyte, then
+# no longer fit into the cache of a core; and less is lost when a run is stopped. It is a work of the chapter [on
 # batches](../ensembles/batches.py): it can be kept in a folder, stopped, and continued.
 
 
