@@ -54,7 +54,7 @@ def tables(folder: Path) -> pd.DataFrame:
         if not (folder / name).is_dir():
             continue
         rows = done(folder, name)
-        valid = rows[np.isfinite(rows[list(STATISTICS)]).all(axis=1)]
+        valid = rows.loc[np.isfinite(rows[list(STATISTICS)].to_numpy()).all(axis=1)]
         valid.to_parquet(folder / f"prior_{name}.parquet", compression="zstd")
         low, high = interval(len(valid), len(rows))
         checks += checks_of(name, valid, len(rows))
@@ -89,7 +89,8 @@ def checks_of(name: str, valid: pd.DataFrame, n: int) -> list[dict[str, object]]
          "low": low, "high": high}
     ]  # fmt: skip
     for what, (published, x) in numbers.items():
-        mean, half = x.mean(), 1.96 * x.sem()
+        values = x.to_numpy(float)
+        mean, half = values.mean(), 1.96 * values.std(ddof=1) / np.sqrt(len(values))
         found.append({"setting": name, "number": what, "published": published, "ours": mean,
                       "low": mean - half, "high": mean + half})  # fmt: skip
     return [row | {"agrees": row["low"] <= row["published"] <= row["high"]} for row in found]  # type: ignore[operator]

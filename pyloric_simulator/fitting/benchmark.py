@@ -272,7 +272,7 @@ DEISTLER2022 = Setting(
         m={"Na": 2.4, "CaT": 2.4, "CaS": 2.0, "A": 2.4, "KCa": 1.6, "Kd": 2.4, "H": 2.4},
         h=2.8, g=1.5, synapse=1.7, gs=1.5, calcium=2.0,
     ),
-    noise=1.0 * np.sqrt(0.025), h=0.0, γ=12.1936, C=0.6283, f=14.961,
+    noise=1.0 * 0.025**0.5, h=0.0, γ=12.1936, C=0.6283, f=14.961,
 )  # fmt: skip
 SETTINGS = {"deistler2022": DEISTLER2022}
 
@@ -813,7 +813,7 @@ class Runs(Work):
     @property
     def facts(self) -> dict[str, Any]:
         """What decides the results."""
-        return {"seed": self.seed, "setting": self.setting._replace(q10=self.setting.q10._asdict())._asdict()}
+        return {"seed": self.seed, "setting": self.setting._asdict() | {"q10": self.setting.q10._asdict()}}
 
     def __len__(self) -> int:
         return len(self.circuits)
@@ -880,7 +880,8 @@ class Train(NamedTuple):
 def bursts_of(t: np.ndarray, V: np.ndarray) -> Train:
     """Bursts of one cell from times t (ms) and potentials V (mV), (time,)."""
     dt = float(np.median(np.diff(t)))
-    samples, times = [], []
+    samples: list[int] = []
+    times: list[float] = []
     for i in range(1, len(V) - 1):
         a, b, c = V[i - 1 : i + 2]
         if b > SPIKE_THRESHOLD and b > a and b >= c:

@@ -679,7 +679,7 @@ def simulator(
     names = FEATURES if setting is None else setting.statistics
     if not len(x):
         return np.empty((0, len(names)))
-    work: Any = Draws(circuits, seed, options) if options else Runs(circuits, seed, setting)
+    work: Any = Draws(circuits, seed, options) if options else Runs(circuits, seed, setting or Setting())
     found = batches.run(work, path, batch_size=work.batch, engine=engine, progress=progress)
     if len(found) < len(x):
         raise RuntimeError(
