@@ -490,3 +490,29 @@ def test_a_row_has_its_own_noise_whatever_stands_beside_it(tmp_path: Path) -> No
     in_mS = same.copy()
     in_mS[:, SYNAPTIC] -= np.log(1e6)
     np.testing.assert_allclose(simulator(in_mS, 1, tmp_path / "runs", setting=short, units="mS"), a, rtol=1e-3)
+
+
+DATA = Path(inference.__file__).parents[1] / "data"
+
+
+@pytest.mark.parametrize("name", ["theirs", "ours"])
+def test_the_shipped_draws_are_of_the_prior_and_their_shares_are_counted(name: str) -> None:
+    rows = pd.read_parquet(DATA / f"prior_{name}.parquet")
+    said = pd.read_csv(DATA / "prior_shares.csv").set_index("setting").loc[name]
+    assert len(rows) == said["valid"]
+    assert said["low"] < said["valid"] / said["draws"] < said["high"]
+    assert np.isfinite(rows[list(inference.STATISTICS + inference.ENERGIES)]).all(axis=None)
+    theta = PRIOR.sample(int(rows.index.max()) + 1, int(said["seed"]))
+    np.testing.assert_allclose(PRIOR.theta(rows), theta[rows.index], rtol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["theirs", "ours"])
+def test_shipped_draws_are_computed_again(name: str) -> None:
+    rows = pd.read_parquet(DATA / f"prior_{name}.parquet").iloc[:3]
+    said = pd.read_csv(DATA / "prior_shares.csv").set_index("setting").loc[name]
+    setting = THEIRS._replace(solver=said["solver"], dt=float(said["dt"]), energy=True)
+    for (draw, row), seed in zip(rows.iterrows(), rows["seed"], strict=True):
+        one = row[list(PARAMETERS)].to_frame().T.astype(float).set_axis([int(draw) % 1024])  # type: ignore[call-overload]
+        found = benchmark.measured_rows(one, int(seed), setting, 64)[list(setting.statistics)]
+        np.testing.assert_allclose(found.iloc[0], row[list(setting.statistics)].astype(float), rtol=1e-4)
