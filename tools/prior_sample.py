@@ -18,6 +18,7 @@ import pandas as pd
 import pyloric_simulator
 from pyloric_simulator.database import interval
 from pyloric_simulator.ensembles import batches
+from pyloric_simulator.fitting.benchmark import SPIKE_WIDTH
 from pyloric_simulator.fitting.inference import ENERGIES, STATISTICS, Setting, prior, setting, simulator
 
 THEIRS = setting("deistler2022")._replace(energy=True)
@@ -82,17 +83,22 @@ def checks_of(name: str, valid: pd.DataFrame, n: int) -> list[dict[str, object]]
     """Published numbers beside those of the valid rows among n draws, with intervals of 95%."""
     low, high = interval(len(valid), n)
     synaptic = valid[list(ENERGIES[3:])].sum(axis=1)
-    numbers = {"energy of synapses, share": (SYNAPTIC, synaptic / (synaptic + valid[list(ENERGIES[:3])].sum(axis=1)))}
+    share = synaptic / (synaptic + valid[list(ENERGIES[:3])].sum(axis=1))
+    spiking = (valid[list(STATISTICS[-3:])] == SPIKE_WIDTH).all(axis=1)  # as all circuits have that match the recording
+    numbers = {
+        "energy of synapses, share": (SYNAPTIC, share),
+        "energy of synapses without plateaus, share": (SYNAPTIC, share[spiking]),
+    }
     numbers |= {feature: (value, valid[feature]) for feature, value in PUBLISHED.items()}
     found: list[dict[str, object]] = [
         {"setting": name, "number": "all statistics defined, share", "published": SHARE, "ours": len(valid) / n,
-         "low": low, "high": high}
+         "low": low, "high": high, "rows": n}
     ]  # fmt: skip
     for what, (published, x) in numbers.items():
         values = x.to_numpy(float)
         mean, half = values.mean(), 1.96 * values.std(ddof=1) / np.sqrt(len(values))
         found.append({"setting": name, "number": what, "published": published, "ours": mean,
-                      "low": mean - half, "high": mean + half})  # fmt: skip
+                      "low": mean - half, "high": mean + half, "rows": len(values)})  # fmt: skip
     return [row | {"agrees": row["low"] <= row["published"] <= row["high"]} for row in found]  # type: ignore[operator]
 
 
