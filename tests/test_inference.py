@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from pyloric_simulator import database
 from pyloric_simulator.ensembles import batches
 from pyloric_simulator.fitting import benchmark, inference
 from pyloric_simulator.fitting.inference import FEATURES, MEMBRANE, PARAMETERS, SYNAPSES, Prior, prior, simulator
@@ -396,7 +397,7 @@ def test_their_noise_is_1_nA_at_their_step_and_keeps_its_power_at_any_other() ->
 
 def test_at_283_K_their_circuit_is_ours_but_for_three_constants() -> None:
     circuit, g, gs = benchmark.at_temperature(THEIRS)
-    own = benchmark.MODEL.circuit.membranes[0]
+    own = database.MODEL.circuit.membranes[0]
     (membrane,) = circuit.membranes
     assert membrane._replace(constants=own.constants) == own
     np.testing.assert_allclose([membrane.constants.γ], 8.31451e3 * 283 / (2 * 96485.3415), rtol=1e-5)
@@ -426,7 +427,8 @@ def test_statistics_of_blocks_are_those_of_the_slow_version() -> None:
         watch, groups = benchmark.watch_from(V[0]), benchmark.no_groups(plan, V[0])
         for k in range(0, len(V) - 1, plan.n):
             watch, groups = step(plan, watch, groups, V[1 + k : 1 + k + plan.n], jnp.int32(k))
-        found = jax.tree.map(np.asarray, benchmark.found_in(plan, SimpleNamespace(V=V[-1]), watch, groups, None))
+        end: Any = SimpleNamespace(V=V[-1])
+        found = jax.tree.map(np.asarray, benchmark.found_in(plan, end, watch, groups, None))
     np.testing.assert_allclose(benchmark.values_of(found)[0], wanted, rtol=1e-6, atol=2e-4)
     assert wanted["plateau_PD"] > 100
     assert wanted["plateau_PY"] == 2.5
@@ -498,7 +500,7 @@ DATA = Path(inference.__file__).parents[1] / "data"
 @pytest.mark.parametrize("name", ["theirs", "ours"])
 def test_the_shipped_draws_are_of_the_prior_and_their_shares_are_counted(name: str) -> None:
     rows = pd.read_parquet(DATA / f"prior_{name}.parquet")
-    said = pd.read_csv(DATA / "prior_shares.csv").set_index("setting").loc[name]
+    said: Any = pd.read_csv(DATA / "prior_shares.csv").set_index("setting").loc[name].to_dict()
     assert len(rows) == said["valid"]
     assert said["low"] < said["valid"] / said["draws"] < said["high"]
     assert np.isfinite(rows[list(inference.STATISTICS + inference.ENERGIES)]).all(axis=None)
@@ -510,9 +512,10 @@ def test_the_shipped_draws_are_of_the_prior_and_their_shares_are_counted(name: s
 @pytest.mark.parametrize("name", ["theirs", "ours"])
 def test_shipped_draws_are_computed_again(name: str) -> None:
     rows = pd.read_parquet(DATA / f"prior_{name}.parquet").iloc[:3]
-    said = pd.read_csv(DATA / "prior_shares.csv").set_index("setting").loc[name]
+    said: Any = pd.read_csv(DATA / "prior_shares.csv").set_index("setting").loc[name].to_dict()
     setting = THEIRS._replace(solver=said["solver"], dt=float(said["dt"]), energy=True)
     for (draw, row), seed in zip(rows.iterrows(), rows["seed"], strict=True):
-        one = row[list(PARAMETERS)].to_frame().T.astype(float).set_axis([int(draw) % 1024])  # type: ignore[call-overload]
+        place = [int(str(draw)) % 1024]
+        one = row[list(PARAMETERS)].to_frame().T.astype(float).set_axis(place)
         found = benchmark.measured_rows(one, int(seed), setting, 64)[list(setting.statistics)]
         np.testing.assert_allclose(found.iloc[0], row[list(setting.statistics)].astype(float), rtol=1e-4)
