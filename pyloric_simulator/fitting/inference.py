@@ -792,8 +792,9 @@ SLACK = 1e-4  # of the width of the box, for rounding
 LN_NS = {"mS": np.log(MS_TO_NS), "µS": np.log(1e3), "nS": 0.0, "pS": -np.log(1e3)}  # of one unit, ln(nS)
 
 
-def outside_of_the_prior(theta: np.ndarray, held: Prior) -> None:
-    """Warn of rows θ (n, 31) outside of a prior, with the unit that is suspected."""
+def outside_of_the_prior(theta: np.ndarray, held: Prior | None = None) -> None:
+    """Warn of rows θ (n, 31) outside of a prior, by default `prior()`, with the unit that is suspected."""
+    held = prior() if held is None else held
     (a, b), log = held.box, held.log
     slack = SLACK * (b - a)
     outside = (theta < a - slack) | (theta > b + slack)
