@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from turns import REPETITIONS, limit, median, table, take_turns
@@ -98,6 +98,36 @@ def ensemble_table() -> str:
     return table(f"{CORES} cores, single precision | million cell-steps per second, median | best", rows) + (
         f"\n{CIRCUITS} models of three cells, {MS} ms. Limit: {limit('seven tenths of the first row', share >= 0.7)}; it is {share:.2f}.\n"
     )
+
+
+def drawn(n: int, ms: float, **changes: Any) -> Callable[[], Any]:
+    """The eighteen statistics of n draws from the prior under the setting of Deistler et al. (2022)."""
+    from pyloric_simulator.fitting.inference import prior, setting, simulator
+
+    theta, s = prior().sample(n, seed=1), setting("deistler2022")._replace(duration=ms, transient=0.0, **changes)
+    return lambda: simulator(theta, 1, setting=s)
+
+
+def statistics_table(n: int = LENGTH, ms: float = 200.0, repetitions: int = REPETITIONS // 5) -> str:
+    """Processor time of draws from the prior beside rows of the database, all at 0.025 ms."""
+    contestants = {
+        "`database.run`, staggered": product(n, ms, dt=0.025),
+        "`database.run`, exponential Euler": product(n, ms, dt=0.025, solver="exponential_euler"),
+        "statistics, without noise": drawn(n, ms, noise=0.0),
+        "statistics, as in the setting": drawn(n, ms),
+        "statistics and energy": drawn(n, ms, energy=True),
+    }
+    times = {name: median(x) for name, x in take_turns(contestants, repetitions, process_time).items()}
+    staggered, euler, quiet, whole, _ = times.values()
+    rows = [(name, f"{x / (n * ms * 40) * 1e9:.0f}", f"{x / staggered:.2f}") for name, x in times.items()]
+    ratio = whole / staggered * 11 / 13
+    turns = f"{n} rows of {ms:g} ms, processor time, medians of {repetitions} in turns."
+    return table("one core, single precision | ns for a step of a circuit | ratio", rows) + (
+        f"\n{turns} Statistics beside features with the same scheme: "
+        f"{quiet / euler:.2f}; {limit('at most 1.15', quiet <= 1.15 * euler)}. "
+        f"A draw of 11 s beside a row of the database, 13 s: {ratio:.2f}; "
+        f"{limit('at most 2', ratio <= 2)}.\n"
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------- limits
