@@ -16,7 +16,7 @@ from pyloric_simulator import LIF, Cell, Liu1998, Network, Prinz2004, at_tempera
 from pyloric_simulator.explorer import explore, free_port, origins
 from pyloric_simulator.exploring import exports, setups
 from pyloric_simulator.exploring.jobs import Jobs
-from pyloric_simulator.exploring.pictures import POINTS, heat, shares_of, thinned
+from pyloric_simulator.exploring.pictures import POINTS, heat
 from pyloric_simulator.exploring.setups import (
     PRESETS,
     WINDOW,
@@ -30,6 +30,7 @@ from pyloric_simulator.exploring.setups import (
     table_of_cells,
     times,
 )
+from pyloric_simulator.plotting import decimated, shares_of
 from pyloric_simulator.rhythm import spikes
 
 pn = pytest.importorskip("panel")
@@ -289,7 +290,7 @@ def test_tables_and_pictures(rig, tmp_path):
 def test_thinned_traces_keep_spikes(rig):
     result = rig.window().result
     for V in result.states.V.T:
-        t, kept = thinned(result.t, V)
+        t, kept = decimated(result.t, V, POINTS)
         assert len(t) <= POINTS + 2
         assert (np.diff(t) > 0).all()
         assert kept.max() == V.max()
@@ -299,7 +300,7 @@ def test_thinned_traces_keep_spikes(rig):
 
 def test_shares_sum_to_one():
     I = np.random.default_rng(1).normal(size=(3000, 5))
-    outward, inward, totals = shares_of(I)
+    outward, inward, totals = shares_of(I, 10)
     np.testing.assert_allclose(outward.sum(1), 1)
     np.testing.assert_allclose(inward.sum(1), 1)
     np.testing.assert_allclose(totals[:, 0] - totals[:, 1], I.sum(1).reshape(300, -1).mean(1))

@@ -19,6 +19,7 @@ from ..ensembles.ensemble import ensemble
 from ..fitting.parameters import conductance_names
 from ..fitting.sensitivity import sensitivity
 from ..lab.temperature import at_temperature, warm
+from ..plotting import colours_of_cells
 from ..prinz2004 import currents
 from ..rhythm import ROLES, roles
 from .jobs import Draw
@@ -47,7 +48,7 @@ class Side:
         labels = tuple(map(name, cells))
         if labels != self.labels:
             self.labels = labels
-            self.traces = Traces(labels, self.cursor, self.shared)
+            self.traces = Traces(labels, colours_of_cells(cells), self.cursor, self.shared)
             self.panes[:] = [pn.pane.Bokeh(f, sizing_mode="stretch_width") for f in self.traces.figures]
             self.draw_recording()
 
