@@ -180,6 +180,10 @@ def plain(text: str) -> str:
 
 def cell_in(result: Any, cell: Any) -> tuple[str, int]:
     """A cell of a result: the first one, that of a label, or (label, number)."""
+    if not hasattr(type(result), "currents"):
+        raise TypeError(
+            f"the result is of {result.model!r}, which has no channels; it must have currents. Take `traces`."
+        )
     cells = list(result.model.cells)
     wanted = cells[0] if cell is None else (cell, 0) if isinstance(cell, str) else cell
     if wanted not in cells:
@@ -187,6 +191,12 @@ def cell_in(result: Any, cell: Any) -> tuple[str, int]:
             f"the cell is {cell!r}; the result has {checks.listing(map(label, cells))}. Name one of these."
         )
     return wanted
+
+
+def of_cell(table: pd.DataFrame, cell: tuple[str, int]) -> pd.DataFrame:
+    """The columns of a cell, by channel."""
+    mine = [name[:2] == cell for name in table.columns]
+    return table.loc[:, mine].droplevel([0, 1], axis=1)
 
 
 def short_labels(cells: Sequence[Any]) -> list[str]:
@@ -261,7 +271,7 @@ def shares_of(I: np.ndarray, block: int = 1) -> tuple[np.ndarray, np.ndarray, np
 
 def flowing(result: Any, cell: Any) -> pd.DataFrame:
     """The currents of a cell (nA) that are not 0 throughout."""
-    current = result.currents[cell_in(result, cell)]
+    current = of_cell(result.currents, cell_in(result, cell))
     return current.loc[:, current.abs().max() > 0]
 
 
@@ -286,7 +296,7 @@ def share_panel(x: np.ndarray, part: np.ndarray, names: Sequence[str], title: st
     import holoviews as hv
 
     colours, above = colours_of(names), np.cumsum(part, axis=1)
-    below = above - part
+    below = np.concatenate([np.zeros((len(x), 1)), above[:, :-1]], 1)
     areas = [styled(hv.Area((x, low, high), "time", ["low", "high"]), color=colours[name], line_color=colours[name], line_width=0)
              for name, low, high in zip(names, below.T, above.T, strict=True)]  # fmt: skip
     empty = [
@@ -340,7 +350,7 @@ def dominant_currents(result: Any, cell: Any = None) -> Any:
     import holoviews as hv
 
     where = cell_in(result, cell)
-    current, V = result.currents[where], result.V[where].to_numpy()
+    current, V = of_cell(result.currents, where), result.V[where].to_numpy()
     largest = np.abs(current.to_numpy()).argmax(1)
     turns = np.flatnonzero(np.diff(largest))
     kept = np.arange(len(V))
@@ -373,7 +383,7 @@ def gates(result: Any, cell: Any = None) -> Any:
 
     panels = [styled(line(result.V[where], "", DARK), **look, ylabel="V (mV)", title=named(result, where))]
     for symbol, text in (("m", "activation m"), ("h", "inactivation h")):
-        part = getattr(result, symbol)[where]
+        part = of_cell(getattr(result, symbol), where)
         colours = colours_of(list(part))
         curves = hv.Overlay([line(part[name], name, colours[name]) for name in part])
         panels.append(styled(curves, **{**look, "height": 180}, ylabel=text, ylim=(0, 1), legend_position="right"))
@@ -385,10 +395,10 @@ def variable(result: Any, where: tuple[str, int], name: str) -> tuple[np.ndarray
     """A variable of a cell, "V", "Ca", "m Kd" or "h Na", with the text of its axis."""
     if name in ("V", "Ca"):
         return getattr(result, name)[where].to_numpy(), {"V": "V (mV)", "Ca": "calcium (µM)"}[name]
-    known = [f"{symbol} {channel}" for symbol in "mh" for channel in getattr(result, symbol)[where]]
+    known = [f"{symbol} {channel}" for symbol in "mh" for channel in of_cell(getattr(result, symbol), where)]
     checks.choice("a variable", name, ["V", "Ca", *known])
     symbol, channel = name.split(" ", 1)
-    return getattr(result, symbol)[where][channel].to_numpy(), f"{symbol} of {channel}"
+    return of_cell(getattr(result, symbol), where)[channel].to_numpy(), f"{symbol} of {channel}"
 
 
 def phase_plane(result: Any, x: str = "V", y: str = "Ca", cell: Any = None) -> Any:
@@ -657,6 +667,9 @@ def circuit_diagram(model: Any) -> Any:
     """
     import holoviews as hv
 
+    from .models.networks import model_of
+
+    model = model_of(model)
     n = len(model.labels)
     angle = np.pi / 2 + 2 * np.pi * np.arange(n) / n
     at = np.stack([np.cos(angle), np.sin(angle)], 1) if n > 1 else np.zeros((1, 2))

@@ -186,7 +186,9 @@ class Currentscape:
         for key, title in (("out", "sum of outward currents (nA)"), ("in", "sum of inward currents (nA)")):
             shown = plain(title, 100, x_range=self.shared, y_axis_type="log", tools="xwheel_zoom,xpan,reset")
             shown.line("t", key, source=ColumnDataSource(data), color=OTHER)
+            shown.yaxis.axis_label = "nA"
             made.append(shown)
+        made[1].xaxis.axis_label = "time (ms)"
         areas = [
             self.area(at, x, names, title) for x, title in ((outward, "share of outward"), (inward, "share of inward"))
         ]
@@ -198,6 +200,7 @@ class Currentscape:
     def area(self, at: np.ndarray, share: np.ndarray, names: Sequence[str], title: str) -> Any:
         """One panel of stacked shares."""
         shown = plain(title, 150, x_range=self.shared, y_range=Range1d(0, 1), tools="xwheel_zoom,xpan,reset")
+        shown.yaxis.axis_label = "share"
         kept = [i for i in range(share.shape[1]) if share[:, i].max() > LEAST_SHARE]
         below, colours = np.zeros(len(at)), colours_of(names)
         for i in kept:
@@ -219,7 +222,7 @@ def lines(t: np.ndarray, traces: dict[str, np.ndarray], label: str, shared: Rang
         color = colours[name.split(" ")[-1]]
         dash = "dashed" if name.startswith("h ") else "solid"
         shown.line(at, value, color=color, line_dash=dash, legend_label=name)
-    shown.yaxis.axis_label = label
+    shown.xaxis.axis_label, shown.yaxis.axis_label = "time (ms)", label
     if traces:
         shown.add_layout(shown.legend[0], "right")
         shown.legend.label_text_font_size, shown.legend.padding, shown.legend.spacing = "8pt", 2, -2

@@ -18,6 +18,7 @@ from ..engine.precision import precision
 from ..ensembles.ensemble import ensemble
 from ..fitting.parameters import conductance_names
 from ..fitting.sensitivity import sensitivity
+from ..lab.robustness import without_each
 from ..lab.temperature import at_temperature, warm
 from ..plotting import colours_of_cells
 from ..prinz2004 import currents
@@ -109,19 +110,16 @@ class Side:
     def knock_outs(self) -> pd.DataFrame:
         """What is left of the rhythm without each conductance and each synapse, all in one batch: columns what and period."""
         model, setup = self.rig.model(), self.rig.setup
-        names = conductance_names(model)
         known = self.rig.values()
-        table = pd.DataFrame([[known[n] for n in names]] * (len(names) + 1), columns=names)
-        for i, removed in enumerate(names, 1):
-            table.loc[i, removed] = 0.0
+        table = without_each({name: known[name] for name in conductance_names(model)})
         if setup.temperature is not None:
             table["temperature"] = setup.temperature
         found = ensemble(
-            model, table, duration=WINDOW + JUDGED, transient=WINDOW, keep="spikes", solver=setup.solver, dt=setup.dt,
+            model, table.reset_index(drop=True), duration=WINDOW + JUDGED, transient=WINDOW, keep="spikes", solver=setup.solver, dt=setup.dt,
             state=state_at_start(self.rig, self.moment), progress=False,
         )  # fmt: skip
         rows = [left(model, row) for _, row in found.iterrows()]
-        return pd.DataFrame(rows, ["nothing", *names], columns=["what", "period"])
+        return pd.DataFrame(rows, table.index, columns=["what", "period"])
 
     def elasticities(self) -> pd.DataFrame:
         """What each conductance does to each cell's rhythm, per cent for per cent; (feature, parameter).

@@ -414,6 +414,13 @@ def missed(row: pd.Series) -> str:
     return ", ".join(c.name for c in CRITERIA if not c.low <= row[c.name] <= c.high)
 
 
+def without_each(values: Mapping[str, float]) -> pd.DataFrame:
+    """Rows of values: all of them, then each one in turn replaced by 0; index "nothing", then what was removed."""
+    x = np.array(list(values.values()), float)
+    index = pd.Index(["nothing", *values], name="without")
+    return pd.DataFrame(np.vstack([x, x * (1 - np.eye(len(x)))]), index, list(values))
+
+
 def knockouts(model: Any, names: Sequence[str] | None = None, *, keep: str | None = None, **run: Any) -> pd.DataFrame:
     """What is left of a rhythm without each conductance; index: "nothing", then the names of what was removed.
 
@@ -430,10 +437,11 @@ def knockouts(model: Any, names: Sequence[str] | None = None, *, keep: str | Non
         )
     keep = keep or (KEPT[2] if has_roles(model) else KEPT[1])
     checks.choice("keep", keep, KEPT[1:3])
-    values = np.array([float(np.ravel(at(model.params, places(model.params)[n].paths[0]))[0]) for n in names])
-    rows = pd.DataFrame(np.vstack([values, values * (1 - np.eye(len(names)))]), columns=names)
-    found = ensemble(model, rows, keep=keep, **RUN | run).drop(columns=names)
-    found.index = pd.Index(["nothing", *names], name="without")
+    values = {n: float(np.ravel(at(model.params, places(model.params)[n].paths[0]))[0]) for n in names}
+    rows = without_each(values)
+    found = (
+        ensemble(model, rows.reset_index(drop=True), keep=keep, **RUN | run).drop(columns=names).set_index(rows.index)
+    )
     if keep == KEPT[1]:
         return found
     like, pyloric = verdicts(found)
