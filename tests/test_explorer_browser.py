@@ -118,8 +118,8 @@ class Page:
     def close(self) -> None:
         """End the tab; its console was silent, and it asked no other machine for anything."""
         self.tab.context.close()
-        assert self.bad == []
         assert self.foreign == []
+        assert self.bad == []
 
 
 # The text of the first element of class "period", wherever in the shadow trees it is.
