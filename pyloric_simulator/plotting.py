@@ -195,7 +195,8 @@ def cell_in(result: Any, cell: Any) -> tuple[str, int]:
 
 def of_cell(table: pd.DataFrame, cell: tuple[str, int]) -> pd.DataFrame:
     """The columns of a cell, by channel."""
-    mine = [name[:2] == cell for name in table.columns]
+    label_of, number = (table.columns.get_level_values(i) for i in (0, 1))
+    mine = np.asarray(label_of == cell[0]) & np.asarray(number == cell[1])
     return table.loc[:, mine].droplevel([0, 1], axis=1)
 
 
@@ -357,7 +358,7 @@ def dominant_currents(result: Any, cell: Any = None) -> Any:
     if len(V) > LONG:
         kept = np.unique(np.concatenate([picked(V, -(-len(V) // COLUMNS)), turns, turns + 1]))
     t, V, largest = result.t[kept], V[kept], largest[kept]
-    colours, lines = colours_of(list(current)), []
+    colours, lines = colours_of([str(name) for name in current]), []
     for i in np.unique(largest):
         here = largest == i
         here[1:] |= here[:-1].copy()  # on to the next sample, so that the line has no holes
@@ -384,8 +385,9 @@ def gates(result: Any, cell: Any = None) -> Any:
     panels = [styled(line(result.V[where], "", DARK), **look, ylabel="V (mV)", title=named(result, where))]
     for symbol, text in (("m", "activation m"), ("h", "inactivation h")):
         part = of_cell(getattr(result, symbol), where)
-        colours = colours_of(list(part))
-        curves = hv.Overlay([line(part[name], name, colours[name]) for name in part])
+        names = [str(name) for name in part]
+        colours = colours_of(names)
+        curves = hv.Overlay([line(part[name], name, colours[name]) for name in names])
         panels.append(styled(curves, **{**look, "height": 180}, ylabel=text, ylim=(0, 1), legend_position="right"))
     below = {**look, "height": 150, "xaxis": "bottom"}
     return column([*panels, styled(line(result.Ca[where], "", DARK), **below, ylabel="calcium (µM)")])
@@ -857,7 +859,7 @@ def correlation_map(table: pd.DataFrame, columns: Sequence[str]) -> Any:
     found, names = correlations(table, columns), list(columns)
     known, size = found["r"].where((found["low"] > 0) | (found["high"] < 0), 0.0), 140 + 28 * len(columns)
     x = np.full((len(names), len(names)), np.nan)
-    for (a, b), r in known.items():
+    for a, b, r in zip(*(known.index.get_level_values(k) for k in (0, 1)), known, strict=True):
         i, j = names.index(a), names.index(b)
         x[i, j] = x[j, i] = r
     return matrix(x, names, names, "r", 1.0, width=size + 60, height=size, xrotation=60, xlabel="")
