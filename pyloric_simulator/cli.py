@@ -1044,16 +1044,24 @@ def rhythm_table(table: pd.DataFrame) -> str:
     return text.to_string()
 
 
-def thinned(t: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A trace for a picture, of a limited number of points."""
-    from .plotting import extremes
+class Trace(NamedTuple):
+    """What a panel of the picture shows."""
 
-    return (t, V) if len(t) <= PICTURE_POINTS else extremes(t, V, math.ceil(2 * len(t) / PICTURE_POINTS))
+    name: str
+    t: np.ndarray  # s
+    V: np.ndarray  # mV
+    colour: str
 
 
 def draw(result: SimResult, title: str, path: Path) -> None:
     """Write the picture of all potentials."""
-    traces = {name: thinned(result.t / 1000, result.states.V[:, i]) for name, i in shown_cells(result).items()}
+    from .plotting import colours_of_cells, decimated
+
+    shown, cells = shown_cells(result), list(result.model.cells)
+    colours = colours_of_cells([cells[i] for i in shown.values()])
+    each = zip(shown.items(), colours, strict=True)
+    t, V = result.t / 1000, result.states.V
+    traces = [Trace(name, *decimated(t, V[:, i], PICTURE_POINTS), colour) for (name, i), colour in each]
     (draw_png if path.suffix.lower() == ".png" else draw_html)(traces, path, title, describing(result))
 
 
@@ -1063,7 +1071,7 @@ def describing(result: SimResult) -> str:
     return ", ".join(f"{name} {value}" for name, value in run.items() if value is not None)
 
 
-def draw_html(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str, about: str) -> None:
+def draw_html(traces: Sequence[Trace], path: Path, title: str, about: str) -> None:
     """An interactive page that needs no network."""
     import holoviews as hv
     from bokeh.embed import components
@@ -1076,8 +1084,8 @@ def draw_html(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, titl
     height = max(150, PAGE_HEIGHT // len(traces))
     look = dict(responsive=True, line_width=1.2)
     panels = [
-        hv.Curve(trace, "time (s)", "V (mV)").opts(title=plain(name), color=COLORS[i % len(COLORS)], **look)
-        for i, (name, trace) in enumerate(traces.items())
+        hv.Curve((trace.t, trace.V), "time (s)", "V (mV)").opts(title=plain(trace.name), color=trace.colour, **look)
+        for trace in traces
     ]
     for panel in panels[:-1]:
         panel.opts(xaxis="bare", min_height=height)
@@ -1112,10 +1120,9 @@ PAGE = """\
 """
 PAGE_HEIGHT = 690  # pixels
 AXIS_HEIGHT = 40  # pixels
-COLORS = ("#1f5fa8", "#c0392b", "#2e8b57", "#8e44ad", "#b9770e", "#16808a")
 
 
-def draw_png(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str, about: str) -> None:
+def draw_png(traces: Sequence[Trace], path: Path, title: str, about: str) -> None:
     """A still picture."""
     from matplotlib.figure import Figure
 
@@ -1123,9 +1130,9 @@ def draw_png(traces: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, title
 
     figure = Figure(figsize=(10, 1 + 1.7 * len(traces)), dpi=150, layout="constrained")
     axes = figure.subplots(len(traces), sharex=True, sharey=True, squeeze=False)[:, 0]
-    for i, (axis, (name, (t, V))) in enumerate(zip(axes, traces.items(), strict=True)):
-        axis.plot(t, V, linewidth=0.8, color=COLORS[i % len(COLORS)])
-        axis.set_title(name, loc="left", fontsize="medium", parse_math=False)
+    for axis, trace in zip(axes, traces, strict=True):
+        axis.plot(trace.t, trace.V, linewidth=0.8, color=trace.colour)
+        axis.set_title(trace.name, loc="left", fontsize="medium", parse_math=False)
         axis.set_ylabel("V (mV)")
         axis.spines[["top", "right"]].set_visible(False)
         axis.margins(x=0)

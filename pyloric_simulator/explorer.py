@@ -175,6 +175,8 @@ __all__ = ["explore", "serve"]
 LOOPBACK = "127.0.0.1"
 PORT = 5006
 TITLE = "Pyloric explorer"
+LOCAL = "static/extensions/panel/"  # where styles come from; Panel takes them from the network for pages that it did not write itself
+UNUSED = 120_000  # ms, for which a page that a slow machine has not yet drawn is waited for
 
 # %% [markdown]
 # In a notebook there is no server of ours. All work is done at once, in the kernel, and the page is drawn
@@ -212,6 +214,7 @@ def session(model: Any = None, first: str = "") -> Any:
     from .exploring.app import DARK, Explorer
 
     state = panel().state
+    state.curdoc.template_variables.setdefault("dist_url", LOCAL)
     query = (state.location.search or "").removeprefix("?")
     if DARK in query.split("&"):
         panel().config.theme = "dark"
@@ -226,7 +229,8 @@ def session(model: Any = None, first: str = "") -> Any:
 # The server binds to the loopback address. A web page elsewhere could still try to open a connection to it,
 # from your own browser. So the server accepts only connections whose origin, which browsers state and pages
 # cannot forge, is the server itself. A port that is in use is refused at once, with another one to try,
-# where the server would end in a traceback.
+# where the server would end in a traceback. A machine that is busy may take long to draw a page; its session
+# is kept for two minutes meanwhile, where the server would drop it after fifteen seconds.
 
 
 # %%
@@ -274,6 +278,7 @@ def serve(model: Any = None, *, first: str = "", port: int = PORT, address: str 
         websocket_origin=origins(address, port),
         show=show,
         title=TITLE,
+        unused_session_lifetime_milliseconds=UNUSED,
     )
 
 

@@ -7,8 +7,9 @@ Bokeh gives them; `styled` says them to each backend in its own words. A channel
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations, cycle, islice
-from typing import Any
+from itertools import combinations, cycle
+from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -19,10 +20,13 @@ from .files.recording import Window
 from .rhythm import CRITERIA, FEATURES, ROLES, begun_bursts, features, recorded
 
 __all__ = [
+    "PrincipalComponents",
     "activation_curves",
     "circuit_diagram",
     "colour_of_cell",
     "colours_of",
+    "colours_of_cells",
+    "component_chart",
     "correlation_map",
     "correlations",
     "crash_curve",
@@ -36,9 +40,11 @@ __all__ = [
     "histograms",
     "phase_diagram",
     "phase_plane",
+    "principal_components",
     "raster",
     "robustness_curve",
     "shares",
+    "shares_of",
     "stacked",
     "traces",
 ]
@@ -49,28 +55,54 @@ WIDTH = 680  # pixels, of a page
 LOOK = {"width": WIDTH, "toolbar": None}
 FRAME = 500  # pixels, of panels that stand above each other and of which some have a legend
 DOTS_PER_INCH = 100.0
+POINT = 72 / DOTS_PER_INCH  # of a pixel
 
 CURRENTS = {
     "Na": "#d4443e", "CaT": "#f0a030", "CaS": "#f5d76e", "H": "#8c5a9e", "MI": "#e377c2", "leak": "#9a9a9a", "Kd": "#2b5ca8",
     "K": "#2b5ca8", "KCa": "#5ab4c5", "A": "#7fbf6a", "synaptic": "#4d4d4d", "electrical": "#c9b18f",
 }  # fmt: skip
-OTHERS = ("#1b7837", "#762a83", "#b35806", "#01665e", "#c51b7d", "#4d9221")  # of channels of one's own, in turn
-CELLS = {"AB/PD": "#3060a8", "AB": "#20407a", "PD": "#3060a8", "LP": "#c05020", "PY": "#7a9a3a"}
+OTHERS = ("#1b7837", "#762a83", "#b35806", "#01665e", "#c51b7d", "#4d9221")  # of channels of one's own
+CELLS = {
+    "AB/PD": "#3a78c8",
+    "AB": "#6a5acd",
+    "PD": "#3a78c8",
+    "LP": "#c05020",
+    "PY": "#7a9a3a",
+}  # seen on white and on black
+OWN_CELLS = ("#9a55c0", "#16868f", "#c2388a", "#a87718", "#8a6a50", "#6f7885")  # of cells of one's own
 PALE, DARK = "#c6dbef", "#333333"
 TRANSMITTERS = {"glutamate": "#3060a8", "acetylcholine": "#c05020"}
 
 
+def colours_by_name(names: Sequence[str], known: Mapping[str, str], palette: Sequence[str]) -> dict[str, str]:
+    """A colour for each name: its own where it is known, else that to which its letters lead, or the next one that is free."""
+    found = {name: known[name] for name in names if name in known}
+    for name in names:
+        first = crc32(name.encode()) % len(palette)
+        turn = (*palette[first:], *palette[:first])
+        found.setdefault(name, next((x for x in turn if x not in found.values()), turn[0]))
+    return found
+
+
 def colours_of(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each channel; those of the book's channels are always the same, others take theirs in turn."""
-    own = [name for name in names if name not in CURRENTS]
-    more = dict(zip(own, islice(cycle(OTHERS), len(own)), strict=True))
-    return {name: CURRENTS[name] if name in CURRENTS else more[name] for name in names}
+    """A colour for each channel, in all pictures the same; channels of one's own have theirs by their names."""
+    return colours_by_name(names, CURRENTS, OTHERS)
+
+
+def colours_of_cells(cells: Sequence[Any]) -> list[str]:
+    """The colour of each cell, given as a label or as (label, number): cells of a label have one, and so have those of a type.
+
+    A label such as "LP 4" has the colour of LP; labels of one's own have theirs by their letters.
+    """
+    labels = [str(cell[0] if isinstance(cell, tuple) else cell) for cell in cells]
+    types = [next((x for x in (label, label.split(" ")[0]) if x in CELLS), label) for label in labels]
+    found = colours_by_name(types, CELLS, OWN_CELLS)
+    return [found[x] for x in types]
 
 
 def colour_of_cell(cell: Any) -> str:
-    """The colour of a cell, by its label or the type that the label begins with."""
-    name = str(cell[0] if isinstance(cell, tuple) else cell)
-    return CELLS.get(name, CELLS.get(name.split(" ")[0], DARK))
+    """The colour of a cell that is drawn alone, as of `colours_of_cells`."""
+    return colours_of_cells([cell])[0]
 
 
 def unframed(plot: Any, _: Any) -> None:
@@ -87,7 +119,9 @@ def for_matplotlib(look: Mapping[str, Any]) -> dict[str, Any]:
         words |= {"aspect": words["width"] / words["height"], "hooks": [unframed],
                   "fig_inches": (words.pop("width") / DOTS_PER_INCH, words.pop("height") / DOTS_PER_INCH)}  # fmt: skip
     if "size" in words:
-        words["s"] = float(words.pop("size")) ** 2  # an area in place of a diameter
+        words["s"] = (
+            POINT * float(words.pop("size"))
+        ) ** 2  # an area in place of a diameter, in points in place of pixels
     if "text_font_size" in words:
         words["size"] = float(str(words.pop("text_font_size")).removesuffix("pt"))
     if "edgecolor" in words:
@@ -107,8 +141,8 @@ def known_to(backend: str, shown: Any, look: Mapping[str, Any]) -> dict[str, Any
     drawn = getattr(drawn, "plot_classes", {None: drawn}).get(None, drawn) if drawn is not None else None
     names = {*getattr(drawn, "style_opts", ()), *(drawn.param if drawn is not None else ())}
     found = {name: value for name, value in look.items() if name in names}
-    if {"color", "facecolor", "edgecolor"} <= set(found):
-        found.pop("color")  # of boxes and areas, where it would paint the edges, too
+    if {"color", "facecolor", "edgecolor"} <= set(found) and not isinstance(shown, hv.Area):
+        found.pop("color")  # of boxes, where it would paint the edges, too; areas have a cycle of colours else
     return found
 
 
@@ -146,6 +180,10 @@ def plain(text: str) -> str:
 
 def cell_in(result: Any, cell: Any) -> tuple[str, int]:
     """A cell of a result: the first one, that of a label, or (label, number)."""
+    if not hasattr(type(result), "currents"):
+        raise TypeError(
+            f"the result is of {result.model!r}, which has no channels; it must have currents. Take `traces`."
+        )
     cells = list(result.model.cells)
     wanted = cells[0] if cell is None else (cell, 0) if isinstance(cell, str) else cell
     if wanted not in cells:
@@ -155,10 +193,23 @@ def cell_in(result: Any, cell: Any) -> tuple[str, int]:
     return wanted
 
 
+def of_cell(table: pd.DataFrame, cell: tuple[str, int]) -> pd.DataFrame:
+    """The columns of a cell, by channel."""
+    label_of, number = (table.columns.get_level_values(i) for i in (0, 1))
+    mine = np.asarray(label_of == cell[0]) & np.asarray(number == cell[1])
+    return table.loc[:, mine].droplevel([0, 1], axis=1)
+
+
+def short_labels(cells: Sequence[Any]) -> list[str]:
+    """Names of cells in a picture, with numbers only where a population has several."""
+    labels = [cell[0] if isinstance(cell, tuple) else cell for cell in cells]
+    return [plain(label(cell) if labels.count(x) > 1 else str(x)) for cell, x in zip(cells, labels, strict=True)]
+
+
 def named(result: Any, cell: tuple[str, int]) -> str:
-    """A cell's name for a title, with its number where its population has several."""
-    several = sum(other[0] == cell[0] for other in result.model.cells) > 1
-    return plain(label(cell) if several else str(cell[0]))
+    """A cell's name for a title."""
+    cells = list(result.model.cells)
+    return short_labels(cells)[cells.index(cell)]
 
 
 # ---------------------------------------------------------------- traces
@@ -166,32 +217,63 @@ def named(result: Any, cell: tuple[str, int]) -> str:
 COLUMNS = 1400  # of pixels: more than a page has
 
 
+def picked(x: np.ndarray, size: int) -> np.ndarray:
+    """Where the lowest and the highest sample of each block of so many are, and both ends, in their order."""
+    whole = len(x) // size * size
+    blocks, begins, rest = x[:whole].reshape(-1, size), np.arange(0, whole, size), x[whole:]
+    found = [np.array([0, len(x) - 1]), begins + blocks.argmin(1), begins + blocks.argmax(1)]
+    if len(rest):
+        found.append(whole + np.array([rest.argmin(), rest.argmax()]))
+    return np.unique(np.concatenate(found))
+
+
 def extremes(t: np.ndarray, x: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest sample of each block of so many, and both ends, in their order, so that no spike is lost."""
-    begins = np.arange(0, len(x), size)
-    blocks = np.pad(x, (0, -len(x) % size), mode="edge").reshape(-1, size)  # a repeated end is found where it is first
-    ends = [0, len(x) - 1]
-    picked = np.unique(np.concatenate([begins + blocks.argmin(1), begins + blocks.argmax(1), ends]))
-    return t[picked], x[picked]
+    """The lowest and the highest sample of each block of so many, at their own times, so that no spike is lost."""
+    kept = picked(x, size)
+    return t[kept], x[kept]
 
 
-def decimated(t: np.ndarray, x: np.ndarray, columns: int = COLUMNS) -> tuple[np.ndarray, np.ndarray]:
-    """A long trace with the least and the largest value of each column of pixels."""
-    return (t, x) if len(t) <= 4 * columns else extremes(t, x, -(-len(t) // columns))
+def decimated(t: np.ndarray, x: np.ndarray, points: int = 2 * COLUMNS) -> tuple[np.ndarray, np.ndarray]:
+    """A trace of about so many points at most, the least and the largest value of each column of pixels."""
+    return (t, x) if len(t) <= points else extremes(t, x, -(-2 * len(t) // points))
 
 
 def traces(result: Any, **look: Any) -> Any:
     """The potential of each cell in a panel of its own; long runs are drawn by their extremes in each column of pixels."""
     import holoviews as hv
 
-    look = {**LOOK, "height": 110, "line_width": 0.9, "xlabel": "time (ms)", "ylabel": "V (mV)", **look}
-    cells = zip(result.model.cells, result.states.V.T, strict=True)
-    panels = [styled(hv.Curve(decimated(result.t, V), "time", "V"), color=colour_of_cell(cell), title=named(result, cell), **look)
-              for cell, V in cells]  # fmt: skip
-    return column(panels)
+    from .files.results import dims
+
+    look = {**LOOK, "height": 150, "line_width": 1.0, "xlabel": "time (ms)", "ylabel": "V (mV)", **look}
+    cells, t = list(result.model.cells), np.asarray(result.t)
+    curves = [hv.Curve(decimated(t, V), dims.t, dims.V, label=label(cell))
+              for cell, V in zip(cells, np.asarray(result.states.V).T, strict=True)]  # fmt: skip
+    each = zip(curves, short_labels(cells), colours_of_cells(cells), strict=True)
+    return column([styled(curve, title=title, color=colour, **look) for curve, title, colour in each])
 
 
 # ---------------------------------------------------------------- currents
+
+LEAST_SHARE = 0.005  # of a current that is drawn
+LONG = 20 * COLUMNS  # samples, beyond which a coloured trace is thinned
+
+
+def shares_of(I: np.ndarray, block: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares of currents I (time, current) nA in all outward and in all inward current, and both totals (time, 2) nA.
+
+    Shares are (time, current) and add up to 1, or are 0 where no current flows that way. A block of times becomes its mean.
+    """
+    n = len(I) // block
+    both = [np.clip(sign * I[: n * block], 0, None).reshape(n, block, -1).mean(1) for sign in (1, -1)]
+    totals = np.stack([x.sum(1) for x in both], 1)
+    outward, inward = (x / np.where(total > 0, total, 1)[:, None] for x, total in zip(both, totals.T, strict=True))
+    return outward, inward, totals
+
+
+def flowing(result: Any, cell: Any) -> pd.DataFrame:
+    """The currents of a cell (nA) that are not 0 throughout."""
+    current = of_cell(result.currents, cell_in(result, cell))
+    return current.loc[:, current.abs().max() > 0]
 
 
 def shares(result: Any, cell: Any = None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -200,40 +282,38 @@ def shares(result: Any, cell: Any = None) -> tuple[pd.DataFrame, pd.DataFrame, p
     The synaptic and the electrical current are members like the channels. At each moment the shares of either side add
     up to 1; they are 0 where there is no current on that side. Currents that are 0 throughout are left out.
     """
-    current = result.currents[cell_in(result, cell)]
-    current = current.loc[:, current.abs().max() > 0]
-    sides = {"outward": current.clip(lower=0), "inward": -current.clip(upper=0)}
-    totals = pd.DataFrame({name: side.sum(axis=1) for name, side in sides.items()})
-    found = [side.div(totals[name].where(totals[name] > 0), axis=0).fillna(0.0) for name, side in sides.items()]
-    return found[0], found[1], totals
+    current = flowing(result, cell)
+    out, into, totals = shares_of(current.to_numpy())
+    index, names = current.index, current.columns
+    return (
+        pd.DataFrame(out, index, names),
+        pd.DataFrame(into, index, names),
+        pd.DataFrame(totals, index, ["outward", "inward"]),
+    )
 
 
-def thinned(frame: pd.DataFrame, most: int = COLUMNS) -> pd.DataFrame:
-    """Every so many rows of a table, no more than there are pixels."""
-    return frame.iloc[:: max(1, -(-len(frame) // most))]
-
-
-def share_panel(part: pd.DataFrame, title: str, legend: bool, turned: bool) -> Any:
-    """Shares on top of each other."""
+def share_panel(x: np.ndarray, part: np.ndarray, names: Sequence[str], title: str, turned: bool) -> Any:
+    """Shares (time, current) at times x (ms) on top of each other; the upper panel, which is not turned, has the legend."""
     import holoviews as hv
 
-    names, x = [str(name) for name in part], part.index.to_numpy()
-    colours = colours_of(names)
-    areas = [styled(hv.Area((x, part[name].to_numpy()), "time", "share", label=name), color=colours[name], line_color=colours[name],
-                    line_width=0) for name in names]  # fmt: skip
-    shown = hv.Area.stack(hv.Overlay(areas))
-    if hv.Store.current_backend == "matplotlib" and legend:  # where areas have no entry in a legend
-        empty = [hv.Curve([(x[0], np.nan)], "time", "share", label=name) for name in names]
-        shown = shown * hv.Overlay([styled(c, color=colours[c.label], line_width=6) for c in empty])
+    colours, above = colours_of(names), np.cumsum(part, axis=1)
+    below = np.concatenate([np.zeros((len(x), 1)), above[:, :-1]], 1)
+    areas = [styled(hv.Area((x, low, high), "time", ["low", "high"]), color=colours[name], line_color=colours[name], line_width=0)
+             for name, low, high in zip(names, below.T, above.T, strict=True)]  # fmt: skip
+    empty = [
+        styled(hv.Curve([(x[0], np.nan)], "time", "low", label=name), color=colours[name], line_width=6)
+        for name in names
+    ]
+    shown = hv.Overlay([*areas, *empty])  # areas have no entry in a legend of Matplotlib
     return styled(shown, **LOOK, frame_width=FRAME, height=150, ylim=(0, 1), xlim=(x[0], x[-1]), xlabel="time (ms)", ylabel=title, invert_yaxis=turned,
-                  xaxis="bare", legend_position="right", show_legend=legend)  # fmt: skip
+                  xaxis="bare", legend_position="right", show_legend=not turned)  # fmt: skip
 
 
-def total_panel(total: pd.Series, title: str, turned: bool) -> Any:
-    """The size of all currents of one side, on a logarithmic scale."""
+def total_panel(t: np.ndarray, total: np.ndarray, title: str, turned: bool) -> Any:
+    """The size of all currents of one side at times t (ms), on a logarithmic scale; of a long run the extremes."""
     import holoviews as hv
 
-    t, x = total.index.to_numpy(), np.maximum(total.to_numpy(), 1e-3)
+    t, x = decimated(t, np.maximum(total, 1e-3))
     low, high = 10 ** np.floor(np.log10(np.quantile(x, 0.02))), 10 ** np.ceil(np.log10(x.max()))
     decades = np.arange(round(np.log10(low)), round(np.log10(high)) + 1)
     ticks = [(float(10.0**k), f"{10.0**k:g}") for k in decades[:: max(1, len(decades) // 3)]]
@@ -251,15 +331,18 @@ def currentscape(result: Any, cell: Any = None) -> Any:
     import holoviews as hv
 
     where = cell_in(result, cell)
-    out, into, totals = shares(result, where)
-    names = [name for name in out if max(out[name].max(), into[name].max()) > 0.005]
-    V = result.V[where]
-    top = styled(hv.Curve(decimated(V.index.to_numpy(), V.to_numpy()), "time", "V"), **LOOK, frame_width=FRAME, height=120, color="black", line_width=0.8,
-                 xlim=(V.index[0], V.index[-1]), title=named(result, where), xaxis="bare", xlabel="time (ms)", ylabel="V (mV)")  # fmt: skip
+    V, current = result.V[where], flowing(result, where)
+    t, I, block = V.index.to_numpy(), current.to_numpy(), -(-len(V) // COLUMNS)
+    out, into, _ = shares_of(I, block)
+    kept = np.maximum(out.max(0), into.max(0)) > LEAST_SHARE
+    names, x = [str(name) for name in current.columns[kept]], t[: len(out) * block].reshape(-1, block).mean(1)
+    totals = shares_of(I)[2].T
+    top = styled(hv.Curve(decimated(t, V.to_numpy()), "time", "V"), **LOOK, frame_width=FRAME, height=120, color="black", line_width=0.8,
+                 xlim=(t[0], t[-1]), title=named(result, where), xaxis="bare", xlabel="time (ms)", ylabel="V (mV)")  # fmt: skip
     return column([
         top,
-        total_panel(totals["outward"], "outward (nA)", False), share_panel(thinned(out[names]), "share outward", True, False),
-        share_panel(thinned(into[names]), "share inward", False, True), total_panel(totals["inward"], "inward (nA)", True),
+        total_panel(t, totals[0], "outward (nA)", False), share_panel(x, out[:, kept], names, "share outward", False),
+        share_panel(x, into[:, kept], names, "share inward", True), total_panel(t, totals[1], "inward (nA)", True),
     ])  # fmt: skip
 
 
@@ -268,14 +351,19 @@ def dominant_currents(result: Any, cell: Any = None) -> Any:
     import holoviews as hv
 
     where = cell_in(result, cell)
-    current, V = result.currents[where], result.V[where]
-    largest = current.abs().to_numpy().argmax(1)
-    colours, lines = colours_of(list(current)), []
+    current, V = of_cell(result.currents, where), result.V[where].to_numpy()
+    largest = np.abs(current.to_numpy()).argmax(1)
+    turns = np.flatnonzero(np.diff(largest))
+    kept = np.arange(len(V))
+    if len(V) > LONG:
+        kept = np.unique(np.concatenate([picked(V, -(-len(V) // COLUMNS)), turns, turns + 1]))
+    t, V, largest = result.t[kept], V[kept], largest[kept]
+    colours, lines = colours_of([str(name) for name in current]), []
     for i in np.unique(largest):
         here = largest == i
         here[1:] |= here[:-1].copy()  # on to the next sample, so that the line has no holes
         name = current.columns[i]
-        line = hv.Curve((V.index, np.where(here, V, np.nan)), "time", "V", label=name)
+        line = hv.Curve((t, np.where(here, V, np.nan)), "time", "V", label=name)
         lines.append(styled(line, color=colours[name], line_width=1.6))
     return styled(hv.Overlay(lines), **LOOK, height=220, legend_position="right", xlabel="time (ms)", ylabel="V (mV)",
                   title=named(result, where))  # fmt: skip
@@ -289,28 +377,30 @@ def gates(result: Any, cell: Any = None) -> Any:
     import holoviews as hv
 
     where = cell_in(result, cell)
-    look = {**LOOK, "frame_width": FRAME, "height": 130, "xlabel": "time (ms)", "legend_position": "right"}
+    look = {**LOOK, "frame_width": FRAME, "height": 130, "xlabel": "time (ms)", "xaxis": "bare"}
 
     def line(x: Any, name: str, colour: str) -> Any:
         return styled(hv.Curve(decimated(result.t, x.to_numpy()), "time", "x", label=name), color=colour)
 
     panels = [styled(line(result.V[where], "", DARK), **look, ylabel="V (mV)", title=named(result, where))]
     for symbol, text in (("m", "activation m"), ("h", "inactivation h")):
-        part = getattr(result, symbol)[where]
-        colours = colours_of(list(part))
-        curves = hv.Overlay([line(part[name], name, colours[name]) for name in part])
-        panels.append(styled(curves, **look, ylabel=text, ylim=(0, 1)))
-    return column([*panels, styled(line(result.Ca[where], "", DARK), **look, ylabel="calcium (µM)")])
+        part = of_cell(getattr(result, symbol), where)
+        names = [str(name) for name in part]
+        colours = colours_of(names)
+        curves = hv.Overlay([line(part[name], name, colours[name]) for name in names])
+        panels.append(styled(curves, **{**look, "height": 180}, ylabel=text, ylim=(0, 1), legend_position="right"))
+    below = {**look, "height": 150, "xaxis": "bottom"}
+    return column([*panels, styled(line(result.Ca[where], "", DARK), **below, ylabel="calcium (µM)")])
 
 
 def variable(result: Any, where: tuple[str, int], name: str) -> tuple[np.ndarray, str]:
     """A variable of a cell, "V", "Ca", "m Kd" or "h Na", with the text of its axis."""
     if name in ("V", "Ca"):
         return getattr(result, name)[where].to_numpy(), {"V": "V (mV)", "Ca": "calcium (µM)"}[name]
-    known = [f"{symbol} {channel}" for symbol in "mh" for channel in getattr(result, symbol)[where]]
+    known = [f"{symbol} {channel}" for symbol in "mh" for channel in of_cell(getattr(result, symbol), where)]
     checks.choice("a variable", name, ["V", "Ca", *known])
     symbol, channel = name.split(" ", 1)
-    return getattr(result, symbol)[where][channel].to_numpy(), f"{symbol} of {channel}"
+    return of_cell(getattr(result, symbol), where)[channel].to_numpy(), f"{symbol} of {channel}"
 
 
 def phase_plane(result: Any, x: str = "V", y: str = "Ca", cell: Any = None) -> Any:
@@ -322,7 +412,14 @@ def phase_plane(result: Any, x: str = "V", y: str = "Ca", cell: Any = None) -> A
     path = styled(hv.Curve((a, b), "x", "y"), color=colour_of_cell(where), line_width=1.0)
     start = styled(hv.Points([(a[0], b[0])], ["x", "y"]), color="black", size=6)
     return styled(
-        path * start, width=420, height=360, toolbar=None, xlabel=text_a, ylabel=text_b, title=named(result, where)
+        path * start,
+        width=420,
+        height=360,
+        toolbar=None,
+        padding=0.03,
+        xlabel=text_a,
+        ylabel=text_b,
+        title=named(result, where),
     )
 
 
@@ -336,11 +433,12 @@ def raster(data: Any, window: Window | None = None, *, detection: Detection = ST
     seen = recorded(data, window, detection)
     rows = list(enumerate(seen.trains.values()))
     found = [(y, burst) for y, x in rows for piece in begun_bursts(x, seen.pieces, seen.detection) for burst in piece]
-    boxes = [(a, -y - 0.4, b, -y + 0.4) for y, (a, b, _) in found]
+    boxes = [[(a, -y - 0.4, b, -y + 0.4) for at, (a, b, _) in found if at == y] for y, _ in rows]
     strokes = [(t, -y - 0.3, t, -y + 0.3) for y, x in rows for t in x]
-    shown = styled(hv.Rectangles(boxes), color=PALE, line_color=None)
-    shown = shown * styled(hv.Segments(strokes), color="black", line_width=0.7)
-    ticks = [(-y, label(cell)) for y, cell in enumerate(seen.trains)]
+    each = zip(boxes, colours_of_cells(list(seen.trains)), strict=True)
+    bars = [styled(hv.Rectangles(box), color=colour, line_color=None, alpha=0.4) for box, colour in each]
+    shown = hv.Overlay([*bars, styled(hv.Segments(strokes), color="black", line_width=0.7)])
+    ticks = [(-y, text) for y, text in enumerate(short_labels(list(seen.trains)))]
     return styled(
         shown,
         height=200,
@@ -363,13 +461,14 @@ def phase_diagram(
     lobsters = {c.name: c for c in CRITERIA}
     starts = {"PD": 0.0, "LP": values["phase_LPstart"], "PY": values["phase_PYstart"]}
     rows = [(starts[x], -y - 0.3, starts[x] + values[f"duty_cycle_{x}"], -y + 0.3) for y, x in enumerate(ROLES)]
-    shown = styled(hv.Rectangles([r for r in rows if np.isfinite(r).all()]), color=PALE, line_color="black")
+    bars = [styled(hv.Rectangles([row] if np.isfinite(row).all() else []), color=colour, line_color="black", alpha=0.6)
+            for row, colour in zip(rows, colours_of_cells(ROLES), strict=True)]  # fmt: skip
     onsets = [lobsters["phase_LPstart"], lobsters["phase_PYstart"]]
     whiskers = styled(
         hv.Segments([(c.mean - c.sd, -y, c.mean + c.sd, -y) for y, c in enumerate(onsets, 1)]), color="black"
     )
     dots = styled(hv.Points([(c.mean, -y) for y, c in enumerate(onsets, 1)]), color="black", size=6)
-    shown, ticks = shown * whiskers * dots, [(-y, x) for y, x in enumerate(ROLES)]
+    shown, ticks = hv.Overlay([*bars, whiskers, dots]), [(-y, x) for y, x in enumerate(ROLES)]
     return styled(shown, height=170, xlim=(0, 1.25), ylim=(-2.5, 0.5), xlabel="phase in the pacemaker's cycle", ylabel="", yticks=ticks,
                   **LOOK)  # fmt: skip
 
@@ -390,16 +489,32 @@ def criteria_chart(
                   **LOOK)  # fmt: skip
 
 
-def heat_map(table: Any) -> Any:
-    """A table of elasticities (`sensitivity.sensitivity`): rows are features, columns parameters; red grows, blue shrinks."""
+def matrix(x: np.ndarray, rows: Sequence[str], columns: Sequence[str], value: str, most: float, **look: Any) -> Any:
+    """Numbers (row, column) as colours from blue, −most, to red, most; the first row above, NaN grey."""
     import holoviews as hv
 
-    rows = [label(x) for x in table.index]
-    cells = [(c, row, v) for c in table for row, v in zip(rows, table[c], strict=True)]
-    most = float(np.nanquantile(np.abs(table.to_numpy(float)), 0.98))
-    shown = hv.HeatMap(cells, ["parameter", "feature"], "elasticity")
-    return styled(shown, width=WIDTH, height=80 + 22 * len(rows), cmap="RdBu_r", clim=(-most, most), colorbar=True, toolbar=None,
-                  xrotation=60, invert_yaxis=True, xlabel="", ylabel="")  # fmt: skip
+    height, width = x.shape
+    shown = hv.Image(x, ["column", "row"], value, bounds=(0, 0, width, height))
+    right, up = ([(i + 0.5, text) for i, text in enumerate(texts)] for texts in (columns, list(rows)[::-1]))
+    return styled(shown, cmap="RdBu_r", clim=(-most, most), colorbar=True, clipping_colors={"NaN": "#e6e6e6"},
+                  xticks=right, yticks=up, ylabel="", **{"toolbar": None, **look})  # fmt: skip
+
+
+def heat_map(table: Any) -> Any:
+    """A table of elasticities (`sensitivity.sensitivity`): rows are features, columns parameters; red grows, blue shrinks."""
+    x, rows = table.to_numpy(float), [label(feature) for feature in table.index]
+    most = float(np.nanquantile(np.abs(x), 0.98))
+    return matrix(
+        x,
+        rows,
+        [str(c) for c in table],
+        "elasticity",
+        most,
+        width=WIDTH,
+        height=80 + 22 * len(rows),
+        xrotation=60,
+        xlabel="",
+    )
 
 
 # ---------------------------------------------------------------- curves
@@ -436,12 +551,8 @@ def activation_curves(channels: Sequence[Any], *, calcium: float = 5.0) -> Any:
 
     V, colours = np.linspace(-100, 50, 301), colours_of([c.name for c in channels])
     frame: dict[str, Any] = {
-        "width": 330,
-        "height": 240,
-        "xticks": [-100, -50, 0, 50],
-        "xlabel": "V (mV)",
-        "toolbar": None,
-    }
+        "width": 330, "height": 240, "frame_width": 220, "xticks": [-100, -50, 0, 50], "xlabel": "V (mV)", "toolbar": None,
+    }  # fmt: skip
     looks = {"inf": {"show_legend": False, "ylim": (-0.03, 1.03)}, "tau": {"legend_position": "right", "logy": True}}
     panels = []
     for symbol in "mh":
@@ -502,8 +613,8 @@ def crash_curve(found: Any) -> Any:
             parts.append(
                 styled(hv.Points((x[here], y[here]), ["position", "period"]), color=paint, line_color=colour, size=8)
             )
-    return styled(hv.Overlay(parts), width=480, height=280, toolbar=None, xlabel=f"{found.over} ({found.unit})", ylabel="period (ms)",
-                  legend_position="top_right")  # fmt: skip
+    return styled(hv.Overlay(parts), width=480, height=280, toolbar=None, padding=0.06, xlabel=f"{found.over} ({found.unit})",
+                  ylabel="period (ms)", legend_position="right")  # fmt: skip
 
 
 # ---------------------------------------------------------------- circuits
@@ -558,6 +669,9 @@ def circuit_diagram(model: Any) -> Any:
     """
     import holoviews as hv
 
+    from .models.networks import model_of
+
+    model = model_of(model)
     n = len(model.labels)
     angle = np.pi / 2 + 2 * np.pi * np.arange(n) / n
     at = np.stack([np.cos(angle), np.sin(angle)], 1) if n > 1 else np.zeros((1, 2))
@@ -659,6 +773,23 @@ def dimensional_stacking(table: pd.DataFrame, value: str, axes: Sequence[str], *
 BINS = 12  # of numbers that take many values
 
 
+def with_unit(name: str) -> str:
+    """A column's name with its unit, where it is one of the database."""
+    from .database import SYNAPSES
+
+    units = dict.fromkeys(SYNAPSES, "nS") | {c.name: c.unit for c in CRITERIA if c.unit != "1"}
+    return f"{name} ({units[name]})" if name in units else name
+
+
+def bars(heights: np.ndarray, texts: Sequence[str], **look: Any) -> tuple[Any, dict[str, Any]]:
+    """Bars at 0, 1, …, and the options of an axis with their texts."""
+    import holoviews as hv
+
+    boxes = [(i - 0.4, 0, i + 0.4, float(y)) for i, y in enumerate(heights)]
+    axis = {"xticks": list(enumerate(texts)), "xlim": (-0.6, len(texts) - 0.4), "ylim": (0, None)}
+    return styled(hv.Rectangles(boxes, ["left", "low", "right", "share"]), color=PALE, line_color=DARK, **look), axis
+
+
 def binned(column: pd.Series) -> pd.Series:
     """The values of a column as they are, or, where they are many numbers, the middle of the bin of each."""
     if column.dtype == object or column.nunique() <= BINS:
@@ -692,14 +823,14 @@ def histograms(table: pd.DataFrame, chosen: Any, columns: Sequence[str]) -> Any:
         ends = [interval(int(k), int(rows.sum())) for k in counts]
         share = counts.to_numpy() / rows.sum()
         below, above = (np.abs(share - np.array(ends).T[i]) for i in (0, 1))
-        bars = styled(hv.Bars((x, share), "value", "share"), color=PALE, line_color=DARK, alpha=0.6)
-        whiskers = styled(hv.ErrorBars((x, share, below, above), "value", ["share", "below", "above"]), line_color=DARK)
-        dots = styled(hv.Scatter((x, every.to_numpy()), "value", "share"), color="black", size=5)
-        panels.append(
-            styled(
-                bars * whiskers * dots, width=225, height=190, xlabel=name, ylabel="share", xrotation=45, toolbar=None
-            )
+        at = np.arange(len(x))
+        shown, axis = bars(share, x, alpha=0.6)
+        whiskers = styled(
+            hv.ErrorBars((at, share, below, above), "value", ["share", "below", "above"]), line_color=DARK
         )
+        dots = styled(hv.Scatter((at, every.to_numpy()), "value", "share"), color="black", size=5)
+        look = dict(width=225, height=190, xlabel=with_unit(name), ylabel="share", xrotation=45, toolbar=None)
+        panels.append(styled(shown * whiskers * dots, **look, **axis))
     return column(panels, 3)
 
 
@@ -725,14 +856,87 @@ def correlations(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 def correlation_map(table: pd.DataFrame, columns: Sequence[str]) -> Any:
     """Correlations of pairs of columns; white where the 95% interval contains 0, so that its sign is not known."""
+    found, names = correlations(table, columns), list(columns)
+    known, size = found["r"].where((found["low"] > 0) | (found["high"] < 0), 0.0), 140 + 28 * len(columns)
+    x = np.full((len(names), len(names)), np.nan)
+    for a, b, r in zip(*(known.index.get_level_values(k) for k in (0, 1)), known, strict=True):
+        i, j = names.index(a), names.index(b)
+        x[i, j] = x[j, i] = r
+    return matrix(x, names, names, "r", 1.0, width=size + 60, height=size, xrotation=60, xlabel="")
+
+
+# ---------------------------------------------------------------- principal components
+
+
+class PrincipalComponents(NamedTuple):
+    """The directions in which the rows of a table differ most, the largest first; all of standardised columns."""
+
+    share: pd.Series  # of the variance, by component
+    chance: pd.Series  # the share that 95% of tables with shuffled columns stay below, by component
+    loadings: pd.DataFrame  # (column, component), each component of length 1, its largest entry positive
+    scores: pd.DataFrame  # (row, component)
+
+    def plot(self, chosen: Any = None) -> Any:
+        """Scree, plane of the first two components and loadings, as of `component_chart`."""
+        return component_chart(self, chosen)
+
+
+def variances(z: np.ndarray) -> np.ndarray:
+    """Shares of the variance of the components of standardised columns (row, column)."""
+    size = np.linalg.svd(z, compute_uv=False) ** 2
+    return np.asarray(size / size.sum())
+
+
+def principal_components(
+    table: pd.DataFrame, columns: Sequence[str], *, shuffles: int = 200, seed: int = 0
+) -> PrincipalComponents:
+    """Principal components of some columns, each scaled to mean 0 and standard deviation 1.
+
+    shuffles: tables in which the rows of each column are shuffled, so that nothing goes together; their shares are what chance
+    gives. Raises ValueError for fewer than two columns or three rows, for columns that do not vary, and for numbers that are not finite.
+    """
+    names = checks.names("columns", columns, "['LP-PY', 'PY-LP']")
+    for name in names:
+        checks.choice("a column", name, [str(column) for column in table])
+    x = table[names].to_numpy(float)
+    if len(names) < 2 or len(x) < 3 or not np.isfinite(x).all():
+        raise ValueError(
+            f"there are {len(x)} rows and {len(names)} columns; at least three rows and two columns of finite numbers are needed. "
+            "Take more, and leave out rows with NaN by table.dropna()."
+        )
+    constant = [name for name, sd in zip(names, x.std(0), strict=True) if sd == 0]
+    if constant:
+        raise ValueError(f"the column {constant[0]!r} has one value in all rows; it must vary. Leave it out.")
+    z = (x - x.mean(0)) / x.std(0)
+    _, size, directions = np.linalg.svd(z, full_matrices=False)
+    largest = directions[np.arange(len(directions)), np.abs(directions).argmax(1)]
+    directions = directions * np.sign(largest)[:, None]
+    rng = np.random.default_rng(checks.count("seed", seed, least=0))
+    shuffled = [variances(rng.permuted(z, axis=0)) for _ in range(checks.count("shuffles", shuffles))]
+    index = pd.RangeIndex(1, len(size) + 1, name="component")
+    return PrincipalComponents(
+        pd.Series(size**2 / (size**2).sum(), index), pd.Series(np.quantile(shuffled, 0.95, axis=0), index),
+        pd.DataFrame(directions.T, names, index), pd.DataFrame(z @ directions.T, table.index, index),
+    )  # fmt: skip
+
+
+def component_chart(found: PrincipalComponents, chosen: Any = None) -> Any:
+    """Explained share of each component (bars; dots: what chance stays below), the plane of the first two, and all loadings.
+
+    chosen: (row,) truths; these rows are coloured in the plane.
+    """
     import holoviews as hv
 
-    found = correlations(table, columns)
-    known = found["r"].where((found["low"] > 0) | (found["high"] < 0), 0.0)
-    ends = (known.index.get_level_values(i) for i in (0, 1))
-    cells: list[tuple[Any, ...]] = list(zip(*ends, known, strict=True))
-    turned = [(b, a, r) for a, b, r in cells]
-    shown = hv.HeatMap(cells + turned, ["first", "second"], "r")
-    size = 140 + 28 * len(columns)
-    return styled(shown, width=size + 60, height=size, cmap="RdBu_r", clim=(-1, 1), colorbar=True, toolbar=None, xrotation=60, xlabel="",
-                  ylabel="")  # fmt: skip
+    look = {"width": 335, "height": 260, "toolbar": None}
+    x, text = [str(i) for i in found.share.index], [f"component {i} ({found.share[i]:.0%})" for i in (1, 2)]
+    boxes, axis = bars(found.share.to_numpy(), x)
+    dots = styled(hv.Scatter((np.arange(len(x)), found.chance.to_numpy()), "component", "share"), color="black", size=5)
+    scree = styled(boxes * dots, **look, **axis, xlabel="component", ylabel="share of the variance")
+    rows = np.zeros(len(found.scores), bool) if chosen is None else np.asarray(chosen, bool)
+    at = found.scores[[1, 2]].to_numpy()
+    parts = [styled(hv.Points(at[here], ["first", "second"]), color=colour, size=3, alpha=0.6)
+             for here, colour in ((~rows, DARK), (rows, OTHERS[2]))]  # fmt: skip
+    plane = styled(hv.Overlay(parts), **look, xlabel=text[0], ylabel=text[1])
+    rows_of = [str(name) for name in found.loadings.index]
+    loadings = matrix(found.loadings.to_numpy(), rows_of, x, "loading", 1.0, **look, xlabel="component")
+    return column([scree, plane, loadings], 2)

@@ -19,10 +19,12 @@ from networks import DENSITIES, HH
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
+from pyloric_simulator import plotting
 from pyloric_simulator.abilities import ABILITIES, CELL, CIRCUIT, COUPLED, EQUATIONS, LIF, MODELS, NETWORK
 from pyloric_simulator.config import find_circuit
 from pyloric_simulator.engine import thermalization
 from pyloric_simulator.ensembles.ensemble import ensemble
+from pyloric_simulator.explorer import explore
 from pyloric_simulator.fitting.curves import minimally_disruptive_curve
 from pyloric_simulator.fitting.fit import fit
 from pyloric_simulator.fitting.losses import (
@@ -43,6 +45,7 @@ from pyloric_simulator.lab.noise import OU, Bombardment, White, noisy
 from pyloric_simulator.lab.phase_response import phase_response
 from pyloric_simulator.lab.protocols import step
 from pyloric_simulator.lab.regulation import regulate
+from pyloric_simulator.lab.robustness import robustness
 from pyloric_simulator.lab.snapshots import load_state, save_state
 from pyloric_simulator.lab.temperature import Q10s, at_temperature
 from pyloric_simulator.lab.voltage_clamp import voltage_clamp
@@ -52,6 +55,7 @@ from pyloric_simulator.models.networks import Binding, Cell, GapJunction, Kineti
 from pyloric_simulator.models.neurons import Neuron
 from pyloric_simulator.prinz2004 import GLUTAMATE, Channel, Prinz2004, neuron_models, precision
 
+hv = pytest.importorskip("holoviews")
 T = np.arange(0, 20.5, 0.5)  # ms
 STEPS = np.arange(0, 20.04, 0.05)  # ms, steps of a run to T[-1]
 FINE = 0.0125  # ms, a step at which the second-order scheme is close to the solution
@@ -674,6 +678,79 @@ def check_torch(name: str, _: Path) -> None:
         assert float(found[n].grad) == pytest.approx(x, rel=1e-4), n
 
 
+def check_traces(name: str, _: Path) -> None:
+    """The curves are the potentials, in the cells' colours."""
+    hv.extension("bokeh")
+    run = ran(name, 0.5, SHORT)
+    panels = run.plot()
+    drawn = [(x if isinstance(x, hv.Curve) else next(iter(x))).dimension_values(1) for x in panels]
+    np.testing.assert_array_equal(np.stack(drawn, 1), run.V)
+    if name != LIF:  # whose spikes are recorded apart
+        assert len(plotting.raster(run, (0.0, float(SHORT[-1])))) > 0
+
+
+def check_currentscape(name: str, _: Path) -> None:
+    """Shares times totals are the currents, which add up to what charges the membrane; a gate is drawn as it was recorded."""
+    hv.extension("bokeh")
+    run = ran(name, 0.5, SHORT)
+    for cell in run.model.cells:
+        out, into, totals = plotting.shares(run, cell)
+        net = out.mul(totals["outward"], axis=0) - into.mul(totals["inward"], axis=0)
+        np.testing.assert_allclose(net, plotting.of_cell(run.currents, cell)[list(out)], atol=1e-9)
+        assert len(plotting.currentscape(run, cell)) == 5
+    cell = run.model.cells[-1]
+    line = next(iter(plotting.gates(run, cell)[1, 0]))
+    np.testing.assert_array_equal(line.dimension_values(1), run.m[(*cell, line.label)])
+
+
+def check_diagram(name: str, _: Path) -> None:
+    """The strengths that are written are those of the model."""
+    hv.extension("bokeh")
+    shown = plotting.circuit_diagram(model(name))
+    texts = [str(text) for x in shown if isinstance(x, hv.Labels) for text in x.dimension_values(2)]
+    m = model_of(model(name))
+    strengths = [x for x in np.concatenate([np.ravel(m.params.gs), np.ravel(m.params.gz)]) if x]
+    assert {f"{x:g}" for x in strengths} <= set(texts)
+    assert len(texts) >= len(m.labels) + len(strengths)
+
+
+def check_explorer(name: str, _: Path) -> None:
+    """Its window is a run of the model, and a knob does what another model would do."""
+    setups = pytest.importorskip("pyloric_simulator.exploring.setups", reason="the explorer needs panel")
+    rig, m = setups.Rig(model(name)), model_of(model(name))
+    window = rig.window()
+    t = setups.times(0.0, 50.0)
+    np.testing.assert_allclose(window.result.states.V[: len(t)], m(t, state=window.begin).states.V, rtol=0, atol=1e-6)
+    knob = next(iter(rig.values()))
+    rig.change(rig.with_values({knob: 0.5 * rig.values()[knob]}))
+    other = model_with(m, {knob: 0.5 * parameters(m)[knob]})
+    again = rig.window()
+    np.testing.assert_allclose(again.result.states.V[: len(t)], other(t, state=again.begin).states.V, rtol=0, atol=1e-6)
+
+
+def check_robustness(name: str, _: Path) -> None:
+    """Without a change a row has the spikes of a single run, and with a change the values lie where they may."""
+    known, how = names_of(name), {"duration": 300.0, "transient": 0.0, "dtype": "float64"}
+    keeps = lambda table: np.ones(len(table), bool)  # noqa: E731
+    found = robustness(
+        model(name),
+        list(known),
+        deltas=[0, 0.1],
+        draws=3,
+        keeps=keeps,
+        I_ext=0.5,
+        state=start(name),
+        progress=False,
+        **how,
+    )
+    assert found.area == 1
+    for n, x in known.items():
+        assert (found.table[n].loc[0.1] / x - 1).abs().max() <= 0.1
+    run = ran(name, 0.5, np.arange(0, 300.05, 0.1))
+    spikes = [len(x) for x in run.spike_times().values()]
+    assert [found.table.loc[(0.0, 0), c] for c in found.table if c.endswith(" spikes")] == spikes
+
+
 def check_ensemble(name: str, _: Path) -> None:
     known = names_of(name)
     rows = {n: [x, 1.1 * x, 0.9 * x] for n, x in known.items()}
@@ -691,6 +768,8 @@ CHECKS: dict[str, Callable[[str, Path], None]] = {
     "snapshots": check_snapshot, "pickle": check_pickle, "current clamp": check_current_clamp, "voltage clamp": check_voltage_clamp,
     "dynamic clamp": check_dynamic_clamp, "current noise": check_current_noise, "conductance noise": check_conductance_noise,
     "channel noise": check_channel_noise, "temperature": check_temperature, "energy": check_energy, "regulation": check_regulation,
+    "pictures of potentials": check_traces, "pictures of currents and gates": check_currentscape, "circuit diagram": check_diagram,
+    "explorer": check_explorer, "robustness": check_robustness,
     "phase response": check_phase_response, "gradient in reverse mode": check_gradient, "named parameters": check_parameters,
     "sensitivity": check_sensitivity, "loss: trace mismatch": check_trace, "loss: prediction error": check_prediction_error,
     "loss: spike density": check_density, "loss: calcium": check_calcium, "loss: rhythm": check_rhythm,
@@ -704,7 +783,9 @@ CALLS: dict[str, Callable[[Any], Any]] = {  # what is refused where there is a d
     "thermalized starts": lambda m: m.get_thermalization(), "TOML": lambda m: m.to_toml("model.toml"),
     "voltage clamp": lambda m: voltage_clamp(m, T, -40), "dynamic clamp": lambda m: dynamic_clamp(m, T, HH.leak(0.1)),
     "channel noise": lambda m: noisy(m, T, channels={"Na": 10}), "temperature": lambda m: at_temperature(m, 20),
-    "energy": lambda m: energy(m(T, 0.5)), "regulation": lambda m: regulate(m, 5.0), "phase response": lambda m: phase_response(m),
+    "energy": lambda m: energy(m(T, 0.5)), "regulation": lambda m: regulate(m, 5.0),
+    "pictures of currents and gates": lambda m: plotting.currentscape(m(T)), "circuit diagram": plotting.circuit_diagram,
+    "explorer": explore, "phase response": lambda m: phase_response(m),
     "loss: prediction error": lambda m: prediction_error(m, V0),
     "loss: calcium": lambda m: calcium_mismatch(m, 2.0, SHORT),
     "loss: rhythm": lambda m: rhythm_mismatch(m, LONG, period=200, duty_cycle=0.25),
@@ -713,15 +794,16 @@ CALLS: dict[str, Callable[[Any], Any]] = {  # what is refused where there is a d
 
 # What takes seconds, in particular to compile, is slow: for all but the integrate-and-fire cells, or for circuits of several cells.
 SLOW = {
-    "run, by diffrax", "channel noise", "phase response", "gradient in reverse mode", "sensitivity", "loss: rhythm",
+    "run, by diffrax", "channel noise", "explorer", "robustness", "phase response", "gradient in reverse mode", "sensitivity",
+    "loss: rhythm",
     "loss: fifteen criteria", "fit", "minimally disruptive curves", "torch module",
 }  # fmt: skip
 SLOW_IN_CIRCUITS = {
     "run, by the default scheme", "run, by exponential Euler", "sampled input", "input as a function", "snapshots", "current clamp",
     "voltage clamp", "dynamic clamp", "current noise", "conductance noise", "regulation", "loss: trace mismatch",
-    "loss: prediction error", "thousands at once",
+    "loss: prediction error", "thousands at once", "pictures of potentials", "pictures of currents and gates",
 }  # fmt: skip
-QUICK = {"TOML"}  # also for many or different cells
+QUICK = {"TOML", "circuit diagram"}  # also for many or different cells
 
 
 def is_slow(ability: str, name: str) -> bool:

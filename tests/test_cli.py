@@ -26,6 +26,7 @@ from pyloric_simulator import __version__, cli, database
 from pyloric_simulator.config import STORE_VARIABLE, find_circuit, sample_file
 from pyloric_simulator.engine.detection import Detection
 from pyloric_simulator.files.store import ThermalizationStore
+from pyloric_simulator.plotting import decimated
 from pyloric_simulator.prinz2004 import Prinz2004, State, neuron_models
 from pyloric_simulator.rhythm import FEATURES, report, summary
 
@@ -181,7 +182,7 @@ def test_thinned_trace_keeps_every_extreme() -> None:
     t = np.arange(3 * cli.PICTURE_POINTS + 7) / 10
     V = np.random.default_rng(0).normal(size=len(t))
     V[12_345], V[-1] = 99, -99
-    few, values = cli.thinned(t, V)
+    few, values = decimated(t, V, cli.PICTURE_POINTS)
     assert len(few) <= cli.PICTURE_POINTS + 1
     assert np.all(np.diff(few) > 0)
     assert (few[-1], values.max(), values.min()) == (t[-1], 99, -99)
@@ -190,7 +191,7 @@ def test_thinned_trace_keeps_every_extreme() -> None:
 
 def test_short_trace_is_drawn_as_it_is() -> None:
     V = np.arange(cli.PICTURE_POINTS)
-    assert cli.thinned(V, V)[1] is V
+    assert decimated(V, V, cli.PICTURE_POINTS)[1] is V
 
 
 # ---------------------------------------------------------------- rhythm

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import tomllib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ from pyloric_simulator import LIF, Cell, Liu1998, Network, Prinz2004, at_tempera
 from pyloric_simulator.explorer import explore, free_port, origins
 from pyloric_simulator.exploring import exports, setups
 from pyloric_simulator.exploring.jobs import Jobs
-from pyloric_simulator.exploring.pictures import POINTS, heat, shares_of, thinned
+from pyloric_simulator.exploring.pictures import POINTS, heat
 from pyloric_simulator.exploring.setups import (
     PRESETS,
     WINDOW,
@@ -30,6 +32,7 @@ from pyloric_simulator.exploring.setups import (
     table_of_cells,
     times,
 )
+from pyloric_simulator.plotting import decimated, shares_of
 from pyloric_simulator.rhythm import spikes
 
 pn = pytest.importorskip("panel")
@@ -46,7 +49,7 @@ FULL = Setup(
 
 
 @pytest.fixture(scope="module")
-def rig():
+def rig() -> Rig:
     """A rig that has run its first window."""
     rig = Rig()
     rig.window()
@@ -56,13 +59,13 @@ def rig():
 # ---------------------------------------------------------------- set-ups
 
 
-def test_window_is_that_of_the_model(rig):
+def test_window_is_that_of_the_model(rig: Rig) -> None:
     moment, model = Rig().window(), rig.base(Setup())
     expected = model(times(0, WINDOW))
     np.testing.assert_array_equal(moment.result.states.V, expected.states.V)
 
 
-def test_run_goes_on_from_present_state():
+def test_run_goes_on_from_present_state() -> None:
     rig = Rig()
     first, second = rig.window(), rig.window()
     whole = rig.base(rig.setup)(times(0, 2 * WINDOW))
@@ -71,7 +74,7 @@ def test_run_goes_on_from_present_state():
     assert first.begin is not second.begin
 
 
-def test_moving_slider_leaves_present_state():
+def test_moving_slider_leaves_present_state() -> None:
     rig = Rig()
     rig.window()
     before, moved = rig.state, rig.with_values({"LP-AB/PD": 1.0})
@@ -81,7 +84,7 @@ def test_moving_slider_leaves_present_state():
     assert tried.setup == moved
 
 
-def test_undo_and_redo():
+def test_undo_and_redo() -> None:
     rig = Rig()
     for g in (1.0, 2.0):
         rig.change(rig.with_values({"LP-AB/PD": g}))
@@ -99,7 +102,7 @@ def test_undo_and_redo():
     assert not rig.redo()
 
 
-def test_setup_keeps_what_differs_only(rig):
+def test_setup_keeps_what_differs_only(rig: Rig) -> None:
     assert checked_setup(Setup(values=(("LP Na", 100.0), ("AB/PD Na", 1.0))), rig.base(Setup())).values == (
         ("AB/PD Na", 1.0),
     )
@@ -121,18 +124,18 @@ def test_setup_keeps_what_differs_only(rig):
         (Setup(noise=0.1, solver="exponential_euler"), "staggered only"),
     ],
 )
-def test_bad_setups_are_refused(rig, setup, says):
+def test_bad_setups_are_refused(rig: Rig, setup: Setup, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         checked_setup(setup, rig.base(Setup()))
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "db:20250000", "db:-1", "own", "db:" + "9" * 30])
-def test_setup_names_no_files_and_no_other_models(name):
+def test_setup_names_no_files_and_no_other_models(name: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Rig(setup=Setup(name))
 
 
-def test_failing_run_says_why_and_rig_lives_on():
+def test_failing_run_says_why_and_rig_lives_on() -> None:
     rig = Rig()
     rig.window()
     before = rig.state
@@ -146,20 +149,20 @@ def test_failing_run_says_why_and_rig_lives_on():
     assert rig.window().result is not None
 
 
-def test_cells_of_table_2(rig):
+def test_cells_of_table_2(rig: Rig) -> None:
     cells = table_of_cells(rig.base(Setup()), "LP")
     assert list(cells) == [f"LP {i}" for i in range(1, 6)]
     assert cells["LP 4"]["LP Na"] == 100
     assert table_of_cells(Rig(burster()).base(Setup("own")), "cell") == {}
 
 
-def burster():
+def burster() -> Cell:
     """A cell of one's own."""
     of = {"Na": 700, "CaT": 2, "CaS": 4, "A": 50, "KCa": 40, "Kd": 70, "H": 0.03, "leak": 0.01}
     return Cell([getattr(Liu1998, name)(g) for name, g in of.items()], calcium=Liu1998.calcium)
 
 
-def test_cell_of_ones_own():
+def test_cell_of_ones_own() -> None:
     rig = Rig(burster())
     assert rig.window().problem == ""
     found = rig.judge()
@@ -167,7 +170,7 @@ def test_cell_of_ones_own():
     assert "cell" in found.line
 
 
-def test_temperature_speeds_up_the_rhythm():
+def test_temperature_speeds_up_the_rhythm() -> None:
     rig = Rig()
     rig.window()
     cold = rig.judge().period
@@ -176,7 +179,7 @@ def test_temperature_speeds_up_the_rhythm():
     assert rig.judge().period < 0.8 * cold
 
 
-def test_traced_temperature_is_that_of_the_chapter():
+def test_traced_temperature_is_that_of_the_chapter() -> None:
     rig = Rig(setup=Setup(temperature=13.0))
     moment = rig.window()
     expected = at_temperature(rig.base(Setup()), 13.0)(times(0, WINDOW), state=moment.begin)
@@ -185,7 +188,7 @@ def test_traced_temperature_is_that_of_the_chapter():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets(name):
+def test_presets(name: str) -> None:
     lines = []
     for setup in PRESETS[name]:
         rig = Rig(setup=setup)
@@ -201,7 +204,7 @@ def test_presets(name):
         assert all(line.startswith("Pyloric:") for line in lines)
 
 
-def test_silent_circuit():
+def test_silent_circuit() -> None:
     silent = Prinz2004({"AB/PD 2": 1, "LP": 1, "PY": 1}, {}, [[0, 0, 0, 0, 0, 0, 0, 0.03]] * 3)
     rig = Rig(silent)
     rig.window()
@@ -211,7 +214,7 @@ def test_silent_circuit():
 # ---------------------------------------------------------------- what leaves
 
 
-def test_address_and_back():
+def test_address_and_back() -> None:
     rig = Rig()
     both = [FULL, Setup("burster")]
     assert exports.from_address("?" + exports.address(both), rig) == both
@@ -226,12 +229,12 @@ def test_address_and_back():
         "temperature=inf", "open=x", "start=1", "noise=x", "set=" + "9" * 9000, "set=LP Na:-3", "circuit=own",
     ],
 )  # fmt: skip
-def test_bad_addresses_are_refused(query):
+def test_bad_addresses_are_refused(query: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         exports.from_address(query, Rig())
 
 
-def test_toml_gives_the_circuit_back(rig, tmp_path):
+def test_toml_gives_the_circuit_back(rig: Rig, tmp_path: Path) -> None:
     setup = rig.with_values({"LP-AB/PD": 1.25})
     text = exports.as_toml(rig, setup)
     assert tomllib.loads(text)["title"]
@@ -250,7 +253,7 @@ def test_toml_gives_the_circuit_back(rig, tmp_path):
         pytest.param(Setup(temperature=13.0, noise=0.05), marks=pytest.mark.slow),
     ],
 )
-def test_python_repeats_the_run(setup):
+def test_python_repeats_the_run(setup: Setup) -> None:
     rig = Rig()
     rig.window()
     rig.change(setup)
@@ -264,7 +267,7 @@ def test_python_repeats_the_run(setup):
         np.testing.assert_allclose(got[:5000], expected[:5000], rtol=1e-4, atol=1e-3)
 
 
-def test_python_of_a_cell_of_ones_own_stands_alone(tmp_path):
+def test_python_of_a_cell_of_ones_own_stands_alone(tmp_path: Path) -> None:
     rig = Rig(burster())
     text = exports.as_python(rig, rig.window())
     (tmp_path / "run.py").write_text(text)
@@ -272,7 +275,7 @@ def test_python_of_a_cell_of_ones_own_stands_alone(tmp_path):
     assert "cell" in done.stdout
 
 
-def test_tables_and_pictures(rig, tmp_path):
+def test_tables_and_pictures(rig: Rig, tmp_path: Path) -> None:
     moment = rig.window()
     (tmp_path / "x.csv").write_bytes(exports.as_csv(moment))
     table = pd.read_csv(tmp_path / "x.csv", comment="#")
@@ -286,10 +289,10 @@ def test_tables_and_pictures(rig, tmp_path):
 # ---------------------------------------------------------------- pictures
 
 
-def test_thinned_traces_keep_spikes(rig):
+def test_thinned_traces_keep_spikes(rig: Rig) -> None:
     result = rig.window().result
     for V in result.states.V.T:
-        t, kept = thinned(result.t, V)
+        t, kept = decimated(result.t, V, POINTS)
         assert len(t) <= POINTS + 2
         assert (np.diff(t) > 0).all()
         assert kept.max() == V.max()
@@ -297,15 +300,15 @@ def test_thinned_traces_keep_spikes(rig):
         assert len(spikes(t, kept)) == len(spikes(result.t, V))
 
 
-def test_shares_sum_to_one():
+def test_shares_sum_to_one() -> None:
     I = np.random.default_rng(1).normal(size=(3000, 5))
-    outward, inward, totals = shares_of(I)
+    outward, inward, totals = shares_of(I, 10)
     np.testing.assert_allclose(outward.sum(1), 1)
     np.testing.assert_allclose(inward.sum(1), 1)
     np.testing.assert_allclose(totals[:, 0] - totals[:, 1], I.sum(1).reshape(300, -1).mean(1))
 
 
-def test_every_conductance_has_a_knob(rig):
+def test_every_conductance_has_a_knob(rig: Rig) -> None:
     model = rig.base(Setup())
     values = knobs_of(model)
     groups = groups_of(model, values, {})
@@ -319,17 +322,17 @@ def test_every_conductance_has_a_knob(rig):
 
 
 @pytest.fixture(scope="module")
-def page():
+def page() -> Explorer:
     """A page that works at once."""
     return Explorer()
 
 
-def put(page, name, value, kind="set"):
+def put(page: Explorer, name: str, value: Any, kind: str = "set") -> None:
     """What a slider says."""
     page.from_knobs({"kind": kind, "name": name, "value": value})
 
 
-def test_slider_changes_the_rhythm(page):
+def test_slider_changes_the_rhythm(page: Explorer) -> None:
     page.take(Setup())
     before = page.side.judgement.period
     put(page, "LP-AB/PD", 0.0)
@@ -342,7 +345,7 @@ def test_slider_changes_the_rhythm(page):
 
 @pytest.mark.parametrize("message", [{}, {"kind": "set", "name": "x", "value": 1}, {"kind": "set", "name": "LP Na", "value": "<b>"},
                                      {"kind": "set", "name": "LP Na", "value": -1}, {"kind": "swap"}])  # fmt: skip
-def test_messages_are_not_trusted(page, message):
+def test_messages_are_not_trusted(page: Explorer, message: dict[str, Any]) -> None:
     before = page.side.rig.setup
     page.from_knobs(message)
     assert page.side.rig.setup == before
@@ -351,7 +354,7 @@ def test_messages_are_not_trusted(page, message):
     page.take(Setup())
 
 
-def test_locked_values_stay(page):
+def test_locked_values_stay(page: Explorer) -> None:
     page.take(Setup())
     page.from_knobs({"kind": "lock", "name": "LP Na", "on": True})
     put(page, "LP Na", 5.0)
@@ -364,7 +367,7 @@ def test_locked_values_stay(page):
     assert page.side.rig.setup == Setup()
 
 
-def test_two_setups(page):
+def test_two_setups(page: Explorer) -> None:
     page.take(Setup())
     page.two()
     page.which.value = 1
@@ -378,7 +381,7 @@ def test_two_setups(page):
     assert len(page.sides) == 1
 
 
-def test_page_from_address():
+def test_page_from_address() -> None:
     page = Explorer(query="?circuit=burster&set=AB/PD 2 Na:120&theme=dark")
     assert page.side.rig.setup == Setup("burster", (("AB/PD 2 Na", 120.0),))
     bad = Explorer(query="?circuit=nothing")
@@ -386,7 +389,7 @@ def test_page_from_address():
     assert "nothing" in bad.verdict.object
 
 
-def test_recording_behind_the_traces(page, rig):
+def test_recording_behind_the_traces(page: Explorer, rig: Rig) -> None:
     V = rig.base(Setup())(np.arange(0, 8000, 0.5)).V
     V.columns = ["PD", "LP", "PY"]
     page.load(V.rename_axis("time (ms)").to_csv().encode(), "r.csv")
@@ -396,7 +399,7 @@ def test_recording_behind_the_traces(page, rig):
     assert 'class="problem"' in page.verdict.object
 
 
-def test_tabs_show_the_cell(page):
+def test_tabs_show_the_cell(page: Explorer) -> None:
     page.take(Setup())
     for i, title in enumerate(("Currents", "Gates", "Phase plane"), 1):
         page.tabs.active = i
@@ -406,7 +409,7 @@ def test_tabs_show_the_cell(page):
 
 
 @pytest.mark.slow
-def test_knock_outs_are_those_of_single_runs():
+def test_knock_outs_are_those_of_single_runs() -> None:
     page = Explorer()
     table = page.side.knock_outs()
     assert list(table.index[:2]) == ["nothing", "AB/PD Na"]
@@ -417,9 +420,9 @@ def test_knock_outs_are_those_of_single_runs():
     assert abs(table.loc["LP-AB/PD", "period"] / alone.period - 1) < 1e-3
 
 
-def test_jobs_keep_the_last_wish():
+def test_jobs_keep_the_last_wish() -> None:
     class Doc:
-        def add_next_tick_callback(self, f):
+        def add_next_tick_callback(self, f: Any) -> None:
             f()
 
     gate, done, drawn = threading.Event(), threading.Event(), []
@@ -435,7 +438,7 @@ def test_jobs_keep_the_last_wish():
     assert drawn == [4]
 
 
-def test_current_noise_and_temperature(page):
+def test_current_noise_and_temperature(page: Explorer) -> None:
     page.take(Setup())
     page.into.value, page.form.value, page.level.value = "LP", "zap", 0.5
     page.add_current()
@@ -453,7 +456,7 @@ def test_current_noise_and_temperature(page):
     assert page.side.rig.setup == Setup()
 
 
-def test_circuits_of_the_database(page):
+def test_circuits_of_the_database(page: Explorer) -> None:
     page.number.value = 17
     assert page.side.rig.setup == Setup("db:17")
     page.kind.value = "pyloric"
@@ -462,12 +465,12 @@ def test_circuits_of_the_database(page):
     page.take(Setup())
 
 
-def test_new_start_holds_for_a_window_that_is_under_way(monkeypatch):
+def test_new_start_holds_for_a_window_that_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig()
     rig.window()
     whole = setups.run
 
-    def slow(*arguments):
+    def slow(*arguments: Any) -> Any:
         rig.change(Setup("burster"))  # meanwhile
         return whole(*arguments)
 
@@ -479,14 +482,14 @@ def test_new_start_holds_for_a_window_that_is_under_way(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["constant", "step", "ramp", "zap"])
-def test_what_follows_a_current_is_judged(kind):
+def test_what_follows_a_current_is_judged(kind: str) -> None:
     rig = Rig(setup=Setup(currents=(Injected("PY", kind, 0.1),)))
     assert rig.window().problem == ""
     assert "cannot be judged" not in rig.judge().line
 
 
 @pytest.mark.slow
-def test_elasticities_leave_out_the_phase_of_the_pacemaker():
+def test_elasticities_leave_out_the_phase_of_the_pacemaker() -> None:
     table = Explorer(query="?circuit=burster").side.elasticities()
     assert list(table.index) == ["AB/PD 2 burst", "AB/PD 2 duty cycle", "AB/PD 2 period"]
     assert heat(table).y_range.factors == list(reversed(list(table)))
@@ -495,7 +498,7 @@ def test_elasticities_leave_out_the_phase_of_the_pacemaker():
 # ---------------------------------------------------------------- the command
 
 
-def test_command_refuses_what_it_cannot_serve(capsys):
+def test_command_refuses_what_it_cannot_serve(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, says in (
         (["nowhere"], "nowhere"),
         (["20250000"], "20250000"),
@@ -506,7 +509,7 @@ def test_command_refuses_what_it_cannot_serve(capsys):
         assert says in capsys.readouterr().err
 
 
-def test_port_in_use_is_refused():
+def test_port_in_use_is_refused() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -515,23 +518,45 @@ def test_port_in_use_is_refused():
     assert 0 < free_port("127.0.0.1", 0) < 65536
 
 
-def test_only_the_server_itself_may_talk_to_it():
+def test_only_the_server_itself_may_talk_to_it() -> None:
     assert origins("127.0.0.1", 5006) == ["127.0.0.1:5006", "localhost:5006"]
     assert "localhost:5006" not in origins("10.0.0.1", 5006)
 
 
-def test_command_reads_networks_and_circuits(tmp_path):
+def test_command_reads_networks_and_circuits(tmp_path: Path) -> None:
     network = Network({"a": burster(), "b": burster()}, [])
     network.to_toml(tmp_path / "n.toml")
     assert isinstance(cli.model_in(tmp_path / "n.toml", None), Network)
     assert cli.model_in(find_circuit("reduced"), "float32").dtype == "float32"
 
 
-def test_models_without_channels_are_refused():
+def test_models_without_channels_are_refused() -> None:
     with pytest.raises((TypeError, ValueError), match=r"LIF"):
         explore(LIF(2))
 
 
-def test_notebook_page_works_at_once():
+@pytest.mark.slow
+def test_page_shows_itself_in_a_notebook(tmp_path: Path) -> None:
+    """A cell whose last line is the page shows it, with the period of its rhythm."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    cells = [
+        "from pyloric_simulator import explore, Prinz2004\npage = explore(Prinz2004({'AB/PD 2': 1}, {}))\npage",
+        "import panel as pn\nprint(isinstance(page, pn.viewable.Viewable), len(page.select(pn.pane.Bokeh)) > 2)",
+        "print(any('period' in str(x.object) for x in page.select(pn.pane.HTML)))",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(x) for x in cells])
+    nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    shown = [output.data for output in notebook.cells[0].outputs if "data" in output]
+    assert any("text/html" in data and "Bokeh" in data["text/html"] for data in shown)
+    said = "".join(
+        output.text for cell in notebook.cells[1:] for output in cell.outputs if output.output_type == "stream"
+    )
+    assert said.split() == ["True", "True", "True"]
+    assert not [output for cell in notebook.cells for output in cell.outputs if output.output_type == "error"]
+
+
+def test_notebook_page_works_at_once() -> None:
     shown = explore(burster())
     assert any("No PD, LP and PY to judge" in str(pane.object) for pane in shown.select(pn.pane.HTML))

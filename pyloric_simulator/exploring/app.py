@@ -20,6 +20,7 @@ from bokeh.models import Range1d
 
 from ..engine import checks
 from ..files.recording import read_recording
+from ..plotting import colours_of_cells
 from ..prinz2004 import SCHEMES
 from ..rhythm import report
 from . import exports
@@ -544,7 +545,8 @@ class Explorer:
 
     def _plane(self, cell: int) -> list[Any]:
         states, kept = self.side.result.states, slice(None, None, EVERY_POINT)
-        return [plane(states.V[kept, cell], states.Ca[kept, cell], "V (mV)", "calcium (µM)")]
+        colour = colours_of_cells(list(self.side.result.model.cells))[cell]
+        return [plane(states.V[kept, cell], states.Ca[kept, cell], "V (mV)", "calcium (µM)", colour)]
 
     # ------------------------------------------------------------ slow questions
 

@@ -17,7 +17,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 import numpy as np
 
 from ..engine import checks
-from .pictures import COLORS, thinned
+from ..plotting import colours_of_cells, decimated
+from .pictures import POINTS
 from .setups import Injected, Moment, Rig, Setup, checked_setup, name
 
 MOST = 8000  # characters of an address, which browsers and servers take
@@ -158,8 +159,9 @@ def as_picture(moment: Moment | None, kind: str) -> bytes:
     cells = list(result.model.cells)
     figure = Figure(figsize=(10, 1 + 1.7 * len(cells)), dpi=150, layout="constrained")
     axes = figure.subplots(len(cells), sharex=True, squeeze=False)[:, 0]
-    for i, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
-        axis.plot(*thinned(result.t, result.states.V[:, i]), linewidth=0.8, color=COLORS[i % len(COLORS)])
+    each = zip(axes, cells, result.states.V.T, colours_of_cells(cells), strict=True)
+    for axis, cell, V, colour in each:
+        axis.plot(*decimated(result.t, V, POINTS), linewidth=0.8, color=colour)
         axis.set_title(name(cell), loc="left", fontsize="medium", parse_math=False)
         axis.set_ylabel("V (mV)")
         axis.margins(x=0)

@@ -94,6 +94,11 @@ export function render({ model, el }) {
     for (const group of model.groups) for (const k of group.knobs) if (k.name in model.values) show(k, model.values[k.name]);
   }
 
+  if (model.follows && !document.querySelector("meta[name=viewport]")) {  // else a tablet takes the page for a wide one, and shrinks it
+    const meta = document.createElement("meta");
+    meta.name = "viewport"; meta.content = "width=device-width, initial-scale=1";
+    document.head.append(meta);
+  }
   const here = new URL(window.location);
   if (model.follows && !here.searchParams.has("theme") && matchMedia("(prefers-color-scheme: dark)").matches) {
     here.searchParams.set("theme", "dark");

@@ -13,10 +13,9 @@ import pandas as pd
 from bokeh.models import ColumnDataSource, CrosshairTool, HoverTool, Range1d, Span
 from bokeh.plotting import figure
 
-from ..plotting import colours_of, extremes
+from ..plotting import LEAST_SHARE, colours_of, colours_of_cells, decimated, shares_of
 from ..rhythm import CRITERIA, FEATURES, ROLES
 
-COLORS = ("#1f77c9", "#c0392b", "#2e8b57", "#8e44ad", "#b9770e", "#16808a")  # of cells
 PASS, FAIL, OTHER = (
     "#2e8b57",
     "#c0392b",
@@ -24,11 +23,6 @@ PASS, FAIL, OTHER = (
 )  # criteria that pass, that fail, those of the set-up or recording beside
 POINTS = 2400  # of a trace
 SHARES = 300  # columns of a currentscape
-
-
-def thinned(t: np.ndarray, x: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """A trace of about so many points at most."""
-    return (t, x) if len(t) <= points else extremes(t, x, -(-2 * len(t) // points))
 
 
 def plain(title: str, height: int, **look: Any) -> Any:
@@ -45,16 +39,18 @@ def plain(title: str, height: int, **look: Any) -> Any:
 class Traces:
     """Panels of the potential of each cell, with a common time axis and one cursor through all of them."""
 
-    def __init__(self, names: Sequence[str], cursor: Span, shared: Range1d, height: int = 420) -> None:
+    def __init__(
+        self, names: Sequence[str], colours: Sequence[str], cursor: Span, shared: Range1d, height: int = 420
+    ) -> None:
         self.lines, self.behind, self.figures = [], [], []
         each = max(100, height // max(len(names), 1))
-        for i, name in enumerate(names):
+        for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
             shown = plain(name, each + (35 if i == len(names) - 1 else 0), x_range=shared, y_range=Range1d(-85, 60),
                           tools="xpan,xwheel_zoom,box_zoom,reset,save", toolbar_location="right")  # fmt: skip
             self.behind.append(ColumnDataSource({"t": [], "V": []}))
             self.lines.append(ColumnDataSource({"t": [], "V": []}))
             shown.line("t", "V", source=self.behind[-1], color=OTHER, line_width=1, alpha=0.6)
-            line = shown.line("t", "V", source=self.lines[-1], color=COLORS[i % len(COLORS)], line_width=1.1)
+            line = shown.line("t", "V", source=self.lines[-1], color=colour, line_width=1.1)
             shown.add_tools(CrosshairTool(overlay=[cursor, Span(dimension="width", line_color=OTHER, line_width=1)]))
             shown.add_tools(
                 HoverTool(
@@ -73,13 +69,13 @@ class Traces:
     def show(self, t: np.ndarray, V: np.ndarray) -> None:
         """Draw potentials V (time, cell) mV at times t (ms)."""
         for source, x in zip(self.lines, V.T, strict=True):
-            at, value = thinned(t, x)
+            at, value = decimated(t, x, POINTS)
             source.data = {"t": at.astype(np.float32), "V": value.astype(np.float32)}
 
     def show_behind(self, traces: Sequence[tuple[np.ndarray, np.ndarray] | None]) -> None:
         """Draw the traces of a recording behind the cells; None for a cell without."""
         for source, trace in zip(self.behind, traces, strict=True):
-            at, value = thinned(*trace) if trace is not None else (np.zeros(0), np.zeros(0))
+            at, value = decimated(*trace, POINTS) if trace is not None else (np.zeros(0), np.zeros(0))
             source.data = {"t": at.astype(np.float32), "V": value.astype(np.float32)}
 
 
@@ -139,8 +135,8 @@ class Phases:
 
     def __init__(self) -> None:
         self.figure = plain("", 150, y_range=list(reversed(ROLES)), x_range=Range1d(0, 1.3))
-        self.bars, self.beside = (ColumnDataSource({"y": [], "left": [], "right": []}) for _ in range(2))
-        self.figure.hbar("y", left="left", right="right", height=0.6, source=self.bars, color="#3182bd", alpha=0.75)
+        self.bars, self.beside = (ColumnDataSource({"y": [], "left": [], "right": [], "c": []}) for _ in range(2))
+        self.figure.hbar("y", left="left", right="right", height=0.6, source=self.bars, color="c", alpha=0.8)
         self.figure.hbar("y", left="left", right="right", height=0.2, source=self.beside, color=OTHER)
         starts = {c.name: c for c in CRITERIA if c.name.startswith("phase_") and c.name.endswith("start")}
         at = [("LP", starts["phase_LPstart"]), ("PY", starts["phase_PYstart"])]
@@ -161,30 +157,17 @@ class Phases:
 
 
 def bars(table: pd.DataFrame | None) -> dict[str, list[Any]]:
-    """Where each burst is in the cycle."""
-    found: dict[str, list[Any]] = {"y": [], "left": [], "right": []}
+    """Where each burst is in the cycle, and the colour of its cell."""
+    found: dict[str, list[Any]] = {"y": [], "left": [], "right": [], "c": []}
     if table is None:
         return found
-    value = table["value"]
+    value, colour = table["value"], dict(zip(ROLES, colours_of_cells(ROLES), strict=True))
     for role, start in (("PD", 0.0), ("LP", value["phase_LPstart"]), ("PY", value["phase_PYstart"])):
         end = start + value[f"duty_cycle_{role}"]
         if np.isfinite(end):
-            for key, x in zip(found, (role, float(start), float(end)), strict=True):
+            for key, x in zip(found, (role, float(start), float(end), colour[role]), strict=True):
                 found[key].append(x)
     return found
-
-
-def shares_of(I: np.ndarray, columns: int = SHARES) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares of outward and of inward currents I (time, current) nA, each (column, current) and 1 in sum, and both totals (column, 2) nA.
-
-    A column is the mean over a block of times.
-    """
-    block = max(1, len(I) // columns)
-    n = len(I) // block
-    both = [np.clip(sign * I[: n * block], 0, None).reshape(n, block, -1).mean(1) for sign in (1, -1)]
-    totals = np.stack([x.sum(1) for x in both], 1)
-    outward, inward = (x / np.where(total > 0, total, 1)[:, None] for x, total in zip(both, totals.T, strict=True))
-    return outward, inward, totals
 
 
 class Currentscape:
@@ -195,14 +178,17 @@ class Currentscape:
 
     def figures(self, t: np.ndarray, I: np.ndarray, names: Sequence[str]) -> list[Any]:
         """The panels for currents I (time, current) nA, outward positive, at times t (ms)."""
-        outward, inward, totals = shares_of(I)
-        at = np.linspace(t[0], t[-1], len(totals))
+        block = max(1, len(I) // SHARES)
+        outward, inward, totals = shares_of(I, block)
+        at = t[: len(totals) * block].reshape(-1, block).mean(1)
         data = {"t": at, "out": np.maximum(totals[:, 0], 1e-3), "in": np.maximum(totals[:, 1], 1e-3)}
         made = []
         for key, title in (("out", "sum of outward currents (nA)"), ("in", "sum of inward currents (nA)")):
             shown = plain(title, 100, x_range=self.shared, y_axis_type="log", tools="xwheel_zoom,xpan,reset")
             shown.line("t", key, source=ColumnDataSource(data), color=OTHER)
+            shown.yaxis.axis_label = "nA"
             made.append(shown)
+        made[1].xaxis.axis_label = "time (ms)"
         areas = [
             self.area(at, x, names, title) for x, title in ((outward, "share of outward"), (inward, "share of inward"))
         ]
@@ -214,7 +200,8 @@ class Currentscape:
     def area(self, at: np.ndarray, share: np.ndarray, names: Sequence[str], title: str) -> Any:
         """One panel of stacked shares."""
         shown = plain(title, 150, x_range=self.shared, y_range=Range1d(0, 1), tools="xwheel_zoom,xpan,reset")
-        kept = [i for i in range(share.shape[1]) if share[:, i].max() > 0.005]
+        shown.yaxis.axis_label = "share"
+        kept = [i for i in range(share.shape[1]) if share[:, i].max() > LEAST_SHARE]
         below, colours = np.zeros(len(at)), colours_of(names)
         for i in kept:
             shown.varea(x=at, y1=below, y2=below + share[:, i], color=colours[names[i]], legend_label=names[i])
@@ -231,21 +218,21 @@ def lines(t: np.ndarray, traces: dict[str, np.ndarray], label: str, shared: Rang
     shown = plain("", height, x_range=shared, tools="xwheel_zoom,xpan,reset")
     colours = colours_of([name.split(" ")[-1] for name in traces])  # "m Na" has the colour of Na
     for name, x in traces.items():
-        at, value = thinned(t, np.asarray(x), 1200)
+        at, value = decimated(t, np.asarray(x), 1200)
         color = colours[name.split(" ")[-1]]
         dash = "dashed" if name.startswith("h ") else "solid"
         shown.line(at, value, color=color, line_dash=dash, legend_label=name)
-    shown.yaxis.axis_label = label
+    shown.xaxis.axis_label, shown.yaxis.axis_label = "time (ms)", label
     if traces:
         shown.add_layout(shown.legend[0], "right")
         shown.legend.label_text_font_size, shown.legend.padding, shown.legend.spacing = "8pt", 2, -2
     return shown
 
 
-def plane(x: np.ndarray, y: np.ndarray, x_label: str, y_label: str) -> Any:
+def plane(x: np.ndarray, y: np.ndarray, x_label: str, y_label: str, colour: str) -> Any:
     """A trajectory of two variables."""
     shown = plain("", 320, tools="pan,wheel_zoom,box_zoom,reset", toolbar_location="above")
-    shown.line(x, y, color=COLORS[0], line_width=0.8)
+    shown.line(x, y, color=colour, line_width=0.8)
     shown.xaxis.axis_label, shown.yaxis.axis_label = x_label, y_label
     return shown
 

@@ -18,7 +18,9 @@ from ..engine.precision import precision
 from ..ensembles.ensemble import ensemble
 from ..fitting.parameters import conductance_names
 from ..fitting.sensitivity import sensitivity
+from ..lab.robustness import knockouts
 from ..lab.temperature import at_temperature, warm
+from ..plotting import colours_of_cells
 from ..prinz2004 import currents
 from ..rhythm import ROLES, roles
 from .jobs import Draw
@@ -47,7 +49,7 @@ class Side:
         labels = tuple(map(name, cells))
         if labels != self.labels:
             self.labels = labels
-            self.traces = Traces(labels, self.cursor, self.shared)
+            self.traces = Traces(labels, colours_of_cells(cells), self.cursor, self.shared)
             self.panes[:] = [pn.pane.Bokeh(f, sizing_mode="stretch_width") for f in self.traces.figures]
             self.draw_recording()
 
@@ -108,19 +110,12 @@ class Side:
     def knock_outs(self) -> pd.DataFrame:
         """What is left of the rhythm without each conductance and each synapse, all in one batch: columns what and period."""
         model, setup = self.rig.model(), self.rig.setup
-        names = conductance_names(model)
-        known = self.rig.values()
-        table = pd.DataFrame([[known[n] for n in names]] * (len(names) + 1), columns=names)
-        for i, removed in enumerate(names, 1):
-            table.loc[i, removed] = 0.0
-        if setup.temperature is not None:
-            table["temperature"] = setup.temperature
-        found = ensemble(
-            model, table, duration=WINDOW + JUDGED, transient=WINDOW, keep="spikes", solver=setup.solver, dt=setup.dt,
-            state=state_at_start(self.rig, self.moment), progress=False,
+        found = knockouts(
+            model, keep="spikes", temperature=setup.temperature, duration=WINDOW + JUDGED, transient=WINDOW, solver=setup.solver,
+            dt=setup.dt, dtype=model.dtype, state=state_at_start(self.rig, self.moment), progress=False,
         )  # fmt: skip
         rows = [left(model, row) for _, row in found.iterrows()]
-        return pd.DataFrame(rows, ["nothing", *names], columns=["what", "period"])
+        return pd.DataFrame(rows, found.index, columns=["what", "period"])
 
     def elasticities(self) -> pd.DataFrame:
         """What each conductance does to each cell's rhythm, per cent for per cent; (feature, parameter).

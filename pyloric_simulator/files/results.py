@@ -119,12 +119,13 @@ class Result:
         return replace(self, t=self.t[keep], states=type(self.states)(*(x[keep] for x in self.states)))
 
     def plot(self) -> Any:
-        """Membrane potentials, one panel for each cell (HoloViews; load a backend with hv.extension)."""
-        import holoviews as hv
+        """Membrane potentials, one panel for each cell in its colour (HoloViews; load a backend with hv.extension).
 
-        traces = zip(self.model.cells, self.states.V.T, strict=True)
-        panels = [hv.Curve((self.t, V), dims.t, dims.V, label=f"{pop} {i}") for (pop, i), V in traces]
-        return hv.Layout(panels).cols(1)
+        A long run is drawn by the extremes of each column of pixels, so that no spike is lost.
+        """
+        from ..plotting import traces
+
+        return traces(self)
 
     @property
     def about(self) -> dict[str, Any]:

@@ -322,6 +322,11 @@ def chosen_names(model: Any, what: Any) -> list[str]:
 BETWEEN = "all of them must lie between 0 and 1, or conductances would be negative. Divide percentages by 100."
 
 
+def values_of(model: Any, names: Sequence[str]) -> dict[str, float]:
+    """The named numbers of a model."""
+    return {n: float(np.ravel(at(model.params, places(model.params)[n].paths[0]))[0]) for n in names}
+
+
 def perturbed(values: Mapping[str, float], deltas: Any = DELTAS, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Rows of perturbed values, {eq}`eq-factor`; index (δ, draw), a column for each name; δ = 0 has one row.
 
@@ -511,9 +516,7 @@ def robustness(
     and transient (ms), path, progress. Raises ValueError or TypeError on bad input, before anything is compiled.
     """
     model, keep = any_model(model), what_is_kept(keeps)
-    values = {name: float(np.ravel(at(model.params, places(model.params)[name].paths[0]))[0])
-              for name in chosen_names(model, what)}  # fmt: skip
-    rows = perturbed(values, deltas, draws, seed)
+    rows = perturbed(values_of(model, chosen_names(model, what)), deltas, draws, seed)
     found = ensemble(model, rows.reset_index(drop=True), keep=keep, **RUN | run).set_index(rows.index)
     return summed_up(found.assign(kept=stays(found, keeps)))
 
@@ -556,6 +559,13 @@ def missed(row: pd.Series) -> str:
     return ", ".join(c.name for c in CRITERIA if not c.low <= row[c.name] <= c.high)
 
 
+def without_each(values: Mapping[str, float]) -> pd.DataFrame:
+    """Rows of values: all of them, then each one in turn replaced by 0; index "nothing", then what was removed."""
+    x = np.array(list(values.values()), float)
+    index = pd.Index(["nothing", *values], name="without")
+    return pd.DataFrame(np.vstack([x, x * (1 - np.eye(len(x)))]), index, list(values))
+
+
 def knockouts(
     model: Any, names: Sequence[str] | None = None, *, keep: str | None = None, temperature: float | None = None,
     **run: Any,
@@ -577,11 +587,14 @@ def knockouts(
         )
     keep = keep or (KEPT[2] if has_roles(model) else KEPT[1])
     checks.choice("keep", keep, KEPT[:3])
-    rows = without_each(model, names)
+    rows = without_each(values_of(model, names))
     if temperature is not None:
         rows["temperature"] = checks.number("temperature", temperature, "°C")
-    found = ensemble(model, rows, keep=keep, **RUN | run).drop(columns=list(rows))
-    found.index = pd.Index(["nothing", *names], name="without")
+    found = (
+        ensemble(model, rows.reset_index(drop=True), keep=keep, **RUN | run)
+        .drop(columns=list(rows))
+        .set_index(rows.index)
+    )
     if keep != KEPT[2]:
         return found
     like, pyloric = verdicts(found)
@@ -591,13 +604,6 @@ def knockouts(
 # %% [markdown]
 # A number that is 0 in the first row is 0 in its own row as well: nothing was there to remove. The
 # features are asked for only where cells play the three roles.
-
-
-# %%
-def without_each(model: Any, names: Sequence[str]) -> pd.DataFrame:
-    """A row with all of the named numbers of a model, and one without each of them."""
-    values = np.array([float(np.ravel(at(model.params, places(model.params)[n].paths[0]))[0]) for n in names])
-    return pd.DataFrame(np.vstack([values, values * (1 - np.eye(len(names)))]), columns=list(names))
 
 
 def has_roles(model: Any) -> bool:
