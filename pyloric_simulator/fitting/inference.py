@@ -259,8 +259,12 @@ from ..ensembles.batches import Tell, Work, silent
 from ..ensembles.lanes import compiled, padded
 from ..prinz2004 import CHANNELS, neuron_models, precision
 from ..rhythm import FEATURES
+from .benchmark import ENERGIES, STATISTICS, Runs, Setting, setting, statistics
 
-__all__ = ["FEATURES", "MEMBRANE", "PARAMETERS", "SYNAPSES", "Prior", "prior", "simulator"]
+__all__ = [
+    "ENERGIES", "FEATURES", "MEMBRANE", "PARAMETERS", "STATISTICS", "SYNAPSES", "Prior", "Setting", "prior", "setting",
+    "simulator", "statistics",
+]  # fmt: skip
 
 # %% [markdown]
 # ### Parameters
@@ -271,6 +275,8 @@ __all__ = ["FEATURES", "MEMBRANE", "PARAMETERS", "SYNAPSES", "Prior", "prior", "
 
 # %%
 PARAMETERS = MEMBRANE + SYNAPSES
+MS_TO_NS = 1e6  # 1 mS = 10⁶ nS
+LN_OF = {"nS": 0.0, "mS": float(np.log(MS_TO_NS))}  # to be added to a logarithm in these units, for one of nS
 
 # %% [markdown]
 # ### Coordinates
@@ -320,19 +326,19 @@ def coordinates(theta: Any) -> Any:
 
 
 # %%
-def natural(theta: Any, log: np.ndarray) -> Any:
+def natural(theta: Any, log: np.ndarray, units: str = "nS") -> Any:
     """θ (…, 31) in mS/cm² and nS, the inverse of {eq}`eq-theta`; NumPy or JAX, as it came."""
     x = coordinates(theta)
     xp: Any = jnp if isinstance(x, jax.Array) else np
     with np.errstate(over="ignore"):
-        g = xp.where(log, xp.exp(xp.where(log, x, 0)), x)
+        g = xp.where(log, xp.exp(xp.where(log, x + LN_OF[units], 0)), x)
     if xp is np and not (np.isfinite(g) & (g >= 0)).all():
         at = tuple(np.argwhere(~(np.isfinite(g) & (g >= 0)))[0])
         raise ValueError(
             f"theta contains {x[at]:g} for {PARAMETERS[at[-1]]!r}; a conductance must be finite and not negative, and "
             "theta holds the natural "
-            "logarithm of a synapse's strength in nS. Take np.log of the strength, and leave membrane conductances in "
-            "mS/cm²."
+            f"logarithm of a synapse's strength in {units}. Take np.log of the strength, and leave membrane "
+            "conductances in mS/cm²."
         )
     return g
 
@@ -348,7 +354,7 @@ def near(name: str, frame: pd.DataFrame) -> str:
     return checks.closest(name, (str(x) for x in frame if x not in PARAMETERS))
 
 
-def column(frame: pd.DataFrame, name: str, log: bool) -> np.ndarray:
+def column(frame: pd.DataFrame, name: str, log: bool, units: str = "nS") -> np.ndarray:
     """θ of one parameter, {eq}`eq-theta`, from a column in its natural unit."""
     x = checks.conductances(f"the column {name!r}", frame[name], "nS" if name in SYNAPSES else "mS/cm²")
     if log and (x == 0).any():
@@ -357,7 +363,7 @@ def column(frame: pd.DataFrame, name: str, log: bool) -> np.ndarray:
             "in place of 0, "
             "such as the lowest of the prior."
         )
-    return np.log(x) if log else x
+    return np.log(x) - LN_OF[units] if log else x
 
 
 # %% [markdown]
@@ -441,8 +447,10 @@ class Box:
     low: np.ndarray  # (31,) lowest values; mS/cm² and nS
     high: np.ndarray  # (31,) highest values; mS/cm² and nS
     log: np.ndarray  # (31,) bool, whether the parameter is uniform in its logarithm
+    units: str = "nS"  # of a synapse's strength in θ, before its logarithm is taken: "nS" or "mS"
 
     def __post_init__(self) -> None:
+        checks.choice("units", self.units, LN_OF)
         for name, dtype in (("low", float), ("high", float), ("log", bool)):
             object.__setattr__(self, name, per_parameter(name, getattr(self, name), dtype))
         check_bounds(self.low, self.high, self.log)
@@ -450,7 +458,7 @@ class Box:
     @property
     def box(self) -> tuple[np.ndarray, np.ndarray]:
         """Corners a and b of the box, each (31,), in the coordinates θ."""
-        a, b = (np.log(x, out=x.copy(), where=self.log) for x in (self.low, self.high))
+        a, b = (np.log(x, out=x.copy(), where=self.log) - self.log * LN_OF[self.units] for x in (self.low, self.high))
         return a, b
 
     def sample(self, n: int, seed: int) -> np.ndarray:
@@ -487,7 +495,7 @@ class Box:
 
 
 # %%
-def theta_of(frame: pd.DataFrame, log: np.ndarray) -> np.ndarray:
+def theta_of(frame: pd.DataFrame, log: np.ndarray, units: str = "nS") -> np.ndarray:
     """θ (n, 31) of a table in natural units."""
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(
@@ -503,7 +511,7 @@ def theta_of(frame: pd.DataFrame, log: np.ndarray) -> np.ndarray:
             )
     if len(frame):
         doubt_units(frame[list(PARAMETERS)])
-    return np.stack([column(frame, name, x) for name, x in zip(PARAMETERS, log, strict=True)], -1)
+    return np.stack([column(frame, name, x, units) for name, x in zip(PARAMETERS, log, strict=True)], -1)
 
 
 # %% [markdown]
@@ -527,9 +535,9 @@ def torch_box(a: np.ndarray, b: np.ndarray, dtype: str) -> Any:
 
 
 # %%
-def frame_of(theta: Any, log: np.ndarray) -> pd.DataFrame:
+def frame_of(theta: Any, log: np.ndarray, units: str = "nS") -> pd.DataFrame:
     """θ (n, 31) or (31,) as a table in natural units."""
-    g = np.atleast_2d(natural(np.asarray(coordinates(theta)), log))
+    g = np.atleast_2d(natural(np.asarray(coordinates(theta)), log, units))
     if g.ndim > 2:
         raise ValueError(
             f"theta has shape {g.shape}; a table has one row for each circuit. Take theta.reshape(-1, "
@@ -557,7 +565,7 @@ class Prior(Box):
 
         Raises ValueError for another shape, or if a conductance is not finite.
         """
-        return frame_of(theta, self.log)
+        return frame_of(theta, self.log, self.units)
 
     def theta(self, frame: pd.DataFrame) -> np.ndarray:
         """θ (n, 31), with ln(nS) for the synapses, of a table in mS/cm² and nS; the inverse of `frame`.
@@ -565,7 +573,7 @@ class Prior(Box):
         Further columns are left out. Raises ValueError if a parameter's column is missing or is there twice, if a value
         is negative or not finite, and if a synapse is 0; TypeError if it is no DataFrame. Warns of other units.
         """
-        return theta_of(frame, self.log)
+        return theta_of(frame, self.log, self.units)
 
     def conductances(self, theta: Any) -> tuple[Any, Any]:
         """g (…, 3, 8) in mS/cm², by population and channel, and gs (…, 7) in nS, by synapse, of θ (…, 31).
@@ -573,7 +581,7 @@ class Prior(Box):
         Of a JAX array JAX arrays. Raises ValueError for another length of the last axis, and, except in JAX, if a
         conductance is not finite.
         """
-        x = natural(theta, self.log)
+        x = natural(theta, self.log, self.units)
         g, gs = x[..., : len(MEMBRANE)], x[..., len(MEMBRANE) :]
         return g.reshape(*g.shape[:-1], len(POPULATIONS), len(CHANNELS)), gs
 
@@ -605,7 +613,6 @@ class Prior(Box):
 PADDING = {"Na": 100, "CaT": 2.5, "CaS": 2, "A": 10, "KCa": 5, "Kd": 25, "H": 0.01, "leak": 0.01}  # mS/cm²
 WEAKEST, STRONGEST = 1e-8, 1e-3  # mS, of a synapse
 STRONGEST_OF = {"AB-LP": 1e-2}  # mS, exceptions
-MS_TO_NS = 1e6  # 1 mS = 10⁶ nS
 
 
 def widened(population: str) -> tuple[np.ndarray, np.ndarray]:
@@ -615,14 +622,18 @@ def widened(population: str) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(cells.min().to_numpy() - padding, 0), cells.max().to_numpy() + padding
 
 
-def prior() -> Prior:
-    """The prior of {cite:t}`Goncalves2020`, for the cells of `neuron_models`."""
+def prior(units: str = "nS") -> Prior:
+    """The prior of {cite:t}`Goncalves2020`, for the cells of `neuron_models`.
+
+    units: of a synapse's strength in θ, "nS" for ln(nS), or "mS" for the ln(mS) of {cite:t}`Goncalves2020`. Raises
+    ValueError for others.
+    """
     membrane = np.array([widened(population) for population in POPULATIONS])  # (population, bound, channel)
     strongest = np.array([STRONGEST_OF.get(name, STRONGEST) for name in SYNAPSES])
     weakest = np.full(len(SYNAPSES), WEAKEST)
     low = np.concatenate([membrane[:, 0].ravel(), weakest * MS_TO_NS])
     high = np.concatenate([membrane[:, 1].ravel(), strongest * MS_TO_NS])
-    return Prior(low, high, np.array([name in SYNAPSES for name in PARAMETERS]))
+    return Prior(low, high, np.array([name in SYNAPSES for name in PARAMETERS]), units)
 
 
 # %% [markdown]
@@ -638,15 +649,17 @@ def prior() -> Prior:
 
 # %%
 def simulator(
-    theta: Any, seed: int | None = None, path: str | PathLike[str] | None = None, *, duration: float = DURATION,
-    transient: float = TRANSIENT, solver: str = SOLVER, dt: float = DT, dtype: str = DTYPE, engine: Any = "local",
-    progress: bool = False,
+    theta: Any, seed: int | None = None, path: str | PathLike[str] | None = None, *, setting: Setting | None = None,
+    units: str = "nS", duration: float = DURATION, transient: float = TRANSIENT, solver: str = SOLVER, dt: float = DT,
+    dtype: str = DTYPE, engine: Any = "local", progress: bool = False,
 ) -> np.ndarray:  # fmt: skip
-    """The fifteen `FEATURES` (n, 15) of circuits with parameters θ (n, 31); ms and 1, NaN where undefined.
+    """The fifteen `FEATURES` (n, 15) of circuits with parameters θ (n, 31), or the statistics of a `setting`; ms and 1.
 
-    seed: a whole number from 0, another one in each call. duration: ms, of which `transient` is left out. path: a
-    folder that keeps them. engine: "local" or a `dask.distributed.Client`. Raises ValueError or TypeError, and warns
-    of rows outside of the prior; RuntimeError if a batch fails.
+    NaN where undefined. seed: a whole number from 0, another one in each call. setting: such as
+    `setting("deistler2022")`, in the place of duration, transient, solver, dt and dtype. units: as of `prior`.
+    duration: ms, of which `transient` is left out. path: a folder that keeps them. engine: "local" or a
+    `dask.distributed.Client`. Raises ValueError or TypeError, and warns of rows outside of the prior; RuntimeError if
+    a batch fails.
     """
     if seed is None:
         raise TypeError(
@@ -655,20 +668,23 @@ def simulator(
             "one share them. Give seed=1, and another one in each call."
         )
     x, seed = rows_of(theta), checks.count("seed", seed, least=0)
-    options = options_for(max(len(x), 1), duration, transient, solver, dt, dtype)
-    circuits = prior().frame(x)
-    outside_of_the_prior(x)
+    given = dict(duration=duration, transient=transient, solver=solver, dt=dt, dtype=dtype)
+    options = None if setting is not None else options_for(max(len(x), 1), **given)
+    if setting is not None:
+        only_in_the_setting(setting, given)
+    circuits = prior(units).frame(x)
+    outside_of_the_prior(x, prior(units))
+    names = FEATURES if setting is None else setting.statistics
     if not len(x):
-        return np.empty((0, len(FEATURES)))
-    found = batches.run(
-        Draws(circuits, seed, options), path, batch_size=options.batch, engine=engine, progress=progress
-    )
+        return np.empty((0, len(names)))
+    work: Any = Draws(circuits, seed, options) if options else Runs(circuits, seed, setting)
+    found = batches.run(work, path, batch_size=work.batch, engine=engine, progress=progress)
     if len(found) < len(x):
         raise RuntimeError(
             f"{len(x) - len(found):,} of {len(x):,} circuits could not be computed, as the warnings say. Mend that, "
             "and call it again."
         )
-    return found[list(FEATURES)].to_numpy(copy=True)  # which can be written to, as torch wants it
+    return found[list(names)].to_numpy(copy=True)  # which can be written to, as torch wants it
 
 
 # %% [markdown]
@@ -677,6 +693,18 @@ def simulator(
 
 
 # %%
+def only_in_the_setting(setting: Any, given: Mapping[str, Any]) -> None:
+    """Refuse what is no setting, one that cannot be run, and arguments beside it that it has itself."""
+    checks.of_type("setting", setting, Setting, "a Setting, such as setting('deistler2022')")
+    usual = dict(duration=DURATION, transient=TRANSIENT, solver=SOLVER, dt=DT, dtype=DTYPE)
+    if other := [name for name, value in given.items() if value != usual[name]]:
+        raise ValueError(
+            f"{other[0]} is {given[other[0]]!r} beside a setting, which has its own, "
+            f"{getattr(setting, other[0])!r}. Say setting._replace({other[0]}={given[other[0]]!r})."
+        )
+    setting.check()
+
+
 def rows_of(theta: Any) -> np.ndarray:
     """θ (n, 31) of a row or of rows, in double precision."""
     x = np.atleast_2d(checks.numbers("theta", coordinates(theta)).astype(float))
@@ -701,6 +729,11 @@ class Draws(Work):
     def facts(self) -> dict[str, Any]:
         """What decides the results."""
         return {"seed": self.seed, **self.options.facts}
+
+    @property
+    def batch(self) -> int:
+        """Circuits that are computed together."""
+        return self.options.batch
 
     def __len__(self) -> int:
         return len(self.circuits)
@@ -746,12 +779,12 @@ def features_of(
 
 # %%
 SLACK = 1e-4  # of the width of the box, for rounding
-SHIFTS = {"ln(mS)": np.log(MS_TO_NS), "ln(µS)": np.log(1e3), "ln(pS)": -np.log(1e3)}  # what makes ln(nS) of them
+LN_NS = {"mS": np.log(MS_TO_NS), "µS": np.log(1e3), "nS": 0.0, "pS": -np.log(1e3)}  # of one unit, ln(nS)
 
 
-def outside_of_the_prior(theta: np.ndarray) -> None:
-    """Warn of rows θ (n, 31) outside of the prior, with the unit that is suspected."""
-    (a, b), log = prior().box, prior().log
+def outside_of_the_prior(theta: np.ndarray, held: Prior) -> None:
+    """Warn of rows θ (n, 31) outside of a prior, with the unit that is suspected."""
+    (a, b), log = held.box, held.log
     slack = SLACK * (b - a)
     outside = (theta < a - slack) | (theta > b + slack)
     if not (rows := outside.any(1)).any():
@@ -759,7 +792,7 @@ def outside_of_the_prior(theta: np.ndarray) -> None:
     i, j = np.argwhere(outside)[0]
     inside = lambda x: bool(((x >= a - slack) & (x <= b + slack))[rows][:, log == log[j]].all())  # noqa: E731
     densities = "If the densities are in S/cm², multiply them by 1000." if inside(1000 * theta) else ""
-    guess = suspected_synapses(theta, inside) if log[j] else densities
+    guess = suspected_synapses(theta, inside, held.units) if log[j] else densities
     checks.warn(
         f"{rows.sum():,} of {len(theta):,} rows of theta lie outside of the prior: row {i} has {theta[i, j]:.4g} for "
         f"{PARAMETERS[j]!r}, which goes "
@@ -767,13 +800,15 @@ def outside_of_the_prior(theta: np.ndarray) -> None:
     )  # fmt: skip
 
 
-def suspected_synapses(theta: np.ndarray, inside: Callable[[np.ndarray], bool]) -> str:
+def suspected_synapses(theta: np.ndarray, inside: Callable[[np.ndarray], bool], units: str) -> str:
     """Another unit in which the synapses of θ (n, 31) would be inside of the prior, or nothing."""
-    for unit, shift in SHIFTS.items():
-        if inside(theta + shift):
-            return f"If the synapses are in {unit}, add {shift:.4g} to them."
+    for unit, shift in LN_NS.items():
+        shift = shift - LN_NS[units]
+        if shift and inside(theta + shift):
+            known = f", or say units={unit!r}" if unit in LN_OF else ""
+            return f"If the synapses are in ln({unit}), add {shift:.4g} to them{known}."
     with np.errstate(invalid="ignore", divide="ignore"):
-        return "If the synapses are strengths in nS, take their np.log." if inside(np.log(theta)) else ""
+        return f"If the synapses are strengths in {units}, take their np.log." if inside(np.log(theta)) else ""
 
 
 # %% [markdown]

@@ -1,0 +1,575 @@
+# %%
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax import Array, lax
+
+from ..database import MODEL, conductances
+from ..engine import checks
+from ..engine.detection import GAP, MIN_BURST, REFRACTORY, SPIKE_THRESHOLD
+from ..engine.layout import by_membrane, join
+from ..ensembles import batches
+from ..ensembles.batches import Tell, Work, silent
+from ..ensembles.lanes import (
+    LANES,
+    OFFSET,
+    UNROLL,
+    compiled,
+    conductances_in_lanes,
+    padded,
+    steps_of_block,
+    ticks_for,
+    to_lanes,
+)
+from ..files.recording import Window, as_recording
+from ..lab.energy import NJ, reversal, squared
+from ..lab.temperature import Q10s, warm
+from ..prinz2004 import (
+    SCHEMES,
+    Circuit,
+    Flows,
+    Params,
+    Prepared,
+    State,
+    Working,
+    chemical,
+    cold_start,
+    flows,
+    opened,
+    precision,
+)
+from ..rhythm import ROLES, named_roles, roles
+
+__all__ = ["ENERGIES", "STATISTICS", "Setting", "setting", "statistics"]
+
+PLATEAU = -30.0  # mV
+SHORTEST_PLATEAU, SPIKE_WIDTH = 5.0, 2.5  # ms: a mean below the first is that of spikes, and counts as the second
+TRIPHASIC = 0.9  # of the cycles
+
+STATISTICS = (
+    "cycle_period", "burst_duration_PD", "burst_duration_LP", "burst_duration_PY", "duty_cycle_PD", "duty_cycle_LP",
+    "duty_cycle_PY", "phase_LPstart", "phase_PYstart", "delay_PDstart_LPstart", "delay_LPstart_PYstart",
+    "gap_PDend_LPstart", "gap_LPend_PYstart", "phase_gap_PD_LP", "phase_gap_LP_PY", "plateau_PD", "plateau_LP",
+    "plateau_PY",
+)  # fmt: skip
+ENERGIES = tuple(f"{kind}_{role}" for kind in ("energy", "synaptic_energy") for role in ROLES)
+
+
+class Setting(NamedTuple):
+    """How the circuits of a study are run and measured; `_replace` makes a variant."""
+
+    solver: str = "exponential_euler"  # the scheme, "exponential_euler" or "staggered"
+    dt: float = 0.025  # ms, the step
+    duration: float = 11_000.0  # ms, of the whole run
+    transient: float = 1_000.0  # ms, left out at its beginning
+    temperature: float = 283.0  # K; the kinetics hold as they are at 283 K
+    q10: Q10s = Q10s()  # factors of growth with 10 K
+    noise: float = 0.0  # nA √ms, white noise of the current into each cell
+    h: float = 1.0  # all gates of inactivation at the start; all others are closed
+    γ: float = 12.2  # mV, RT/2F at 283 K
+    C: float = 0.628  # nF, capacitance of a cell
+    f: float = 14.96  # µM/nA, calcium that a current brings
+    energy: bool = False  # whether `ENERGIES` are measured, too
+    dtype: str = "float32"  # precision, "float32" or "float64"
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The names of what is measured."""
+        return STATISTICS + ENERGIES if self.energy else STATISTICS
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError where the setting cannot be run."""
+        checks.choice("solver", self.solver, SCHEMES)
+        checks.scheme(self.solver, self.dt, SCHEMES)
+        checks.choice("dtype", self.dtype, ("float64", "float32"))
+        checks.recording(self.duration, self.transient)
+        checks.number("noise", self.noise, "nA √ms", least=0)
+        checks.truth("energy", self.energy)
+        if not 233 <= checks.number("temperature", self.temperature, "K") <= 333:
+            raise ValueError(
+                f"temperature is {self.temperature:g} K; cells live from 233 to 333 K. Add 273.15 to a temperature in °C."
+            )
+        if not 0 <= checks.number("h", self.h, "1") <= 1:
+            raise ValueError(f"h is {self.h:g}; it is the share of open gates, from 0 to 1. Give 0 or 1.")
+
+
+DEISTLER2022 = Setting(
+    q10=Q10s(
+        m={"Na": 2.4, "CaT": 2.4, "CaS": 2.0, "A": 2.4, "KCa": 1.6, "Kd": 2.4, "H": 2.4},
+        h=2.8, g=1.5, synapse=1.7, gs=1.5, calcium=2.0,
+    ),
+    noise=1.0 * np.sqrt(0.025), h=0.0, γ=12.19385, C=0.6283, f=14.961,
+)  # fmt: skip
+SETTINGS = {"deistler2022": DEISTLER2022}
+
+
+def setting(name: str) -> Setting:
+    """A setting by its name."""
+    checks.choice("the name of a setting", name, SETTINGS)
+    return SETTINGS[name]
+
+
+class Plan(NamedTuple):
+    """What is fixed when a batch is compiled."""
+
+    circuit: Circuit
+    solver: str
+    dt: float  # ms
+    duration: float  # ms, of what is measured
+    transient: float  # ms
+    dtype: str
+    noise: float  # nA √ms
+    h: float  # inactivation at the start
+    energy: bool
+
+    @property
+    def n(self) -> int:
+        """Steps in a block."""
+        return steps_of_block(self.dt)
+
+    @property
+    def ticks(self) -> int:
+        """Ticks in a step."""
+        return ticks_for(self.blocks(self.duration) * self.n)
+
+    @property
+    def room(self) -> int:
+        """More bursts than can begin in the recording."""
+        return int(self.duration / (GAP + MIN_BURST)) + 2
+
+    def blocks(self, time: float) -> int:
+        """Blocks in a time (ms), rounded up."""
+        return int(np.ceil(round(time / self.dt) / self.n))
+
+
+def at_temperature(s: Setting) -> tuple[Circuit, np.ndarray, np.ndarray]:
+    """The circuit of a setting, and by what its densities (cell, channel) and strengths (synapse,) grow."""
+    circuit = MODEL.circuit
+    (membrane,) = circuit.membranes
+    constants = membrane.constants._replace(γ=s.γ, C=s.C, f=s.f)
+    circuit = circuit._replace(membranes=(membrane._replace(constants=constants),))
+    g, gs = np.ones_like(MODEL.params.g), np.ones_like(MODEL.params.gs)
+    if s.temperature == 283.0:
+        return circuit, g, gs
+    params = warm(Params(g, gs, np.zeros(()), circuit), membrane.temperature + s.temperature - 283.0, s.q10)
+    constants = params.circuit.membranes[0].constants._replace(γ=s.γ * s.temperature / 283.0)
+    warmer = params.circuit.membranes[0]._replace(constants=constants)
+    return params.circuit._replace(membranes=(warmer,)), np.asarray(params.g), np.asarray(params.gs)
+
+
+class Watch(NamedTuple):
+    """What is remembered from block to block, each (cell, lane)."""
+
+    before: Array  # mV, two steps before the block
+    last: Array  # mV, one step before
+    spike: Array  # time of the last spike, in steps since the block began
+    run: Array  # steps above the plateau's level until now
+    longest: Array  # steps, longest run that is over, since the group began
+    at_spike: Array  # the same at the last spike
+
+
+def watch_from(V: Array) -> Watch:
+    """A watch that has seen nothing but V."""
+    zero = jnp.zeros_like(V)
+    return Watch(V, V, jnp.full_like(V, -jnp.inf), zero, zero, zero)
+
+
+class Block(NamedTuple):
+    """What a block shows, each (cell, lane)."""
+
+    found: Array  # whether it has a spike
+    began: Array  # whether a silence before the spike makes it the first of a group
+    held: Array  # steps, longest run of the group before, up to that spike
+
+
+def look(w: Watch, V: Array, dt: float) -> tuple[Watch, Block]:
+    """Look at the potentials V (step, cell, lane) of a block."""
+    n, never = len(V), jnp.inf
+    all_V = jnp.concatenate([w.before[None], w.last[None], V])
+    a, b, c = all_V[:-2], all_V[1:-1], all_V[2:]
+    j = jnp.arange(n, dtype=V.dtype)[:, None, None] - 1
+    steps = j + (a - c) / (2 * (a - 2 * b + c))
+    top = (b > SPIKE_THRESHOLD) & (b > a) & (b >= c) & (steps - w.spike >= REFRACTORY / dt)
+    at = jnp.where(top, j, never).min(0)
+    spike = jnp.where(top, steps, never).min(0)
+    found = jnp.isfinite(at)
+    began = found & (spike - w.spike >= GAP / dt)
+    before, over, run = runs(b > PLATEAU, j, w.run, at, jnp.where(began, at, -never))
+    held = jnp.maximum(w.longest, before)
+    longest = jnp.where(began, over, jnp.maximum(w.longest, over))
+    at_spike = jnp.where(found, jnp.where(began, 0, held), w.at_spike)
+    spike = jnp.where(found, spike, w.spike)
+    return Watch(V[-2], V[-1], spike - n, run, longest, at_spike), Block(found, began, held)
+
+
+def runs(above: Array, j: Array, run: Array, spike: Array, reset: Array) -> tuple[Array, Array, Array]:
+    """Longest run that is over by the spike, longest that is over in the block, and the one at hand, in steps.
+
+    above: (step, cell, lane) at the steps j (step, 1, 1); run: steps of the one at hand before; spike: step of the
+    spike; reset: step from which runs are counted anew.
+    """
+
+    def step(now: tuple[Array, Array, Array], x: tuple[Array, Array]) -> tuple[tuple[Array, Array, Array], None]:
+        (run, before, over), (up, j) = now, x
+        before = jnp.where(~up & (j <= spike), jnp.maximum(before, run), before)
+        over = jnp.where(~up & (j > reset), jnp.maximum(over, run), over)
+        return (jnp.where(up, jnp.where(j == reset, 1, run + 1), 0), before, over), None
+
+    zero = jnp.zeros_like(run)
+    run, before, over = lax.scan(step, (run, zero, zero), (above, j))[0]
+    return before, over, run
+
+
+class Groups(NamedTuple):
+    """Groups of spikes, each field (cell, lane) but for start and end."""
+
+    first: Array  # ticks, first spike of the group at hand
+    latest: Array  # ticks, its last spike so far
+    segment: Array  # steps, longest run from the last burst to the group at hand; -1 without a burst
+    total: Array  # steps, of the longest runs of all bursts before
+    number: Array  # of bursts
+    spikes: Array  # their number
+    start: Array  # (burst, cell, lane) ticks
+    end: Array  # (burst, cell, lane) ticks
+
+
+def no_groups(plan: Plan, V: Array) -> Groups:
+    """Before the first spike."""
+    whole, zero = jnp.zeros(V.shape, jnp.int32), jnp.zeros_like(V)
+    room = jnp.zeros((plan.room, *V.shape), jnp.int32)
+    return Groups(whole, whole, zero - 1, zero, whole, whole, room, room)
+
+
+def closed(plan: Plan, g: Groups, ended: Array, longest: Array) -> Groups:
+    """The groups where those at hand have ended, with their longest runs."""
+    burst = ended & (g.latest - g.first > round(MIN_BURST / plan.dt * plan.ticks))
+    slot = jnp.where(burst, g.number, plan.room)
+    cell, lane = jnp.indices(slot.shape, jnp.int32)
+    put = lambda x, t: x.at[slot, cell, lane].set(t, mode="drop")  # noqa: E731
+    segment = jnp.where(burst, longest, jnp.where(g.segment < 0, -1, jnp.maximum(g.segment, longest)))
+    return g._replace(
+        segment=jnp.where(ended, segment, g.segment),
+        total=g.total + jnp.where(burst, jnp.maximum(g.segment, 0), 0),
+        number=g.number + burst.astype(jnp.int32), start=put(g.start, g.first), end=put(g.end, g.latest),
+    )  # fmt: skip
+
+
+def settled(plan: Plan, g: Groups, spike: Array, seen: Block, k: Array) -> Groups:
+    """The groups after a block, with the spike at some step since step k of the recording."""
+    t = k * plan.ticks + jnp.round(spike * plan.ticks).astype(jnp.int32)
+    g = closed(plan, g, seen.began & (g.spikes > 0), seen.held)
+    return g._replace(
+        first=jnp.where(seen.began, t, g.first), latest=jnp.where(seen.found, t, g.latest),
+        spikes=g.spikes + seen.found.astype(jnp.int32),
+    )  # fmt: skip
+
+
+def after_block(plan: Plan, w: Watch, g: Groups, V: Array, k: Array) -> tuple[Watch, Groups]:
+    """What is known after a block with the potentials V (step, cell, lane), the first of which is step k."""
+    w, seen = look(w, V, plan.dt)
+    seen = seen._replace(found=seen.found & (k >= 0), began=seen.began & (k >= 0))
+    return w, settled(plan, g, w.spike + len(V), seen, k)
+
+
+def heats(circuit: Circuit, p: Prepared, y: Working) -> Array:
+    """What channels and synapses dissipate, (2, cell, lane) pW."""
+    of_cells = []
+    for membrane, g, V, Ca, _, x in by_membrane(circuit, p, y):
+        E = [reversal(channel, membrane.constants, Ca) for channel in membrane.channels]
+        of_cells.append(sum(γ * (V - E_i) ** 2 for (_, γ), E_i in zip(opened(membrane, g, x), E, strict=True)))
+    (G, J), (_, J2) = chemical(circuit, p, y), chemical(squared(circuit), p, y)
+    return jnp.stack([join(circuit, of_cells), G * y.V**2 - 2 * J * y.V + J2])
+
+
+class Watched(NamedTuple):
+    """A state, the potentials of the block, and its heat."""
+
+    y: Working
+    V: Array  # (step, cell, lane) mV
+    heat: Any  # (2, cell, lane) pW, summed over steps, or None
+
+
+def watched(plan: Plan, p: Prepared, f: Flows) -> Flows:
+    """Flows that keep the potential after each step, and add up heat."""
+
+    def warmed(w: Watched, y: Working) -> Watched:
+        return w if w.heat is None else w._replace(heat=w.heat + heats(plan.circuit, p, y))
+
+    def charge(w: Watched, k: Any, h: Any) -> Watched:
+        y = f.charge(w.y, k, h)
+        return warmed(w, y)._replace(y=y)
+
+    def seen(w: Watched, y: Working, k: Any) -> Watched:
+        return w._replace(y=y, V=lax.dynamic_update_index_in_dim(w.V, y.V, k, 0))
+
+    return Flows(
+        charge=charge,
+        relax=lambda w, k: seen(w, f.relax(w.y, k), k),
+        close=lambda w, k: w._replace(y=f.close(w.y, k)),
+        euler=lambda w, k: seen(warmed(w, w.y), f.euler(w.y, k), k),
+    )
+
+
+def noise_of(plan: Plan, keys: Array, b: Array) -> Array | None:
+    """The noise of block b, (step + 1, cell, lane) nA, the last one that of the first step of the next block."""
+    if not plan.noise:
+        return None
+    size = jnp.asarray(plan.noise / np.sqrt(plan.dt), plan.dtype)
+    draw = lambda key, shape: jax.random.normal(key, shape, plan.dtype)  # noqa: E731
+    of = lambda i, steps: jax.vmap(lambda key: draw(jax.random.fold_in(key, i), (steps, len(ROLES))))(keys)  # noqa: E731
+    every = jnp.concatenate([of(2 * b, 1), of(2 * b + 1, plan.n - 1), of(2 * b + 2, 1)], axis=1)
+    return size * jnp.moveaxis(every, 0, -1)
+
+
+class Found(NamedTuple):
+    """What a batch finds of each circuit; the leading axis is that of circuits."""
+
+    start: Any  # (burst, cell) ms, the first `number` of them
+    end: Any  # (burst, cell) ms
+    number: Any  # (cell,) of bursts
+    plateau: Any  # (cell,) ms
+    spikes: Any  # (cell,) their number
+    energy: Any  # (2, cell) nJ/(cm² s), of channels and of synapses, or None
+    finite: Any  # () whether the run did not break down
+
+
+def run_in_lanes(plan: Plan, g: Any, gs: Any, keys: Array) -> Found:
+    """Circuits with densities g (circuit, cell, channel) mS/cm² and strengths gs (circuit, synapse) nS; pure."""
+    p = conductances_in_lanes(plan.circuit, g, gs, plan.dtype)
+    cold = cold_start(plan.circuit)
+    cold = cold._replace(h=plan.h * cold.h)
+    start = State(*(np.broadcast_to(x, (len(g), *np.shape(x))) for x in cold))
+    y = to_lanes(plan.circuit, start, plan.dtype)
+    before, n = plan.blocks(plan.transient), plan.n
+    nothing = jnp.zeros((2, *y.V.shape), y.V.dtype) if plan.energy else None
+    unseen = jnp.zeros((n, *y.V.shape), y.V.dtype)
+
+    def block(b: Array, carry: Any) -> Any:
+        y, watch, groups, heat = carry
+        k, noise = (b - before) * n, noise_of(plan, keys, b)
+        watch = jax.tree.map(lambda new, old: jnp.where(k == 0, new, old), watch_from(y.V), watch)
+        f = flows(plan.circuit, p, lambda i: None if noise is None else noise[i], plan.dt, LANES)
+        y, V, more = SCHEMES[plan.solver](watched(plan, p, f), Watched(y, unseen, nothing), 0, n, plan.dt, UNROLL)
+        watch, groups = after_block(plan, watch, groups, V, k)
+        heat = None if heat is None else heat + jnp.where(k >= 0, more, 0)
+        return y, watch, groups, heat
+
+    carry = y, watch_from(y.V), no_groups(plan, y.V), nothing
+    # A number of turns that the compiler knows would make another program, slower and with other roundings.
+    every = lax.optimization_barrier(jnp.int32(before + plan.blocks(plan.duration)))
+    y, watch, groups, heat = lax.fori_loop(0, every, block, carry)
+    return found_in(plan, y, watch, groups, heat)
+
+
+def found_in(plan: Plan, y: Working, w: Watch, g: Groups, heat: Any) -> Found:
+    """What a run has found at its end, circuits first."""
+    g = closed(plan, g, g.spikes > 0, w.at_spike)
+    wide = jnp.result_type(float)
+    ms = lambda t: (t.astype(wide) / plan.ticks + OFFSET[plan.solver]) * plan.dt  # noqa: E731
+    mean = (g.total + jnp.maximum(g.segment, 0)).astype(wide) / g.number * plan.dt
+    plateau = jnp.where(g.number > 0, jnp.where(mean < SHORTEST_PLATEAU, SPIKE_WIDTH, mean), jnp.nan)
+    steps = plan.blocks(plan.duration) * plan.n
+    area = plan.circuit.membranes[0].constants.A
+    energy = None if heat is None else heat.astype(wide) / steps * (NJ / area)
+    found = Found(ms(g.start), ms(g.end), g.number, plateau, g.spikes, energy, jnp.isfinite(y.V).all(0))
+    return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), found)
+
+
+def of_bursts(start: np.ndarray, end: np.ndarray, number: np.ndarray, plateau: np.ndarray) -> np.ndarray:
+    """`STATISTICS` (circuit, 18) of the bursts of many circuits, as in `Found`; NaN where undefined."""
+    there = np.arange(start.shape[1])[None, :, None] < number[:, None, :]
+    start, end = (np.where(there, x, np.nan) for x in (start, end))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        duration = np.nansum(end - start, 1) / number
+        paces = start[..., 0]
+        is_cycle = np.isfinite(paces[:, 1:])
+        n = is_cycle.sum(1)
+        period = np.nansum(np.diff(paces, axis=1), 1) / n
+        first, last, alone = zip(*(only_burst(start, end, cell) for cell in range(len(ROLES))), strict=True)
+        triphasic = is_cycle & alone[1] & alone[2]
+        valid = triphasic.sum(1) >= TRIPHASIC * n
+        mean = lambda x: np.where(valid, np.where(triphasic, x, 0).sum(1) / triphasic.sum(1), np.nan)  # noqa: E731
+        delays = [mean(first[1] - first[0]), mean(first[2] - first[1])]
+        gaps = [mean(first[1] - last[0]), mean(first[2] - last[1])]
+        phases = [delays[0] / period, mean(first[2] - first[0]) / period]
+        found = [
+            period,
+            *duration.T,
+            *(duration / period[:, None]).T,
+            *phases,
+            *delays,
+            *gaps,
+            *(x / period for x in gaps),
+        ]
+    return np.column_stack([*found, plateau])
+
+
+def only_burst(start: np.ndarray, end: np.ndarray, cell: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Start and end of the only burst of a cell in each cycle of the pacemaker, and whether there is one."""
+    a, b, paces = start[:, None, :, cell], end[:, None, :, cell], start[..., 0]
+    inside = (a >= paces[:, :-1, None]) & (a < paces[:, 1:, None])
+    one = inside.sum(2) == 1
+    pick = lambda x: np.where(one, np.where(inside, x, 0).sum(2), np.nan)  # noqa: E731
+    return pick(a), pick(b), one
+
+
+LANES_OF_A_BATCH = 512
+
+
+def plan_of(s: Setting) -> tuple[Plan, np.ndarray, np.ndarray]:
+    """The plan of a setting, and by what densities and strengths grow."""
+    circuit, g, gs = at_temperature(s)
+    measured = s.duration - s.transient
+    return Plan(circuit, s.solver, s.dt, measured, s.transient, s.dtype, float(s.noise), s.h, s.energy), g, gs
+
+
+def measured_rows(
+    rows: pd.DataFrame, seed: int, setting: Setting, batch: int, device: Any = None, tell: Tell = silent
+) -> pd.DataFrame:
+    """The circuits of a batch with their statistics; it is filled up with its own rows."""
+    plan, growth, growth_of_synapses = plan_of(setting)
+    fill = np.arange(padded(batch)) % len(rows)
+    g, gs = (x[fill] for x in conductances(rows))
+    device = jax.devices()[0] if device is None else device
+    with precision("float64"):
+        keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.asarray(rows.index.to_numpy()[fill]))
+        arguments = jax.device_put((g * growth, gs * growth_of_synapses, keys), device)
+        found = jax.tree.map(np.asarray, compiled(device.platform, run_in_lanes)(plan, *arguments))
+    tell(1.0)
+    values = values_of(found)[: len(rows)]
+    return pd.concat([rows, pd.DataFrame(values, rows.index, list(setting.statistics))], axis=1)
+
+
+def values_of(found: Found) -> np.ndarray:
+    """`Setting.statistics` of each circuit, NaN where undefined."""
+    values = of_bursts(found.start, found.end, found.number, found.plateau)
+    if found.energy is not None:
+        values = np.column_stack([values, found.energy.reshape(len(values), -1)])
+    return np.where(found.finite[:, None], values, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Runs(Work):
+    """Circuits by their 31 parameters, under a setting."""
+
+    circuits: pd.DataFrame  # in natural units, labelled by position
+    seed: int
+    setting: Setting
+
+    what = "circuits"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What decides the results."""
+        return {"seed": self.seed, "setting": self.setting._replace(q10=self.setting.q10._asdict())._asdict()}
+
+    def __len__(self) -> int:
+        return len(self.circuits)
+
+    def rows(self, first: int, last: int) -> pd.DataFrame:
+        """Some of the circuits."""
+        return self.circuits.iloc[first:last]
+
+    def prepared(self) -> batches.Compute:
+        """`measured_rows` with the seed."""
+        return partial(measured_rows, seed=self.seed, setting=self.setting, batch=self.batch)
+
+    @property
+    def batch(self) -> int:
+        """Circuits that are computed together."""
+        return padded(min(LANES_OF_A_BATCH, -(-len(self) // len(batches.local_devices()))))
+
+
+# ---- in NumPy
+
+
+def statistics(data: Any, window: Window | None = None, *, cells: Mapping[str, Any] | None = None) -> pd.Series:
+    """The `STATISTICS` of a result, a table of potentials (index: times in ms) or a file of one; NaN where undefined.
+
+    Its times must be evenly spaced, and as close as the steps. window: start and end in ms. cells: the labels that
+    play "PD", "LP" and "PY", by default the first cell of each type. Raises TypeError if there are no potentials.
+    """
+    recording = as_recording(data, window)
+    if recording.V is None or recording.t is None:
+        raise TypeError("the recording has spike times only; plateaus need potentials. Give a table of them.")
+    chosen = roles(recording.source, list(recording.V)) if cells is None else named_roles(cells)
+    inside = (recording.t >= recording.window[0]) & (recording.t <= recording.window[1])
+    t = recording.t[inside]
+    found = [bursts_of(t, recording.V[chosen[role]][inside]) for role in ROLES]
+    return pd.Series(in_cycles(*found), list(STATISTICS), name="value")
+
+
+class Train(NamedTuple):
+    """The bursts of a cell."""
+
+    start: np.ndarray  # (burst,) ms
+    end: np.ndarray  # (burst,) ms
+    plateau: float  # ms
+
+
+def bursts_of(t: np.ndarray, V: np.ndarray) -> Train:
+    """Bursts of one cell from times t (ms) and potentials V (mV), (time,)."""
+    dt = float(np.median(np.diff(t)))
+    samples, times = [], []
+    for i in range(1, len(V) - 1):
+        a, b, c = V[i - 1 : i + 2]
+        if b > SPIKE_THRESHOLD and b > a and b >= c:
+            top = t[i] + dt * (a - c) / (2 * (a - 2 * b + c))
+            if not times or top - times[-1] >= REFRACTORY:
+                samples.append(i)
+                times.append(top)
+    spike, times_of = np.array(samples, int), np.array(times)
+    cut = np.flatnonzero(np.diff(times_of, prepend=-np.inf, append=np.inf) >= GAP)
+    groups = [(a, b - 1) for a, b in pairwise(cut)]
+    found = [(a, b) for a, b in groups if times_of[b] - times_of[a] > MIN_BURST]
+    first, last = np.array(found, int).reshape(-1, 2).T
+    return Train(times_of[first], times_of[last], plateau_of(V, spike[first], spike[-1:], dt))
+
+
+def plateau_of(V: np.ndarray, first: np.ndarray, last: np.ndarray, dt: float) -> float:
+    """Mean over bursts of the longest time (ms) above the level, up to the next burst or to the last spike.
+
+    first: samples of the first spikes (burst,); last: that of the last spike of all. A run that is not over by then
+    does not count.
+    """
+    longest = []
+    for a, b in zip(first, [*first[1:], *last], strict=False):
+        run = most = 0
+        for x in V[a : b + 1] > PLATEAU:
+            run, most = (run + 1, most) if x else (0, max(most, run))
+        longest.append(most)
+    if not longest:
+        return np.nan
+    mean = float(np.mean(longest)) * dt
+    return SPIKE_WIDTH if mean < SHORTEST_PLATEAU else mean
+
+
+def in_cycles(PD: Train, LP: Train, PY: Train) -> list[float]:
+    """The eighteen numbers of three trains of bursts."""
+    mean = lambda x: float(np.mean(x)) if len(x) else np.nan  # noqa: E731
+    period = mean(np.diff(PD.start))
+    durations = [mean(x.end - x.start) for x in (PD, LP, PY)]
+    triphasic = []
+    for k in range(len(PD.start) - 1):
+        inside = [np.flatnonzero((x.start >= PD.start[k]) & (x.start < PD.start[k + 1])) for x in (LP, PY)]
+        if all(len(i) == 1 for i in inside):
+            (i,), (j,) = inside
+            triphasic.append((PD.start[k], PD.end[k], LP.start[i], LP.end[i], PY.start[j]))
+    if len(triphasic) < TRIPHASIC * (len(PD.start) - 1) or not triphasic:
+        rest = [np.nan] * 8
+    else:
+        start, end, LP_start, LP_end, PY_start = np.array(triphasic).T
+        delays = [mean(LP_start - start), mean(PY_start - LP_start)]
+        gaps = [mean(LP_start - end), mean(PY_start - LP_end)]
+        phases = [delays[0] / period, mean(PY_start - start) / period]
+        rest = [*phases, *delays, *gaps, *(x / period for x in gaps)]
+    return [period, *durations, *(x / period for x in durations), *rest, PD.plateau, LP.plateau, PY.plateau]
