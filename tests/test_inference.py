@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -13,8 +14,9 @@ import pytest
 from scipy import stats
 
 from pyloric_simulator.ensembles import batches
-from pyloric_simulator.fitting import inference
+from pyloric_simulator.fitting import benchmark, inference
 from pyloric_simulator.fitting.inference import FEATURES, MEMBRANE, PARAMETERS, SYNAPSES, Prior, prior, simulator
+from pyloric_simulator.prinz2004 import precision
 
 PRIOR = prior()
 THETA = PRIOR.sample(200, seed=1)
@@ -341,3 +343,150 @@ def test_bounds_are_ordered_and_complete() -> None:
 def test_torch_takes_two_precisions() -> None:
     with pytest.raises(ValueError, match="dtype is 'float16'"):
         PRIOR.torch("float16")
+
+
+# ---------------------------------------------------------------- the benchmark of Deistler et al.
+
+THEIRS = inference.setting("deistler2022")
+IN_MS = prior("mS")
+
+
+def test_priors_in_both_units_are_one() -> None:
+    mine, theirs = PRIOR.sample(50, seed=3), IN_MS.sample(50, seed=3)
+    np.testing.assert_allclose(mine[:, SYNAPTIC] - theirs[:, SYNAPTIC], np.log(1e6))
+    np.testing.assert_array_equal(mine[:, : len(MEMBRANE)], theirs[:, : len(MEMBRANE)])
+    np.testing.assert_allclose(IN_MS.frame(theirs), PRIOR.frame(mine), rtol=1e-12)
+    np.testing.assert_allclose(IN_MS.theta(IN_MS.frame(theirs)), theirs, rtol=1e-12)
+    np.testing.assert_allclose(IN_MS.conductances(theirs)[1], PRIOR.conductances(mine)[1], rtol=1e-12)
+    np.testing.assert_allclose(IN_MS.log_prob(theirs), PRIOR.log_prob(mine))
+    assert np.isneginf(IN_MS.log_prob(mine)).all()
+    np.testing.assert_allclose(IN_MS.box[0][-1], np.log(1e-8))  # as mackelab writes it
+    with pytest.raises(ValueError, match="units is 'uS'"):
+        prior("uS")
+
+
+@pytest.mark.parametrize(
+    ("held", "shift", "message"),
+    [
+        (PRIOR, -np.log(1e6), r"in ln\(mS\), add 13.82 to them, or say units='mS'"),
+        (PRIOR, -np.log(1e3), r"in ln\(µS\), add 6.908 to them\."),
+        (IN_MS, np.log(1e6), r"in ln\(nS\), add -13.82 to them, or say units='nS'"),
+        (IN_MS, np.log(1e3), r"in ln\(µS\), add -6.908 to them\."),
+    ],
+)
+def test_rows_in_another_unit_are_warned_of_in_both_units(held: Prior, shift: float, message: str) -> None:
+    theta = held.sample(20, seed=4)
+    theta[:, SYNAPTIC] += shift
+    with pytest.warns(UserWarning, match=message):
+        inference.outside_of_the_prior(theta, held)
+
+
+def test_their_noise_is_1_nA_at_their_step_and_keeps_its_power_at_any_other() -> None:
+    assert THEIRS.noise / np.sqrt(THEIRS.dt) == pytest.approx(1.0)
+    draws = {}
+    for dt in (0.025, 0.05):
+        plan, _, _ = benchmark.plan_of(THEIRS._replace(dt=dt))
+        keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(1), i))(jnp.arange(100))
+        draws[dt] = np.asarray(benchmark.noise_of(plan, keys, jnp.int32(7)))
+    assert draws[0.025].shape == (41, 3, 100)
+    np.testing.assert_allclose([x[:-1].std() * np.sqrt(dt) for dt, x in draws.items()], THEIRS.noise, rtol=0.03)
+    few = np.corrcoef(draws[0.05][:-1].reshape(20, -1)), np.corrcoef(draws[0.05].reshape(-1, 100).T)  # steps and rows
+    assert [abs(x - np.eye(len(x))).max() < limit for x, limit in zip(few, (0.3, 0.6), strict=True)] == [True, True]
+
+
+def test_at_283_K_their_circuit_is_ours_but_for_three_constants() -> None:
+    circuit, g, gs = benchmark.at_temperature(THEIRS)
+    own = benchmark.MODEL.circuit.membranes[0]
+    (membrane,) = circuit.membranes
+    assert membrane._replace(constants=own.constants) == own
+    np.testing.assert_allclose([membrane.constants.γ], 8.31451e3 * 283 / (2 * 96485.3415), rtol=1e-5)
+    assert (g == 1).all()
+    assert (gs == 1).all()
+    _, g, gs = benchmark.at_temperature(THEIRS._replace(temperature=293.0))
+    np.testing.assert_allclose(g, 1.5)
+    np.testing.assert_allclose(gs, 1.5)
+
+
+def waves(dt: float) -> pd.DataFrame:
+    """Two seconds of slow waves, of which two cells have plateaus and spikes on them, and one has spikes alone."""
+    t = dt * np.arange(round(2000 / dt) + 1)
+    slow = [np.sin(2 * np.pi * t / 500 + phase) for phase in (0, -1, -2)]
+    tall = np.maximum(0, np.sin(2 * np.pi * t / 37)) ** 40
+    V = [-50 + 45 * x + 25 * tall * (x > 0) for x in slow[:2]] + [-50 + 70 * tall * (slow[2] > 0)]
+    return pd.DataFrame(np.stack(V, 1) + np.random.default_rng(1).normal(0, 0.05, (len(t), 3)), t, ["PD", "LP", "PY"])
+
+
+def test_statistics_of_blocks_are_those_of_the_slow_version() -> None:
+    table = waves(0.1)
+    wanted = inference.statistics(table)
+    V = jnp.asarray(table.to_numpy())[:, :, None]
+    plan = benchmark.plan_of(THEIRS)[0]._replace(dt=0.1, duration=2000.0, transient=0.0, dtype="float64")
+    with precision("float64"):
+        V, step = jnp.asarray(table.to_numpy())[:, :, None], jax.jit(benchmark.after_block, static_argnums=0)
+        watch, groups = benchmark.watch_from(V[0]), benchmark.no_groups(plan, V[0])
+        for k in range(0, len(V) - 1, plan.n):
+            watch, groups = step(plan, watch, groups, V[1 + k : 1 + k + plan.n], jnp.int32(k))
+        found = jax.tree.map(np.asarray, benchmark.found_in(plan, SimpleNamespace(V=V[-1]), watch, groups, None))
+    np.testing.assert_allclose(benchmark.values_of(found)[0], wanted, rtol=1e-6, atol=2e-4)
+    assert wanted["plateau_PD"] > 100
+    assert wanted["plateau_PY"] == 2.5
+    assert wanted.notna().all()
+    assert tuple(found.number[0]) == (4, 4, 4)
+
+
+def test_statistics_by_hand() -> None:
+    PD = benchmark.Train(np.array([0.0, 1000, 2000]), np.array([300.0, 1300, 2100]), 2.5)
+    LP = benchmark.Train(np.array([500.0, 1520]), np.array([700.0, 1700]), 8.0)
+    PY = benchmark.Train(np.array([600.0, 1620, 1900]), np.array([900.0, 1800, 1950]), 2.5)
+    found = dict(zip(inference.STATISTICS, benchmark.in_cycles(PD, LP, PY), strict=True))
+    assert found["cycle_period"] == 1000
+    assert found["burst_duration_PD"] == pytest.approx(700 / 3)
+    assert found["duty_cycle_LP"] == pytest.approx(0.19)
+    assert found["plateau_LP"] == 8
+    assert np.isnan(found["phase_LPstart"])  # one cycle of two has two bursts of PY, which is more than a tenth
+    whole = benchmark.in_cycles(PD, LP, PY._replace(start=PY.start[:2], end=PY.end[:2]))
+    found = dict(zip(inference.STATISTICS, whole, strict=True))
+    assert found["delay_PDstart_LPstart"] == 510
+    assert found["delay_LPstart_PYstart"] == 100
+    assert found["gap_PDend_LPstart"] == 210
+    assert found["gap_LPend_PYstart"] == -90
+    assert found["phase_LPstart"] == pytest.approx(0.51)
+    assert found["phase_PYstart"] == pytest.approx(0.61)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (dict(setting=THEIRS, dt=0.05 / 2), ValueError, r"dt is 0.025 beside a setting"),
+        (dict(setting="deistler2022"), TypeError, r"it must be a Setting, such as setting\('deistler2022'\)"),
+        (dict(setting=THEIRS._replace(temperature=10.0)), ValueError, "temperature is 10 K"),
+        (dict(setting=THEIRS._replace(h=2.0)), ValueError, "h is 2"),
+        (dict(setting=THEIRS._replace(solver="euler")), ValueError, "solver is 'euler'"),
+        (dict(setting=THEIRS._replace(noise=-1.0)), ValueError, "noise is -1"),
+    ],
+)
+def test_settings_that_cannot_be_run_are_refused(given: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        simulator(THETA[:2], 1, **given)
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(ValueError, match="deistler2022"):
+        inference.setting("deistler")
+
+
+@pytest.mark.slow
+def test_a_row_has_its_own_noise_whatever_stands_beside_it(tmp_path: Path) -> None:
+    short = THEIRS._replace(duration=2500.0, transient=500.0, energy=True)
+    same = np.repeat(PRIOR.theta(PRIOR.frame(PRIOR.sample(1, seed=2))), 3, axis=0)
+    a, again, other = (
+        simulator(same, 1, setting=short),
+        simulator(same[:2], 1, setting=short),
+        simulator(same, 2, setting=short),
+    )
+    np.testing.assert_array_equal(a[:2], again)
+    energies = [x[:, len(inference.STATISTICS)] for x in (a, other)]
+    assert len({*energies[0], *energies[1]}) == 6  # rows and calls differ
+    in_mS = same.copy()
+    in_mS[:, SYNAPTIC] -= np.log(1e6)
+    np.testing.assert_allclose(simulator(in_mS, 1, tmp_path / "runs", setting=short, units="mS"), a, rtol=1e-3)

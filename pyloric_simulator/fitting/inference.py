@@ -215,9 +215,10 @@
 # They are computed [in batches](../ensembles/batches.py) on all cores. Given a path, they are kept in a
 # folder, in natural units with the features beside them, and a call that was stopped goes on from there.
 #
-# Two things are not here. There is no noise in the equations; what is random is the start. And the networks
-# are sbi's, in the extra `sbi`: this chapter imports none of it, and any other package for inference may
-# take its place.
+# By default there is no noise in the equations; what is random is the start. With the setting of Deistler et al.,
+# which the chapter [on the benchmark](benchmark.py) explains, there is noise, and eighteen statistics are
+# measured. The networks are sbi's, in the extra `sbi`: this chapter imports none of it, and any other package for
+# inference may take its place.
 #
 # ## Mechanics
 #
@@ -289,8 +290,9 @@ LN_OF = {"nS": 0.0, "mS": float(np.log(MS_TO_NS))}  # to be added to a logarithm
 #
 # A strength of 10 nS is 2.30, one of 0.01 nS is −4.61. To be uniform in the logarithm means that 0.01 to
 # 0.1 nS are as likely as 100 to 1,000 nS; uniform in the strength, nine draws in ten would be above 100 nS,
-# where the rhythm is long since broken. Other codes take the logarithm of mS, whose values are smaller by
-# $\ln 10^6 = 13.8155$.
+# where the rhythm is long since broken. {cite:t}`Goncalves2020` and {cite:t}`Deistler2022` write the logarithm of
+# mS, whose values are smaller by $\ln 10^6 = 13.8155$; `prior("mS")` is the same prior over these coordinates, and
+# `simulator(..., units="mS")` takes them.
 #
 # Nothing in an array of 31 numbers says which of these it holds. So a table in natural units is refused in
 # place of $θ$: it has labels, and would be taken for logarithms.
@@ -653,7 +655,7 @@ def simulator(
     units: str = "nS", duration: float = DURATION, transient: float = TRANSIENT, solver: str = SOLVER, dt: float = DT,
     dtype: str = DTYPE, engine: Any = "local", progress: bool = False,
 ) -> np.ndarray:  # fmt: skip
-    """The fifteen `FEATURES` (n, 15) of circuits with parameters θ (n, 31), or the statistics of a `setting`; ms and 1.
+    """The fifteen `FEATURES` (n, 15) of circuits with parameters θ (n, 31), or the statistics of a setting; ms and 1.
 
     NaN where undefined. seed: a whole number from 0, another one in each call. setting: such as
     `setting("deistler2022")`, in the place of duration, transient, solver, dt and dtype. units: as of `prior`.
@@ -688,8 +690,10 @@ def simulator(
 
 
 # %% [markdown]
-# A batch that fails would leave a hole in the array, and $θ$ and features would no longer belong together;
-# so it is an error here, where the table of `database.run` would only be shorter.
+# With a setting of the chapter [on the benchmark](benchmark.py), such as `setting("deistler2022")`, it is their
+# run: eleven seconds from their start, with noise in the place of random moments, and eighteen statistics in the
+# place of fifteen features. A setting has a duration, a scheme, a step and a precision of its own. To say one of
+# these beside it would leave open which holds, so it is refused.
 
 
 # %%
@@ -705,6 +709,12 @@ def only_in_the_setting(setting: Any, given: Mapping[str, Any]) -> None:
     setting.check()
 
 
+# %% [markdown]
+# A batch that fails would leave a hole in the array, and $θ$ and features would no longer belong together;
+# so it is an error here, where the table of `database.run` would only be shorter.
+
+
+# %%
 def rows_of(theta: Any) -> np.ndarray:
     """θ (n, 31) of a row or of rows, in double precision."""
     x = np.atleast_2d(checks.numbers("theta", coordinates(theta)).astype(float))
