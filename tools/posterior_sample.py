@@ -31,10 +31,11 @@ from pyloric_simulator.rhythm import verdict
 # That of the paper, with the scheme of this package and four times the step.
 SETTING = setting("deistler2022")._replace(solver="staggered", dt=0.1)
 COLUMNS = [*PARAMETERS, *STATISTICS]
-CIRCUITS = {1: 9_216, 2: 6_144, 3: 10_240}  # that are run in each round
+CIRCUITS = {1: 9_216, 2: 4_096}  # that are run in each round; more can be added, and a third round
+DRAWN = 6_144  # of a restricted prior, at least as many as are run
 MISSED = 0.1  # share of the valid circuits that a restricted prior may lose
-CANDIDATES, TESTS = 40, 200  # circuits among which one to observe is looked for; circuits kept for tests
-DRAWS, RANKED = 1000, 500  # draws that are run; draws among which a true value is ranked
+CANDIDATES, TESTS = 40, 50  # circuits among which one to observe is looked for; circuits kept for tests
+DRAWS, RANKED = 512, 500  # draws that are run; draws among which a true value is ranked
 BOX = prior().torch()
 LOW, HIGH = (torch.tensor(corner, dtype=torch.float32) for corner in prior().box)
 
@@ -101,7 +102,9 @@ def rounds(folder: Path) -> tuple[Rounds, Rounds, Any]:
     for n in sorted(CIRCUITS)[1:]:
         known = torch.cat(list(theta.values())), torch.cat(list(x.values()))
         restriction = kept(folder / f"restricted{n}.pt", lambda known=known: restricted(*known))
-        theta[n] = kept(folder / f"round{n}.pt", lambda n=n, where=restriction: draws_of(where, CIRCUITS[n], seed=n))
+        theta[n] = kept(folder / f"round{n}.pt", lambda n=n, where=restriction: draws_of(where, DRAWN, seed=n))[
+            : CIRCUITS[n]
+        ]
         x[n] = run(folder, f"round{n}", theta[n], seed=n)
     return theta, x, restriction
 
