@@ -64,9 +64,9 @@
 # A sample comes with the package, `sample(20480, seed=2004)` run by this chapter's `run`: once with the
 # converged equations (staggered, 0.05 ms), and once with the paper's scheme (exponential Euler, 0.025 ms),
 # in two files of 1.3 MB. All that is said below of single circuits and of their features is read from its
-# rows. With the default scheme the same sample was continued to 200,000 circuits
-# (`tools/database_sample.py`). Their rows would be too many for a package, but what is asked of so many are
-# counts, and those are a file of 30 kB: `counts` reads them.
+# rows. The same sample was continued to 200,000 circuits with the default scheme, and to 50,000 with the
+# paper's (`tools/database_sample.py`). Their rows would be too many for a package, but what is asked of so
+# many are counts, and those are two files of 30 kB: `counts` reads them.
 #
 # ### Similar activity from different circuits
 #
@@ -1245,7 +1245,7 @@ def of_results(rows: pd.DataFrame, hits: pd.DataFrame) -> dict[str, pd.DataFrame
 def counts(data: Any = "staggered") -> Counts:
     """Counts of a table of `run`, of the path of one, or of a sample that comes with the package.
 
-    data: "staggered" (200,000 circuits) or "exponential_euler" (the paper's scheme at 0.025 ms), the path of a
+    data: "staggered" (200,000 circuits) or "exponential_euler" (50,000; paper's scheme, 0.025 ms), the path of a
     file of counts or of a run, or a table. Raises ValueError for circuits with conductances of their own, and if
     columns of results are missing.
     """

@@ -883,8 +883,9 @@ def test_shares_of_the_parameters_sum_to_one() -> None:
 
 # --- counts and definitions ----------------------------------------------------------------------
 
-LARGER = {"staggered": 200_000, "exponential_euler": 20_480}  # circuits at least
-CHANGED = 30  # circuits of the package's sample that another version or machine may put into another class
+LARGER = {"staggered": 200_000, "exponential_euler": 50_000}  # circuits at least
+# Circuits of the package's sample that another version or machine may put into another class: pyloric-like, pyloric.
+CHANGED = {"staggered": (30, 3), "exponential_euler": (100, 15)}
 
 
 @pytest.fixture(scope="module")
@@ -950,8 +951,8 @@ def test_the_larger_sample_begins_with_that_of_the_package(scheme: str) -> None:
     chunks = database.counts(scheme).chunks.iloc[: len(of_rows)]
     assert (chunks["circuits"] == database.CHUNK).all()
     other = (chunks[["pyloric_like", "pyloric"]] - of_rows).abs().sum()
-    assert other["pyloric_like"] <= CHANGED
-    assert other["pyloric"] <= CHANGED / 10
+    for name, most in zip(("pyloric_like", "pyloric"), CHANGED[scheme], strict=True):
+        assert other[name] <= most
 
 
 @pytest.mark.slow
