@@ -175,9 +175,7 @@ def operations() -> Counter[str]:
 
 def side_by_side(operation: Callable[[Any], Any], x: Any) -> Any:
     """Many operations that do not wait for each other, as those of different gates do not."""
-    import numpy as np
-
-    return sum(operation(x + np.float32(0.01 * k)) for k in range(MANY)) * np.float32(1 / MANY)
+    return sum(operation(x + x.dtype.type(0.01 * k)) for k in range(MANY)) * x.dtype.type(1 / MANY)
 
 
 def in_a_row(operation: Callable[[Any], Any], x: Any) -> Any:
@@ -185,40 +183,60 @@ def in_a_row(operation: Callable[[Any], Any], x: Any) -> Any:
     return reduce(lambda x, _: operation(x), range(MANY), x)
 
 
-def rate(operation: Callable[[Any], Any], arranged: Callable[..., Any] = side_by_side) -> float:
-    """Billions of an operation per second at best, on all cores at once, in single precision and in the nearest cache."""
+def rate(
+    operation: Callable[[Any], Any],
+    arranged: Callable[..., Any] = side_by_side,
+    dtype: str = "float32",
+    turns: int = 10 * REPETITIONS,
+) -> float:
+    """Billions of an operation per second at best: on all cores at once and in the nearest cache, or on the GPU that JAX has."""
     import jax
     import jax.numpy as jnp
 
     from pyloric_simulator.ensembles.lanes import ONE_CORE
 
+    cores = CORES if jax.default_backend() == "cpu" else 1
+    length = LENGTH if jax.default_backend() == "cpu" else ON_A_CARD
     loop = lambda x: jax.lax.fori_loop(0, ROUNDS, lambda _, x: arranged(operation, x), x)  # noqa: E731
-    run = jax.jit(loop, compiler_options=ONE_CORE)
-    x = jnp.linspace(0.5, 1, LENGTH, dtype=jnp.float32)
-    call = lambda: on_all_cores(lambda: jax.block_until_ready(run(x)))  # noqa: E731
-    seconds = take_turns({"": call}, 10 * REPETITIONS)[""]
-    return CORES * LENGTH * ROUNDS * MANY / min(seconds) / 1e9
+    run = jax.jit(loop, compiler_options=ONE_CORE if jax.default_backend() == "cpu" else None)
+
+    def one() -> None:
+        with jax.enable_x64(dtype == "float64"):  # of the thread that calls
+            jax.block_until_ready(run(jnp.linspace(0.5, 1, length, dtype=dtype)))
+
+    seconds = take_turns({"": (lambda: on_all_cores(one)) if cores > 1 else one}, turns)[""]
+    return cores * length * ROUNDS * MANY / min(seconds) / 1e9
 
 
-def limits_table() -> str:
-    """What one step of one circuit takes, if every operation ran at the rate that it reaches alone."""
+def rates_of(dtype: str, turns: int = 10 * REPETITIONS) -> dict[str, float]:
+    """Billions per second of each kind of operation in a step, alone."""
     import jax.numpy as jnp
     import numpy as np
 
     from pyloric_simulator.ensembles.lanes import exp2
 
-    small = np.float32(1e-3)
-    rates = {
-        "exponentials": rate(lambda x: exp2(x * small)),
-        "divisions": rate(lambda x: small / (x + 1)),
-        "logarithms": rate(lambda x: jnp.log(x + 2)),
-        "others": rate(lambda x: x * np.float32(0.999) + small, in_a_row),
+    small = np.dtype(dtype).type(1e-3)
+    kinds = {
+        "exponentials": (lambda x: exp2(x * small), side_by_side),
+        "divisions": (lambda x: small / (x + 1), side_by_side),
+        "logarithms": (lambda x: jnp.log(x + 2), side_by_side),
+        "others": (lambda x: x * (1 - small) + small, in_a_row),
     }
+    return {name: rate(operation, arranged, dtype, turns) for name, (operation, arranged) in kinds.items()}
+
+
+def in_pairs() -> Counter[str]:
+    """Operations of one circuit in one step; of the others a product and a sum are one operation, at best."""
     counts = operations()
+    counts["others"] = round(counts["others"] / 2)
+    return counts
+
+
+def limits_table() -> str:
+    """What one step of one circuit takes, if every operation ran at the rate that it reaches alone."""
+    rates, counts = rates_of("float32"), in_pairs()
     seconds = take_turns({"": product(CIRCUITS)}, REPETITIONS // 3)[""]
     whole = min(seconds) / (CIRCUITS * MS * STEPS_PER_MS) * 1e9
-    fused = counts["others"] / 2  # at best a product and a sum are one operation
-    counts["others"] = round(fused)
     rows = [(name, counts[name], f"{rates[name]:.2f}", f"{counts[name] / rates[name]:.1f}") for name in rates]
     total = sum(counts[name] / rates[name] for name in rates)
     rows += [("together", "", "", f"{total:.1f}"), ("`database.run`", "", "", f"{whole:.1f}")]
@@ -227,6 +245,49 @@ def limits_table() -> str:
         f"\nAll {CORES} cores, single precision, the best of several runs. \"Others\" are pairs of a product and a sum, as if all came "
         "in such pairs; those inside of exponentials are not among them.\n"
     )  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------- devices
+
+ON_A_CARD = 1 << 21  # numbers in the loops that measure a card, many enough to fill it
+BATCHES_ON_A_CARD = (2048, 16_384, 65_536)  # circuits at once, of which the fastest counts
+STEPS_OF_A_CIRCUIT, WHOLE = 260_000, 20_250_000  # 13 s at 0.05 ms; circuits of the database
+
+
+def device_row(name: str, dtype: str, sizes: tuple[int, ...], turns: int) -> tuple[str, ...]:
+    """Circuits per second on the device that JAX has, against what its operations allow, and the time of the whole database."""
+    per_second = max(
+        max(n, CIRCUITS) * MS * STEPS_PER_MS / min(take_turns({"": product(max(n, CIRCUITS), dtype=dtype, batch_size=n)}, turns)[""])
+        for n in sizes
+    )  # fmt: skip
+    rates, counts = rates_of(dtype, 3 * turns), in_pairs()
+    most = 1e9 / sum(counts[kind] / rates[kind] for kind in rates)
+    circuits = per_second / STEPS_OF_A_CIRCUIT
+    return (
+        name, dtype, f"{circuits:.0f}", f"{per_second / 1e6:.1f}", f"{most / STEPS_OF_A_CIRCUIT:.0f}", f"{per_second / most:.0%}",
+        f"{WHOLE / circuits / 3600:.1f}",
+    )  # fmt: skip
+
+
+def device_table(turns: int = REPETITIONS // 3) -> str:
+    """Circuits of 13 s per second and the projected time of all, on the device that JAX finds; without a GPU its row stays empty."""
+    import jax
+
+    card = jax.default_backend() != "cpu"
+    name, sizes = (
+        (jax.devices()[0].device_kind, BATCHES_ON_A_CARD) if card else (f"{CORES} cores of a processor", (2048,))
+    )
+    rows = [device_row(name, dtype, sizes, turns) for dtype in ("float32", "float64")]
+    if not card:
+        rows += [("a GPU: none was at hand", dtype, *[""] * 5) for dtype in ("float32", "float64")]
+    header = (
+        "device | precision | circuits of 13 s per second | million steps per second | limit, circuits per second | "
+        "share of the limit | hours for 20,250,000"
+    )
+    return table(header, rows) + (
+        "\n`database.run` at 0.05 ms. The limit: every operation of a step at the rate that it reaches alone on that device. "
+        "`python benchmarks/speed.py --write device` on a machine with a GPU, and JAX for it, fills the rows.\n"
+    )
 
 
 # ---------------------------------------------------------------------------------------- memory

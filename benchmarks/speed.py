@@ -352,6 +352,7 @@ TABLES = {
     "ensemble": ("Ensembles of own networks", batches.ensemble_table),
     "limits": ("What limits batches", batches.limits_table),
     "statistics": ("Draws from the prior, with eighteen statistics", batches.statistics_table),
+    "device": ("Devices, and the whole database", batches.device_table),
     "memory": ("Memory of batches", batches.memory_table),
     "gradient": ("Gradients", gradients.gradient_table),
     "modes": ("Forward and reverse mode", gradients.modes_table),

@@ -6,6 +6,7 @@ Run as a script, this file is one of the processes that the tests start and kill
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ import pytest
 from filelock import FileLock
 
 from pyloric_simulator import database
-from pyloric_simulator.config import sample_file
+from pyloric_simulator.config import counts_file, sample_file
 from pyloric_simulator.ensembles import batches
 from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, Prinz2004, neuron_models
 from pyloric_simulator.rhythm import CRITERIA, FEATURES, WHY, features
@@ -33,6 +34,7 @@ from pyloric_simulator.rhythm import CRITERIA, FEATURES, WHY, features
 OPTIONS: dict[str, Any] = dict(duration=4500, transient=500, dt=0.25, batch_size=64, progress=False)
 BATCH, BATCHES = 64, 5
 CIRCUITS = database.sample(BATCHES * BATCH - 7, seed=3)  # the last batch is not full
+ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = [axis.name for axis in database.AXES]
 COLUMNS = [
     *PARAMETERS, *FEATURES, "period_cv", "cycles_in_order", "pyloric_like", "pyloric", "failed", *(f"why_{x}" for x in FEATURES),
@@ -877,6 +879,164 @@ def test_shares_of_the_parameters_sum_to_one() -> None:
     np.testing.assert_allclose(sums, 1.0)
     assert shares.loc[("LP", "LP 2"), "all"] == (rows["LP"] == "LP 2").mean()
     assert shares.loc[("AB-LP", 10.0), "pyloric"] == pytest.approx((rows["AB-LP"][:40] == 10.0).mean())
+
+
+# --- counts and definitions ----------------------------------------------------------------------
+
+LARGER = {"staggered": 200_000, "exponential_euler": 50_000}  # circuits at least
+# Circuits of the package's sample that another version or machine may put into another class: pyloric-like, pyloric.
+CHANGED = {"staggered": (30, 3), "exponential_euler": (100, 15)}
+
+
+@pytest.fixture(scope="module")
+def shipped() -> pd.DataFrame:
+    return database.load(sample_file("staggered"))
+
+
+def test_counts_by_hand() -> None:
+    rows = database.table([0, 1, 20_249_999]).assign(
+        **dict.fromkeys(FEATURES, np.nan), pyloric_like=False, pyloric=False
+    )
+    rows = rows.assign(failed=0, **dict.fromkeys((f"why_{x}" for x in FEATURES), WHY.index("silent")))
+    rows.loc[1, ["cycle_period", "pyloric_like", "failed", "why_cycle_period"]] = [1509 - 279 * 0.7, True, 2, 0]
+    found = database.counts(rows)
+    assert list(found.total) == [3, 1, 0]
+    assert list(found.values.loc[("LP", "LP 1")]) == [2, 1, 0]
+    assert list(found.pairs.loc[("LP-PY", 0.0, "PY-LP", 3.0)]) == [1, 1, 0]
+    assert list(found.cells.loc[("AB/PD 5", "LP 5", "PY 6")]) == [1, 0, 0]
+    assert dict(found.wirings["circuits"]) == {"": 1, "PY-LP": 1, " ".join(database.SYNAPSES): 1}
+    assert dict(found.features["circuits"]) == {("cycle_period", -1.0): 1}
+    assert list(found.missed["pyloric_like"]) == [0, 1] + [0] * 13
+    assert found.reasons.loc[("cycle_period", "silent"), "circuits"] == 2
+    assert list(found.fractions.loc["pyloric_like"]) == [1, 3, 1 / 3, *database.interval(1, 3)]
+    assert found.shares("values", "pyloric_like").loc[("LP", "LP 1"), "fraction"] == 1
+    assert found.shares("values")["fraction"].isna().all()  # of no pyloric circuit
+
+
+def test_counts_are_those_of_the_summary_and_survive_their_file(shipped: pd.DataFrame) -> None:
+    found = database.counts(shipped[:2048])
+    said = database.summary(shipped[:2048])
+    same(found.fractions, said.fractions.rename_axis(None))
+    shares = found.values["pyloric"] / found.total["pyloric"]
+    assert dict(shares) == pytest.approx(dict(said.parameters["pyloric"]))
+    again = database.unpacked(database.packed(found), found.facts)
+    for kind in database.LEVELS:
+        same(getattr(again, kind), getattr(found, kind))
+
+
+@pytest.mark.parametrize("scheme", LARGER)
+def test_the_counts_of_the_package_hold_together(scheme: str) -> None:
+    found = database.counts(scheme)
+    assert found.total["circuits"] == found.facts["circuits"] >= LARGER[scheme]
+    assert found.facts["seed"] == 2004
+    assert found.facts["solver"] == scheme
+    assert {"jax", "numpy", "pyloric_simulator"} <= set(found.facts["versions"])
+    for kind, by in (("values", ["parameter"]), ("pairs", ["parameter", "other"])):
+        sums = getattr(found, kind).groupby(level=by).sum()
+        assert (sums == found.total).all(axis=None)
+    for kind in ("cells", "wirings", "chunks"):
+        assert (getattr(found, kind).sum() == found.total).all()
+    defined = (
+        found.features.groupby(level="feature", sort=False).sum()
+        + found.reasons.groupby(level="feature", sort=False).sum()
+    )
+    assert (defined == found.total).all(axis=None)
+    assert counts_file(scheme).stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("scheme", LARGER)
+def test_the_larger_sample_begins_with_that_of_the_package(scheme: str) -> None:
+    rows = database.load(sample_file(scheme), ["pyloric_like", "pyloric"]).astype(int)
+    of_rows = rows.groupby(np.arange(len(rows)) // database.CHUNK).sum()
+    chunks = database.counts(scheme).chunks.iloc[: len(of_rows)]
+    assert (chunks["circuits"] == database.CHUNK).all()
+    other = (chunks[["pyloric_like", "pyloric"]] - of_rows).abs().sum()
+    for name, most in zip(("pyloric_like", "pyloric"), CHANGED[scheme], strict=True):
+        assert other[name] <= most
+
+
+@pytest.mark.slow
+def test_some_of_the_larger_sample_again() -> None:
+    """128 circuits that do not come with the package. LP 4 is chaotic: thermalized anew, some circuits with it change their class."""
+    code = (
+        "from pyloric_simulator import database as d; x = d.run(d.sample(20_608, seed=2004)[20_480:], progress=False); "
+        "print(x['pyloric_like'].sum(), x['pyloric'].sum())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    like, pyloric = map(int, done.stdout.split())
+    chunks = database.counts("staggered").chunks.loc[20_480 // database.CHUNK :][:2].sum()
+    assert abs(like - chunks["pyloric_like"]) <= 6
+    assert abs(pyloric - chunks["pyloric"]) <= 1
+
+
+def test_counts_of_other_tables_are_refused(shipped: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match="have no names"):
+        database.counts(own(shipped[:3]))
+    with pytest.raises(ValueError, match="lacks 'failed'"):
+        database.counts(shipped[:3].drop(columns="failed"))
+    with pytest.raises(ValueError, match=r"'adaptive'.*staggered"):
+        counts_file("adaptive")
+
+
+def test_the_estimate_of_a_change_by_hand() -> None:
+    """20 of 5,120 are lost; p = 0.2 of 200,000: the covariance is -20/5120 + 0.2 · 20/5120 = -0.003125."""
+    found = database.shifted(40_000, 200_000, 0, 20, 5_120)
+    variance = (0.16 - 2 * 0.003125) / 200_000 + (21 / 5122 - (20 / 5122) ** 2) / 5_120
+    assert found[0] == 0.2 - 20 / 5120
+    assert found[1:] == pytest.approx(found[0] + np.array([-1, 1]) * 1.959964 * np.sqrt(variance))
+
+
+def test_a_change_of_all_is_the_fraction_itself() -> None:
+    """Judged on all N circuits the estimate is the count, and its interval that of a fraction."""
+    p, low, high = database.shifted(40_000, 200_000, 3_000, 1_000, 200_000)
+    assert p == pytest.approx(0.21)
+    assert (high - low) / 2 == pytest.approx(1.959964 * np.sqrt(0.21 * 0.79 / 200_000), rel=1e-3)
+
+
+def test_the_table_of_definitions() -> None:
+    table = database.definitions()
+    assert not table.duplicated([*database.CHOICES]).any()
+    usual = database.definitions(changed=0)
+    assert len(usual) == 1
+    for name in ("pyloric_like", "pyloric"):
+        assert (table[f"{name} low"] <= table[name]).all()
+        assert (table[name] <= table[f"{name} high"]).all()
+        assert usual[name][0] == pytest.approx(database.counts().fractions.loc[name, "fraction"])
+    one = database.definitions(changed=1)
+    assert {"solver", "start", "threshold", "gap", "min_duration", "transient", "duration", "max_cv", "order"} <= {
+        x for x, usual in zip(database.CHOICES, database.STANDARD_CHOICES, strict=True) if (one[x] != usual).any()
+    }
+    with pytest.raises(ValueError, match="changed"):
+        database.definitions(11)
+
+
+def test_rows_of_the_table_of_definitions_from_the_sample(shipped: pd.DataFrame) -> None:
+    one = database.definitions(changed=1)
+    for row in one[one["max_cv"] != 0.02].itertuples():
+        found = database.summary(shipped, row.max_cv).fractions.loc["pyloric_like"]
+        assert found["low"] - 0.005 < row.pyloric_like < found["high"] + 0.005
+
+
+def test_what_the_page_of_published_numbers_quotes_stands_in_its_chapters() -> None:
+    """The page checks it, too, when the Book is built."""
+    page = (ROOT / "book" / "published.md").read_text(encoding="utf-8")
+    quotes = re.findall(r'quoted\("([^"]+)", "([^"]+)"\)', page)
+    assert len(quotes) == page.count("quoted(") - 1  # but its definition
+    for chapter, phrase in quotes:
+        text = re.sub(r"^# ?", "", (ROOT / chapter).read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert phrase in " ".join(text.split()), chapter
+
+
+def test_the_time_of_the_whole_database_follows_from_the_rate_of_batches() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    part = text.partition("### Devices, and the whole database\n")[2].partition("###")[0]
+    rows = [[x.strip() for x in line.split("|")[1:-1]] for line in part.splitlines() if line.startswith("|")][2:]
+    measured = [row for row in rows if row[2]]
+    assert measured
+    for row in measured:
+        circuits, steps, hours = float(row[2]), float(row[3]), float(row[-1])
+        assert circuits == pytest.approx(steps * 1e6 / 260_000, rel=0.05)
+        assert hours == pytest.approx(database.TOTAL / (steps * 1e6 / 260_000) / 3600, rel=0.05)
 
 
 def hold(folder: Path) -> None:

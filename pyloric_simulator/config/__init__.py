@@ -557,8 +557,22 @@ def _existing(path: Path, role: str) -> Path:
 
 def sample_file(name: str) -> Path:
     """A sample of the database that comes with the package: "staggered" or "exponential_euler". Raises ValueError."""
-    file = Path(__file__).resolve().parent.parent / "data" / f"sample_{name}.parquet"
+    return _data("sample", name)
+
+
+def counts_file(name: str) -> Path:
+    """Counts of a larger sample that come with the package: "staggered" or "exponential_euler". Raises ValueError."""
+    return _data("counts", name)
+
+
+def definitions_file() -> Path:
+    """Fractions of the database by other definitions, a table that comes with the package."""
+    return Path(__file__).resolve().parent.parent / "data" / "definitions.csv"
+
+
+def _data(kind: str, name: str) -> Path:
+    file = Path(__file__).resolve().parent.parent / "data" / f"{kind}_{name}.parquet"
     if not file.exists():
-        names = sorted(x.stem.removeprefix("sample_") for x in file.parent.glob("sample_*.parquet"))
+        names = sorted(x.stem.removeprefix(f"{kind}_") for x in file.parent.glob(f"{kind}_*.parquet"))
         raise ValueError(f"the sample is {name!r}; it must be one of {', '.join(map(repr, names))}. Choose one.")
     return file

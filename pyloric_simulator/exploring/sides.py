@@ -15,8 +15,6 @@ import panel as pn
 from bokeh.models import Range1d, Span
 
 from ..engine.precision import precision
-from ..ensembles.ensemble import ensemble
-from ..fitting.parameters import conductance_names
 from ..fitting.sensitivity import sensitivity
 from ..lab.robustness import knockouts
 from ..lab.temperature import at_temperature, warm
