@@ -1391,8 +1391,9 @@ class Prinz2004(Model):
 #
 # Chaos
 # : LP 4 alone fires irregular pairs of spikes, and a difference of $10^{-13}$ mV at the start moves
-#   its spikes by tens of milliseconds within 5 s. Its phase in the thermalized state, and with it the
-#   choice between two rhythms, may therefore change with the processor, though not from run to run.
+#   its spikes by tens of milliseconds within 5 s; LP 5 alone is as sensitive. Their phases in the
+#   thermalized state, and with them the choice between two rhythms, may therefore change with the
+#   processor and with the release of JAX, though not from run to run.
 #
 # Gap junctions
 # : The lumped AB/PD cell of the paper needs none. Where AB and PD are apart the default is 10 nS

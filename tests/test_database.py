@@ -27,7 +27,7 @@ from filelock import FileLock
 from pyloric_simulator import database
 from pyloric_simulator.config import counts_file, sample_file
 from pyloric_simulator.ensembles import batches
-from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, Prinz2004, neuron_models
+from pyloric_simulator.prinz2004 import CHANNELS, CONSTANTS, Prinz2004, State, neuron_models
 from pyloric_simulator.rhythm import CRITERIA, FEATURES, WHY, features
 
 # One set for all, since each set is compiled anew.
@@ -957,16 +957,19 @@ def test_the_larger_sample_begins_with_that_of_the_package(scheme: str) -> None:
 
 @pytest.mark.slow
 def test_some_of_the_larger_sample_again() -> None:
-    """128 circuits that do not come with the package. LP 4 is chaotic: thermalized anew, some circuits with it change their class."""
-    code = (
-        "from pyloric_simulator import database as d; x = d.run(d.sample(20_608, seed=2004)[20_480:], progress=False); "
-        "print(x['pyloric_like'].sum(), x['pyloric'].sum())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    like, pyloric = map(int, done.stdout.split())
-    chunks = database.counts("staggered").chunks.loc[20_480 // database.CHUNK :][:2].sum()
-    assert abs(like - chunks["pyloric_like"]) <= 6
-    assert abs(pyloric - chunks["pyloric"]) <= 1
+    """128 circuits that do not come with the package, from the states that stand in the file: chaotic cells thermalize to others elsewhere.
+
+    Another processor rounds otherwise, and of the circuits some are chaotic: one in a hundred may be judged otherwise.
+    """
+    kept = database.counts("staggered")
+    start = State(*(np.array(kept.facts["starts"][field]) for field in State._fields))
+    rows = database.sample(20_608, seed=kept.facts["seed"])[20_480:]
+    work = database.planned(rows, batch_size=kept.facts["batch"])
+    found = database.run_batch(rows, work.options, start)
+    chunks = kept.chunks.loc[20_480 // database.CHUNK :][: -(-len(rows) // database.CHUNK)].sum()
+    assert chunks["circuits"] == len(rows)
+    assert abs(found["pyloric_like"].sum() - chunks["pyloric_like"]) <= 1
+    assert found["pyloric"].sum() == chunks["pyloric"]
 
 
 def test_counts_of_other_tables_are_refused(shipped: pd.DataFrame) -> None:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 THERMALIZATION = 5000.0  # ms
 THERMALIZATION_TIMES = np.arange(0, THERMALIZATION + 0.5)  # ms, at which the run can be inspected
-STORE_FORMAT = 1  # changes when the meaning of a stored state changes
+STORE_FORMAT = (
+    2  # changes when the meaning of a stored state changes, or its last bits: two of the paper's cells are chaotic
+)
 FROM_SETTINGS = SETTINGS_STORE  # where the store is if a call does not say
 FIELDS = ("V", "Ca", "s", "m", "h")  # of the state of a cell alone
 
@@ -55,7 +57,7 @@ def cell_key(params: Params, population: int, **scheme: Any) -> str:
     c = params.circuit
     membrane = c.membranes[c.populations[population].membrane]
     g = np.asarray(params.g)[population, : len(membrane.channels)].tolist()
-    about = {"format": STORE_FORMAT, "g": g, "constants": membrane.constants._asdict(),
+    about = {"format": STORE_FORMAT, "jax": jax.__version__, "g": g, "constants": membrane.constants._asdict(),
              "channels": spelled(membrane), "transmitters": repr(c.transmitters), "start": "cold", "fields": FIELDS, **scheme}  # fmt: skip
     return json.dumps(about, ensure_ascii=False, sort_keys=True)
 
