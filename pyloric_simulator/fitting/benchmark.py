@@ -192,7 +192,7 @@ from ..prinz2004 import (
     opened,
     precision,
 )
-from ..rhythm import ROLES, named_roles, roles
+from ..rhythm import PLATEAU, ROLES, named_roles, roles
 
 __all__ = ["ENERGIES", "STATISTICS", "Setting", "setting", "statistics"]
 
@@ -204,7 +204,6 @@ __all__ = ["ENERGIES", "STATISTICS", "Setting", "setting", "statistics"]
 
 
 # %%
-PLATEAU = -30.0  # mV
 SHORTEST_PLATEAU, SPIKE_WIDTH = 5.0, 2.5  # ms: a mean below the first is that of spikes, and counts as the second
 TRIPHASIC = 0.9  # of the cycles
 
