@@ -11,6 +11,12 @@ import pytest
 
 CHROMIUM = next((x for name in ("chromium", "chromium-browser", "google-chrome") if (x := shutil.which(name))), None)
 
+# It looks for nothing on the network of its own.
+QUIET = [
+    "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
 
 @contextmanager
 def chromium() -> Iterator[Any]:
@@ -19,7 +25,7 @@ def chromium() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine")
     with sync_api.sync_playwright() as p:
-        found = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        found = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         try:
             yield found
         finally:
