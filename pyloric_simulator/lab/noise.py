@@ -70,9 +70,9 @@
 # |---|---|---|---|
 # | 600 and 180 | 10 µm² | 39.0 ± 0.2 | 39.2 ± 0.2 |
 # | 1200 and 360 | 20 µm² | 32.6 ± 0.3 | 32.7 ± 0.3 |
-# | 6000 and 1800 | 100 µm² | 9.8 ± 0.2 | 10.1 ± 0.4 |
+# | 6000 and 1800 | 100 µm² | 9.9 ± 0.2 | 9.7 ± 0.2 |
 #
-# These are means with their standard errors over 8 to 16 patches, 10 s of each
+# These are means with their standard errors over 12 to 32 patches, 10 s of each
 # (`benchmarks/single_channels.py`). The last column comes from a program that shares nothing with this
 # chapter and follows every gate of every channel, one event after the other. Both agree, and it does not
 # matter that channels are counted once in a step: with steps half as
