@@ -4,9 +4,10 @@ python tools/database_sample.py FOLDER runs the first 200,000 circuits of the sa
 50,000 with the paper's, into folders of FOLDER (an hour on two cores that do nothing else; goes on where it was stopped), and writes the
 counts of both into FOLDER. The first 20,480 rows of each are the sample that comes with the package.
 
-A circuit starts from the states that its cells thermalize to. LP 4 and LP 5 are chaotic alone: wherever the last bit of their runs is another,
-so is the state, and one circuit in a hundred is then judged otherwise. So the states are written into FOLDER before the first circuit runs, and stand among the facts of the counts:
-with them any row can be computed again.
+A circuit starts from the states that its cells thermalize to. LP 4 and LP 5 are chaotic alone: wherever the last bit
+of their runs is another, so is the state, and one circuit in a hundred is then judged otherwise. So the states are
+written into FOLDER before the first circuit runs, and stand among the facts of the counts: with them any row can be
+computed again.
 
 python tools/database_sample.py FOLDER count runs nothing and counts what is there: of a run that was stopped the circuits up to the first
 batch that is missing, of a run that was not begun the sample of the package. "circuits" among the facts of a file says how many it has.
