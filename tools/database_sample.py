@@ -65,7 +65,9 @@ def write_counts(path: Path, name: str, folder: Path) -> None:
     print(name, len(rows), "circuits; other classes among those of the package:", unlike(rows, name))
     table = pa.Table.from_pandas(database.packed(database.counts(rows)), preserve_index=False)
     run = {key: value for key, value in database.facts_of(path).items() if key != "checksum"}
-    facts = json.dumps(run | {"format": 1, "circuits": len(rows), "seed": SEED, "starts": starts(folder, name)}, ensure_ascii=False)
+    facts = json.dumps(
+        run | {"format": 1, "circuits": len(rows), "seed": SEED, "starts": starts(folder, name)}, ensure_ascii=False
+    )
     table = table.replace_schema_metadata({**table.schema.metadata, FACTS: facts.encode()})
     pq.write_table(table, folder / f"counts_{name}.parquet", compression="zstd")
 
