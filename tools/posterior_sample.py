@@ -339,7 +339,16 @@ def main(folder: Path, where: Path) -> None:
     crab.attrs = facts() | {"observed": dict(zip(STATISTICS, CRAB, strict=True)), "draws": counted["crab"]}
     tests.attrs = facts() | tests.attrs | {"losses": losses}
     for name, each in {"simulations": table, "draws": draws, "crab": crab, "tests": tests}.items():
-        each.to_parquet(folder / "data" / f"posterior_{name}.parquet", index=False, compression="zstd")
+        write(each, folder / "data" / f"posterior_{name}.parquet")
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """The table as Parquet, its numbers byte by byte, which makes it a third smaller."""
+    numbers = list(table.columns[table.dtypes == np.float32])
+    whole = list(table.columns.difference(numbers))
+    table.to_parquet(
+        path, index=False, compression="zstd", compression_level=19, use_dictionary=whole, use_byte_stream_split=numbers
+    )
 
 
 if __name__ == "__main__":
