@@ -8,46 +8,56 @@ import pytest
 from scipy import stats
 
 import pyloric_simulator
-from pyloric_simulator.fitting.benchmark import measured_rows
+from pyloric_simulator.fitting import benchmark
+from pyloric_simulator.fitting.benchmark import ENERGIES, measured_rows
 from pyloric_simulator.fitting.inference import PARAMETERS, prior, setting
 
 pytest.importorskip("pyarrow")
+STATISTICS = list(benchmark.STATISTICS)
 DATA = Path(pyloric_simulator.__file__).parent / "data"
 RANKED = 500  # draws for each rank
+CHUNK = 1024  # circuits that are run together, with a seed of their own
 
 
 def table(name: str) -> pd.DataFrame:
     return pd.read_parquet(DATA / f"posterior_{name}.parquet")
 
 
-simulations, draws, ranks = (table(name) for name in ("simulations", "draws", "tests"))
-STATISTICS = [name for name in draws if name not in PARAMETERS]
+simulations, draws, crab, ranks = (table(name) for name in ("simulations", "draws", "crab", "tests"))
+
+
+def processor() -> str:
+    """The name of this processor."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def test_files_are_small_and_tell_how_they_were_made() -> None:
-    assert sum(file.stat().st_size for file in DATA.glob("posterior_*.parquet")) < 4e6
-    for each in (simulations, draws, ranks):
+    assert sum(file.stat().st_size for file in DATA.glob("posterior_*.parquet")) < 1.5e6
+    for each in (simulations, draws, crab, ranks):
         assert each.attrs["recipe"] == "tools/posterior_sample.py"
         assert {"jax", "sbi", "torch"} <= set(each.attrs["versions"])
 
 
 def test_circuits_are_valid_and_in_the_prior() -> None:
-    assert list(simulations)[:49] == list(draws) == [*PARAMETERS, *STATISTICS]
+    assert list(simulations)[:50] == list(draws) == list(crab) == [*PARAMETERS, *STATISTICS, "synaptic_share"]
     assert np.isfinite(simulations.to_numpy(float)).all()
-    for each in (simulations, draws):
+    for each in (simulations, draws, crab):
         assert np.isfinite(prior().log_prob(np.clip(each[list(PARAMETERS)].to_numpy(float), *prior().box))).all()
         assert np.abs(np.clip(each[list(PARAMETERS)], *prior().box) - each[list(PARAMETERS)]).to_numpy().max() < 1e-4
 
 
 def test_first_round_is_of_the_prior() -> None:
     first = simulations[simulations["round"] == 1]
-    drawn = prior().sample(simulations.attrs["rounds"]["1"]["circuits"], seed=1)
+    drawn = prior().sample(simulations.attrs["rounds"]["1"]["circuits"], seed=2022)
     np.testing.assert_allclose(first[list(PARAMETERS)], drawn[first["row"]], rtol=1e-5, atol=1e-6)
 
 
 def test_counts_are_those_of_the_rows() -> None:
     for n, counted in simulations.attrs["rounds"].items():
         assert (simulations["round"] == int(n)).sum() == counted["valid"] <= counted["circuits"]
+    assert len(crab) == crab.attrs["draws"]["valid"]
     counted = draws.attrs["draws"]
     assert len(draws) == counted["circuits"]
     assert draws[STATISTICS].notna().all(axis=1).sum() == counted["valid"]
@@ -86,12 +96,18 @@ def test_coverage_rises_from_nothing_to_all() -> None:
 
 @pytest.mark.slow
 def test_rows_are_simulated_again() -> None:
-    """In a batch of another size roundings differ; an irregular circuit with noise then goes another way, with a period up to 11% off."""
-    known = setting("deistler2022")._replace(solver="staggered", dt=0.1)
-    last = simulations[simulations["round"] == 2].head(8)
+    """A row has the same bits whatever else is in its batch, and is kept in single precision.
+
+    Another processor may round otherwise. Rounding θ to single precision moved statistics of eight circuits by up to
+    0.4%, their periods by up to 0.02%, and none of them became invalid; so 2% is allowed there.
+    """
+    last = simulations[(simulations["round"] == 3) & (simulations["row"] < CHUNK)].head(8)
     circuits = prior().frame(last[list(PARAMETERS)].to_numpy(float)).set_axis(last["row"])
-    found = measured_rows(circuits, seed=2, setting=known, batch=64)[STATISTICS]
-    off = np.abs(found.to_numpy() / last[STATISTICS].to_numpy() - 1)
-    assert np.nanmedian(off) < 0.01
-    period = np.abs(found["cycle_period"].to_numpy() / last["cycle_period"].to_numpy() - 1)
-    assert (period < 0.05).sum() >= 6  # of 8
+    ours = setting("deistler2022")._replace(solver="staggered", dt=0.05, energy=True)
+    found = measured_rows(circuits, seed=3000, setting=ours, batch=64)
+    assert found[STATISTICS].notna().all(axis=None)
+    here = processor() == simulations.attrs["processor"]
+    np.testing.assert_allclose(found[STATISTICS], last[STATISTICS], rtol=1e-6 if here else 0.02)
+    energies = found[list(ENERGIES)].to_numpy()
+    share = energies[:, 3:].sum(1) / energies.sum(1)
+    np.testing.assert_allclose(share, last["synaptic_share"], rtol=1e-5 if here else 0.02)
