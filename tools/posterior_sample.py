@@ -1,8 +1,9 @@
 """How pyloric_simulator/data/posterior_*.parquet were made: from the prior of 31 parameters to a posterior, and to the tests of it.
 
 python tools/posterior_sample.py FOLDER goes on where it was stopped, and writes the tables into FOLDER/data. It needs the extras sbi and
-parquet. The circuits of the prior are those of tools/prior_sample.py: --prior says the folder that has them, and without it they are run.
-Circuits take 20 ms of a core each, an hour in all, and are kept in a folder for each round; the networks take some minutes.
+parquet, and scikit-learn. The circuits of the prior are those of tools/prior_sample.py: --prior says the folder that has them, and without
+it they are run. Circuits take 20 ms of a core each, forty minutes in all, and are kept in a folder for each round; the networks take some
+minutes.
 """
 
 import argparse
@@ -105,7 +106,7 @@ def judged(x: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
 class Restriction(NamedTuple):
     """Where a classifier expects valid circuits."""
 
-    classifier: Any  # of u
+    classifier: Any  # of θ in parts of the prior's width
     least: float  # that its answer has to be
 
     def inside(self, theta: torch.Tensor) -> np.ndarray:
