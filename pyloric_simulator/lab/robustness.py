@@ -606,6 +606,7 @@ def knockouts(
 # features are asked for only where cells play the three roles.
 
 
+# %%
 def has_roles(model: Any) -> bool:
     """Whether a model has cells that play PD, LP and PY."""
     try:
